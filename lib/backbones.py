@@ -1,0 +1,156 @@
+"""Torchvision's ResNets and VGGs, cut in two where attention goes in.
+
+ResNet: arXiv 1512.03385, cut after `layer3`. VGG: arXiv 1409.1556, cut after the fourth max-pool, before the last
+convolutional block. Both cuts see 14×14 positions for a 224×224 image. The networks themselves are torchvision's,
+unchanged, so that its weights load as they are.
+"""
+
+from __future__ import annotations
+
+from http.client import HTTPException
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from lib.errors import WorkbookFileError, WorkbookValueError, choose
+
+MIN_SIZE = 32  # pixels; five halvings leave one position
+
+
+class Backbone(nn.Module):
+    """A classifier `net` as two halves, `upper(lower(images))`, with `channels` feature maps between them."""
+
+    channels: int
+    head: str  # the name of the classifier's last layer in `net`
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def lower(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] → [B, channels, H/16, W/16]"""
+        raise NotImplementedError
+
+    def upper(self, features: Tensor) -> Tensor:
+        """[B, channels, h, w] → [B, num_classes]"""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] → [B, num_classes]"""
+        return self.upper(self.lower(images))
+
+    def count_parameters(self) -> dict[str, int]:
+        total = sum(p.numel() for p in self.parameters())
+        return {"total": total, "backbone": total}
+
+
+class ResNetBackbone(Backbone):
+    """Any of torchvision's ResNets, cut after `layer3`."""
+
+    head = "fc"
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__(net)
+        self.channels = net.layer4[0].conv1.in_channels
+
+    def lower(self, images: Tensor) -> Tensor:
+        net = self.net
+        x = net.maxpool(net.relu(net.bn1(net.conv1(checked(images)))))
+        return net.layer3(net.layer2(net.layer1(x)))
+
+    def upper(self, features: Tensor) -> Tensor:
+        net = self.net
+        return net.fc(net.avgpool(net.layer4(features)).flatten(1))
+
+
+class VGGBackbone(Backbone):
+    """Any of torchvision's VGGs, cut after the fourth max-pool."""
+
+    head = "classifier.6"
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__(net)
+        pools = [i for i, layer in enumerate(net.features) if isinstance(layer, nn.MaxPool2d)]
+        self.cut = pools[3] + 1
+        self.channels = net.features[self.cut].in_channels
+
+    def lower(self, images: Tensor) -> Tensor:
+        return self.net.features[: self.cut](checked(images))
+
+    def upper(self, features: Tensor) -> Tensor:
+        net = self.net
+        return net.classifier(net.avgpool(net.features[self.cut :](features)).flatten(1))
+
+
+# Torchvision's name → where it is cut. Another one is one line: BACKBONES["wide_resnet50_2"] = ResNetBackbone
+BACKBONES: dict[str, type[Backbone]] = {
+    "resnet18": ResNetBackbone,
+    "resnet34": ResNetBackbone,
+    "resnet50": ResNetBackbone,
+    "resnet101": ResNetBackbone,
+    "resnet152": ResNetBackbone,
+    "vgg11": VGGBackbone,
+    "vgg13": VGGBackbone,
+    "vgg16": VGGBackbone,
+    "vgg19": VGGBackbone,
+}
+
+
+def checked(images: Tensor) -> Tensor:
+    """`images` as they are, if a backbone can take them: [B, 3, H, W] with H and W of at least 32."""
+    shape = tuple(images.shape)
+    if len(shape) != 4 or shape[1] != 3:
+        raise WorkbookValueError(f"A backbone takes images of shape [B, 3, H, W], not {list(shape)}.")
+    if min(shape[2:]) < MIN_SIZE:
+        raise WorkbookValueError(
+            f"Images of {shape[2]}×{shape[3]} pixels are too small: a backbone halves them five times and needs at "
+            f"least {MIN_SIZE}×{MIN_SIZE}. Resize them first."
+        )
+    return images
+
+
+def build_backbone(name: str, num_classes: int, pretrained: bool = False) -> Backbone:
+    """A backbone by its name in `BACKBONES`.
+
+    Pretrained weights are torchvision's default ones (ImageNet-1k). Their last layer is kept for 1000 classes and
+    drawn anew for any other number.
+
+    Raises:
+        WorkbookValueError: the name is unknown, or `num_classes` is not a positive whole number.
+        WorkbookFileError: the weights cannot be downloaded or read; the message says which file to put where.
+    """
+    name = choose("backbone", name, BACKBONES)
+    if not isinstance(num_classes, int) or num_classes < 1:
+        raise WorkbookValueError(f"num_classes must be a whole number of at least 1, not {num_classes!r}.")
+    wrapper = BACKBONES[name]
+    if not pretrained:
+        return wrapper(torchvision.models.get_model(name, weights=None, num_classes=num_classes))
+    net = torchvision.models.get_model(name, weights=None)
+    load_default_weights(net, name)
+    last = net.get_submodule(wrapper.head)
+    if num_classes != last.out_features:
+        net.set_submodule(wrapper.head, nn.Linear(last.in_features, num_classes))
+    return wrapper(net)
+
+
+def load_default_weights(net: nn.Module, name: str) -> None:
+    """Fill `net` with torchvision's default weights for `name`, from the hub's folder or else from the network."""
+    url = torchvision.models.get_model_weights(name).DEFAULT.url
+    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    try:
+        # A download goes to a temporary file and gets its name only if the hash is right.
+        state = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+        net.load_state_dict(state)
+    except (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        if file.exists():
+            raise WorkbookFileError(
+                f"{file} does not hold the weights of {name} ({reason}). Delete it; it will be downloaded again."
+            ) from error
+        raise WorkbookFileError(
+            f"The pretrained weights of {name} could not be downloaded ({reason}). On a machine with network access "
+            f"download {url} and put {file.name} into {file.parent}, or build the model with pretrained=False."
+        ) from error

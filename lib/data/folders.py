@@ -1,0 +1,68 @@
+"""Any folder of class folders (torchvision's `ImageFolder` layout), and scikit-learn's digits written as one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from lib.data.imageset import IMAGE_SUFFIXES, ImageSet, folder
+from lib.errors import WorkbookFileError
+
+
+def load_image_folder(root: Path, name: str = "imagefolder", skip_unreadable: bool = False) -> ImageSet:
+    """`root/<class>/**/<image>`: every image is a group of its own.
+
+    Raises:
+        WorkbookFileError: fewer than two class folders, or one without an image.
+    """
+    root = folder(root, name)
+    classes = tuple(sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    if len(classes) < 2:
+        raise WorkbookFileError(f"{root} is no folder of class folders: it needs at least two, it has {len(classes)}.")
+    rows = []
+    for label, each in enumerate(classes):
+        paths = sorted(p for p in (root / each).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not paths:
+            raise WorkbookFileError(f"The class folder {root / each} holds no image; fill or remove it.")
+        rows += [(p.relative_to(root).with_suffix("").as_posix(), str(p), label) for p in paths]
+    table = pd.DataFrame(rows, columns=["image_id", "path", "label"])
+    return ImageSet(name, classes, table.assign(group=table["image_id"], mask="", part=""))
+
+
+def load_digits_set(root: Path, name: str = "digits", skip_unreadable: bool = False) -> ImageSet:
+    """scikit-learn's 1,797 real handwritten digits, 8×8 grey, written below `root` on first use."""
+    root = Path(root)
+    if not root.is_dir():
+        _write_digits(root)
+    return load_image_folder(root, name, skip_unreadable)
+
+
+def _write_digits(root: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    root.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+    try:
+        for i, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+            (scratch / str(label)).mkdir(exist_ok=True)
+            grey = np.round(pixels * (255 / 16)).astype(np.uint8)
+            Image.fromarray(grey).save(scratch / str(label) / f"{i:04d}.png")
+        publish_folder(scratch, root)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def publish_folder(scratch: Path, root: Path) -> None:
+    """Move a finished folder into place; when another process was first, its (equal) folder stays."""
+    try:
+        os.rename(scratch, root)
+    except OSError:
+        if not root.is_dir():
+            raise

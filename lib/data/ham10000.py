@@ -1,0 +1,51 @@
+"""HAM10000 in its official layout (Tschandl et al., Scientific Data 2018, doi:10.7910/DVN/DBW86T).
+
+Expected below the data root, in any arrangement of folders: `HAM10000_metadata.csv` (also under the names
+`HAM10000_metadata` and `.tab` that Dataverse gives it), the images `ISIC_*.jpg`, and, if there, the lesion masks
+`ISIC_*_segmentation.png`. 10,015 images of 7,470 lesions: split them by `lesion_id` (the default).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lib.data.imageset import ImageSet, attach_images, folder, images_by_stem, label_indices, read_table
+from lib.errors import WorkbookFileError
+
+CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+TITLES = {
+    "akiec": "actinic keratosis / Bowen's disease",
+    "bcc": "basal cell carcinoma",
+    "bkl": "benign keratosis",
+    "df": "dermatofibroma",
+    "mel": "melanoma",
+    "nv": "melanocytic nevus",
+    "vasc": "vascular lesion",
+}
+MASK = "_segmentation"
+
+
+def load_ham10000(root: Path, name: str = "HAM10000", skip_unreadable: bool = False) -> ImageSet:
+    """Read the metadata table and find each row's image and mask.
+
+    Raises:
+        WorkbookFileError: no data set there, or a row without an image (unless `skip_unreadable`).
+        WorkbookValueError: a missing column, an unknown class, an image listed twice.
+    """
+    root = folder(root, name)
+    tables = sorted(p for p in root.rglob("HAM10000_metadata*") if p.suffix in ("", ".csv", ".tab") and p.is_file())
+    if not tables:
+        raise WorkbookFileError(
+            f"{root} is no HAM10000 data set: no HAM10000_metadata.csv below it. Give the folder that holds it, "
+            f"or fetch the set with `python -m lib.data.download HAM10000`."
+        )
+    table = read_table(tables[0], ("lesion_id", "image_id", "dx"))
+    files = images_by_stem(root)
+    rows, missing = attach_images(tables[0], table, files, skip_unreadable)
+    rows = rows.assign(
+        label=label_indices(tables[0], table["dx"], CLASSES)[table["image_id"].isin(rows["image_id"])].to_numpy(),
+        group=rows["lesion_id"].where(rows["lesion_id"] != "", rows["image_id"]),
+        mask=rows["image_id"].map(lambda i: str(files.get(i + MASK, ""))),
+        part="",
+    )
+    return ImageSet(name, CLASSES, rows, unreadable=missing)

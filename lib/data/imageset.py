@@ -1,0 +1,167 @@
+"""What every loader returns: an `ImageSet`, one row an image, and the checks all of them share."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from lib.errors import WorkbookFileError, WorkbookValueError, nearest
+
+log = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+COLUMNS = ("image_id", "path", "label", "group", "mask", "part")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images with labels.
+
+    `rows` has one row an image and at least these columns: `image_id` (str), `path` (str), `label` (index into
+    `classes`), `group` (images of one group, a lesion, never stand on two sides of a split), `mask` (path of the
+    lesion's mask, "" without one) and `part` (the official split's name, "" where the set has none).
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    rows: pd.DataFrame
+    is_phantom: bool = False  # drawn, not photographed: every figure on it says so
+    unreadable: tuple[str, ...] = field(default=())  # images that `skip_unreadable` left out, with the reason
+
+    @property
+    def counts(self) -> pd.Series:
+        """Number of images of each class, in the order of `classes`."""
+        return self.rows["label"].value_counts().reindex(range(len(self.classes)), fill_value=0).set_axis(self.classes)
+
+    def without(self, problems: dict[str, str]) -> ImageSet:
+        """The same set without the images named in `problems` (image_id → what is wrong)."""
+        kept = self.rows[~self.rows["image_id"].isin(problems)].reset_index(drop=True)
+        return replace(self, rows=kept, unreadable=(*self.unreadable, *problems.values()))
+
+    def fingerprint(self) -> str:
+        """Eight hex digits that change when an image, a label or a group changes (ids, sizes and times of files)."""
+        digest = hashlib.sha256()
+        for row in self.rows.itertuples():
+            stat = os.stat(row.path)
+            digest.update(f"{row.image_id}|{row.label}|{row.group}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()[:8]
+
+
+def folder(root: Path, what: str) -> Path:
+    """`root` as a folder that exists.
+
+    Raises:
+        WorkbookFileError: it does not exist or is a file.
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        state = "is a file" if root.exists() else "does not exist"
+        raise WorkbookFileError(f"The data root {str(root)!r} of {what} {state}; give the folder that holds the data set.")
+    return root
+
+
+def images_by_stem(root: Path) -> dict[str, Path]:
+    """All image files below `root`, by file name without suffix; of namesakes the first in sorted order wins.
+
+    (Archives from some mirrors hold every image twice, in `ham10000_images_part_1` and `HAM10000_images_part_1`.)
+    """
+    found: dict[str, Path] = {}
+    for parent, _, files in sorted(os.walk(root, followlinks=True)):
+        for name in files:
+            path = Path(parent, name)
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                found.setdefault(path.stem, path)
+    return found
+
+
+def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
+    """A comma- or tab-separated table with all of `columns`; text stays text (ids keep their zeros).
+
+    Raises:
+        WorkbookFileError: not a table. WorkbookValueError: a column is missing.
+    """
+    try:
+        table = pd.read_csv(path, sep=None, engine="python", dtype=str, keep_default_na=False)
+    except (OSError, ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        raise WorkbookFileError(f"{path} is not a readable CSV table ({error}).") from error
+    missing = [c for c in columns if c not in table.columns]
+    if missing:
+        raise WorkbookValueError(
+            f"{path} lacks the column {missing[0]!r}; it has {', '.join(map(str, table.columns))}. "
+            "Is this the data set's own metadata file?"
+        )
+    return table
+
+
+def label_indices(path: Path, values: pd.Series, classes: tuple[str, ...]) -> pd.Series:
+    """Class names to indices.
+
+    Raises:
+        WorkbookValueError: names file, row and value of the first unknown class.
+    """
+    wrong = values[~values.isin(classes)]
+    if len(wrong):
+        guess = nearest(wrong.iloc[0], classes)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        raise WorkbookValueError(
+            f"{path}, row {wrong.index[0] + 2}: unknown class {wrong.iloc[0]!r}.{hint} Known: {', '.join(classes)}."
+        )
+    return values.map({name: i for i, name in enumerate(classes)})
+
+
+def attach_images(path: Path, table: pd.DataFrame, files: dict[str, Path], skip_unreadable: bool) -> tuple:
+    """Give each row of `table` (column `image_id`) the `path` of its image.
+
+    Returns the rows that have one, and a tuple with a line for each that has none.
+
+    Raises:
+        WorkbookValueError: an image id stands twice. WorkbookFileError: a row without an image, unless skipped.
+    """
+    twice = table["image_id"][table["image_id"].duplicated()]
+    if len(twice):
+        raise WorkbookValueError(f"{path}, row {twice.index[0] + 2}: image {twice.iloc[0]!r} stands there a second time; remove one row.")
+    paths = table["image_id"].map(files)
+    missing = table.loc[paths.isna(), "image_id"]
+    lines = tuple(f"{path}, row {i + 2}: no image file {name}.*" for i, name in missing.items())
+    if lines and len(lines) == len(table):
+        raise WorkbookFileError(f"None of the {len(table)} images that {path} lists is below {path.parent}; give the folder that holds table and images.")
+    refuse_unreadable(lines, skip_unreadable)
+    kept = table[paths.notna()].assign(path=paths.dropna().map(str))
+    return kept.reset_index(drop=True), lines
+
+
+def refuse_unreadable(lines: Iterable[str], skip: bool) -> None:
+    """List images that cannot be used, once: as a warning when they may be skipped, else as the error.
+
+    Raises:
+        WorkbookFileError: there are some and `skip` is false.
+    """
+    lines = list(lines)
+    if not lines:
+        return
+    shown = "; ".join(lines[:5]) + (f"; and {len(lines) - 5} more" if len(lines) > 5 else "")
+    if not skip:
+        raise WorkbookFileError(
+            f"{len(lines)} image{'s' * (len(lines) > 1)} cannot be used: {shown}. "
+            "Restore them, or go on without them with --skip-unreadable (skip_unreadable=True)."
+        )
+    for line in lines:
+        log.warning("left out: %s", line)
+
+
+def subset(images: ImageSet, limit: int | None) -> ImageSet:
+    """About `limit` images, whole groups only and every class in its share but with at least six groups."""
+    if limit is None or limit >= len(images.rows):
+        return images
+    share = limit / len(images.rows)
+    groups = images.rows.drop_duplicates("group")[["group", "label"]]
+    take: Callable = lambda g: g.sample(n=min(len(g), max(6, round(share * len(g)))), random_state=0)["group"]
+    kept = {name for _, part in groups.groupby("label") for name in take(part)}
+    rows = images.rows[images.rows["group"].isin(kept)].reset_index(drop=True)
+    return replace(images, rows=rows)

@@ -1,0 +1,122 @@
+"""Decoded, resized images, cached once as uint8: an epoch never decodes a JPEG again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from lib.data.imageset import ImageSet, refuse_unreadable
+from lib.errors import WorkbookError, WorkbookFileError
+from lib.progress import Progress
+
+DECODER = 1  # raise it when `decode` changes what it returns
+
+
+def decode(path: str | Path, size: int) -> np.ndarray:
+    """The image as uint8 [size, size, 3]: upright, RGB, the whole picture squeezed into a square.
+
+    Palette, grey (8 and 16 bit), CMYK and RGBA images are converted; transparency is shown on white.
+
+    Raises:
+        WorkbookFileError: missing, corrupt or truncated; the message names the file.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            rgb = _rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError as error:
+        raise WorkbookFileError(f"{path}: no such image file") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise WorkbookFileError(f"{path}: corrupt or truncated image ({error})") from error
+    return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode == "I":
+        image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if "A" in image.mode or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def decode_many(paths: Iterable[str], size: int) -> Iterator[np.ndarray | WorkbookFileError]:
+    """`decode` of each path, in order, on all cores; an image that fails yields its error instead."""
+
+    def attempt(path: str) -> np.ndarray | WorkbookFileError:
+        try:
+            return decode(path, size)
+        except WorkbookFileError as error:
+            return error
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes without holding the interpreter's lock
+        yield from pool.map(attempt, paths)
+
+
+def load_pixels(images: ImageSet, size: int, cache: Path, skip_unreadable: bool = False) -> tuple[ImageSet, np.ndarray]:
+    """All images of the set as a read-only uint8 array [n, size, size, 3], from the cache folder or decoded into it.
+
+    Returns the set (without unreadable images, when these may be skipped) and the array, row by row. The cache's name
+    changes with any file's size or time, so a replaced image is seen.
+
+    Raises:
+        WorkbookFileError: images that cannot be read, listed once, unless `skip_unreadable`.
+        WorkbookError: the disk is full.
+    """
+    stem = cache / f"{images.name}-{size}-{_key(images, size)}"
+    array, notes = stem.with_suffix(".npy"), stem.with_suffix(".json")
+    if not (array.exists() and notes.exists()):
+        _build(images, size, array, notes)
+    problems = json.loads(notes.read_text())
+    refuse_unreadable(problems.values(), skip_unreadable)
+    pixels = np.load(array, mmap_mode="r")
+    return (images.without(problems) if problems else images), pixels
+
+
+def _key(images: ImageSet, size: int) -> str:
+    paths = "\n".join(images.rows["path"])
+    return hashlib.sha256(f"{DECODER}|{size}|{images.fingerprint()}|{paths}".encode()).hexdigest()[:12]
+
+
+def _build(images: ImageSet, size: int, array: Path, notes: Path) -> None:
+    """Decode everything into a temporary file, then move it into place: a killed run leaves no half cache.
+
+    Plain writes, not a memory map: on a full disk a map kills the process where a write raises.
+    """
+    array.parent.mkdir(parents=True, exist_ok=True)
+    problems: dict[str, str] = {}
+    with tempfile.NamedTemporaryFile(dir=array.parent, suffix=".part", delete=False) as scratch:
+        try:
+            _write_header(scratch, (len(images.rows), size, size, 3))
+            with Progress(len(images.rows), f"decoding {images.name} at {size}×{size}") as bar:
+                for row, result in zip(images.rows.itertuples(), decode_many(images.rows["path"], size), strict=True):
+                    if isinstance(result, np.ndarray):
+                        scratch.write(result.tobytes())
+                    else:
+                        problems[row.image_id] = str(result)
+                    bar.advance()
+            _write_header(scratch, (len(images.rows) - len(problems), size, size, 3))
+            scratch.close()
+            os.replace(scratch.name, array)
+            notes.with_suffix(".tmp").write_text(json.dumps(problems))
+            os.replace(notes.with_suffix(".tmp"), notes)
+        except OSError as error:
+            raise WorkbookError(f"Cannot write the image cache {array}: {error.strerror or error}. Free some space or choose another --output-dir.") from error
+        finally:
+            scratch.close()
+            Path(scratch.name).unlink(missing_ok=True)
+
+
+def _write_header(file, shape: tuple[int, ...]) -> None:
+    """The .npy header at the start of the file; rewritten at the end, when the number of readable images is known."""
+    file.seek(0)
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})

@@ -1,0 +1,105 @@
+"""Three-way splits: stratified by class and grouped by lesion, so that no lesion stands on two sides.
+
+A random split over *images* puts views of one lesion on both sides: in HAM10000 38.7 % of the test images of an 80/20
+split (67.3 % of the melanomas) stand beside a training image of the same lesion. `image` reproduces that on purpose.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from lib.data.imageset import ImageSet
+from lib.errors import WorkbookValueError, choose
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("lesion", "image", "official")
+PARTS = ("train", "val", "test")
+
+
+def split_rows(
+    images: ImageSet, split: str = "lesion", val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0
+) -> pd.Series:
+    """The part ('train', 'val' or 'test') of each row of `images`.
+
+    `lesion` keeps groups whole; `image` ignores them (leaky, and says so); `official` takes the set's own parts.
+
+    Raises:
+        WorkbookValueError: an unknown split, fractions that leave nothing, a class that is empty in a part.
+    """
+    split = choose("split", split, SPLITS)
+    if split == "official":
+        parts = _official(images)
+    else:
+        _check_fractions(val_fraction, test_fraction)
+        groups = images.rows["group"] if split == "lesion" else images.rows["image_id"]
+        parts = _stratified(images.rows["label"], groups, val_fraction, test_fraction, seed)
+        parts = parts.where(images.rows["part"].isin(["", "train"]), "unused") if split == "lesion" else parts
+    _check_classes(images, parts)
+    if split == "image":
+        share = leak_share(images, parts)
+        log.warning("LEAKY SPLIT (split='image'): %.1f %% of the test images show a lesion that is in training too; never report these numbers as results", 100 * share)
+    return parts
+
+
+def leak_share(images: ImageSet, parts: pd.Series) -> float:
+    """Share of the test images whose group also has a training image; 0 for an honest split."""
+    trained = set(images.rows.loc[parts == "train", "group"])
+    return float(images.rows.loc[parts == "test", "group"].isin(trained).mean())
+
+
+def _stratified(labels: pd.Series, groups: pd.Series, val_fraction: float, test_fraction: float, seed: int) -> pd.Series:
+    """Class by class, shuffled groups fill test, then validation, up to their share of the class's images."""
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({"label": labels.to_numpy(), "group": groups.to_numpy()})
+    sizes = table.groupby("group", sort=True)["label"].agg(["size", lambda v: v.mode().iloc[0]]).set_axis(["size", "label"], axis=1)
+    part_of: dict[str, str] = {}
+    for _, members in sizes.groupby("label"):
+        members = members.iloc[rng.permutation(len(members))]
+        before = members["size"].cumsum() - members["size"] / 2  # the middle of each group on the class's axis
+        position = before / members["size"].sum()
+        part = np.where(position < test_fraction, "test", np.where(position < test_fraction + val_fraction, "val", "train"))
+        part_of.update(zip(members.index, _nonempty(part), strict=True))
+    return pd.Series(table["group"].map(part_of).to_numpy(), index=labels.index)
+
+
+def _nonempty(part: np.ndarray) -> np.ndarray:
+    """With three groups or more, every part gets one: small classes may round to none."""
+    if len(part) >= 3:
+        for place, name in ((0, "test"), (1, "val"), (2, "train")):
+            if name not in part:
+                part[place] = name
+    return part
+
+
+def _official(images: ImageSet) -> pd.Series:
+    parts = images.rows["part"]
+    missing = [name for name in PARTS if name not in set(parts)]
+    if missing:
+        raise WorkbookValueError(
+            f"{images.name} has no official {missing[0]} part here; add its images and ground truth to the data root, or use split='lesion'."
+        )
+    return parts
+
+
+def _check_fractions(val_fraction: float, test_fraction: float) -> None:
+    for name, value in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
+        if not 0 < value < 1:
+            raise WorkbookValueError(f"{name}={value} must lie between 0 and 1.")
+    if val_fraction + test_fraction >= 1:
+        raise WorkbookValueError(f"val_fraction={val_fraction} and test_fraction={test_fraction} leave nothing to train on.")
+
+
+def _check_classes(images: ImageSet, parts: pd.Series) -> None:
+    for part in PARTS:
+        present = set(images.rows.loc[parts == part, "label"])
+        empty = [name for i, name in enumerate(images.classes) if i not in present]
+        if empty:
+            rows = images.rows[images.rows["label"] == images.classes.index(empty[0])]
+            raise WorkbookValueError(
+                f"Class {empty[0]!r} has no image in the {part} part of {images.name} ({len(rows)} images of "
+                f"{rows['group'].nunique()} lesions in all; three lesions are the least). Add images or remove the class."
+            )

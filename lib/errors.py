@@ -1,0 +1,67 @@
+"""Errors that a user can cause: what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterable
+
+
+class WorkbookError(Exception):
+    """A user's mistake or a broken input, told in one sentence with its remedy."""
+
+
+class WorkbookValueError(WorkbookError, ValueError):
+    """A value that cannot be used."""
+
+
+class WorkbookFileError(WorkbookError, FileNotFoundError):
+    """A file or folder that is missing or is not what it should be."""
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_ ]", "", name).casefold()
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, or None when nothing resembles it."""
+    by_plain = {_plain(k): k for k in known}
+    hits = difflib.get_close_matches(_plain(name), by_plain, n=1, cutoff=0.5)
+    return by_plain[hits[0]] if hits else None
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> WorkbookValueError:
+    """The error for a name that is not among `known`: lists them all and suggests the nearest."""
+    known = list(known)
+    guess = nearest(str(name), known)
+    hint = f" Did you mean {guess!r}?" if guess else ""
+    return WorkbookValueError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
+
+
+def choose(kind: str, name: object, known: Iterable[str]) -> str:
+    """The entry of `known` that `name` means; case, '-' and '_' do not matter.
+
+    Raises:
+        WorkbookValueError: nothing matches; the message lists `known` and the nearest name.
+    """
+    known = list(known)
+    if name in known:
+        return name
+    matches = [k for k in known if isinstance(name, str) and _plain(k) == _plain(name)]
+    if len(matches) != 1:
+        raise unknown(kind, name, known)
+    return matches[0]
+
+
+def run_command(main: Callable[[], int | None]) -> None:
+    """Run a command line: a WorkbookError becomes one line on stderr and exit status 2."""
+    try:
+        sys.exit(main())
+    except WorkbookError as error:
+        message = " ".join(str(error).split())
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept, run the same command again to go on", file=sys.stderr)
+        sys.exit(130)

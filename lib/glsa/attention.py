@@ -1,0 +1,110 @@
+"""Global self-attention over all positions of a feature map (GLSA, step 1; heads as in arXiv 1706.03762, eq. 1).
+
+A = LayerNorm(MHA(q, k, v) + q), folded back to [B, C, H, W], with q, k, v = chunk₃(W_qkv x).
+
+Known deviations: the project that GLSA comes from projects twice, once by its 1×1 convolution and once more inside
+`nn.MultiheadAttention`; here W_qkv is the only input projection. No projection has a bias. The skip adds q, as that
+project's formula says, not x.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import einsum, rearrange
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from lib.errors import WorkbookValueError
+from lib.maps import Mapped
+
+
+class GlobalAttention(Mapped):
+    """Every position attends to every position.
+
+    The inner width is `channels`, or `num_heads * dim_head` where `dim_head` is given; one further 1×1 projection
+    after the norm, which exists only then, leads from that width back to `channels`.
+
+    Raises:
+        WorkbookValueError: a size is not a positive whole number, or `num_heads` does not divide the width.
+    """
+
+    def __init__(self, channels: int, num_heads: int = 8, dim_head: int | None = None) -> None:
+        super().__init__()
+        positive(channels=channels, num_heads=num_heads, dim_head=1 if dim_head is None else dim_head)
+        width = channels if dim_head is None else num_heads * dim_head
+        self.num_heads = dividing(num_heads, width)
+        self.to_qkv = nn.Conv2d(channels, 3 * width, 1, bias=False)
+        self.to_out = nn.Linear(width, width, bias=False)
+        self.norm = nn.LayerNorm(width)
+        self.to_channels = nn.Identity() if dim_head is None else nn.Linear(width, channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C, H, W]"""
+        height = x.shape[2]
+        q, k, v = (split_heads(part, self.num_heads) for part in self.to_qkv(x).chunk(3, dim=1))
+        heads = scaled_dot_product_attention(q, k, v)  # [B, h, N, d]
+        out = self.to_out(rearrange(heads, "b h n d -> b n (h d)"))
+        out = self.norm(out + rearrange(q, "b h n d -> b n (h d)"))
+        self.keep(q=unfold(q, height), k=k)
+        return rearrange(self.to_channels(out), "b (y x) c -> b c y x", y=height)
+
+    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
+        """What `query` (row, column; None: the centre) pays to every position: 'global' [B, H, W], the mean over
+        the heads, and 'global_heads' [B, h, H, W]."""
+        heads = attention_from(self.kept["q"], self.kept["k"], query)
+        return {"global": heads.mean(1), "global_heads": heads}
+
+    def matrix(self) -> Tensor:
+        """[B, h, N, N], rows are queries; N² numbers a head, so computed only here."""
+        return attention(rearrange(self.kept["q"], "b h y x d -> b h (y x) d"), self.kept["k"])
+
+
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """[B, C, H, W] → [B, h, N, d]"""
+    return rearrange(x, "b (h d) y x -> b h (y x) d", h=num_heads)
+
+
+def unfold(q: Tensor, height: int) -> Tensor:
+    """[B, h, N, d] → [B, h, H, W, d]: the same numbers, which now know their positions."""
+    return rearrange(q, "b h (y x) d -> b h y x d", y=height)
+
+
+def attention(q: Tensor, k: Tensor) -> Tensor:
+    """softmax(q kᵀ / √d), [B, h, M, d] and [B, h, N, d] → [B, h, M, N]"""
+    # Half-precision rows would sum to one only within a percent.
+    q, k = (t.to(torch.promote_types(t.dtype, torch.float32)) for t in (q, k))
+    return (einsum(q, k, "b h m d, b h n d -> b h m n") * q.shape[-1] ** -0.5).softmax(-1)
+
+
+def attention_from(q: Tensor, k: Tensor, query: tuple[int, int] | None) -> Tensor:
+    """The one row of `attention` that belongs to `query`: [B, h, H, W, d] and [B, h, N, d] → [B, h, H, W]
+
+    Raises:
+        WorkbookValueError: `query` is not a position of the map.
+    """
+    height, width = q.shape[2:4]
+    row, column = (height // 2, width // 2) if query is None else query
+    if not (0 <= row < height and 0 <= column < width):
+        raise WorkbookValueError(
+            f"The query (row {row}, column {column}) is outside the {height}×{width} map: "
+            f"rows go from 0 to {height - 1}, columns from 0 to {width - 1}."
+        )
+    return rearrange(attention(q[:, :, row, column].unsqueeze(2), k), "b h 1 (y x) -> b h y x", y=height)
+
+
+def positive(**sizes: int) -> None:
+    """Raise a WorkbookValueError for the first of `sizes` that is not a positive whole number."""
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise WorkbookValueError(f"{name} must be a whole number of at least 1, not {size!r}.")
+
+
+def dividing(num_heads: int, width: int) -> int:
+    """`num_heads`, if it divides `width`; else a WorkbookValueError with the nearest numbers that do."""
+    if width % num_heads:
+        divisors = [n for n in range(1, width + 1) if width % n == 0]
+        near = sorted(sorted(divisors, key=lambda n: abs(n - num_heads))[:2])
+        raise WorkbookValueError(
+            f"num_heads={num_heads} does not divide the width {width}. Nearest that do: {' and '.join(map(str, near))}."
+        )
+    return num_heads

@@ -1,0 +1,92 @@
+"""The GLSA block: global attention, local attention on top of it, fusion of the two, residual."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from lib.errors import WorkbookValueError, choose
+from lib.glsa.attention import GlobalAttention
+from lib.glsa.fusion import FUSION_STRATEGIES, BaseFusion
+from lib.glsa.local import LOCAL_ATTENTION, LocalAttention
+from lib.glsa.residual import RESIDUAL_STRATEGIES, ResidualStrategy
+
+
+class GLSABlock(nn.Module):
+    """Global-local self-attention on a feature map, [B, C, H, W] → [B, C, H, W].
+
+    Args:
+        channels: C.
+        num_heads: heads of the global attention; they divide its width.
+        attn_type: the local attention, a name in `LOCAL_ATTENTION`.
+        fusion_strategy: a name in `FUSION_STRATEGIES`.
+        residual_strategy: a name in `RESIDUAL_STRATEGIES`.
+        dim_head: width of a head. Left out, the heads share C; given, the global attention works at
+            `num_heads * dim_head` and one further 1×1 projection leads back to C.
+
+    Raises:
+        WorkbookValueError: a name is unknown, what is registered under it does not derive from the registry's base
+            class, a size is not a positive whole number, or `num_heads` does not divide the width.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int = 8,
+        attn_type: str = "CBAM",
+        fusion_strategy: str = "original",
+        residual_strategy: str = "original",
+        dim_head: int | None = None,
+    ) -> None:
+        super().__init__()
+        local = registered("attn_type", attn_type, LOCAL_ATTENTION, LocalAttention)
+        fusion = registered("fusion_strategy", fusion_strategy, FUSION_STRATEGIES, BaseFusion)
+        residual = registered("residual_strategy", residual_strategy, RESIDUAL_STRATEGIES, ResidualStrategy)
+        self.channels = channels
+        self.attention = GlobalAttention(channels, num_heads, dim_head)
+        self.local = local(channels)
+        self.fusion = fusion.build(channels, num_heads)
+        self.residual = residual(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C, H, W]"""
+        A = self.attention(x)
+        L = self.local(x + A)
+        R = self.fusion(A, L, x)
+        return self.residual(x, R)
+
+    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
+        """What the last eval forward attended to, by name; `query` is a (row, column) of the map, None its centre.
+
+        'global' [B, H, W] is the attention that the query pays to every position, 'global_heads' [B, h, H, W] the
+        same for each head. 'local_…', 'fusion_…' and 'residual_…' are what the chosen parts show: their docstrings
+        tell names and shapes.
+
+        Raises:
+            WorkbookError: there was no forward in eval mode yet.
+            WorkbookValueError: `query` is outside the map.
+        """
+        maps = self.attention.maps(query)
+        for part in ("local", "fusion", "residual"):
+            maps |= {f"{part}_{name}": m for name, m in getattr(self, part).maps(query).items()}
+        return maps
+
+    def attention_matrix(self) -> Tensor:
+        """[B, h, N, N]: what every position (row of the matrix) pays to every position, in the last eval forward."""
+        return self.attention.matrix()
+
+    def count_parameters(self) -> dict[str, int]:
+        """{'total', 'global', 'local', 'fusion', 'residual'}; the parts sum to the total."""
+        modules = {"global": self.attention, "local": self.local, "fusion": self.fusion, "residual": self.residual}
+        parts = {part: sum(p.numel() for p in module.parameters()) for part, module in modules.items()}
+        return {"total": sum(parts.values()), **parts}
+
+
+def registered(kind: str, name: str, registry: dict[str, type], base: type) -> type:
+    """The class that `name` means in `registry`, which must derive from `base`."""
+    name = choose(kind, name, registry)
+    cls = registry[name]
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise WorkbookValueError(
+            f"The {kind} {name!r} is {cls!r}, which cannot be used: register a class that derives from {base.__name__}."
+        )
+    return cls

@@ -1,0 +1,176 @@
+"""Fusion R = Fusion(A, L, x) of the global map A and the local map L (GLSA, step 3).
+
+Another strategy is a class with a `forward` and one line:
+
+    class CustomFusion(BaseFusion):
+        def __init__(self, channels):
+            super().__init__(channels)
+
+        def forward(self, A, L, x_in=None):
+            ...
+
+    FUSION_STRATEGIES["custom"] = CustomFusion
+
+What its forward hands to `self.keep(gate=g)` is shown as 'fusion_gate' by `GLSABlock.maps`.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange, reduce
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from lib.glsa.attention import attention_from, dividing, split_heads, unfold
+from lib.glsa.local import squeeze_mlp
+from lib.maps import Mapped
+
+
+class BaseFusion(Mapped):
+    """(A, L, x), each [B, C, H, W] → R [B, C, H, W]"""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+
+    @classmethod
+    def build(cls, channels: int, num_heads: int) -> BaseFusion:
+        """What GLSABlock calls; a strategy that attends overrides it to get the block's `num_heads`."""
+        return cls(channels)
+
+    def forward(self, A: Tensor, L: Tensor, x_in: Tensor | None = None) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} needs a forward(self, A, L, x_in=None).")
+
+
+class ProjectedFusion(BaseFusion):
+    """R = W mix(A, L), W a 1×1 convolution without bias: all but `cross_attn` differ only in `mix`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.project = nn.Conv2d(channels, channels, 1, bias=False)
+
+    def mix(self, A: Tensor, L: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} needs a mix(self, A, L).")
+
+    def forward(self, A: Tensor, L: Tensor, x_in: Tensor | None = None) -> Tensor:
+        return self.project(self.mix(A, L))
+
+
+class OriginalFusion(ProjectedFusion):
+    """A ⊙ L"""
+
+    def mix(self, A: Tensor, L: Tensor) -> Tensor:
+        return A * L
+
+
+class LearnableGateFusion(ProjectedFusion):
+    """g⊙A + (1−g)⊙L, g = σ(W_g [A; L] + b_g) (Highway Networks, arXiv 1505.00387, eqs. 2–3).
+
+    Map: 'gate' [B, C, H, W], 1 where only A counts.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.gate = nn.Conv2d(2 * channels, channels, 1)
+
+    def mix(self, A: Tensor, L: Tensor) -> Tensor:
+        gate = self.gate(torch.cat([A, L], dim=1)).sigmoid()
+        self.keep(gate=gate)
+        return gate * A + (1 - gate) * L
+
+
+class WeightedAddFusion(ProjectedFusion):
+    """α̂A + β̂L + γ̂(A⊙L) (fast normalised fusion, EfficientDet, arXiv 1911.09070, section 3.3).
+
+    α̂ = |α| / (|α| + |β| + ε), β̂ likewise, γ̂ = σ(γ); α = β = 1 and γ = 0 at the start. The paper keeps its weights
+    positive by a ReLU, where a weight that has reached 0 never comes back, and has no product term.
+    Maps: 'weight_global' α̂, 'weight_local' β̂, 'weight_product' γ̂, scalars.
+    """
+
+    EPS = 1e-4
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.alpha = nn.Parameter(torch.tensor(1.0))
+        self.beta = nn.Parameter(torch.tensor(1.0))
+        self.gamma = nn.Parameter(torch.tensor(0.0))
+
+    def mix(self, A: Tensor, L: Tensor) -> Tensor:
+        alpha, beta = self.alpha.abs(), self.beta.abs()
+        total = alpha + beta + self.EPS
+        alpha, beta, gamma = alpha / total, beta / total, self.gamma.sigmoid()
+        self.keep(weight_global=alpha, weight_local=beta, weight_product=gamma)
+        return alpha * A + beta * L + gamma * (A * L)
+
+
+class ChannelAttentionFusion(ProjectedFusion):
+    """w_A⊙A + w_L⊙L, [w_A; w_L] = σ(W₂ ReLU(W₁ GAP[A; L])) (SE-Net, arXiv 1709.01507, eqs. 2–4).
+
+    Maps: 'weight_global' w_A and 'weight_local' w_L, [B, C, 1, 1].
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__(channels)
+        self.weights = squeeze_mlp(2 * channels, reduction)
+
+    def mix(self, A: Tensor, L: Tensor) -> Tensor:
+        squeezed = reduce(torch.cat([A, L], dim=1), "b c h w -> b c 1 1", "mean")
+        w_A, w_L = self.weights(squeezed).sigmoid().chunk(2, dim=1)
+        self.keep(weight_global=w_A, weight_local=w_L)
+        return w_A * A + w_L * L
+
+
+class SpatialAttentionFusion(ProjectedFusion):
+    """m⊙A + (1−m)⊙L, m = σ(conv₇ₓ₇ [mean_c A; mean_c L]) (after CBAM, arXiv 1807.06521, eq. 3).
+
+    Map: 'gate' m [B, 1, H, W], 1 where only A counts.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.mask = nn.Conv2d(2, 1, 7, padding=3, bias=False)
+
+    def mix(self, A: Tensor, L: Tensor) -> Tensor:
+        means = torch.cat([reduce(t, "b c h w -> b 1 h w", "mean") for t in (A, L)], dim=1)
+        mask = self.mask(means).sigmoid()
+        self.keep(gate=mask)
+        return mask * A + (1 - mask) * L
+
+
+class CrossAttentionFusion(BaseFusion):
+    """W_o MHA(q = W_q A, k = W_k L, v = W_v L): what is global asks, what is local answers (arXiv 1706.03762).
+
+    Maps: what a query position pays to every position of L, 'attention' [B, H, W] and 'attention_heads' [B, h, H, W].
+
+    Raises:
+        WorkbookValueError: `num_heads` does not divide `channels`.
+    """
+
+    def __init__(self, channels: int, num_heads: int = 8) -> None:
+        super().__init__(channels)
+        self.num_heads = dividing(num_heads, channels)
+        self.to_q, self.to_k, self.to_v, self.to_out = (nn.Conv2d(channels, channels, 1, bias=False) for _ in range(4))
+
+    @classmethod
+    def build(cls, channels: int, num_heads: int) -> CrossAttentionFusion:
+        return cls(channels, num_heads)
+
+    def forward(self, A: Tensor, L: Tensor, x_in: Tensor | None = None) -> Tensor:
+        height = A.shape[2]
+        q, k, v = (split_heads(t, self.num_heads) for t in (self.to_q(A), self.to_k(L), self.to_v(L)))
+        heads = scaled_dot_product_attention(q, k, v)  # [B, h, N, d]
+        self.keep(q=unfold(q, height), k=k)
+        return self.to_out(rearrange(heads, "b h (y x) d -> b (h d) y x", y=height))
+
+    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
+        heads = attention_from(self.kept["q"], self.kept["k"], query)
+        return {"attention": heads.mean(1), "attention_heads": heads}
+
+
+FUSION_STRATEGIES: dict[str, type[BaseFusion]] = {
+    "original": OriginalFusion,
+    "learnable_gate": LearnableGateFusion,
+    "weighted_add": WeightedAddFusion,
+    "channel_attn": ChannelAttentionFusion,
+    "spatial_attn": SpatialAttentionFusion,
+    "cross_attn": CrossAttentionFusion,
+}

@@ -1,0 +1,40 @@
+"""A backbone with one GLSA block where it is cut."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from lib.backbones import Backbone
+from lib.errors import WorkbookValueError
+from lib.glsa.block import GLSABlock
+
+
+class GLSANet(nn.Module):
+    """upper(block(lower(images))).
+
+    Raises:
+        WorkbookValueError: the block has other channels than the backbone at its cut.
+    """
+
+    def __init__(self, backbone: Backbone, block: GLSABlock) -> None:
+        super().__init__()
+        if block.channels != backbone.channels:
+            raise WorkbookValueError(
+                f"The backbone has {backbone.channels} channels at its cut and the block {block.channels}: "
+                f"build GLSABlock(channels={backbone.channels})."
+            )
+        self.backbone = backbone
+        self.block = block
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] → [B, num_classes]"""
+        return self.backbone.upper(self.block(self.backbone.lower(images)))
+
+    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
+        """The block's maps; see `GLSABlock.maps`. A position of the map is 16 pixels wide."""
+        return self.block.maps(query)
+
+    def count_parameters(self) -> dict[str, int]:
+        """{'total', 'backbone', 'global', 'local', 'fusion', 'residual'}; the parts sum to the total."""
+        backbone, block = self.backbone.count_parameters()["total"], self.block.count_parameters()
+        return {**block, "total": backbone + block["total"], "backbone": backbone}

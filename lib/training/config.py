@@ -1,0 +1,183 @@
+"""`RunConfig`: everything that decides what a run computes, in one frozen dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lib.backbones import BACKBONES
+from lib.data import AUGMENTATIONS, DATASETS, SAMPLERS, SPLITS
+from lib.errors import WorkbookValueError, choose, unknown
+from lib.glsa import FUSION_STRATEGIES, LOCAL_ATTENTION, RESIDUAL_STRATEGIES
+from lib.training.losses import LOSSES
+from lib.training.optimisers import LR_SCHEDULERS, OPTIMIZERS
+
+PRECISIONS = ("auto", "32", "bf16", "16")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def _choice(default: str | None, known: typing.Iterable[str]) -> Any:
+    return field(default=default, metadata={"known": known})
+
+
+def _aside(default: Any, known: typing.Iterable[str] | None = None) -> Any:
+    """A field that changes how a run is carried out or reported, not what it computes: outside the hash."""
+    return field(default=default, metadata={"aside": True, "known": known})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One training run. Equal configs are one run: `hash` names its folder in the store.
+
+    Raises:
+        WorkbookValueError: an unknown name (with the nearest known one), a wrong type, a value out of range.
+    """
+
+    # data
+    dataset: str = _choice("phantom-lesions", DATASETS)
+    data_root: str | None = None  # the data set's folder; None is its place in data/
+    limit_images: int | None = None  # about this many images only, whole lesions; None takes all
+    image_size: int = 224  # side in pixels; the whole picture is squeezed into a square
+    split: str = _choice("lesion", SPLITS)  # `image` leaks views of one lesion, on purpose
+    val_fraction: float = 0.1  # for early stopping and the choice of the best epoch
+    test_fraction: float = 0.2  # looked at once, after training
+    split_seed: int = 0  # apart from `seed`: runs of several seeds share their test images, so they can be paired
+    augmentation: str | None = _choice(None, AUGMENTATIONS)  # None is what suits the data set
+    sampler: str = _choice("sqrt", SAMPLERS)  # how often a class is shown; the full inverse repeats rare images too much
+    skip_unreadable: bool = False  # go on without images that cannot be read
+
+    # model
+    backbone: str = _choice("resnet18", BACKBONES)
+    pretrained: bool = False  # ImageNet weights from torchvision
+    attention: str = _choice("CBAM", LOCAL_ATTENTION)  # `none` is the bare backbone
+    fusion_strategy: str = _choice("original", FUSION_STRATEGIES)
+    residual_strategy: str = _choice("original", RESIDUAL_STRATEGIES)
+    num_heads: int = 8
+
+    # loss
+    loss_type: str = _choice("focal", LOSSES)
+    focal_alpha: float | tuple[float, ...] | None = 0.25  # one weight for all, or one a class
+    focal_gamma: float = 2.0
+    label_smoothing: float = 0.1  # of `label_smoothing` only
+    class_balanced_beta: float = 0.999  # 0 weighs all classes alike, towards 1 by inverse frequency
+    allow_double_correction: bool = False  # a balancing sampler and class weights together correct twice
+
+    # optimisation
+    batch_size: int = 32
+    max_epoch: int = 50
+    lr: float = 1e-3
+    optimizer: str = _choice("AdamW", OPTIMIZERS)
+    weight_decay: float = 1e-4
+    lr_scheduler: str = _choice("ReduceLROnPlateau", LR_SCHEDULERS)
+    warmup_epochs: float = 1.0  # of CosineWarmup only
+    early_stopping_patience: int | None = 15  # epochs without a better validation balanced accuracy; None never stops
+    gradient_clip: float | None = 5.0  # norm; attention from scratch meets a bad batch now and then
+    seed: int = 0
+
+    # how to carry it out
+    precision: str = _aside("auto", PRECISIONS)  # auto: bf16 where the hardware has it
+    device: str = _aside("auto", DEVICES)
+    verbose: bool = _aside(False)  # batch metrics too
+    wandb_project: str | None = _aside(None)  # None: Weights & Biases stays off
+    wandb_run: str | None = _aside(None)  # the base of the run's name there; None is the backbone
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for f in dataclasses.fields(self):
+            value = _checked(f.name, getattr(self, f.name), hints[f.name])
+            known = f.metadata.get("known")
+            if known is not None and value is not None:
+                value = choose(f.name, value, known)
+            object.__setattr__(self, f.name, value)
+        if self.data_root is not None:
+            object.__setattr__(self, "data_root", str(Path(self.data_root).expanduser().resolve()))
+        self._check_ranges()
+        self._check_correction()
+
+    def _check_ranges(self) -> None:
+        for name, least in (("image_size", 8), ("batch_size", 2), ("max_epoch", 1), ("num_heads", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise WorkbookValueError(f"{name}={getattr(self, name)} must be at least {least}.")
+        for name in ("lr", "gradient_clip", "early_stopping_patience", "limit_images"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise WorkbookValueError(f"{name}={getattr(self, name)} must be above 0.")
+        for name in ("weight_decay", "focal_gamma", "warmup_epochs", "split_seed"):
+            if getattr(self, name) < 0:
+                raise WorkbookValueError(f"{name}={getattr(self, name)} must not be negative.")
+        for name in ("label_smoothing", "class_balanced_beta"):
+            if not 0 <= getattr(self, name) < 1:
+                raise WorkbookValueError(f"{name}={getattr(self, name)} must lie in [0, 1).")
+
+    def _check_correction(self) -> None:
+        weighs = self.loss_type == "class_balanced" or (
+            self.loss_type == "focal" and isinstance(self.focal_alpha, tuple)
+        )
+        if weighs and self.sampler != "none" and not self.allow_double_correction:
+            raise WorkbookValueError(
+                f"sampler={self.sampler!r} and a loss with class weights ({self.loss_type}) correct the imbalance twice, "
+                "which can ruin the largest class. Take sampler='none' (--sampler none), or a loss without weights, "
+                "or ask for both with allow_double_correction=True (--allow_double_correction)."
+            )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunConfig:
+        """A config from plain values, e.g. of JSON; an unknown field is an error that suggests the nearest."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        for name in values:
+            if name not in names:
+                raise unknown("setting", name, names)
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    def replace(self, **changes: Any) -> RunConfig:
+        """The same run with other values for some fields."""
+        return type(self).from_dict({**self.to_dict(), **changes})
+
+    @property
+    def hash(self) -> str:
+        """Eight hex digits over every field that decides what is computed."""
+        aside = {f.name for f in dataclasses.fields(self) if f.metadata.get("aside")}
+        content = {k: v for k, v in self.to_dict().items() if k not in aside}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def name(self) -> str:
+        """The name of the run's folder: readable, and unique by its hash."""
+        parts = [self.dataset, self.backbone, self.attention]
+        if self.attention != "none":
+            parts += [self.fusion_strategy, self.residual_strategy]
+        return "-".join([*parts, f"s{self.seed}", self.hash])
+
+    @property
+    def wandb_name(self) -> str:
+        """`{base}_{fusion}_{residual}_{attention}`."""
+        return "_".join([self.wandb_run or self.backbone, self.fusion_strategy, self.residual_strategy, self.attention])
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    """`value` as a member of the annotated type; an int may stand for a float, a list for a tuple.
+
+    Raises:
+        WorkbookValueError: any other type; names the field, the value and the type wanted.
+    """
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for option in options:
+        if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
+            return tuple(_checked(name, v, float) for v in value)
+        if option is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if type(value) is option:
+            return value
+        if option is str and isinstance(value, Path):
+            return str(value)
+    wanted = " or ".join("None" if o is type(None) else getattr(o, "__name__", str(o)) for o in options)
+    raise WorkbookValueError(f"{name}={value!r} is of type {type(value).__name__}; it must be {wanted}.")

@@ -1,0 +1,61 @@
+"""Losses for imbalanced classes, each doing what its name says. Logits [B, K], labels [B] → a scalar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lib.errors import WorkbookValueError
+
+if TYPE_CHECKING:
+    from lib.training.config import RunConfig
+
+
+class FocalLoss(nn.Module):
+    """−α_t (1 − p_t)^γ log p_t on the softmax (Lin et al., arXiv 1708.02002, eq. 5), averaged over the batch.
+
+    `alpha` is one factor for all classes, one a class, or None for 1. With γ = 0 and no α it is cross-entropy.
+    """
+
+    def __init__(self, alpha: float | Sequence[float] | None = 0.25, gamma: float = 2.0) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.register_buffer("alpha", torch.tensor(1.0 if alpha is None else alpha, dtype=torch.float32))
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        log_p = F.log_softmax(logits.float(), dim=-1).gather(1, labels[:, None]).squeeze(1)
+        alpha = self.alpha if self.alpha.ndim == 0 else self.alpha[labels]
+        return -(alpha * (1 - log_p.exp()).pow(self.gamma) * log_p).mean()
+
+
+def class_balanced_weights(counts: Sequence[int], beta: float) -> Tensor:
+    """(1 − β)/(1 − β^n) a class (Cui et al., arXiv 1901.05555, eq. 4), scaled to mean 1."""
+    counts = torch.as_tensor(counts, dtype=torch.float64)
+    weights = (1 - beta) / (1 - beta**counts)
+    return (weights / weights.mean()).float()
+
+
+def _focal(config: RunConfig, counts: Sequence[int]) -> nn.Module:
+    alpha = config.focal_alpha
+    if isinstance(alpha, tuple) and len(alpha) != len(counts):
+        raise WorkbookValueError(f"focal_alpha has {len(alpha)} values; the data set has {len(counts)} classes.")
+    return FocalLoss(alpha, config.focal_gamma)
+
+
+LOSSES: dict[str, Callable[[RunConfig, Sequence[int]], nn.Module]] = {
+    "focal": _focal,
+    "cross_entropy": lambda config, counts: nn.CrossEntropyLoss(),
+    "class_balanced": lambda config, counts: FocalLoss(
+        class_balanced_weights(counts, config.class_balanced_beta).tolist(), config.focal_gamma
+    ),
+    "label_smoothing": lambda config, counts: nn.CrossEntropyLoss(label_smoothing=config.label_smoothing),
+}
+
+
+def build_loss(config: RunConfig, counts: Sequence[int]) -> nn.Module:
+    """The loss that `config` names; `counts` are the training images of each class."""
+    return LOSSES[config.loss_type](config, counts)

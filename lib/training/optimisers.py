@@ -1,0 +1,68 @@
+"""Optimisers and learning-rate schedules by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from torch import nn, optim
+from torch.optim import lr_scheduler
+
+if TYPE_CHECKING:
+    from lib.training.config import RunConfig
+
+OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
+    "RAdam": lambda groups, **kw: optim.RAdam(groups, decoupled_weight_decay=True, **kw),
+    "Adam": optim.Adam,
+    "AdamW": optim.AdamW,
+    "SGD": lambda groups, **kw: optim.SGD(groups, momentum=0.9, nesterov=True, **kw),
+}
+
+
+def _cosine_warmup(optimizer: optim.Optimizer, config: RunConfig, steps_per_epoch: int) -> lr_scheduler.LRScheduler:
+    """Linear from 0 over `warmup_epochs`, then half a cosine to 0 over the rest, step by step."""
+    total = config.max_epoch * steps_per_epoch
+    warmup = min(config.warmup_epochs * steps_per_epoch, total / 2)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return 0.5 * (1 + math.cos(math.pi * min((step - warmup) / (total - warmup), 1.0)))
+
+    return lr_scheduler.LambdaLR(optimizer, factor)
+
+
+# name → (builder(optimizer, config, steps_per_epoch) or None, stepped by 'step' or 'epoch')
+LR_SCHEDULERS: dict[str, tuple[Callable | None, str]] = {
+    "ReduceLROnPlateau": (
+        lambda o, config, steps: lr_scheduler.ReduceLROnPlateau(o, mode="min", factor=0.1, patience=5),
+        "epoch",
+    ),
+    "StepLR": (lambda o, config, steps: lr_scheduler.StepLR(o, max(1, config.max_epoch // 3), gamma=0.1), "epoch"),
+    "CosineAnnealingLR": (lambda o, config, steps: lr_scheduler.CosineAnnealingLR(o, config.max_epoch), "epoch"),
+    "CosineAnnealingWarmRestarts": (
+        lambda o, config, steps: lr_scheduler.CosineAnnealingWarmRestarts(o, max(1, config.max_epoch // 7), T_mult=2),
+        "epoch",
+    ),
+    "CosineWarmup": (_cosine_warmup, "step"),
+    "none": (None, "epoch"),
+}
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Weight decay on matrices and kernels only; biases, norms, gates and α keep theirs (decay would pull a gate to ½)."""
+    named = [p for p in model.parameters() if p.requires_grad]
+    decayed: Iterable = [p for p in named if p.squeeze().ndim > 1]
+    free: Iterable = [p for p in named if p.squeeze().ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def build_optimisation(model: nn.Module, config: RunConfig, steps_per_epoch: int) -> dict | optim.Optimizer:
+    """What LightningModule.configure_optimizers returns. ReduceLROnPlateau watches the validation loss."""
+    optimizer = OPTIMIZERS[config.optimizer](parameter_groups(model, config.weight_decay), lr=config.lr)
+    build, interval = LR_SCHEDULERS[config.lr_scheduler]
+    if build is None:
+        return optimizer
+    scheduler = build(optimizer, config, steps_per_epoch)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": "val_loss"}}

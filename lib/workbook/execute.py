@@ -1,0 +1,167 @@
+"""Run one notebook in a process of its own, and tell how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import IO, Any
+
+import nbformat
+import psutil
+from ipykernel.kernelspec import write_kernel_spec
+
+from lib.paths import ROOT
+from lib.progress import HEADLESS
+from lib.workbook.child import DEAD_KERNEL
+
+PATIENCE_S = 30.0  # a cancelled notebook may save what it has
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended."""
+
+    status: str  # 'ok', 'failed', 'died', 'timeout' or 'interrupted'
+    duration: float  # seconds
+    error: str | None = None  # one line
+    cell: int | None = None  # the n of In [n] that was running when it ended badly
+
+
+def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout: float | None = None) -> Result:
+    """Run `notebook` with `parameters` and write it with its outputs to `output`, whatever happens.
+
+    The kernel is the running interpreter, in the repository's root. What the notebook prints appears on
+    stdout behind the notebook's number. Ctrl-C and the timeout [s, of the whole run] keep the outputs so far.
+
+    Raises:
+        OSError: `output` cannot be written.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    running = output.with_name(f".{output.stem}.running.ipynb")
+    spec = json.dumps({"notebook": str(notebook), "output": str(running), "parameters": dict(parameters)})
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as private, tempfile.TemporaryFile("w+") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lib.workbook.child", spec],
+            cwd=ROOT,
+            env=_environment(Path(private)),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # a Ctrl-C in the terminal comes to us, and we pass it on
+        )
+        relay = Thread(target=_relay, args=(process.stdout, notebook.stem.split("_")[0]), daemon=True)
+        relay.start()
+        ended_by = _wait(process, timeout)
+        relay.join(timeout=5)
+        stderr.seek(0)
+        complaint = stderr.read().strip().rpartition("\n")[2]
+    executed = _keep(running, notebook, output)
+    status, error, cell = _verdict(ended_by, process.returncode, executed, complaint)
+    return Result(status, time.monotonic() - began, error, cell)
+
+
+def _environment(private: Path) -> dict[str, str]:
+    """Ours, with the running interpreter as the kernel 'python3' before any that may be registered elsewhere."""
+    write_kernel_spec(private / "kernels" / "python3")
+    ours = {
+        HEADLESS: "1",
+        "JUPYTER_PATH": str(private),
+        "JUPYTER_RUNTIME_DIR": str(private / "runtime"),  # connection files hold keys and would pile up
+        "IPYTHONDIR": str(private / "ipython"),  # no start-up files of the user's
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    return {**os.environ, **ours}
+
+
+def _relay(stream: IO[str], number: str) -> None:
+    for line in stream:
+        if line.strip():
+            print(f"{number} | {line.rstrip()}", flush=True)
+
+
+def _wait(process: subprocess.Popen, timeout: float | None) -> str | None:
+    """Wait for the end; returns 'timeout' or 'interrupted' when that is what brought it about."""
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        stop(process)
+        return "timeout"
+    except KeyboardInterrupt:
+        stop(process)
+        return "interrupted"
+    return None
+
+
+def stop(process: subprocess.Popen, patience: float = PATIENCE_S) -> None:
+    """SIGINT to the group; after `patience` seconds SIGKILL to it and to every process it has started."""
+    family = psutil.Process(process.pid).children(recursive=True)  # the kernel leads a group of its own
+    try:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:  # a second Ctrl-C comes here at once
+        for member in [*family, process]:
+            try:
+                member.kill()
+            except psutil.NoSuchProcess:
+                continue
+        process.wait()
+
+
+def _keep(running: Path, notebook: Path, output: Path) -> nbformat.NotebookNode:
+    """Move the executed notebook to its place. One cut off while it was saved gives way to the bare notebook."""
+    try:
+        executed = nbformat.read(running, as_version=4)
+    except (FileNotFoundError, nbformat.reader.NotJSONError):
+        executed = nbformat.read(notebook, as_version=4)
+        nbformat.write(executed, running)
+    os.replace(running, output)
+    return executed
+
+
+def _verdict(
+    ended_by: str | None, exit_status: int, executed: nbformat.NotebookNode, complaint: str
+) -> tuple[str, str | None, int | None]:
+    """Status, error and cell. Only the exit status tells the truth: papermill marks the cell of a dead
+    kernel, and all after it, as completed."""
+    if exit_status == 0:
+        return "ok", None, None
+    started = [cell.execution_count for cell in executed.cells if cell.get("execution_count")]
+    last = started[-1] if started else None
+    if ended_by == "timeout":
+        return "timeout", "stopped: the time limit was reached", last
+    if ended_by == "interrupted":
+        return "interrupted", "stopped by the user", last
+    if exit_status == DEAD_KERNEL:
+        return "died", _cause_of_death(executed.metadata.papermill.get("kernel_exit")), last
+    for cell in executed.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                return "failed", _one_line(f"{output.ename}: {output.evalue}"), cell.execution_count
+    return "failed", _one_line(complaint) or f"papermill ended with exit status {exit_status}", last
+
+
+def _cause_of_death(kernel_exit: int | None) -> str:
+    if kernel_exit is None or kernel_exit >= 0:
+        return f"the kernel died (exit status {kernel_exit})"
+    hint = ", often out of memory" if -kernel_exit == signal.SIGKILL else ""
+    return f"the kernel died (killed by signal {-kernel_exit}{hint})"
+
+
+def _one_line(text: str, most: int = 300) -> str:
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+    return text if len(text) <= most else text[: most - 1] + "…"

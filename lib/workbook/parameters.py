@@ -1,0 +1,161 @@
+"""What a notebook may be asked: its one cell tagged `parameters`, read without running it.
+
+Every line of the cell reads `name: type = value  # help`, with the type `str`, `int`, `float`, `bool`
+or one of them `| None`. Papermill guesses types and only warns about unknown names (papermill#869);
+here both are errors, raised before anything runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from lib.errors import WorkbookFileError, WorkbookValueError, unknown
+
+TYPES = {"str": str, "int": int, "float": float, "bool": bool}
+TAG = "parameters"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of the parameters cell."""
+
+    name: str
+    type: type
+    default: Any
+    optional: bool = False  # whether None is allowed
+    help: str = ""
+
+    @property
+    def type_name(self) -> str:
+        """The type as the notebook writes it, `int | None`."""
+        return self.type.__name__ + (" | None" if self.optional else "")
+
+
+def read_parameters(path: Path) -> dict[str, Parameter]:
+    """The parameters of the notebook at `path` by name, in the order of the cell.
+
+    Raises:
+        WorkbookFileError: there is no notebook at `path`.
+        WorkbookValueError: no parameters cell, more than one, or a line that cannot be understood.
+    """
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        raise WorkbookFileError(f"There is no notebook {path}.") from None
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError):
+        raise WorkbookValueError(f"{path} is not a Jupyter notebook.") from None
+    cells = [cell.source for cell in notebook.cells if TAG in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        found = f"{len(cells)} cells" if cells else "no cell"
+        raise WorkbookValueError(f"{path.name} has {found} tagged {TAG!r}; a notebook needs exactly one.")
+    return read_cell(cells[0], path.name)
+
+
+def read_cell(source: str, where: str = "the cell") -> dict[str, Parameter]:
+    """The parameters written in `source`; `where` names the notebook in error messages."""
+    try:
+        lines = ast.parse(source).body
+    except SyntaxError as error:
+        raise _malformed(where, error.lineno or 1, source) from None
+    comments = _comments(source)
+    found: dict[str, Parameter] = {}
+    for line in lines:
+        try:
+            parameter = _read_line(line, comments.get(line.end_lineno, ""))
+        except (ValueError, TypeError):
+            raise _malformed(where, line.lineno, source) from None
+        if parameter.name in found:
+            raise WorkbookValueError(f"{where} sets the parameter {parameter.name!r} twice.")
+        found[parameter.name] = parameter
+    return found
+
+
+def parse(parameter: Parameter, value: Any) -> Any:
+    """`value` as the type of `parameter`: text is converted, anything else must already be of the type.
+
+    Raises:
+        WorkbookValueError: the value is of another type; the message names parameter, value and type.
+    """
+    try:
+        return _convert(parameter.type, parameter.optional, value)
+    except ValueError:
+        wanted = "true or false" if parameter.type is bool else parameter.type.__name__
+        wanted += ", or none" if parameter.optional else ""
+        raise WorkbookValueError(f"Parameter {parameter.name!r} must be {wanted}, not {value!r}.") from None
+
+
+def parse_all(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Every parameter with its value: from `values` where given, else its default.
+
+    Raises:
+        WorkbookValueError: a name that is not among `parameters`, or a value of the wrong type.
+    """
+    check_names(values, parameters)
+    return {
+        name: parse(parameter, values[name]) if name in values else parameter.default
+        for name, parameter in parameters.items()
+    }
+
+
+def check_names(names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise a WorkbookValueError for the first of `names` that is not `known`."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise unknown("parameter", name, known)
+
+
+def _read_line(line: ast.stmt, help: str) -> Parameter:
+    """One `name: type = value`; a ValueError or TypeError when the line is something else."""
+    if not (isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value):
+        raise ValueError("not an annotated assignment")
+    type_, optional = _read_type(line.annotation)
+    value = ast.literal_eval(line.value)
+    if isinstance(value, str) and type_ is not str:
+        raise ValueError("text where another type is declared")
+    keep = value is None and optional
+    return Parameter(line.target.id, type_, None if keep else _convert(type_, False, value), optional, help)
+
+
+def _read_type(node: ast.expr) -> tuple[type, bool]:
+    names = [name.strip() for name in ast.unparse(node).split("|")]
+    optional = len(names) == 2 and "None" in names
+    if optional:
+        names.remove("None")
+    if len(names) != 1 or names[0] not in TYPES:
+        raise ValueError("a type that a command line cannot give")
+    return TYPES[names[0]], optional
+
+
+def _convert(type_: type, optional: bool, value: Any) -> Any:
+    if optional and (value is None or (isinstance(value, str) and value.casefold() == "none")):
+        return None
+    if isinstance(value, str) and type_ is bool:
+        return ["false", "true"].index(value.casefold()) == 1  # index raises ValueError for other text
+    if isinstance(value, str) or (type_ is float and type(value) is int):
+        return type_(value)
+    if type(value) is not type_:  # not isinstance: True would pass as an int
+        raise ValueError("another type")
+    return value
+
+
+def _comments(source: str) -> dict[int, str]:
+    """The text of the comment on each line that has one."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+
+
+def _malformed(where: str, line: int, source: str) -> WorkbookValueError:
+    text = source.splitlines()[line - 1].strip() if source else ""
+    return WorkbookValueError(
+        f"{where}, parameters cell, line {line}: cannot read {text!r}. "
+        f"Write 'name: type = value  # help' with a type of {', '.join(TYPES)}, or one of them with '| None'."
+    )
