@@ -8,6 +8,7 @@ unchanged, so that its weights load as they are.
 from __future__ import annotations
 
 from http.client import HTTPException
+from numbers import Integral
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -123,7 +124,7 @@ def build_backbone(name: str, num_classes: int, pretrained: bool = False) -> Bac
         WorkbookFileError: the weights cannot be downloaded or read; the message says which file to put where.
     """
     name = choose("backbone", name, BACKBONES)
-    if not isinstance(num_classes, int) or num_classes < 1:
+    if not isinstance(num_classes, Integral) or isinstance(num_classes, bool) or num_classes < 1:
         raise WorkbookValueError(f"num_classes must be a whole number of at least 1, not {num_classes!r}.")
     wrapper = BACKBONES[name]
     if not pretrained:

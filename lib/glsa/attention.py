@@ -9,6 +9,8 @@ project's formula says, not x.
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 from einops import einsum, rearrange
 from torch import Tensor, nn
@@ -95,7 +97,7 @@ def attention_from(q: Tensor, k: Tensor, query: tuple[int, int] | None) -> Tenso
 def positive(**sizes: int) -> None:
     """Raise a WorkbookValueError for the first of `sizes` that is not a positive whole number."""
     for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise WorkbookValueError(f"{name} must be a whole number of at least 1, not {size!r}.")
 
 
