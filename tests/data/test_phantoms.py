@@ -1,4 +1,4 @@
-"""phantom-lesions: HAM10000's layout and imbalance, classes that only texture × shape tells, whole or absent on disk."""
+"""phantom-lesions: HAM10000's layout and imbalance, classes that only texture × shape tells, whole or absent."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def test_layout_is_that_of_ham10000(root, table, pictures, masks):
 def test_class_shares_are_ham10000s(table):
     counts = table["dx"].value_counts()
     for dx, real in HAM_IMAGES.items():
-        assert abs(counts[dx] - IMAGES * real / 10015) < 1
+        assert abs(counts[dx] - IMAGES * real / 10015) < (3 if dx == "nv" else 1)
 
 
-@pytest.mark.parametrize("images", [559, 560, 1003, 3000, 10015])
+@pytest.mark.parametrize("images", [least_images(), 600, 1003, 3000, 10015])
 def test_plan_is_exact_and_has_enough_lesions(images):
     counts = phantoms._class_counts(images)
     assert sum(counts.values()) == images
@@ -84,7 +84,7 @@ def test_lesions_have_views_as_in_ham10000(table):
     views = table.groupby("lesion_id").size()
     assert views.max() >= 3
     assert abs(len(views) / IMAGES - 7470 / 10015) < 0.03
-    assert (table.groupby("lesion_id")[["dx", "age", "sex", "localization"]].nunique() <= 1).all().all()
+    assert len(table[["lesion_id", "dx", "age", "sex", "localization"]].drop_duplicates()) == len(views)
 
 
 def test_views_of_a_lesion_share_its_area_but_not_its_pixels(table, pictures, masks):
@@ -194,6 +194,11 @@ def test_a_set_of_another_seed_is_not_overwritten(root):
 def test_an_empty_folder_is_drawn_into(tmp_path, root, monkeypatch):
     monkeypatch.setattr(phantoms, "_write", lambda draft, spec: shutil.copytree(root, draft, dirs_exist_ok=True))
     assert (draw_phantom_lesions(tmp_path, IMAGES) / "phantom.json").exists()
+
+
+def test_no_larger_set_has_too_few_lesions():
+    for images in range(least_images(), 2000):
+        assert min(len(phantoms._views(count)) for count in phantoms._class_counts(images).values()) >= 6
 
 
 def test_too_few_images_names_the_minimum(tmp_path):

@@ -1,0 +1,193 @@
+"""Draws one phantom lesion and the views of it: a texture inside a shape, on skin, under a dermoscope.
+
+Colour follows Beer-Lambert: what is seen is light × skin × exp(-density × absorption), where the density holds the
+lesion's shape and texture and the absorption its pigment. Nothing here knows of classes. Only the texture and the
+shape are given; colour, size, contrast, light and distractors come from one distribution for all lesions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+WIDTH, HEIGHT = 160, 120  # pixels of a drawn image
+CANVAS = 168  # pixels a side of the square on which a lesion is drawn before a view turns and scales it
+
+SKINS = np.float32([[0.93, 0.77, 0.72], [0.88, 0.70, 0.57], [0.80, 0.69, 0.72], [0.90, 0.66, 0.65]])  # RGB
+MELANIN, BLOOD = np.float32([0.42, 0.80, 1.15]), np.float32([0.28, 1.05, 0.72])  # absorption in R, G, B
+INK = np.float32([0.28, 0.24, 0.55])
+
+_Y, _X = np.mgrid[:CANVAS, :CANVAS].astype(np.float32) - CANVAS / 2
+_FRAME_Y, _FRAME_X = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+
+
+def smooth_noise(rng: np.random.Generator, cells: int, height: int, width: int) -> np.ndarray:
+    """Noise [height, width] of about unit variance whose bumps are about `width / cells` pixels wide."""
+    coarse = Image.fromarray(rng.standard_normal((cells, cells), dtype=np.float32))
+    return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 0.5 + 0.5 * np.tanh(x / 2)  # 1 / (1 + exp(-x)) would overflow far from the edge
+
+
+# --- the global half of a class: the lesion's outline as radius over angle, in units of the mean radius ---
+
+
+def _ellipse(angle: np.ndarray, aspect: float) -> np.ndarray:
+    return 1 / np.sqrt(np.cos(angle) ** 2 / aspect + np.sin(angle) ** 2 * aspect)
+
+
+def _round(angle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return _ellipse(angle, rng.uniform(1.0, 1.15))
+
+
+def _elongated(angle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return _ellipse(angle, rng.uniform(2.1, 2.6))
+
+
+def _lobed(angle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    depth = rng.uniform(0.28, 0.34)
+    return (1 + depth * np.cos(rng.choice([4, 5]) * angle)) / np.sqrt(1 + depth**2 / 2)  # the disc's area
+
+
+SHAPES: dict[str, Callable] = {"round": _round, "elongated": _elongated, "lobed": _lobed}
+
+
+# --- the local half of a class: a dark pattern that looks the same all over the lesion ---
+
+
+def _lattice(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Three waves at 60 degrees: peaks on a triangular lattice, valleys on the honeycomb around them."""
+    return np.cos(x) + np.cos(x / 2 + y * 0.866) + np.cos(x / 2 - y * 0.866)
+
+
+TEXTURES: dict[str, Callable] = {
+    "dots": _lattice,
+    "network": lambda x, y: -_lattice(x, y),  # the same frequencies as the dots: only what is dark differs
+    "streaks": lambda x, y: np.cos(x),
+}
+
+
+def _outline(shape: str, rng: np.random.Generator) -> np.ndarray:
+    """How much of each canvas pixel is lesion, 0..1 [CANVAS, CANVAS]; the area does not depend on the shape."""
+    size, softness = rng.uniform(29, 36), rng.uniform(1.0, 2.2)  # pixels
+    angle = np.arctan2(_Y, _X) + rng.uniform(0, 2 * np.pi)
+    radius = size * SHAPES[shape](angle, rng)
+    for waves in range(3, 9):
+        radius = radius + size * rng.normal(0, 0.07 / waves) * np.cos(waves * angle + rng.uniform(0, 2 * np.pi))
+    return _sigmoid((radius - np.hypot(_X, _Y)) / softness)
+
+
+def _marks(texture: str, inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The texture's dark marks, 0..1 [CANVAS, CANVAS]; they cover the same share of a lesion whatever the texture."""
+    bend_x, bend_y = (2.2 * smooth_noise(rng, 8, CANVAS, CANVAS) for _ in range(2))
+    turn, wave = rng.uniform(0, 2 * np.pi), 2 * np.pi / rng.uniform(12.0, 14.0)
+    x = wave * (np.cos(turn) * _X + np.sin(turn) * _Y + bend_x)
+    y = wave * (np.cos(turn) * _Y - np.sin(turn) * _X + bend_y)
+    field = TEXTURES[texture](x, y)
+    levels = np.linspace(0, 1, 33)
+    rank = np.interp(field, np.quantile(field[inside][::5], levels), levels)  # or a histogram would tell textures apart
+    ramp = np.clip((rank - 0.45) / 0.4, 0, 1)
+    return ramp * ramp * (3 - 2 * ramp)
+
+
+def draw_lesion(texture: str, shape: str, views: int, rng: np.random.Generator) -> Iterator[tuple]:
+    """Yields `views` pairs of an image [HEIGHT, WIDTH, 3] and its lesion mask [HEIGHT, WIDTH], both uint8 (mask 0/255).
+
+    The views share outline, texture, pigment and skin; each has its own pose, light and distractors.
+    """
+    alpha = _outline(shape, rng)
+    marks = _marks(texture, alpha > 0.5, rng)
+    blotches = 1 + 0.12 * smooth_noise(rng, 6, CANVAS, CANVAS)
+    density = alpha * blotches * (rng.uniform(0.30, 0.45) + rng.uniform(0.65, 0.95) * marks)
+    redness = rng.beta(1.2, 2.5)
+    pigment = (1 - redness) * MELANIN + redness * BLOOD
+    skin = rng.dirichlet(np.full(len(SKINS), 0.6)).astype(np.float32) @ SKINS
+    for _ in range(views):
+        pose = _pose(rng)
+        seen = np.exp(-_posed(density, pose)[..., None] * pigment) * _skin(skin, rng)
+        _add_distractors(seen, rng)
+        image = np.clip(255 * seen * _light(rng) + 0.5, 0, 255).astype(np.uint8)
+        yield image, np.where(_posed(alpha, pose) > 0.5, np.uint8(255), np.uint8(0))
+
+
+def _pose(rng: np.random.Generator) -> tuple[float, ...]:
+    """A random turn, scale and small shift, as PIL's six numbers that lead from the frame back to the canvas."""
+    turn, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.9, 1.15)
+    x, y = WIDTH / 2 + rng.normal(0, 5), HEIGHT / 2 + rng.normal(0, 4)
+    cos, sin = np.cos(turn) / scale, np.sin(turn) / scale
+    return cos, sin, CANVAS / 2 - cos * x - sin * y, -sin, cos, CANVAS / 2 + sin * x - cos * y
+
+
+def _posed(layer: np.ndarray, pose: tuple[float, ...]) -> np.ndarray:
+    picture = Image.fromarray(layer.astype(np.float32))
+    return np.asarray(picture.transform((WIDTH, HEIGHT), Image.Transform.AFFINE, pose, Image.Resampling.BILINEAR))
+
+
+def _skin(tone: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Skin [HEIGHT, WIDTH, 3], 0..1: a tone, flushed here and there, with a fine grain."""
+    flush = 0.05 * smooth_noise(rng, 4, HEIGHT, WIDTH) + 0.025 * smooth_noise(rng, 16, HEIGHT, WIDTH)
+    grain = rng.normal(0, 0.012, (HEIGHT, WIDTH)).astype(np.float32)
+    return tone * np.exp(-(flush + grain)[..., None] * BLOOD)
+
+
+def _light(rng: np.random.Generator) -> np.ndarray:
+    """Brightness, colour cast and vignette of one exposure, a factor for [HEIGHT, WIDTH, 3]."""
+    colour = rng.uniform(0.86, 1.06) * rng.normal(1, 0.03, 3).astype(np.float32)
+    if rng.random() < 0.5:
+        return colour
+    x, y = rng.normal(WIDTH / 2, 6), rng.normal(HEIGHT / 2, 5)
+    reach, fade = rng.uniform(78, 110), rng.uniform(4, 16)  # pixels
+    distance = np.hypot(_FRAME_X - x, _FRAME_Y - y)
+    return colour * _sigmoid((reach - distance) / fade)[..., None]
+
+
+# --- distractors: they say nothing of the class ---
+
+
+def _add_distractors(seen: np.ndarray, rng: np.random.Generator) -> None:
+    """Paints hairs, a ruler, gel bubbles and ink over `seen`, in place, each on some images only."""
+    for chance, stroke, colour in (
+        (0.15, _ink, INK),
+        (0.45, _hairs, np.float32([0.20, 0.13, 0.11])),
+        (0.12, _ruler, np.float32([0.20, 0.18, 0.20])),
+        (0.15, _bubbles, np.float32([1.0, 0.98, 0.97])),
+    ):
+        if rng.random() < chance:
+            layer = Image.new("L", (2 * WIDTH, 2 * HEIGHT))  # drawn at twice the size, so that lines are smooth
+            stroke(ImageDraw.Draw(layer), rng)
+            cover = np.asarray(layer.reduce(2), dtype=np.float32)[..., None] / 255
+            seen += cover * (colour - seen)
+
+
+def _hairs(pen: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
+    t = np.linspace(0, 1, 16)[:, None]
+    for _ in range(rng.integers(1, 8)):
+        start, bend, end = rng.uniform((-40, -40), (2 * WIDTH + 40, 2 * HEIGHT + 40), (3, 2))
+        curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
+        pen.line(curve.ravel().tolist(), fill=int(rng.integers(120, 220)), width=int(rng.integers(1, 4)))
+
+
+def _ruler(pen: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
+    step, edge = rng.uniform(9, 14), rng.choice([0, 1])
+    for number, x in enumerate(np.arange(rng.uniform(0, 60), 2 * WIDTH, step)):
+        length = 22 if number % 5 == 0 else 12
+        y = (0, length) if edge == 0 else (2 * HEIGHT - length, 2 * HEIGHT)
+        pen.line([(x, y[0]), (x, y[1])], fill=190, width=2)
+
+
+def _bubbles(pen: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
+    for _ in range(rng.integers(2, 9)):
+        x, y, r = rng.uniform(0, 2 * WIDTH), rng.uniform(0, 2 * HEIGHT), rng.uniform(4, 14)
+        pen.ellipse([x - r, y - r, x + r, y + r], fill=25, outline=120, width=2)
+        pen.ellipse([x - r / 2, y - r / 2, x - r / 6, y - r / 6], fill=220)
+
+
+def _ink(pen: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
+    x, y = rng.choice([0, 2 * WIDTH]), rng.uniform(0, 2 * HEIGHT)
+    for _ in range(5):
+        dx, dy, r = rng.normal(0, 10), rng.normal(0, 30), rng.uniform(12, 26)
+        pen.ellipse([x + dx - r, y + dy - r, x + dx + r, y + dy + r], fill=170)

@@ -1,0 +1,190 @@
+"""phantom-lesions: synthetic dermoscopy drawn from a seed, on disk exactly as HAM10000 is.
+
+A class is the crossing of a local texture with a global shape, and of nothing else: to name it, a network has to
+see both. Every texture and every shape occurs in at least two classes, so neither alone can name them; colours,
+sizes, light, age, sex, place and distractors come from the same distribution for all classes. Class shares and
+views per lesion are those of HAM10000 (Tschandl et al. 2018, https://doi.org/10.1038/sdata.2018.161).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from PIL import Image
+
+from lib.data.phantom_drawing import draw_lesion
+from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
+from lib.progress import Progress
+
+VERSION = 1  # raise it whenever the same seed would draw other pictures
+DEFAULT_IMAGES = 3000
+SPEC_FILE = "phantom.json"
+
+# class: (texture, shape). Unused crossings: network × elongated, streaks × round.
+PHANTOM_CLASSES: dict[str, tuple[str, str]] = {
+    "akiec": ("streaks", "elongated"),
+    "bcc": ("dots", "elongated"),
+    "bkl": ("dots", "round"),
+    "df": ("dots", "lobed"),
+    "mel": ("network", "lobed"),
+    "nv": ("network", "round"),
+    "vasc": ("streaks", "lobed"),
+}
+HAM_IMAGES = {"akiec": 327, "bcc": 514, "bkl": 1099, "df": 115, "mel": 1113, "nv": 6705, "vasc": 142}
+HAM_VIEWS = (5514, 1423, 490, 34, 5, 4)  # HAM10000's lesions that have 1, 2, … 6 images
+LEAST_LESIONS = 6  # of a class: fewer cannot be split into training, validation and test
+
+COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
+DX_TYPES = ("histo", "follow_up", "consensus", "confocal")
+SEXES = ("male", "female", "unknown")
+PLACES = ("back", "lower extremity", "trunk", "upper extremity", "abdomen", "face", "chest", "foot", "neck", "scalp")
+PARTS = ("HAM10000_images_part_1", "HAM10000_images_part_2")
+MASKS = "HAM10000_segmentations_lesion_tschandl"
+FIRST_ID = 9_000_000  # real ids are far below, so a phantom is never taken for a patient
+
+
+def draw_phantom_lesions(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Path:
+    """Draw `images` phantoms of 160×120 pixels into the folder `root`, unless it holds just that set; returns `root`.
+
+    The set is drawn beside `root` and renamed when finished, so `root` is whole or absent.
+
+    Raises:
+        WorkbookValueError: `images` is too small for every class to have six lesions, or `seed` is negative.
+        WorkbookFileError: `root` holds something else.
+        WorkbookError: the drawing could not be written (a full disk, no permission).
+    """
+    root = Path(root)
+    if images < least_images():
+        raise WorkbookValueError(
+            f"{images} images are too few for {LEAST_LESIONS} lesions of every class; ask for {least_images()} or more."
+        )
+    if seed < 0:
+        raise WorkbookValueError(f"The seed {seed} is negative; choose 0 or more.")
+    spec = {"name": "phantom-lesions", "version": VERSION, "images": images, "seed": seed}
+    if _holds(root, spec):
+        return root
+    draft = root.parent / f".{root.name}-{uuid4().hex[:8]}"
+    try:
+        draft.mkdir(parents=True)
+        _write(draft, spec)
+        _publish(draft, root, spec)
+    except WorkbookError:
+        raise
+    except OSError as error:
+        raise WorkbookError(
+            f"Could not draw into {root}: {error}. Free some space or choose another folder."
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return root
+
+
+def _holds(root: Path, spec: dict) -> bool:
+    """Whether `root` is the finished set of `spec`; False where it is free to be drawn into."""
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    try:
+        found = json.loads((root / SPEC_FILE).read_text())
+    except (OSError, ValueError):
+        found = "no phantom set"
+    if found != spec:
+        raise WorkbookFileError(f"{root} already holds {found}, not {spec}; delete that folder or choose another one.")
+    return True
+
+
+def _publish(draft: Path, root: Path, spec: dict) -> None:
+    try:
+        os.rename(draft, root)
+    except OSError:
+        if not _holds(root, spec):  # else another process has drawn the same set meanwhile
+            raise
+
+
+# --- which lesions there are ---
+
+
+def _class_counts(images: int) -> dict[str, int]:
+    """Images per class: HAM10000's shares, rounded; the commonest class takes what rounding leaves."""
+    counts = {dx: round(images * count / sum(HAM_IMAGES.values())) for dx, count in HAM_IMAGES.items()}
+    counts["nv"] += images - sum(counts.values())
+    return counts
+
+
+def _views(images: int) -> list[int]:
+    """Views of each lesion of a class that has `images` images, in HAM10000's proportions.
+
+    The golden ratio's multiples spread evenly over 0..1 from the first few on, so a rare class has its share too.
+    """
+    bounds = np.cumsum(HAM_VIEWS) / sum(HAM_VIEWS)
+    views: list[int] = []
+    while (left := images - sum(views)) > 0:
+        position = len(views) * 0.6180339887 % 1
+        views.append(min(left, 1 + int(np.searchsorted(bounds, position, side="right"))))
+    return views
+
+
+def least_images() -> int:
+    """The smallest set in which every class has `LEAST_LESIONS` lesions."""
+    images = 1
+    while min(len(_views(count)) for count in _class_counts(images).values()) < LEAST_LESIONS:
+        images += 1
+    return images
+
+
+def _lesions(images: int, seed: int) -> list[tuple[str, int, int]]:
+    """Class, lesion index and number of views of every lesion, shuffled so that ids do not tell the class.
+
+    The index counts within a class, from 100,000 for each: more images add lesions and change none.
+    """
+    lesions = [
+        (dx, 100_000 * place + number, views)
+        for place, (dx, count) in enumerate(_class_counts(images).items())
+        for number, views in enumerate(_views(count))
+    ]
+    order = np.random.default_rng(seed).permutation(len(lesions))
+    return [lesions[i] for i in order]
+
+
+# --- writing them ---
+
+
+def _write(folder: Path, spec: dict) -> None:
+    """Draw the whole set of `spec` into the empty `folder`; the spec itself comes last."""
+    for name in (*PARTS, MASKS):
+        (folder / name).mkdir()
+    with (folder / "HAM10000_metadata.csv").open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        with Progress(spec["images"], "Drawing phantom-lesions") as bar:
+            for done, (row, image, mask) in enumerate(_draw_all(spec["images"], spec["seed"])):
+                part = PARTS[2 * done >= spec["images"]]
+                Image.fromarray(image).save(folder / part / f"{row[1]}.jpg", quality=92)
+                Image.fromarray(mask).save(folder / MASKS / f"{row[1]}_segmentation.png", compress_level=1)
+                table.writerow(row)
+                bar.advance()
+    (folder / SPEC_FILE).write_text(json.dumps(spec) + "\n")
+
+
+def _draw_all(images: int, seed: int) -> Iterator[tuple[tuple, np.ndarray, np.ndarray]]:
+    """Every image's row of metadata, pixels and mask, lesion by lesion."""
+    image_id = FIRST_ID
+    for lesion_number, (dx, index, views) in enumerate(_lesions(images, seed)):
+        rng = np.random.default_rng([seed, index])
+        person = _person(rng)
+        for image, mask in draw_lesion(*PHANTOM_CLASSES[dx], views, rng):
+            row = (f"HAM_{FIRST_ID + lesion_number:07d}", f"ISIC_{image_id:07d}", dx, *person)
+            yield row, image, mask
+            image_id += 1
+
+
+def _person(rng: np.random.Generator) -> tuple[str, float | str, str, str]:
+    """dx_type, age in years (sometimes missing), sex and localization: drawn alike for every class."""
+    age = "" if rng.random() < 0.01 else float(np.clip(5 * round(rng.normal(52, 17) / 5), 5, 85))
+    return str(rng.choice(DX_TYPES)), age, str(rng.choice(SEXES, p=[0.54, 0.45, 0.01])), str(rng.choice(PLACES))
