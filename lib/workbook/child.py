@@ -17,7 +17,8 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 
-DEAD_KERNEL = 138  # as papermill's command line has it
+from lib.workbook.execute import DEAD_KERNEL
+
 AUTOSAVE_S = 2  # what a killed run keeps of its running cell
 
 
@@ -34,9 +35,8 @@ class _Client(PapermillNotebookClient):
 
 class _Engine(NBClientEngine):
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, start_timeout=60, **options) -> None:
-        options = {name: options[name] for name in ("stdout_file", "log_output")}
-        client = _Client(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, timeout=None, **options)
+    def execute_managed_notebook(cls, nb_man, kernel_name, start_timeout=60, stdout_file=None, **unused) -> None:
+        client = _Client(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, stdout_file=stdout_file)
         client.store_widget_state = False  # grows without bound (ipywidgets#1970), and the report has no use for it
         client.execute()
 

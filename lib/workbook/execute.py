@@ -22,8 +22,8 @@ from ipykernel.kernelspec import write_kernel_spec
 
 from lib.paths import ROOT
 from lib.progress import HEADLESS
-from lib.workbook.child import DEAD_KERNEL
 
+DEAD_KERNEL = 138  # the exit status that papermill's command line has for it
 PATIENCE_S = 30.0  # a cancelled notebook may save what it has
 
 
