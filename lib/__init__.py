@@ -1,0 +1,28 @@
+"""A research workbook on global-local visual attention: GLSA, DCAL, LESA and GAttANet on one trainer.
+
+`import lib` is cheap: a name is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "create_model": "lib.models",
+    "RunConfig": "lib.training",
+    "RunStore": "lib.training",
+    "fit": "lib.training",
+    "profile_config": "lib.training",
+    "load_dataset": "lib.data",
+    "WorkbookError": "lib.errors",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lib' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

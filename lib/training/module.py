@@ -1,0 +1,84 @@
+"""The LightningModule of a classifier: augmentation on the device, loss, metrics; the model stays a plain nn.Module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from lib.data import AUGMENTATIONS, DATASETS
+from lib.errors import WorkbookError
+from lib.training.config import RunConfig
+from lib.training.inference import normalise, to_unit
+from lib.training.losses import build_loss
+from lib.training.metrics import build_metrics, flatten
+from lib.training.optimisers import build_optimisation
+
+
+class Classifier(pl.LightningModule):
+    """Trains `model` as `config` says. Batches are (uint8 images [B, H, W, 3], labels [B])."""
+
+    def __init__(self, config: RunConfig, model: nn.Module, classes: Sequence[str], counts: Sequence[int]) -> None:
+        super().__init__()
+        self.config, self.classes = config, tuple(classes)
+        self.model = model
+        self.loss = build_loss(config, counts)
+        self.augment = AUGMENTATIONS[config.augmentation or DATASETS[config.dataset].augmentation]
+        self.train_loss, self.val_loss = MeanMetric(), MeanMetric()
+        self.train_accuracy = MulticlassAccuracy(len(classes), average="micro")
+        self.val_metrics = build_metrics(classes)
+
+    def on_train_epoch_start(self) -> None:
+        # Dropout, drop path and augmentation become functions of (seed, epoch): a resumed run draws what it would have.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
+        self.learning_rate = self.optimizers().param_groups[0]["lr"]
+
+    def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        images, labels = batch
+        images = to_unit(images)
+        return normalise(self.augment(images) if self.trainer.training else images), labels
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, labels = batch
+        logits = self.model(images)
+        loss = self.loss(logits, labels)
+        if not torch.isfinite(loss):
+            raise WorkbookError(
+                f"The loss became {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}: lower lr "
+                f"({self.config.lr}), set gradient_clip, or train with precision='32'."
+            )
+        self.train_loss.update(loss.detach(), len(labels))
+        self.train_accuracy.update(logits.detach(), labels)
+        self.batch_loss = loss.detach()
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        images, labels = batch
+        logits = self.model(images).float()
+        self.val_loss.update(self.loss(logits, labels), len(labels))
+        self.val_metrics.update(logits.softmax(dim=1), labels)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val_loss", self.val_loss.compute())  # what ReduceLROnPlateau watches
+
+    def epoch_row(self) -> dict[str, float]:
+        """The finished epoch's line of training_log.csv, the seeds' columns first; metrics are reset."""
+        row = {
+            "epoch": self.current_epoch + 1,
+            "train_loss": float(self.train_loss.compute()),
+            "train_accuracy": float(self.train_accuracy.compute()),
+            "val_loss": float(self.val_loss.compute()),
+        }
+        val = flatten(self.val_metrics.compute(), self.classes, "val_")
+        row |= {"val_accuracy": val.pop("val_accuracy"), "learning_rate": self.learning_rate} | val
+        for metric in (self.train_loss, self.train_accuracy, self.val_loss, self.val_metrics):
+            metric.reset()
+        return row
+
+    def configure_optimizers(self) -> dict | torch.optim.Optimizer:
+        steps_per_epoch = int(self.trainer.estimated_stepping_batches) // self.config.max_epoch
+        return build_optimisation(self.model, self.config, steps_per_epoch)

@@ -1,0 +1,47 @@
+"""Sizes of work: seconds for tests, minutes on two cores, a real data set on a GPU, the seeds' whole protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lib.data import DATASETS
+from lib.errors import choose
+from lib.training.config import RunConfig
+
+_MODERN = {
+    "loss_type": "label_smoothing",
+    "optimizer": "AdamW",
+    "lr_scheduler": "CosineWarmup",
+    "weight_decay": 0.05,
+    "sampler": "sqrt",
+}
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "smoke": {**_MODERN, "image_size": 32, "limit_images": 240, "max_epoch": 2, "batch_size": 32},
+    "quick": {**_MODERN, "max_epoch": 8, "batch_size": 64},  # image size: the data set's own
+    "full": {**_MODERN, "image_size": 224, "pretrained": True, "max_epoch": 40, "batch_size": 64, "lr": 3e-4, "backbone": "resnet50"},
+    "paper": {
+        "image_size": 224,
+        "pretrained": True,
+        "backbone": "resnet50",
+        "max_epoch": 100,
+        "batch_size": 32,
+        "lr": 1e-3,
+        "loss_type": "focal",
+        "lr_scheduler": "ReduceLROnPlateau",
+        "early_stopping_patience": 15,
+    },
+}
+
+
+def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
+    """A RunConfig at the sizes of `profile`; a setting that is not None wins over the profile's.
+
+    Raises:
+        WorkbookValueError: an unknown profile or setting.
+    """
+    values = dict(PROFILES[choose("profile", profile, PROFILES)])
+    values |= {name: value for name, value in settings.items() if value is not None}
+    dataset = choose("dataset", values.get("dataset", "phantom-lesions"), DATASETS)
+    values.setdefault("image_size", DATASETS[dataset].quick_size)
+    return RunConfig.from_dict(values)

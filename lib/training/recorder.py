@@ -1,0 +1,111 @@
+"""The callback that keeps a run: one line an epoch, the best weights, and the state to resume from."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+from safetensors.torch import save_file
+
+from lib.errors import WorkbookError
+from lib.progress import Progress, duration
+from lib.training.module import Classifier
+from lib.training.store import write_text
+
+log = logging.getLogger(__name__)
+
+MONITOR = "val_balanced_accuracy"
+
+
+def save_whole(path: Path, save: Any) -> None:
+    """Call `save(scratch path)` and move the result into place: a killed process leaves the old file."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save(scratch)
+        os.replace(scratch, path)
+    except OSError as error:
+        raise WorkbookError(f"Cannot write {path}: {error.strerror or error}. Free some space; the same command then goes on where it stopped.") from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all others
+    """Writes training_log.csv, best.safetensors and last.ckpt after every epoch, and stops early.
+
+    The lines live in the checkpoint too, so that an interrupted and resumed run writes the same log as one that was
+    never interrupted. The best epoch has the highest validation balanced accuracy; the test split is not touched.
+    """
+
+    def __init__(self, folder: Path, patience: int | None) -> None:
+        self.folder, self.patience = folder, patience
+        self.rows: list[dict[str, float]] = []
+        self.best, self.best_epoch, self.finished = -math.inf, 0, False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "best": self.best, "best_epoch": self.best_epoch, "finished": self.finished}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Classifier) -> None:
+        self.began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
+        row = module.epoch_row()
+        self.rows.append(row)
+        if row[MONITOR] > self.best:
+            self.best, self.best_epoch = row[MONITOR], int(row["epoch"])
+            weights = {k: v.detach().cpu().contiguous() for k, v in module.model.state_dict().items()}
+            save_whole(self.folder / "best.safetensors", lambda path: save_file(weights, path))
+        waited = row["epoch"] - self.best_epoch
+        stop = self.patience is not None and waited >= self.patience
+        if stop:
+            log.info("early stop: no better %s for %d epochs", MONITOR, waited)
+        trainer.should_stop = trainer.should_stop or stop
+        self.finished = stop or row["epoch"] >= module.config.max_epoch
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=int(row["epoch"]))
+        self._report(row, module.config.max_epoch)
+        save_whole(self.folder / "last.ckpt", trainer.save_checkpoint)
+        write_text(self.folder / "training_log.csv", pd.DataFrame(self.rows).to_csv(index=False, float_format="%.6f"))
+
+    def _report(self, row: dict[str, float], epochs: int) -> None:
+        mark = " (best so far)" if row["epoch"] == self.best_epoch else ""
+        log.info(
+            "epoch %d/%d: train loss %.4f, accuracy %.3f; validation loss %.4f, accuracy %.3f, balanced accuracy %.3f%s; lr %.2g; %s",
+            row["epoch"], epochs, row["train_loss"], row["train_accuracy"], row["val_loss"], row["val_accuracy"],
+            row[MONITOR], mark, row["learning_rate"], duration(time.monotonic() - self.began),
+        )  # fmt: skip
+        if len(self.rows) > 1 and row["learning_rate"] != self.rows[-2]["learning_rate"]:
+            log.debug("learning rate changed from %g to %g", self.rows[-2]["learning_rate"], row["learning_rate"])
+
+
+class BatchProgress(pl.Callback):
+    """The progress display of a whole training, and the batch metrics of `--verbose`."""
+
+    def __init__(self, name: str, verbose: bool) -> None:
+        self.name = name
+        self.level = logging.INFO if verbose else logging.DEBUG
+
+    def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
+        total = trainer.num_training_batches * trainer.max_epochs
+        self.bar = Progress(total, f"training {self.name}", "batches", done=trainer.global_step)
+        self.bar.__enter__()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Classifier, outputs: Any, batch: Any, batch_idx: int) -> None:
+        loss = float(module.batch_loss)
+        self.bar.advance(note=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}, loss {loss:.3f}")
+        if log.isEnabledFor(self.level):
+            lr = trainer.optimizers[0].param_groups[0]["lr"]
+            log.log(self.level, "epoch %d, batch %d: loss %.4f, lr %.3g", trainer.current_epoch + 1, batch_idx + 1, loss, lr)
+
+    def teardown(self, trainer: pl.Trainer, module: Classifier, stage: str) -> None:
+        if hasattr(self, "bar"):
+            self.bar.__exit__()

@@ -1,0 +1,172 @@
+"""The store of runs: a folder a run, named by its config. Everything is written whole or not at all.
+
+    <store>/<readable name>-<hash8>/
+        config.json         what was asked for
+        training_log.csv    a line an epoch: epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,…
+        train.log           everything that was logged, DEBUG
+        best.safetensors    weights of the epoch with the best validation balanced accuracy
+        last.ckpt           the state to resume from
+        predictions.csv     test split: image_id, group, label, prediction, prob_<class>…
+        metrics.json        test metrics with intervals; its presence says that the run is finished
+        provenance.json     commit, versions, device, data, seeds, wall time
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from lib.errors import WorkbookError, WorkbookFileError, nearest
+from lib.models import create_model
+from lib.paths import OUTPUTS
+from lib.training.config import RunConfig
+
+RUNS = OUTPUTS / "runs"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        WorkbookError: the disk is full or the folder cannot be written.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scratch.write_text(text)
+        os.replace(scratch, path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise WorkbookError(f"Cannot write {path}: {error.strerror or error}. Free some space or choose another output folder.") from error
+
+
+def build_model(config: RunConfig, classes: int, pretrained: bool | None = None) -> nn.Module:
+    """The untrained model that `config` describes (`pretrained=False` where weights are loaded next)."""
+    return create_model(
+        config.backbone,
+        pretrained=config.pretrained if pretrained is None else pretrained,
+        num_classes=classes,
+        attn_type=config.attention,
+        fusion_strategy=config.fusion_strategy,
+        residual_strategy=config.residual_strategy,
+        num_heads=config.num_heads,
+    )
+
+
+class Run:
+    """One folder of the store, read lazily."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"Run({self.path.name!r}, {'finished' if self.finished else 'unfinished'})"
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "metrics.json").exists()
+
+    @cached_property
+    def config(self) -> RunConfig:
+        return RunConfig.from_dict(self._json("config.json"))
+
+    @cached_property
+    def log(self) -> pd.DataFrame:
+        """training_log.csv, a row an epoch."""
+        return pd.read_csv(self._file("training_log.csv"))
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """predictions.csv of the test split, a row an image."""
+        return pd.read_csv(self._file("predictions.csv"), dtype={"image_id": str, "group": str})
+
+    @cached_property
+    def metrics(self) -> dict:
+        """{'best_epoch': int, 'test': {metric: value}, 'intervals': {metric: [low, high]}}."""
+        return self._json("metrics.json")
+
+    @cached_property
+    def provenance(self) -> dict:
+        return self._json("provenance.json")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.provenance["classes"])
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Test probabilities [N, K] in the order of `predictions`."""
+        return self.predictions[[f"prob_{c}" for c in self.classes]].to_numpy()
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Test labels [N] as indices into `classes`."""
+        return self.predictions["label"].map({c: i for i, c in enumerate(self.classes)}).to_numpy()
+
+    def model(self) -> nn.Module:
+        """The model with its best weights, in eval mode.
+
+        Raises:
+            WorkbookFileError: the weights are missing or do not fit.
+        """
+        model = build_model(self.config, len(self.classes), pretrained=False)
+        path = self._file("best.safetensors")
+        try:
+            model.load_state_dict(load_file(path))
+        except (SafetensorError, RuntimeError, OSError) as error:
+            raise WorkbookFileError(f"{path} cannot be loaded ({error}); remove the run's folder and train it again.") from error
+        return model.eval()
+
+    def _file(self, name: str) -> Path:
+        path = self.path / name
+        if not path.exists():
+            raise WorkbookFileError(f"The run {self.path.name} has no {name}: it is not finished, or not a run. Train it with fit(config).")
+        return path
+
+    def _json(self, name: str) -> dict:
+        path = self._file(name)
+        try:
+            return json.loads(path.read_text())
+        except ValueError as error:
+            raise WorkbookFileError(f"{path} is not valid JSON ({error}); remove the run's folder and train it again.") from error
+
+
+class RunStore:
+    """All runs below one folder."""
+
+    def __init__(self, root: str | Path | None = None) -> None:
+        self.root = RUNS if root is None else Path(root)
+
+    def run(self, config: RunConfig) -> Run:
+        """The run of `config`, whether it exists yet or not."""
+        return Run(self.root / config.name)
+
+    def __iter__(self) -> Iterator[Run]:
+        """Every run with a config, finished or not, by name."""
+        return iter([Run(p.parent) for p in sorted(self.root.glob("*/config.json"))])
+
+    def find(self, name: str | Path) -> Run:
+        """A run by its folder, its name, or the beginning or hash of its name.
+
+        Raises:
+            WorkbookFileError: none or several match.
+        """
+        if (Path(name) / "config.json").exists():
+            return Run(Path(name))
+        names = [run.path.name for run in self]
+        hits = [n for n in names if n == str(name)] or [n for n in names if n.startswith(str(name)) or n.endswith(f"-{name}")]
+        if len(hits) == 1:
+            return Run(self.root / hits[0])
+        if hits:
+            raise WorkbookFileError(f"{str(name)!r} fits {len(hits)} runs: {', '.join(hits[:5])}; give the whole name.")
+        guess = nearest(str(name), names)
+        hint = f" Did you mean {guess}?" if guess else ""
+        raise WorkbookFileError(f"No run {str(name)!r} in {self.root} ({len(names)} runs there).{hint}")
