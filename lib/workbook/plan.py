@@ -56,7 +56,10 @@ def plan(
             parameters cell.
     """
     parameters = {notebook: read_parameters(notebook) for notebook in notebooks}
-    values = {notebook: {"output_dir": str(output_dir)} if "output_dir" in parameters[notebook] else {} for notebook in notebooks}
+    values = {
+        notebook: {"output_dir": str(output_dir)} if "output_dir" in parameters[notebook] else {}
+        for notebook in notebooks
+    }
     for name, value in options.items():
         _assign(values, parameters, name, value)
     for text in assignments:

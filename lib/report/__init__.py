@@ -1,0 +1,1 @@
+"""What a reader gets: statistics, tables, figures and pages."""

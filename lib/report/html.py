@@ -1,0 +1,92 @@
+"""An executed notebook as one HTML file that needs nothing but itself: no network, no server, no JavaScript library."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nbformat
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from papermill.execute import ERROR_MARKER_TAG
+from pygments.formatters import HtmlFormatter
+from traitlets.config import Config
+
+from lib.report.digest import title
+from lib.report.markdown import Heading, Page
+
+TEMPLATES = Path(__file__).parent / "templates"
+SHOWN = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain"]
+PICTURES = [mimetype for mimetype in SHOWN if mimetype.startswith("image/")]
+LONG_LOG = 12  # lines; longer ones are folded
+CONTENT_SECURITY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+
+def export_html(executed_notebook: Path, target: Path, problem: str | None = None) -> None:
+    """Write the page of `executed_notebook` to `target`.
+
+    `problem` tells in one line how the run ended, where it did not end well; without it, the page
+    opens with the first exception that the notebook holds.
+    """
+    notebook = read_executed(executed_notebook)
+    page = {"style": style(), "security": CONTENT_SECURITY, "name": executed_notebook.stem, "long_log": LONG_LOG}
+    page |= {"title": title(notebook), "headings": _render_prose(notebook), "failed": _mark_failed(notebook)}
+    page |= {
+        "problem": problem or page["failed"],
+        "parameters": notebook.metadata.get("papermill", {}).get("parameters"),
+    }
+    config = Config({"NbConvertBase": {"display_data_priority": SHOWN}})
+    exporter = HTMLExporter(config=config, template_name="workbook", extra_template_basedirs=[str(TEMPLATES)])
+    html, _ = exporter.from_notebook_node(notebook, {"page": page})
+    write_atomically(target, html)
+
+
+def read_executed(path: Path) -> NotebookNode:
+    """The notebook without the cells that papermill adds to one that failed."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])]
+    return notebook
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` so that nobody ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.part")
+    half.write_text(text, encoding="utf-8")
+    os.replace(half, path)
+
+
+def style() -> str:
+    """The style sheet of every page, with Pygments' colours for light and dark."""
+    light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("friendly", "github-dark"))
+    sheet = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n{sheet}"
+
+
+def _render_prose(notebook: NotebookNode) -> list[Heading]:
+    """Render the Markdown cells in place and name the pictures; returns the headings for the contents."""
+    page, name = Page(), "this notebook"
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = page.render(cell.source, cell.get("attachments"))
+            name = page.headings[-1].text if page.headings else name
+        for output in cell.get("outputs", []):
+            _name_pictures(output, f"A figure of {name}")
+    return [heading for heading in page.headings if heading.level <= 3]
+
+
+def _name_pictures(output: NotebookNode, name: str) -> None:
+    """Pictures without an alternative text of their own are called `name`."""
+    for mimetype in PICTURES:
+        if mimetype in output.get("data", {}):
+            output.metadata.setdefault(mimetype, NotebookNode()).setdefault("alt", name)
+
+
+def _mark_failed(notebook: NotebookNode) -> str | None:
+    """Mark the first cell that raised, and return what it raised."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                cell.metadata["failed"] = True
+                return f"{output.ename}: {output.evalue}"
+    return None
