@@ -105,7 +105,7 @@ def dividing(num_heads: int, width: int) -> int:
     """`num_heads`, if it divides `width`; else a WorkbookValueError with the nearest numbers that do."""
     if width % num_heads:
         divisors = [n for n in range(1, width + 1) if width % n == 0]
-        near = sorted(sorted(divisors, key=lambda n: abs(n - num_heads))[:2])
+        near = [n for n in divisors if n < num_heads][-1:] + [n for n in divisors if n > num_heads][:1]
         raise WorkbookValueError(
             f"num_heads={num_heads} does not divide the width {width}. Nearest that do: {' and '.join(map(str, near))}."
         )

@@ -1,0 +1,167 @@
+import shutil
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+import torchvision
+
+from lib.backbones import BACKBONES, ResNetBackbone, build_backbone
+from lib.errors import WorkbookFileError, WorkbookValueError
+
+CHANNELS = {"resnet18": 256, "resnet34": 256, "resnet50": 1024, "resnet101": 1024, "resnet152": 1024}
+CHANNELS |= dict.fromkeys(["vgg11", "vgg13", "vgg16", "vgg19"], 512)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11"])
+def test_is_torchvisions_network(name):
+    torch.manual_seed(0)
+    with torch.random.fork_rng():
+        backbone = build_backbone(name, num_classes=7).eval()
+    reference = torchvision.models.get_model(name, num_classes=7).eval()
+    reference.load_state_dict(backbone.net.state_dict())
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(backbone(x), reference(x))
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_backbone_is_cut_at_14_by_14(name):
+    with torch.device("meta"):  # shapes only: no memory, no arithmetic
+        backbone = build_backbone(name, num_classes=7).eval()
+        features = backbone.lower(torch.empty(2, 3, 224, 224))
+        assert features.shape == (2, CHANNELS[name], 14, 14)
+        assert backbone.upper(features).shape == (2, 7)
+    assert backbone.channels == CHANNELS[name]
+    reference = torchvision.models.get_model_weights(name).DEFAULT.meta["num_params"]
+    with torch.device("meta"):
+        assert build_backbone(name, 1000).count_parameters() == {"total": reference, "backbone": reference}
+
+
+@pytest.mark.parametrize("size", [(96, 96), (65, 97), (32, 32)])
+@pytest.mark.parametrize("name", ["resnet18", "vgg11"])
+def test_other_sizes(name, size):
+    with torch.device("meta"):
+        backbone = build_backbone(name, num_classes=7).eval()
+        assert backbone(torch.empty(1, 3, *size)).shape == (1, 7)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11"])
+def test_images_that_cannot_be(name):
+    with torch.device("meta"):
+        backbone = build_backbone(name, num_classes=7)
+        with pytest.raises(WorkbookValueError, match=r"31×40 pixels are too small.* at least 32×32"):
+            backbone(torch.empty(1, 3, 31, 40))
+        with pytest.raises(WorkbookValueError, match=r"\[B, 3, H, W\], not \[1, 1, 64, 64\]"):
+            backbone(torch.empty(1, 1, 64, 64))
+        with pytest.raises(WorkbookValueError, match=r"not \[3, 64, 64\]"):
+            backbone(torch.empty(3, 64, 64))
+
+
+def test_names_and_numbers_that_cannot_be():
+    with pytest.raises(WorkbookValueError, match=r"'resnet19'. Did you mean 'resnet1\d+'\? Known: res"):
+        build_backbone("resnet19", 7)
+    for num_classes in (0, -1, 2.5, True):
+        with pytest.raises(WorkbookValueError, match="num_classes must be a whole number of at least 1"):
+            build_backbone("resnet18", num_classes)
+
+
+def test_another_backbone_is_one_line(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "wide_resnet50_2", ResNetBackbone)
+    with torch.device("meta"):
+        assert build_backbone("wide_resnet50_2", 7).channels == 1024
+
+
+# Pretrained weights: a file of random ones stands in the hub's folder, so that nothing is downloaded.
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> tuple[Path, dict]:
+    torch.manual_seed(3)
+    state = torchvision.models.resnet18().state_dict()
+    file = tmp_path_factory.mktemp("weights") / "resnet18-f37072fd.pth"
+    torch.save(state, file)
+    return file, state
+
+
+@pytest.fixture
+def checkpoints(tmp_path, monkeypatch) -> Path:
+    """The folder that torchvision loads from."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_pretrained_weights_are_the_files(checkpoints, weights):
+    file, state = weights
+    shutil.copy(file, checkpoints)
+    loaded = build_backbone("resnet18", num_classes=1000, pretrained=True).net.state_dict()
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[name], state[name]) for name in state)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_pretrained_weights_for_other_classes_get_a_new_last_layer(checkpoints, weights):
+    file, state = weights
+    # Torchvision's VGG files are of this older format.
+    torch.save(state, checkpoints / file.name, _use_new_zipfile_serialization=False)
+    net = build_backbone("resnet18", num_classes=7, pretrained=True).net
+    assert net.fc.weight.shape == (7, 512)
+    loaded = net.state_dict()
+    assert all(torch.equal(loaded[name], state[name]) for name in state if not name.startswith("fc."))
+
+
+def test_a_pretrained_vgg_gets_its_new_last_layer(monkeypatch):
+    monkeypatch.setattr("lib.backbones.load_default_weights", lambda net, name: None)
+    with torch.device("meta"):
+        net = build_backbone("vgg11", num_classes=7, pretrained=True).net
+    assert (net.classifier[-1].in_features, net.classifier[-1].out_features) == (4096, 7)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_without_network_the_message_says_which_file_goes_where(checkpoints):
+    with pytest.raises(WorkbookFileError) as error:
+        build_backbone("resnet18", 7, pretrained=True)
+    for part in ("no route to host", "https://download.pytorch.org/models/resnet18-f37072fd.pth", str(checkpoints)):
+        assert part in str(error.value)
+
+
+def truncated(file, target):
+    target.write_bytes(file.read_bytes()[:1_000_000])
+
+
+def garbage(file, target):
+    target.write_bytes(b"<html>not found</html>")
+
+
+def empty(file, target):
+    target.touch()
+
+
+def other_network(file, target):
+    torch.save({"weight": torch.zeros(1)}, target)
+
+
+def other_object(file, target):
+    torch.save([1, 2, 3], target)
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("broken", [truncated, garbage, empty, other_network, other_object])
+def test_a_broken_file_is_named(checkpoints, weights, broken):
+    file, _ = weights
+    broken(file, checkpoints / file.name)
+    with pytest.raises(WorkbookFileError) as error:
+        build_backbone("resnet18", 7, pretrained=True)
+    assert str(checkpoints / file.name) in str(error.value)
+    assert "Delete it" in str(error.value)

@@ -1,0 +1,120 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from lib import models
+from lib.backbones import Backbone, build_backbone
+from lib.errors import WorkbookError, WorkbookValueError
+from lib.glsa import FUSION_STRATEGIES, RESIDUAL_STRATEGIES, BaseFusion, GLSABlock, GLSANet, ResidualStrategy
+from lib.models import create_model
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return create_model(
+        "resnet18", num_classes=7, attn_type="CBAM", fusion_strategy="learnable_gate", residual_strategy="progressive"
+    ).eval()
+
+
+@pytest.mark.parametrize("size", [(96, 96), (224, 224), (65, 97)])
+def test_any_size_from_32(model, size):
+    with torch.no_grad():
+        assert model(torch.randn(1, 3, *size)).shape == (1, 7)
+    height, width = (-(-side // 16) for side in size)
+    assert model.maps()["global"].shape == (1, height, width)
+    assert model.maps((height - 1, width - 1))["fusion_gate"].shape == (1, 256, height, width)
+
+
+def test_is_the_backbone_with_a_block_in_the_middle(model):
+    x = torch.randn(2, 3, 64, 64)
+    backbone, block = model.backbone, model.block
+    with torch.no_grad():
+        assert torch.equal(model(x), backbone.upper(block(backbone.lower(x))))
+
+
+def test_parts_sum_to_all_parameters(model):
+    counts = model.count_parameters()
+    assert set(counts) == {"total", "backbone", "global", "local", "fusion", "residual"}
+    assert counts["total"] == sum(p.numel() for p in model.parameters())
+    assert 2 * counts["total"] == sum(counts.values())
+
+
+def test_none_is_the_bare_backbone():
+    with torch.device("meta"):
+        assert isinstance(create_model("ResNet18", num_classes=7, attn_type="none"), Backbone)
+
+
+def test_global_attention_alone():
+    with torch.device("meta"):
+        backbone = build_backbone("resnet18", 7)
+        net = GLSANet(backbone, GLSABlock(backbone.channels, attn_type="none"))
+        assert net(torch.empty(1, 3, 64, 64)).shape == (1, 7)
+    assert net.count_parameters()["local"] == 0
+
+
+@pytest.mark.parametrize("name", ["resnet50", "vgg16"])
+def test_arguments_reach_the_block(name):
+    with torch.device("meta"):
+        net = create_model(name, num_classes=7, attn_type="scse", num_heads=3, dim_head=16)
+    assert net.block.attention.num_heads == 3
+    assert net.block.attention.norm.normalized_shape == (48,)
+    assert type(net.block.local).__name__ == "SCSE"
+
+
+class AddFusion(BaseFusion):
+    def forward(self, A, L, x_in=None):
+        return A + L
+
+
+class KeepResidual(ResidualStrategy):
+    def forward(self, x_in, fused_features):
+        return x_in
+
+
+def test_strategies_of_ones_own(monkeypatch):
+    monkeypatch.setitem(FUSION_STRATEGIES, "add", AddFusion)
+    monkeypatch.setitem(RESIDUAL_STRATEGIES, "keep", KeepResidual)
+    torch.manual_seed(0)
+    net = create_model("resnet18", num_classes=7, fusion_strategy="add", residual_strategy="keep").eval()
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(net(x), net.backbone(x))
+
+
+def test_a_network_that_brings_its_own_attention_is_one_line(monkeypatch):
+    monkeypatch.setitem(models.NETWORKS, "tiny", lambda num_classes, pretrained: nn.Linear(3, num_classes))
+    assert create_model("tiny", num_classes=5).out_features == 5
+
+
+def test_another_attention_is_one_line(monkeypatch):
+    monkeypatch.setitem(models.WRAPPERS, "doubled", lambda backbone: nn.Sequential(backbone, backbone))
+    with torch.device("meta"):
+        assert len(create_model("resnet18", attn_type="doubled")) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backbone_name": "resnt50"}, "Unknown backbone 'resnt50'. Did you mean 'resnet50'"),
+        ({"attn_type": "CBAN"}, "Unknown attn_type 'CBAN'. Did you mean 'CBAM'"),
+        ({"fusion_strategy": "gate"}, "Unknown fusion_strategy 'gate'.*learnable_gate"),
+        ({"residual_strategy": "droppth"}, "Did you mean 'drop_path'"),
+        ({"num_classes": 0}, "num_classes must be a whole number of at least 1, not 0"),
+        ({"num_heads": 7}, "num_heads=7 does not divide the width 256"),
+    ],
+)
+def test_mistakes_are_told_with_their_remedy(arguments, message):
+    with torch.device("meta"), pytest.raises(WorkbookValueError, match=message):
+        create_model(**{"backbone_name": "resnet18", "num_classes": 7} | arguments)
+
+
+def test_maps_before_a_forward_and_after_a_copy(model):
+    with torch.no_grad():
+        model(torch.randn(1, 3, 64, 64))
+    twin = copy.deepcopy(model)
+    assert model.maps()
+    with pytest.raises(WorkbookError, match="call the model in eval mode first"):
+        twin.maps()
