@@ -8,3 +8,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
 OUTPUTS = ROOT / "outputs"
 NOTEBOOKS = ROOT / "notebooks"
+
+
+def resolve_output(folder: str | Path) -> Path:
+    """An output folder; a relative one is below the repository, wherever the notebook or command was started."""
+    return ROOT / Path(folder).expanduser()

@@ -1,8 +1,8 @@
 """Training: configs, the store of runs, and `fit`. Knows data and models."""
 
 from lib.training.config import RunConfig
-from lib.training.fit import fit
+from lib.training.fit import fit, prepare
 from lib.training.profiles import PROFILES, profile_config
 from lib.training.store import Run, RunStore
 
-__all__ = ["PROFILES", "Run", "RunConfig", "RunStore", "fit", "profile_config"]
+__all__ = ["PROFILES", "Run", "RunConfig", "RunStore", "fit", "prepare", "profile_config"]

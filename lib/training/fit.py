@@ -124,7 +124,6 @@ def _trainer(config: RunConfig, run: Run, recorder: Recorder) -> pl.Trainer:
         accelerator=hardware.device(config.device).type,
         devices=1,
         precision=hardware.precision(config),
-        gradient_clip_val=config.gradient_clip,
         deterministic="warn",
         callbacks=[BatchProgress(f"{config.backbone} {config.attention}", config.verbose), recorder],
         logger=build_logger(config, run.path),

@@ -56,6 +56,11 @@ class Classifier(pl.LightningModule):
         self.batch_loss = loss.detach()
         return loss
 
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *args: object, **kwargs: object) -> None:
+        # Here and not in the Trainer, which refuses to clip for fused optimisers even where no scaler is at work.
+        if self.config.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images, labels = batch
         logits = self.model(images).float()

@@ -1,0 +1,203 @@
+"""`python -m lib.data.download NAME`: fetch a data set from its official host, resumably, checked, extracted safely.
+
+HAM10000 comes from Harvard Dataverse, which tells an MD5 for each file; ISIC-2018 Task 3 from the challenge's archive,
+which tells none: there the length is compared with the host's and every archive member with its CRC.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.errors import WorkbookError, WorkbookFileError, choose, run_command
+from lib.paths import DATA
+from lib.progress import Progress
+
+
+DATAVERSE = "https://dataverse.harvard.edu/api"
+HAM10000_DOI = "doi:10.7910/DVN/DBW86T"
+HAM10000_FILES = ("HAM10000_metadata", "HAM10000_images_part_1.zip", "HAM10000_images_part_2.zip", "HAM10000_segmentations_lesion_tschandl.zip")
+ISIC_ARCHIVE = "https://isic-challenge-data.s3.amazonaws.com/2018"
+ISIC_FILES = (
+    "ISIC2018_Task3_Training_Input.zip",
+    "ISIC2018_Task3_Training_GroundTruth.zip",
+    "ISIC2018_Task3_Training_LesionGroupings.csv",
+    "ISIC2018_Task3_Validation_Input.zip",
+    "ISIC2018_Task3_Validation_GroundTruth.zip",
+    "ISIC2018_Task3_Test_Input.zip",
+    "ISIC2018_Task3_Test_GroundTruth.zip",
+)
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file on an official host; `md5` is None where the host tells none."""
+
+    url: str
+    name: str
+    md5: str | None = None
+
+
+def ham10000_files() -> list[Remote]:
+    """The files of HAM10000, asked of Dataverse: their ids change with the data set's version, their names do not."""
+    reply = json.loads(_open(f"{DATAVERSE}/datasets/:persistentId/?persistentId={HAM10000_DOI}").read())
+    listed = {Path(f["label"]).stem: f["dataFile"] for f in reply["data"]["latestVersion"]["files"]}
+    missing = [name for name in HAM10000_FILES if Path(name).stem not in listed]
+    if missing:
+        raise WorkbookError(f"Dataverse no longer lists {missing[0]} under {HAM10000_DOI}; fetch it by hand and see data/README.md.")
+    return [_dataverse_file(name, listed[Path(name).stem]) for name in HAM10000_FILES]
+
+
+def _dataverse_file(name: str, entry: dict) -> Remote:
+    """Tables are stored converted; the original is asked for, whose MD5 the host does not tell."""
+    url = f"{DATAVERSE}/access/datafile/{entry['id']}"
+    if name.endswith(".zip"):
+        return Remote(url, name, entry["md5"])
+    converted = entry.get("originalFileFormat") is not None
+    return Remote(url + "?format=original" * converted, f"{name}.csv", None if converted else entry["md5"])
+
+
+def isic2018_files() -> list[Remote]:
+    """The files of ISIC-2018 Task 3 in the challenge's archive."""
+    return [Remote(f"{ISIC_ARCHIVE}/{name}", name) for name in ISIC_FILES]
+
+
+SOURCES: dict[str, Callable[[], list[Remote]]] = {"HAM10000": ham10000_files, "isic-2018-task-3": isic2018_files}
+
+
+def download(name: str, root: Path | None = None) -> Path:
+    """Fetch a data set into `root` (None: its place in data/); what is there already is not fetched again.
+
+    Raises:
+        WorkbookError: the host cannot be reached, a file arrives damaged, an archive is unsafe, the disk is full.
+    """
+    name = choose("dataset", name, SOURCES)
+    root = DATA / name if root is None else Path(root)
+    root.mkdir(parents=True, exist_ok=True)
+    for remote in SOURCES[name]():
+        done = root / f".{remote.name}.done"
+        if done.exists():
+            continue
+        path = fetch(remote, root)
+        if path.suffix == ".zip":
+            extract(path, root)
+            path.unlink()
+        done.touch()
+    return root
+
+
+def fetch(remote: Remote, folder: Path) -> Path:
+    """Download one file, going on from a partial one, and check it.
+
+    Raises:
+        WorkbookError: the host cannot be reached, or what arrived is damaged (it is removed).
+    """
+    path, part = folder / remote.name, folder / f"{remote.name}.part"
+    if not path.exists():
+        try:
+            _transfer(remote, part)
+        except OSError as error:
+            raise WorkbookError(
+                f"Cannot download {remote.url}: {getattr(error, 'reason', error)}. Run the same command again to go on from "
+                f"{part.stat().st_size if part.exists() else 0} bytes, or fetch the file by hand into {folder}."
+            ) from error
+        _check(remote, part)
+        os.replace(part, path)
+    return path
+
+
+def _open(url: str, start: int = 0) -> urllib.request.addinfourl:
+    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    try:
+        return urllib.request.urlopen(request, timeout=60)
+    except (urllib.error.URLError, TimeoutError) as error:
+        if isinstance(error, urllib.error.HTTPError) and error.code == 416:
+            raise  # nothing is left to send
+        raise WorkbookError(f"Cannot reach {url}: {getattr(error, 'reason', error)}. Check the network, or fetch the data by hand (data/README.md).") from error
+
+
+def _transfer(remote: Remote, part: Path) -> None:
+    start = part.stat().st_size if part.exists() else 0
+    try:
+        reply = _open(remote.url, start)
+    except urllib.error.HTTPError:  # 416: the partial file is whole already
+        return
+    with reply:
+        resumed = reply.status == 206
+        total = int(reply.headers.get("Content-Length") or 0) + (start if resumed else 0)
+        with open(part, "ab" if resumed else "wb") as file, Progress(total, f"downloading {remote.name}", "bytes", start if resumed else 0) as bar:
+            while chunk := reply.read(CHUNK):
+                file.write(chunk)
+                bar.advance(len(chunk))
+        if total and part.stat().st_size != total:
+            raise ConnectionError(f"the connection broke after {part.stat().st_size} of {total} bytes")
+
+
+def _check(remote: Remote, path: Path) -> None:
+    if remote.md5 is None:
+        return
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    if digest.hexdigest() != remote.md5:
+        path.unlink()
+        raise WorkbookError(f"{remote.name} arrived damaged (MD5 {digest.hexdigest()}, should be {remote.md5}) and was removed; run the same command again.")
+
+
+def extract(archive: Path, root: Path) -> None:
+    """Unpack a zip into `root` through a scratch folder, file by file; members outside `root` and links are refused.
+
+    Raises:
+        WorkbookFileError: not a zip, damaged, or unsafe; nothing of it is left in `root`.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix=".unpack-", dir=root))
+    try:
+        with zipfile.ZipFile(archive) as packed, Progress(len(packed.namelist()), f"unpacking {archive.name}", "files") as bar:
+            for member in packed.infolist():
+                _refuse_unsafe(member, scratch, archive)
+                packed.extract(member, scratch)  # checks the member's CRC
+                bar.advance()
+        shutil.copytree(scratch, root, dirs_exist_ok=True, copy_function=os.replace)
+    except (zipfile.BadZipFile, EOFError) as error:
+        archive.unlink()
+        raise WorkbookFileError(f"{archive} is damaged ({error}) and was removed; run the same command again.") from error
+    except OSError as error:
+        if isinstance(error, WorkbookError):
+            raise
+        raise WorkbookError(f"Cannot unpack {archive} into {root}: {error.strerror or error}. Free some space and run the same command again.") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _refuse_unsafe(member: zipfile.ZipInfo, root: Path, archive: Path) -> None:
+    target = (root / member.filename).resolve()
+    is_link = stat.S_ISLNK(member.external_attr >> 16)
+    if is_link or not target.is_relative_to(root.resolve()):
+        raise WorkbookFileError(f"{archive} holds {member.filename!r}, which points outside its folder; nothing was unpacked. Is it the official archive?")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m lib.data.download", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help=", ".join(SOURCES))
+    parser.add_argument("--data-root", "--data_root", type=Path, help="folder to fetch into (default: data/NAME)")
+    args = parser.parse_args(argv)
+    print(f"{args.name} is in {download(args.name, args.data_root)}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

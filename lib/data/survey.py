@@ -1,0 +1,50 @@
+"""Facts about a data set that are worth knowing before training on it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from lib.data.imageset import ImageSet
+from lib.data.splits import leak_share, split_rows
+
+
+def image_sizes(images: ImageSet) -> pd.DataFrame:
+    """Width, height and mode (RGB, L, P, …) of every image file, with the number of images that have them."""
+    facts = []
+    for path in images.rows["path"]:
+        with Image.open(path) as image:  # reads the header only
+            facts.append((*image.size, image.mode))
+    table = pd.DataFrame(facts, columns=["width", "height", "mode"])
+    return table.value_counts().rename("images").reset_index()
+
+
+def identical_images(images: ImageSet) -> pd.DataFrame:
+    """Images whose files are byte for byte the same: image_id, group, label, and `content`, equal for copies."""
+    rows = images.rows.assign(size=[os.path.getsize(p) for p in images.rows["path"]])
+    rows = rows[rows.duplicated("size", keep=False)]
+    content = [hashlib.sha256(Path(p).read_bytes()).hexdigest()[:12] for p in rows["path"]]
+    rows = rows.assign(content=content)
+    return rows[rows.duplicated("content", keep=False)].sort_values("content")[["image_id", "group", "label", "content"]]
+
+
+def views_per_lesion(images: ImageSet) -> pd.Series:
+    """How many lesions have 1, 2, 3, … images."""
+    return images.rows.groupby("group").size().value_counts().sort_index().rename_axis("images").rename("lesions")
+
+
+def leakage(images: ImageSet, split: str, seeds: range, **fractions: float) -> pd.DataFrame:
+    """Share of each class's test images (and of all) that show a lesion which is in training too, a row a seed."""
+    rows = []
+    for seed in seeds:
+        parts = split_rows(images, split, seed=seed, **fractions)
+        trained = set(images.rows.loc[parts == "train", "group"])
+        test = images.rows[parts == "test"]
+        leaks = test["group"].isin(trained).groupby(test["label"]).mean()
+        rows.append({"seed": seed, "all": leak_share(images, parts), **{c: leaks.get(i, np.nan) for i, c in enumerate(images.classes)}})
+    return pd.DataFrame(rows)

@@ -1,0 +1,125 @@
+"""`python -m lib.predict RUN IMAGES`: class probabilities for a user's own images, with the run's own preprocessing."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from lib.data.imageset import IMAGE_SUFFIXES, images_by_stem, read_table, refuse_unreadable
+from lib.data.pixels import decode_many
+from lib.errors import WorkbookError, WorkbookFileError, run_command
+from lib.progress import Progress
+from lib.training import Run, RunStore, hardware
+from lib.training.inference import probabilities
+
+BATCH = 64
+ID_COLUMNS = ("path", "file", "filename", "image_id", "image", "isic_id")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line, write the table, say where it is."""
+    parser = argparse.ArgumentParser(prog="python -m lib.predict", description=__doc__)
+    parser.add_argument("run", help="a run's folder, its name in the store, or its hash")
+    parser.add_argument("images", type=Path, help=f"an image, a folder of images, or a CSV with one of the columns {', '.join(ID_COLUMNS)}")
+    parser.add_argument("--output", type=Path, default=Path("predictions.csv"), help="table to write (default: predictions.csv)")
+    parser.add_argument("--output-dir", "--output_dir", help="folder that holds the store of runs (default: outputs)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--skip-unreadable", "--skip_unreadable", action="store_true", help="go on without images that cannot be read")
+    args = parser.parse_args(argv)
+    run = RunStore(f"{args.output_dir}/runs" if args.output_dir else None).find(args.run)
+    count = predict(run, args.images, args.output, args.device, args.skip_unreadable)
+    print(f"{count} predictions of {run.path.name} in {args.output}", file=sys.stderr)
+    return 0
+
+
+def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unreadable: bool = False) -> int:
+    """Write `image_id, path, prediction, prob_<class>…`, a row an image, to `output`; returns the number of rows.
+
+    Images are decoded and predicted batch by batch, so memory does not grow with their number.
+
+    Raises:
+        WorkbookFileError: no image there, or one that cannot be read (unless `skip_unreadable`); nothing is written.
+    """
+    images, missing = find_images(source)
+    refuse_unreadable(missing, skip_unreadable)
+    where = hardware.device(device)
+    model, classes = run.model().to(where), run.classes
+    scratch = output.with_name(f".{output.name}.{os.getpid()}")
+    count, problems = 0, []
+    try:
+        with open(scratch, "w", newline="", encoding="utf-8") as file, Progress(len(images), "predicting") as bar:
+            table = csv.writer(file)
+            table.writerow(["image_id", "path", "prediction", *(f"prob_{c}" for c in classes)])
+            for batch, pixels in _batches(images, run.config.image_size, problems):
+                for (name, path), row in zip(batch, probabilities(model, pixels, where), strict=True):
+                    table.writerow([name, path, classes[row.argmax()], *(f"{p:.7g}" for p in row)])
+                count += len(batch)
+                bar.advance(len(batch))
+        refuse_unreadable(problems, skip_unreadable)
+        os.replace(scratch, output)
+    except WorkbookError:
+        raise
+    except OSError as error:
+        raise WorkbookFileError(f"Cannot write {output}: {error.strerror or error}.") from error
+    finally:
+        scratch.unlink(missing_ok=True)
+    return count
+
+
+def _batches(images: list[tuple[str, Path]], size: int, problems: list[str]) -> Iterator[tuple[list, np.ndarray]]:
+    """Readable images in batches of [≤ BATCH, size, size, 3]; unreadable ones are added to `problems`."""
+    remaining = iter(images)
+    while batch := list(islice(remaining, BATCH)):
+        decoded = list(zip(batch, decode_many([str(path) for _, path in batch], size), strict=True))
+        problems += [str(pixels) for _, pixels in decoded if isinstance(pixels, WorkbookFileError)]
+        good = [(entry, pixels) for entry, pixels in decoded if isinstance(pixels, np.ndarray)]
+        if good:
+            yield [entry for entry, _ in good], np.stack([pixels for _, pixels in good])
+
+
+def find_images(source: Path) -> tuple[list[tuple[str, Path]], list[str]]:
+    """(id, path) of every image that `source` means, and a line for each row of a table that has no file.
+
+    Raises:
+        WorkbookFileError: `source` does not exist, holds no image, or is a table without a known column.
+    """
+    if not source.exists():
+        raise WorkbookFileError(f"{source} does not exist; give an image, a folder of images, or a CSV that lists them.")
+    if source.is_dir():
+        paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.stem.endswith("_segmentation"))
+        if not paths:
+            raise WorkbookFileError(f"The folder {source} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        return [(p.stem, p) for p in paths], []
+    if source.suffix.lower() in IMAGE_SUFFIXES:
+        return [(source.stem, source)], []
+    return _listed(source)
+
+
+def _listed(table_path: Path) -> tuple[list[tuple[str, Path]], list[str]]:
+    table = read_table(table_path, ())
+    column = next((c for c in ID_COLUMNS if c in table.columns), None)
+    if column is None:
+        raise WorkbookFileError(f"{table_path} has none of the columns {', '.join(ID_COLUMNS)}; it has {', '.join(table.columns)}.")
+    by_stem = images_by_stem(table_path.parent)
+    found, missing = [], []
+    for i, name in enumerate(table[column]):
+        direct = table_path.parent / name
+        path = direct if name and direct.is_file() else by_stem.get(name if column in ID_COLUMNS[3:] else Path(name).stem)
+        if path is None:
+            missing.append(f"{table_path}, row {i + 2}: no image file for {name!r}")
+        else:
+            found.append((Path(name).stem if column in ID_COLUMNS[:3] else name, path))
+    if not found:
+        raise WorkbookFileError(f"None of the {len(table)} images that {table_path} lists is below {table_path.parent}.")
+    return found, missing
+
+
+if __name__ == "__main__":
+    run_command(main)

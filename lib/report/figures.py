@@ -1,0 +1,93 @@
+"""The look of every figure, in one place: style, colours, captions, the note that phantoms are drawn."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY, RED = "#2f6db3", "#d9822b", "#8a9199", "#b8433f"
+PHANTOM_NOTE = "Phantom images, drawn by the workbook: a demonstration, not a result about skin."
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#e3e6ea",
+    "axes.edgecolor": "#59606a",
+    "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, "#4b9a6b", "#8a63b0", RED, "#5f7d8c", "#b59b2b"]),
+    "legend.frameon": False,
+    "figure.dpi": 110,
+    "figure.facecolor": "white",
+}
+
+
+@contextmanager
+def figure(width: float, height: float, phantom: bool = False) -> Iterator[Figure]:
+    """A new figure of width × height inches in the workbook's style; on phantoms it says so at its foot."""
+    with mpl.rc_context(STYLE):
+        fig = Figure(figsize=(width, height), layout="constrained")
+        yield fig
+        if phantom:
+            fig.supxlabel(PHANTOM_NOTE, fontsize=8, color=GREY, style="italic", ha="center")
+
+
+def show(fig: Figure, caption: str, thumbnail: bool = False) -> None:
+    """Display a figure with its one-sentence caption, which is its alt text too; a thumbnail goes on the index."""
+    from IPython.display import Markdown, display
+
+    with mpl.rc_context(STYLE):
+        buffer = io.BytesIO()
+        fig.savefig(buffer, format="png", dpi=110)
+    bundle = {"image/png": buffer.getvalue(), "text/plain": caption}
+    display(bundle, metadata={"image/png": {"alt": caption}, "thumbnail": thumbnail}, raw=True)
+    display(Markdown(f"*{caption}*"))
+
+
+def picture(ax: Axes, image: np.ndarray, title: str = "", **kwargs: object) -> None:
+    """An image without axes, its title above it."""
+    ax.imshow(image, **kwargs)
+    ax.set_title(title, fontsize=9, fontweight="normal", loc="center")
+    ax.set_axis_off()
+
+
+def grid_of(fig: Figure, rows: int, columns: int) -> np.ndarray:
+    """Axes [rows, columns], always two-dimensional."""
+    return fig.subplots(rows, columns, squeeze=False)
+
+
+def overlay(ax: Axes, image: np.ndarray, heat: np.ndarray, title: str = "", limits: tuple[float, float] | None = None) -> object:
+    """A map [h, w] over an image [H, W, 3], smoothly enlarged; returns what a colour bar needs."""
+    low, high = limits if limits else (float(heat.min()), float(heat.max()))
+    picture(ax, image, title)
+    height, width = image.shape[:2]
+    return ax.imshow(
+        heat, cmap="inferno", alpha=0.55, vmin=low, vmax=high, interpolation="bilinear",
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+    )  # fmt: skip
+
+
+def bars_with_intervals(
+    ax: Axes, names: list[str], series: dict[str, tuple[list[float], list[tuple[float, float]]]], format_value: Callable = "{:.2f}".format
+) -> None:
+    """Dots with interval whiskers, one row a name, one colour a series (value, (low, high))."""
+    offsets = np.linspace(0.16, -0.16, len(series)) if len(series) > 1 else [0.0]
+    for offset, (label, (values, spans)) in zip(offsets, series.items(), strict=True):
+        y = np.arange(len(names))[::-1] + offset
+        low, high = np.array(spans).T
+        ax.errorbar(values, y, xerr=[np.subtract(values, low), np.subtract(high, values)], fmt="o", capsize=3, label=label)
+        for value, place, top in zip(values, y, high, strict=True):
+            ax.annotate(format_value(value), (top, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
+    ax.set_yticks(np.arange(len(names))[::-1], names)
+    ax.grid(axis="x")
+    ax.grid(visible=False, axis="y")

@@ -1,0 +1,74 @@
+"""`python -m lib.train`: one training run from the command line. Its flags are the fields of RunConfig."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import types
+import typing
+from typing import Any
+
+from lib.errors import WorkbookValueError, run_command
+from lib.training import PROFILES, RunConfig, RunStore, fit, profile_config
+
+EPILOG = """examples:
+  python -m lib.train --dataset digits --max_epoch 5
+  python -m lib.train --dataset HAM10000 --data_root DIR --attention CBAM --fusion_strategy learnable_gate
+A flag may be written with '-' or '_'. Each field of RunConfig is explained in lib/training/config.py."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train (or resume, or find) the run that the flags describe and print its test metrics."""
+    settings = vars(build_parser().parse_args(argv))
+    profile, output_dir = settings.pop("profile"), settings.pop("output_dir")
+    config = profile_config(profile, **settings) if profile else RunConfig.from_dict(settings)
+    run = fit(config, RunStore(f"{output_dir}/runs") if output_dir else None)
+    print(f"{run.path}  (best epoch {run.metrics['best_epoch']})")
+    for name, value in run.metrics["test"].items():
+        low, high = run.metrics["intervals"][name]
+        print(f"  test {name:<20} {value:.3f}  [{low:.3f}, {high:.3f}]")
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """A flag for every field of RunConfig; one that is not given is left out of the result."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lib.train", description=__doc__, epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS, allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument("--profile", default=None, help=f"sizes to start from: {', '.join(PROFILES)}")
+    parser.add_argument("--output_dir", "--output-dir", default=None, help="folder for runs and cache (default: outputs)")
+    hints = typing.get_type_hints(RunConfig)
+    for f in dataclasses.fields(RunConfig):
+        flags = sorted({f"--{f.name}", f"--{f.name.replace('_', '-')}"}, key=lambda flag: "-" in flag[2:])
+        known = f.metadata.get("known")
+        note = f"default {f.default}" + (f"; one of {', '.join(known)}" if known else "")
+        if hints[f.name] is bool:
+            parser.add_argument(*flags, dest=f.name, action="store_true", help=note)
+        else:
+            parser.add_argument(*flags, dest=f.name, type=_reader(f.name, hints[f.name]), metavar="VALUE", help=note)
+    return parser
+
+
+def _reader(name: str, hint: Any) -> typing.Callable[[str], Any]:
+    """Text from the command line as the field's type; 'none' is None, 'a,b,c' a tuple of numbers."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
+    def read(text: str) -> Any:
+        if types.NoneType in options and text.casefold() == "none":
+            return None
+        if str in options:
+            return text
+        try:
+            if "," in text and any(typing.get_origin(o) is tuple for o in options):
+                return tuple(float(part) for part in text.split(","))
+            return int(text) if int in options else float(text)
+        except ValueError:
+            wanted = "a whole number" if int in options else "a number"
+            raise WorkbookValueError(f"--{name} {text!r} must be {wanted}.") from None
+
+    return read
+
+
+if __name__ == "__main__":
+    run_command(main)
