@@ -6,20 +6,37 @@ import base64
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from nbformat import NotebookNode
 from PIL import Image
 
 from lib.report.key_figures import MIMETYPE
+from lib.report.markdown import plain_text
 
 THUMBNAIL_PX = 360  # wide
 THUMBNAILS = 3
 
 
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small picture for the index."""
+
+    uri: str  # data:image/webp;base64,…
+    alt: str
+    width: int  # px
+    height: int  # px
+
+    @property
+    def share(self) -> float:
+        """How much of a row it gets: its aspect ratio, within limits."""
+        return min(max(self.width / self.height, 1.0), 2.6)
+
+
 def title(notebook: NotebookNode) -> str | None:
     """The first Markdown heading, as plain text."""
     heading = re.search(r"^#{1,6} +(.+?)[ #]*$", _prose(notebook), re.MULTILINE)
-    return re.sub(r"[*_`]{1,3}(\S(?:.*?\S)?)[*_`]{1,3}", r"\1", heading[1]) if heading else None
+    return plain_text(heading[1]) if heading else None
 
 
 def question(notebook: NotebookNode) -> str | None:
@@ -33,20 +50,15 @@ def question(notebook: NotebookNode) -> str | None:
 def key_figures(notebook: NotebookNode) -> dict[str, str]:
     """What `show_key_figures` showed, all calls together, in order."""
     shown = [output.data[MIMETYPE] for output in _outputs(notebook) if MIMETYPE in output.get("data", {})]
-    return {name: value for figures in shown for name, value in figures.items()}
+    return {name: value for figures in shown for name, value in figures}
 
 
-def thumbnails(notebook: NotebookNode) -> list[tuple[str, str]]:
-    """Up to three pictures as (data URI, alt text): those marked `thumbnail`, else the last ones."""
+def thumbnails(notebook: NotebookNode) -> list[Thumbnail]:
+    """Up to three pictures: those marked `thumbnail`, else the last ones."""
     pictures = [output for output in _outputs(notebook) if "image/png" in output.get("data", {})]
     marked = [output for output in pictures if _is_marked(output)]
     chosen = marked[:THUMBNAILS] or pictures[-THUMBNAILS:]
-    return [(_shrink(output.data["image/png"]), alt_text(output) or "a figure of this notebook") for output in chosen]
-
-
-def alt_text(output: NotebookNode, mimetype: str = "image/png") -> str | None:
-    """The alternative text that the output's metadata carries for its picture."""
-    return output.get("metadata", {}).get(mimetype, {}).get("alt")
+    return [_shrink(output) for output in chosen]
 
 
 def _is_marked(output: NotebookNode) -> bool:
@@ -63,10 +75,11 @@ def _outputs(notebook: NotebookNode) -> Iterator[NotebookNode]:
         yield from cell.get("outputs", [])
 
 
-def _shrink(png: str) -> str:
-    """A base64 PNG as the data URI of a small WebP."""
-    with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
+def _shrink(output: NotebookNode) -> Thumbnail:
+    alt = output.metadata.get("image/png", {}).get("alt", "a figure of this notebook")
+    with Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))) as picture:
         picture.thumbnail((THUMBNAIL_PX, 2 * THUMBNAIL_PX), Image.Resampling.LANCZOS)
         small = io.BytesIO()
         picture.convert("RGBA").save(small, "WEBP", quality=88)
-    return "data:image/webp;base64," + base64.b64encode(small.getvalue()).decode()
+        uri = "data:image/webp;base64," + base64.b64encode(small.getvalue()).decode()
+        return Thumbnail(uri, alt, *picture.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 
@@ -31,10 +32,7 @@ def export_html(executed_notebook: Path, target: Path, problem: str | None = Non
     notebook = read_executed(executed_notebook)
     page = {"style": style(), "security": CONTENT_SECURITY, "name": executed_notebook.stem, "long_log": LONG_LOG}
     page |= {"title": title(notebook), "headings": _render_prose(notebook), "failed": _mark_failed(notebook)}
-    page |= {
-        "problem": problem or page["failed"],
-        "parameters": notebook.metadata.get("papermill", {}).get("parameters"),
-    }
+    page |= {"problem": problem or page["failed"], "parameters": _injected_parameters(notebook)}
     config = Config({"NbConvertBase": {"display_data_priority": SHOWN}})
     exporter = HTMLExporter(config=config, template_name="workbook", extra_template_basedirs=[str(TEMPLATES)])
     html, _ = exporter.from_notebook_node(notebook, {"page": page})
@@ -80,6 +78,15 @@ def _name_pictures(output: NotebookNode, name: str) -> None:
     for mimetype in PICTURES:
         if mimetype in output.get("data", {}):
             output.metadata.setdefault(mimetype, NotebookNode()).setdefault("alt", name)
+
+
+def _injected_parameters(notebook: NotebookNode) -> list[tuple[str, str]]:
+    """Name and value as papermill wrote them into its cell; its metadata lose the order."""
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            lines = ast.parse(cell.source).body
+            return [(line.targets[0].id, ast.unparse(line.value)) for line in lines]
+    return []
 
 
 def _mark_failed(notebook: NotebookNode) -> str | None:

@@ -30,7 +30,7 @@ def key_figures_bundle(figures: Mapping[str, object], title: str = "Key figures"
     )
     width = max(map(len, said), default=0)
     return {
-        MIMETYPE: said,
+        MIMETYPE: list(said.items()),  # pairs, because notebooks are saved with sorted keys
         "text/html": f'<table class="key-figures"><caption>{escape(title)}</caption><tbody>{rows}</tbody></table>',
         "text/plain": "\n".join([title, *(f"  {name:<{width}}  {value}" for name, value in said.items())]),
     }

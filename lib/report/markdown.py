@@ -21,7 +21,7 @@ class Heading:
     @property
     def text(self) -> str:
         """The heading without markup; MathML loses its structure but keeps its symbols."""
-        return unescape(re.sub(r"<[^>]+>", "", self.html))
+        return _strip_tags(self.html)
 
 
 class Page:
@@ -41,13 +41,18 @@ def render_untrusted(source: str) -> str:
     return MarkdownWithMath(renderer=_Renderer([], escape=True)).render(source)
 
 
+def plain_text(source: str) -> str:
+    """The text of `source` without its Markdown; tags in it stay as they are written."""
+    return _strip_tags(render_untrusted(source)).strip()
+
+
 class _Renderer(IPythonRenderer):
     def __init__(self, headings: list[Heading], **options) -> None:
         super().__init__(**options)
         self.headings = headings
 
     def heading(self, text: str, level: int, **attrs) -> str:
-        slug = re.sub(r"[^\w]+", "-", unescape(re.sub(r"<[^>]+>", "", text)).casefold()).strip("-") or "section"
+        slug = re.sub(r"[^\w]+", "-", _strip_tags(text).casefold()).strip("-") or "section"
         taken = sum(re.fullmatch(re.escape(slug) + r"(-\d+)?", known.id) is not None for known in self.headings)
         heading = Heading(level, text, f"{slug}-{taken + 1}" if taken else slug)
         self.headings.append(heading)
@@ -60,7 +65,7 @@ class _Renderer(IPythonRenderer):
         return super().link(text, url, title)
 
     def table(self, text: str) -> str:
-        return f'<div class="scroll">{super().table(text)}</div>'  # a wide table scrolls inside the page
+        return f'<div class="scroll"><table>\n{text}</table></div>\n'  # a wide table scrolls inside the page
 
     def inline_math(self, body: str) -> str:
         return _mathml(body, "inline")
@@ -70,6 +75,10 @@ class _Renderer(IPythonRenderer):
 
     def latex_environment(self, name: str, body: str) -> str:
         return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
+
+
+def _strip_tags(html: str) -> str:
+    return unescape(re.sub(r"<[^>]+>", "", html))
 
 
 def _mathml(tex: str, display: str) -> str:

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         WorkbookError: a mistake of the user's, found before anything runs.
     """
-    chosen = _parser().parse_args(arguments)
+    chosen = _parser().parse_intermixed_args(arguments)  # 02 --profile smoke 05
     notebooks = find_notebooks(chosen.notebooks)
     if chosen.list:
         return list_notebooks(notebooks)
@@ -63,14 +63,12 @@ def run(jobs: Sequence[Job], report: Path, timeout: float | None = None) -> int:
     for job in jobs:
         print(f"{number(job.notebook)} | {job.notebook.stem}", flush=True)
         executed = report / "notebooks" / job.notebook.name
-        result = _export(execute(job.notebook, executed, job.parameters, timeout), executed, report)
-        record(report, job.notebook.stem, _entry(job, result))
-        index = write_index(report)
+        result = _report(job, execute(job.notebook, executed, job.parameters, timeout), executed, report)
         print(f"{number(job.notebook)} | {_tell(result)}", flush=True)
         if result.status == "interrupted":
             raise KeyboardInterrupt
         statuses.append(result.status)
-    print(f"{statuses.count('ok')} of {len(statuses)} notebooks ok: {index}")
+    print(f"{statuses.count('ok')} of {len(statuses)} notebooks ok: {report / 'index.html'}")
     return 0 if set(statuses) == {"ok"} else 1
 
 
@@ -83,14 +81,17 @@ def list_notebooks(notebooks: Sequence[Path]) -> int:
     return 0
 
 
-def _export(result: Result, executed: Path, report: Path) -> Result:
-    """Write the notebook's page. A page that cannot be written must not stop a night's other notebooks."""
+def _report(job: Job, result: Result, executed: Path, report: Path) -> Result:
+    """Note `result`, write the notebook's page and the index. A page that cannot be written makes the
+    notebook a failed one; it must not stop a night's others."""
+    record(report, executed.stem, _entry(job, result))
     try:
-        problem = None if result.status == "ok" else _tell(result)
-        export_html(executed, report / f"{executed.stem}.html", problem)
+        export_html(executed, report / f"{executed.stem}.html", None if result.status == "ok" else _tell(result))
+        write_index(report)
     except Exception as error:
         traceback.print_exc()
-        return Result("failed", result.duration, f"the report page could not be written: {error}")
+        result = Result("failed", result.duration, f"its report could not be written: {error}")
+        record(report, executed.stem, _entry(job, result))
     return result
 
 

@@ -143,7 +143,7 @@ def _verdict(
     started = [cell.execution_count for cell in executed.cells if cell.get("execution_count")]
     last = started[-1] if started else None
     if ended_by == "timeout":
-        return "timeout", "stopped: the time limit was reached", last
+        return "timeout", "the time limit was reached", last
     if ended_by == "interrupted":
         return "interrupted", "stopped by the user", last
     if exit_status == DEAD_KERNEL:

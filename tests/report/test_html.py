@@ -1,0 +1,250 @@
+import base64
+import io
+import re
+import shutil
+from datetime import datetime
+from html.parser import HTMLParser
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
+
+from lib.report.digest import key_figures, question, thumbnails, title
+from lib.report.html import export_html
+from lib.report.key_figures import key_figures_bundle
+from lib.report.overview import Entry, record, write_index
+
+EVIL = "<script>alert(1)</script>"
+
+
+def png(width=900, height=300) -> str:
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize((width, height)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def show(data: dict, **metadata):
+    return new_output("display_data", data=data, metadata=metadata)
+
+
+def printed(text: str, name: str = "stdout"):
+    return new_output("stream", name=name, text=text)
+
+
+def cell(source: str, *outputs, n: int = 1, tags=()):
+    return new_code_cell(source, outputs=list(outputs), execution_count=n, metadata={"tags": list(tags)})
+
+
+WIDE = "<table class='dataframe' border='1'><tr>" + "<td>a-wide-cell</td>" * 60 + "</tr></table>"
+FIGURES = key_figures_bundle({"zeta": "0.61 [0.55, 0.67]", f"class {EVIL}": EVIL})
+
+
+@pytest.fixture
+def executed(tmp_path):
+    """An executed notebook with one of everything, in a report's folder."""
+    cells = [
+        new_markdown_cell("# Does *it* work?\n\nWhat is `x_1` in $x_1^2$, and **why**?\n\n## The figures"),
+        cell('epochs: int = 3  # "passes"', tags=["parameters"]),
+        cell("# Parameters\nname = 'a < b'\nepochs = 5\n", n=2, tags=["injected-parameters"]),
+        cell("plot()", show({"image/png": png(), "text/plain": "<Figure>"}), n=3),
+        cell("plot()", show({"image/png": png(300, 300)}, **{"image/png": {"alt": 'a "gate" & more'}}), n=4),
+        new_markdown_cell("$$\\frac{a}{b}$$\n\n|" + " wide header |" * 40 + "\n|" + "---|" * 40 + "\n|" + " 1 |" * 40),
+        cell("table", show({"text/html": WIDE, "image/png": png(31, 17), "text/plain": "not shown"}), n=5),
+        cell("train()", *[printed(f"step {i} {EVIL}\n") for i in range(40)], printed("careful\n", "stderr"), n=6),
+        cell("show", show(FIGURES), n=7),
+        new_markdown_cell("## The figures\n\nSee [the next](03_next.ipynb#end)."),
+        cell("x" * 300),
+    ]
+    path = tmp_path / "notebooks" / "02_try.ipynb"
+    path.parent.mkdir()
+    nbformat.write(new_notebook(cells=cells), path)
+    return path
+
+
+@pytest.fixture
+def page(executed, tmp_path):
+    export_html(executed, tmp_path / "02_try.html")
+    return (tmp_path / "02_try.html").read_text()
+
+
+@pytest.fixture
+def index(executed, tmp_path, page):
+    finished = datetime.now().isoformat()
+    record(tmp_path, "02_try", Entry("failed", 61.0, finished, {"profile": EVIL}, error=EVIL))
+    return write_index(tmp_path).read_text()
+
+
+class References(HTMLParser):
+    """Every address in a page: in attributes, and in style sheets."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = re.findall(r"url\(|@import", html)
+        self.tags: list[str] = []
+        self.alts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.alts += [value for name, value in attrs if name == "alt"]
+        loading = {"src", "srcset", "data", "poster", "action"} | (
+            {"href"} if tag in ("link", "image", "use") else set()
+        )
+        self.found += [value for name, value in attrs if name in loading]
+
+
+@pytest.mark.parametrize("which", ["page", "index"])
+def test_nothing_outside_is_referenced(which, request):
+    html = request.getfixturevalue(which)
+    assert {address.partition(":")[0] for address in References(html).found} == {"data"}
+    assert "link" not in References(html).tags
+    assert "Content-Security-Policy" in html
+    assert "default-src 'none'" in html or "default-src &#39;none&#39;" in html
+
+
+@pytest.mark.parametrize("which", ["page", "index"])
+def test_what_data_say_is_escaped(which, request):
+    html = request.getfixturevalue(which)
+    assert EVIL not in html
+    assert "&lt;script&gt;alert(1)" in html
+
+
+def test_pictures_are_called_by_their_metadata_or_by_the_heading_above(page):
+    assert References(page).alts == ["A figure of The figures", 'a "gate" & more']
+
+
+def test_html_is_preferred_to_a_picture(page):
+    assert "a-wide-cell" in page
+    assert png(31, 17) not in page
+    assert "not shown" not in page
+
+
+def test_headings_are_unique_and_listed(page):
+    ids = re.findall(r'<h\d id="([^"]+)"', page)
+    assert ids == ["does-it-work", "the-figures", "the-figures-2"]
+    assert re.findall(r'<li class="level-\d"><a href="#([^"]+)"', page) == ids
+
+
+def test_formulas_are_mathml(page):
+    assert page.count("<math") == 2
+    assert "<mfrac>" in page
+
+
+def test_links_to_notebooks_lead_to_their_pages(page):
+    assert 'href="03_next.html#end"' in page
+
+
+def test_parameters_of_the_run_are_a_table_in_order(page):
+    rows = re.findall(r"<code>(\w+)</code></th><td><code>(.*?)</code>", page)
+    assert rows == [("name", "'a &lt; b'"), ("epochs", "5")]
+
+
+def test_a_long_log_is_folded_to_its_last_line(page):
+    assert "log, 40 lines" in page
+    assert re.search(r"<samp>step 39", page)
+    assert '<pre class="log stderr">careful</pre>' in page
+
+
+def test_a_page_stays_small(page):
+    assert len(page) < 300_000
+
+
+def test_a_failed_cell_is_marked_and_told_at_the_top(tmp_path):
+    error = new_output("error", ename="ValueError", evalue="no <b>", traceback=["\x1b[31mred\x1b[0m <b>"])
+    marker = new_markdown_cell("An Exception was encountered", metadata={"tags": ["papermill-error-cell-tag"]})
+    notebook = new_notebook(cells=[marker, cell("ok"), cell("bad()", error, n=2), new_code_cell("later")])
+    nbformat.write(notebook, tmp_path / "01_a.ipynb")
+    export_html(tmp_path / "01_a.ipynb", tmp_path / "01_a.html")
+    page = (tmp_path / "01_a.html").read_text()
+    assert "An Exception was encountered" not in page
+    assert page.count('id="failed"') == 1
+    alert = page[page.index('role="alert"') : page.index("</aside>")]
+    assert "ValueError: no &lt;b&gt;" in alert
+    assert '<a href="#failed">' in alert
+    assert '<span class="ansi-red-fg">red</span> &lt;b&gt;' in page
+    assert "not run" in page
+
+
+def test_a_run_that_was_stopped_says_so(executed, tmp_path):
+    export_html(executed, tmp_path / "a.html", problem="timeout after 3 s")
+    assert "timeout after 3 s" in (tmp_path / "a.html").read_text()
+    assert 'role="alert"' in (tmp_path / "a.html").read_text()
+
+
+def test_the_index_shows_key_figures_in_order_and_thumbnails(index):
+    assert index.index("zeta") < index.index("class &lt;script&gt;")
+    assert index.count("data:image/webp;base64,") == 3
+    assert "1 min 01 s" in index
+    assert "<strong>why</strong>" in index
+
+
+def test_a_notebook_is_digested(executed):
+    notebook = nbformat.read(executed, as_version=4)
+    assert title(notebook) == "Does it work?"
+    assert question(notebook) == "What is `x_1` in $x_1^2$, and **why**?"
+    assert list(key_figures(notebook)) == ["zeta", f"class {EVIL}"]
+
+
+def test_marked_pictures_are_the_thumbnails():
+    pictures = [show({"image/png": png(720 + i, 360)}) for i in range(5)]
+    notebook = new_notebook(cells=[cell("plots", *pictures)])
+    assert [each.width for each in thumbnails(notebook)] == [360] * 3
+    pictures[0].metadata = {"thumbnail": True, "image/png": {"alt": "first"}}
+    pictures[1].metadata = {"image/png": {"alt": "second", "thumbnail": True}}
+    assert [each.alt for each in thumbnails(new_notebook(cells=[cell("plots", *pictures)]))] == ["first", "second"]
+
+
+def test_an_executed_notebook_that_is_gone_leaves_the_index(index, executed, tmp_path):
+    executed.unlink()
+    assert "Does it work?" in index
+    assert "0 of 0" in re.sub("<[^>]+>", "", write_index(tmp_path).read_text())
+
+
+def test_key_figures_are_readable_without_html():
+    assert key_figures_bundle({"loss": 0.5, "accuracy": "61 %"}, "At the end")["text/plain"] == (
+        "At the end\n  loss      0.5\n  accuracy  61 %"
+    )
+
+
+CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+CHROMIUM += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as machinery:
+        browser = machinery.chromium.launch(executable_path=path, args=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("name", ["index", "02_try"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_without_network_shows_the_page(browser, index, tmp_path, name, width):
+    context = browser.new_context(viewport={"width": width, "height": 800}, offline=True)
+    view, requests, complaints = context.new_page(), [], []
+    view.on("request", lambda request: requests.append(request.url))
+    view.on("console", lambda message: complaints.append(message.text))
+    view.on("pageerror", lambda error: complaints.append(str(error)))
+    view.on("dialog", lambda dialog: complaints.append("a script of the data's ran"))
+    view.goto(f"file://{tmp_path}/{name}.html")
+    assert [url for url in requests if not url.startswith(("data:", "file://"))] == []
+    assert complaints == []
+    assert view.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    view.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    assert view.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def test_one_button_unfolds_all_code(browser, page, tmp_path):
+    view = browser.new_page()
+    view.goto(f"file://{tmp_path}/02_try.html")
+    assert not view.is_visible("text=train()")
+    view.click("#all-code")
+    assert view.is_visible("text=train()")
+    view.close()

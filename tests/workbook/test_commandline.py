@@ -1,0 +1,176 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import psutil
+import pytest
+
+from lib.errors import WorkbookError
+from lib.paths import ROOT
+from lib.report.overview import read_entries
+from lib.workbook.commandline import main
+from lib.workbook.execute import Result
+
+PICTURE = """\
+import matplotlib.pyplot as plt
+figure, axes = plt.subplots(figsize=(3, 2))
+axes.plot([1, 2])
+plt.show()"""
+KEY_FIGURES = """\
+from lib.report.key_figures import show_key_figures
+show_key_figures({"zeta": "0.61 [0.55, 0.67]", "class <script>": epochs})"""
+PARAMETERS = 'profile: str = "quick"  # how much\nepochs: int = 3\ndata_root: str | None = None'
+
+
+def run_all(*arguments, cwd: Path) -> SimpleNamespace:
+    command = [sys.executable, str(ROOT / "run_all.py"), *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    return SimpleNamespace(status=done.returncode, out=done.stdout, err=done.stderr)
+
+
+@pytest.fixture(scope="module")
+def workshop(notebook, tmp_path_factory):
+    """Two notebooks, the first of which fails, executed from another folder with a relative output folder."""
+    folder = tmp_path_factory.mktemp("workshop")
+    notebook(
+        folder / "01_bad.ipynb", "#! # Bad <i>news</i>", "print('so far')", "raise KeyError('gone')", "print('no')"
+    )
+    title = "#! # *Good* news\n\nIs it **really**?\n\nMore."
+    notebook(folder / "02_good.ipynb", title, PICTURE, KEY_FIGURES, "print(data_root)", parameters=PARAMETERS)
+    arguments = ["01_bad.ipynb", "02_good.ipynb", "--output-dir", "out", "--profile", "Smoke", "--data-root", "images"]
+    done = run_all(*arguments, "-p", "epochs=12", cwd=folder)
+    return SimpleNamespace(folder=folder, report=folder / "out" / "report", **vars(done))
+
+
+def test_a_failing_notebook_does_not_stop_the_others(workshop):
+    assert workshop.status == 1
+    assert "01 | so far" in workshop.out
+    assert "01 | failed in cell [4]" in workshop.out
+    assert "02 | ok after" in workshop.out
+    assert "1 of 2 notebooks ok" in workshop.out
+    assert "Traceback" not in workshop.out + workshop.err
+
+
+def test_partial_output_is_kept_and_exported(workshop):
+    page = (workshop.report / "01_bad.html").read_text()
+    assert "so far" in page
+    assert "KeyError: &#39;gone&#39;" in page or "KeyError: 'gone'" in page
+    cells = nbformat.read(workshop.report / "notebooks" / "01_bad.ipynb", as_version=4).cells
+    assert any("so far" in output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+def test_the_index_tells_what_the_notebooks_say(workshop):
+    index = (workshop.report / "index.html").read_text()
+    assert "Bad &lt;i&gt;news&lt;/i&gt;" in index
+    assert "KeyError" in index
+    assert "Good news" in index
+    assert "<strong>really</strong>" in index
+    assert index.index("zeta") < index.index("class &lt;script&gt;")
+    assert "<td>12</td>" in index
+    assert index.count("data:image/webp;base64,") == 1
+    assert "profile <b>smoke</b>" in index
+    assert 'class="badge failed">failed' in index
+
+
+def test_paths_are_the_callers(workshop):
+    assert f"02 | {workshop.folder / 'images'}" in workshop.out
+    assert not list(workshop.report.rglob("*.part")) + list(workshop.report.rglob("*.running.ipynb"))
+
+
+def test_a_subset_keeps_the_other_entries(workshop, notebook):
+    notebook(workshop.folder / "01_bad.ipynb", "#! # Better", "1")
+    done = run_all("01_bad.ipynb", "--output-dir", "out", cwd=workshop.folder)
+    assert done.status == 0
+    index = (workshop.report / "index.html").read_text()
+    assert "Better" in index
+    assert "Good news" in index
+    assert "KeyError" not in index
+    assert set(json.loads((workshop.report / "status.json").read_text())) == {"01_bad", "02_good"}
+
+
+def test_a_mistake_is_one_line_and_exit_status_2(notebook, tmp_path):
+    path = notebook(tmp_path / "01_a.ipynb", "print('ran')", parameters=PARAMETERS)
+    done = run_all(path, "--output-dir", "out", "-p", "epoch=1", cwd=tmp_path)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("error: Unknown parameter 'epoch'. Did you mean 'epochs'?")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-p", "epochs=many"], "'epochs' must be int"),
+        (["--profile", "fast"], "Unknown profile 'fast'"),
+        (["--dataset", "ham10000"], "Unknown parameter 'dataset'"),
+        (["02_b.ipynb"], "no notebook 02_b"),
+    ],
+)
+def test_nothing_runs_and_nothing_is_written_after_a_mistake(notebook, tmp_path, capsys, arguments, message):
+    path = notebook(tmp_path / "01_a.ipynb", "print('ran')", parameters=PARAMETERS)
+    with pytest.raises(WorkbookError, match=message):
+        main([str(path), "--output-dir", str(tmp_path / "out"), *arguments])
+    assert capsys.readouterr().out == ""
+    assert os.listdir(tmp_path) == ["01_a.ipynb"]
+
+
+def test_a_damaged_record_is_an_error_before_anything_runs(notebook, tmp_path, capsys):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "status.json").write_text('{"01_a": {"status"')
+    with pytest.raises(WorkbookError, match="json is damaged"):
+        main([str(notebook(tmp_path / "01_a.ipynb")), "--output-dir", str(tmp_path)])
+    assert capsys.readouterr().out == ""
+
+
+def test_a_timeout_is_above_zero(notebook, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([str(notebook(tmp_path / "01_a.ipynb")), "--timeout", "0"])
+    assert "above 0, not '0'" in capsys.readouterr().err
+
+
+def test_notebooks_are_listed_with_their_parameters(notebook, tmp_path, capsys):
+    path = notebook(tmp_path / "01_a.ipynb", "#! # A `good_title` and more_", parameters=PARAMETERS)
+    assert main([str(path), "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert "01  A good_title and more_  (01_a.ipynb)" in listed
+    assert "profile: str = 'quick'  # how much\n" in listed
+    assert "data_root: str | None = None\n" in listed
+
+
+def test_a_page_that_cannot_be_written_does_not_stop_the_others(notebook, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("lib.workbook.commandline.export_html", lambda *arguments: 1 / 0)
+    monkeypatch.setattr("lib.workbook.commandline.execute", _only_copied)
+    paths = [str(notebook(tmp_path / f"{name}.ipynb")) for name in ("01_a", "02_b")]
+    assert main([*paths, "--output-dir", str(tmp_path)]) == 1
+    assert "0 of 2 notebooks ok" in capsys.readouterr().out
+    assert {entry.status for entry in read_entries(tmp_path / "report").values()} == {"failed"}
+
+
+def _only_copied(path, output, parameters, timeout):
+    output.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, output)
+    return Result("ok", 1.0)
+
+
+def test_a_stop_keeps_what_is_done(notebook, tmp_path):
+    """SIGTERM, as a batch system sends it, is a Ctrl-C."""
+    slow = notebook(tmp_path / "01_slow.ipynb", "import time; print('begun', flush=True); time.sleep(60)")
+    command = [sys.executable, ROOT / "run_all.py", slow, notebook(tmp_path / "02_b.ipynb"), "--output-dir", "out"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while "begun" not in process.stdout.readline():
+        assert process.poll() is None
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 2  # papermill and the kernel
+    process.terminate()
+    out, err = process.communicate(timeout=40)
+    assert process.returncode == 130
+    assert "interrupted" in out
+    assert err.startswith("interrupted;")
+    assert not psutil.wait_procs(family, timeout=5)[1]
+    assert "begun" in (tmp_path / "out" / "report" / "01_slow.html").read_text()
+    entries = read_entries(tmp_path / "out" / "report")
+    assert {stem: entry.status for stem, entry in entries.items()} == {"01_slow": "interrupted"}
