@@ -7,6 +7,7 @@ shape are given; colour, size, contrast, light and distractors come from one dis
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -40,20 +41,17 @@ def _ellipse(angle: np.ndarray, aspect: float) -> np.ndarray:
     return 1 / np.sqrt(np.cos(angle) ** 2 / aspect + np.sin(angle) ** 2 * aspect)
 
 
-def _round(angle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return _ellipse(angle, rng.uniform(1.0, 1.15))
-
-
-def _elongated(angle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return _ellipse(angle, rng.uniform(2.1, 2.6))
-
-
 def _lobed(angle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    depth = rng.uniform(0.28, 0.34)
-    return (1 + depth * np.cos(rng.choice([4, 5]) * angle)) / np.sqrt(1 + depth**2 / 2)  # the disc's area
+    depth, lobes = rng.uniform(0.15, 0.24), rng.choice([4, 5, 6])
+    uneven = angle + rng.uniform(0.0, 0.3) * np.sin(angle)
+    return (1 + depth * np.cos(lobes * uneven)) / np.sqrt(1 + depth**2 / 2)  # the disc's area
 
 
-SHAPES: dict[str, Callable] = {"round": _round, "elongated": _elongated, "lobed": _lobed}
+SHAPES: dict[str, Callable] = {
+    "round": lambda angle, rng: _ellipse(angle, rng.uniform(1.0, 1.2)),
+    "elongated": lambda angle, rng: _ellipse(angle, rng.uniform(1.7, 2.3)),
+    "lobed": _lobed,
+}
 
 
 # --- the local half of a class: a dark pattern that looks the same all over the lesion ---
@@ -73,42 +71,47 @@ TEXTURES: dict[str, Callable] = {
 
 def _outline(shape: str, rng: np.random.Generator) -> np.ndarray:
     """How much of each canvas pixel is lesion, 0..1 [CANVAS, CANVAS]; the area does not depend on the shape."""
-    size, softness = rng.uniform(29, 36), rng.uniform(1.0, 2.2)  # pixels
+    size, softness = rng.uniform(29, 36), rng.uniform(1.2, 4.0)  # pixels
     angle = np.arctan2(_Y, _X) + rng.uniform(0, 2 * np.pi)
     radius = size * SHAPES[shape](angle, rng)
     for waves in range(3, 9):
-        radius = radius + size * rng.normal(0, 0.07 / waves) * np.cos(waves * angle + rng.uniform(0, 2 * np.pi))
+        radius = radius + size * rng.normal(0, 0.10 / waves) * np.cos(waves * angle + rng.uniform(0, 2 * np.pi))
     return _sigmoid((radius - np.hypot(_X, _Y)) / softness)
 
 
 def _marks(texture: str, inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The texture's dark marks, 0..1 [CANVAS, CANVAS]; they cover the same share of a lesion whatever the texture."""
-    bend_x, bend_y = (2.2 * smooth_noise(rng, 8, CANVAS, CANVAS) for _ in range(2))
-    turn, wave = rng.uniform(0, 2 * np.pi), 2 * np.pi / rng.uniform(12.0, 14.0)
-    x = wave * (np.cos(turn) * _X + np.sin(turn) * _Y + bend_x)
-    y = wave * (np.cos(turn) * _Y - np.sin(turn) * _X + bend_y)
-    field = TEXTURES[texture](x, y)
+    bend_x, bend_y = (2.6 * smooth_noise(rng, 8, CANVAS, CANVAS) for _ in range(2))
+    turn, wave = rng.uniform(0, 2 * np.pi), 2 * np.pi / rng.uniform(12.0, 14.0)  # radians; radians a pixel
+    cos, sin = math.cos(turn), math.sin(turn)
+    x, y = wave * (cos * _X + sin * _Y + bend_x), wave * (cos * _Y - sin * _X + bend_y)
+    field = TEXTURES[texture](x, y) + 0.45 * smooth_noise(rng, 24, CANVAS, CANVAS)
     levels = np.linspace(0, 1, 33)
-    rank = np.interp(field, np.quantile(field[inside][::5], levels), levels)  # or a histogram would tell textures apart
-    ramp = np.clip((rank - 0.45) / 0.4, 0, 1)
+    rank = np.interp(field, np.quantile(field[inside][::5], levels), levels)  # or histograms would tell textures apart
+    ramp = np.clip((rank.astype(np.float32) - 0.45) / 0.4, 0, 1)
     return ramp * ramp * (3 - 2 * ramp)
 
 
-def draw_lesion(texture: str, shape: str, views: int, rng: np.random.Generator) -> Iterator[tuple]:
-    """Yields `views` pairs of an image [HEIGHT, WIDTH, 3] and its lesion mask [HEIGHT, WIDTH], both uint8 (mask 0/255).
+def draw_lesion(
+    texture: str, shape: str, views: int, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields `views` images, uint8 [HEIGHT, WIDTH, 3], each with its lesion mask, uint8 0 or 255 [HEIGHT, WIDTH].
 
-    The views share outline, texture, pigment and skin; each has its own pose, light and distractors.
+    `texture` is one of TEXTURES, `shape` one of SHAPES. The views share outline, texture, pigment and skin; each has
+    its own pose, light and distractors.
     """
     alpha = _outline(shape, rng)
     marks = _marks(texture, alpha > 0.5, rng)
-    blotches = 1 + 0.12 * smooth_noise(rng, 6, CANVAS, CANVAS)
-    density = alpha * blotches * (rng.uniform(0.30, 0.45) + rng.uniform(0.65, 0.95) * marks)
+    blotches = np.exp(0.2 * smooth_noise(rng, 5, CANVAS, CANVAS) + 0.1 * smooth_noise(rng, 20, CANVAS, CANVAS))
+    fading = _sigmoid(1.8 + 2 * smooth_noise(rng, 5, CANVAS, CANVAS))  # here and there a lesion has no marks
+    ground, contrast, depth = rng.uniform((0.35, 0.15, 0.8), (0.60, 0.65, 1.7)).tolist()
+    density = depth * alpha * blotches * (ground + contrast * marks * fading)
     redness = rng.beta(1.2, 2.5)
     pigment = (1 - redness) * MELANIN + redness * BLOOD
     skin = rng.dirichlet(np.full(len(SKINS), 0.6)).astype(np.float32) @ SKINS
     for _ in range(views):
         pose = _pose(rng)
-        seen = np.exp(-_posed(density, pose)[..., None] * pigment) * _skin(skin, rng)
+        seen = skin * np.exp(-_posed(density, pose)[..., None] * pigment - _flush(rng) * BLOOD)
         _add_distractors(seen, rng)
         image = np.clip(255 * seen * _light(rng) + 0.5, 0, 255).astype(np.uint8)
         yield image, np.where(_posed(alpha, pose) > 0.5, np.uint8(255), np.uint8(0))
@@ -118,7 +121,7 @@ def _pose(rng: np.random.Generator) -> tuple[float, ...]:
     """A random turn, scale and small shift, as PIL's six numbers that lead from the frame back to the canvas."""
     turn, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.9, 1.15)
     x, y = WIDTH / 2 + rng.normal(0, 5), HEIGHT / 2 + rng.normal(0, 4)
-    cos, sin = np.cos(turn) / scale, np.sin(turn) / scale
+    cos, sin = math.cos(turn) / scale, math.sin(turn) / scale
     return cos, sin, CANVAS / 2 - cos * x - sin * y, -sin, cos, CANVAS / 2 + sin * x - cos * y
 
 
@@ -127,11 +130,10 @@ def _posed(layer: np.ndarray, pose: tuple[float, ...]) -> np.ndarray:
     return np.asarray(picture.transform((WIDTH, HEIGHT), Image.Transform.AFFINE, pose, Image.Resampling.BILINEAR))
 
 
-def _skin(tone: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Skin [HEIGHT, WIDTH, 3], 0..1: a tone, flushed here and there, with a fine grain."""
+def _flush(rng: np.random.Generator) -> np.ndarray:
+    """The density of blood in the skin around its mean [HEIGHT, WIDTH, 1]: redder here and there, with a fine grain."""
     flush = 0.05 * smooth_noise(rng, 4, HEIGHT, WIDTH) + 0.025 * smooth_noise(rng, 16, HEIGHT, WIDTH)
-    grain = rng.normal(0, 0.012, (HEIGHT, WIDTH)).astype(np.float32)
-    return tone * np.exp(-(flush + grain)[..., None] * BLOOD)
+    return (flush + 0.012 * rng.standard_normal((HEIGHT, WIDTH), dtype=np.float32))[..., None]
 
 
 def _light(rng: np.random.Generator) -> np.ndarray:
@@ -152,7 +154,7 @@ def _add_distractors(seen: np.ndarray, rng: np.random.Generator) -> None:
     """Paints hairs, a ruler, gel bubbles and ink over `seen`, in place, each on some images only."""
     for chance, stroke, colour in (
         (0.15, _ink, INK),
-        (0.45, _hairs, np.float32([0.20, 0.13, 0.11])),
+        (0.35, _hairs, np.float32([0.20, 0.13, 0.11])),
         (0.12, _ruler, np.float32([0.20, 0.18, 0.20])),
         (0.15, _bubbles, np.float32([1.0, 0.98, 0.97])),
     ):
@@ -163,20 +165,24 @@ def _add_distractors(seen: np.ndarray, rng: np.random.Generator) -> None:
             seen += cover * (colour - seen)
 
 
-def _hairs(pen: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
+def _curve(start: np.ndarray, bend: np.ndarray, end: np.ndarray) -> list[float]:
+    """Points x, y, x, y, … of a curve that leaves `start` towards `bend` and comes to `end`."""
     t = np.linspace(0, 1, 16)[:, None]
-    for _ in range(rng.integers(1, 8)):
-        start, bend, end = rng.uniform((-40, -40), (2 * WIDTH + 40, 2 * HEIGHT + 40), (3, 2))
-        curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
-        pen.line(curve.ravel().tolist(), fill=int(rng.integers(120, 220)), width=int(rng.integers(1, 4)))
+    return ((1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end).ravel().tolist()
+
+
+def _hairs(pen: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
+    for _ in range(1 + rng.poisson(2.5)):
+        start, end = rng.uniform((-40, -40), (2 * WIDTH + 40, 2 * HEIGHT + 40), (2, 2))
+        bend = (start + end) / 2 + rng.normal(0, 40, 2)
+        pen.line(_curve(start, bend, end), fill=int(rng.integers(120, 220)), width=int(rng.integers(1, 4)))
 
 
 def _ruler(pen: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
-    step, edge = rng.uniform(9, 14), rng.choice([0, 1])
-    for number, x in enumerate(np.arange(rng.uniform(0, 60), 2 * WIDTH, step)):
+    edge = rng.choice([0, 2 * HEIGHT])
+    for number, x in enumerate(np.arange(rng.uniform(0, 60), 2 * WIDTH, rng.uniform(9, 14))):
         length = 22 if number % 5 == 0 else 12
-        y = (0, length) if edge == 0 else (2 * HEIGHT - length, 2 * HEIGHT)
-        pen.line([(x, y[0]), (x, y[1])], fill=190, width=2)
+        pen.line([x, edge, x, abs(edge - length)], fill=190, width=2)
 
 
 def _bubbles(pen: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
@@ -187,7 +193,6 @@ def _bubbles(pen: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
 
 
 def _ink(pen: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
-    x, y = rng.choice([0, 2 * WIDTH]), rng.uniform(0, 2 * HEIGHT)
-    for _ in range(5):
-        dx, dy, r = rng.normal(0, 10), rng.normal(0, 30), rng.uniform(12, 26)
-        pen.ellipse([x + dx - r, y + dy - r, x + dx + r, y + dy + r], fill=170)
+    corner = np.array([rng.choice([0, 2 * WIDTH]), rng.choice([0, 2 * HEIGHT])])
+    stroke = _curve(*(corner + rng.normal(0, 60, (3, 2))))
+    pen.line(stroke, fill=int(rng.integers(90, 170)), width=int(rng.integers(12, 22)), joint="curve")

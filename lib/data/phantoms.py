@@ -27,7 +27,8 @@ VERSION = 1  # raise it whenever the same seed would draw other pictures
 DEFAULT_IMAGES = 3000
 SPEC_FILE = "phantom.json"
 
-# class: (texture, shape). Unused crossings: network × elongated, streaks × round.
+# class: (texture, shape). Either alone leaves two or three classes to guess among, 3/7 of them right at best.
+# Unused crossings: network × elongated, streaks × round.
 PHANTOM_CLASSES: dict[str, tuple[str, str]] = {
     "akiec": ("streaks", "elongated"),
     "bcc": ("dots", "elongated"),
@@ -53,7 +54,7 @@ FIRST_ID = 9_000_000  # real ids are far below, so a phantom is never taken for 
 def draw_phantom_lesions(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Path:
     """Draw `images` phantoms of 160×120 pixels into the folder `root`, unless it holds just that set; returns `root`.
 
-    The set is drawn beside `root` and renamed when finished, so `root` is whole or absent.
+    The set is drawn in a hidden folder beside `root` and renamed when finished, so `root` is whole or absent.
 
     Raises:
         WorkbookValueError: `images` is too small for every class to have six lesions, or `seed` is negative.
@@ -68,13 +69,12 @@ def draw_phantom_lesions(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0
     if seed < 0:
         raise WorkbookValueError(f"The seed {seed} is negative; choose 0 or more.")
     spec = {"name": "phantom-lesions", "version": VERSION, "images": images, "seed": seed}
-    if _holds(root, spec):
-        return root
     draft = root.parent / f".{root.name}-{uuid4().hex[:8]}"
     try:
-        draft.mkdir(parents=True)
-        _write(draft, spec)
-        _publish(draft, root, spec)
+        if not _holds(root, spec):
+            draft.mkdir(parents=True)
+            _write(draft, spec)
+            _publish(draft, root, spec)
     except WorkbookError:
         raise
     except OSError as error:
@@ -93,7 +93,7 @@ def _holds(root: Path, spec: dict) -> bool:
     try:
         found = json.loads((root / SPEC_FILE).read_text())
     except (OSError, ValueError):
-        found = "no phantom set"
+        found = "something else"
     if found != spec:
         raise WorkbookFileError(f"{root} already holds {found}, not {spec}; delete that folder or choose another one.")
     return True

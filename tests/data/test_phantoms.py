@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lib.data import phantoms
+from lib.data.ham10000 import load_ham10000
 from lib.data.phantom_drawing import HEIGHT, SHAPES, TEXTURES, WIDTH
 from lib.data.phantoms import HAM_IMAGES, PHANTOM_CLASSES, draw_phantom_lesions, least_images
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
@@ -62,6 +63,13 @@ def test_layout_is_that_of_ham10000(root, table, pictures, masks):
     assert pictures.shape == (IMAGES, HEIGHT, WIDTH, 3)
     assert masks.shape == (IMAGES, HEIGHT, WIDTH)
     assert set(np.unique(masks)) == {0, 255}
+
+
+def test_the_real_sets_loader_reads_it(root):
+    rows = load_ham10000(root).rows
+    assert len(rows) == IMAGES
+    assert rows["label"].nunique() == 7
+    assert all(Path(mask).is_file() for mask in rows["mask"])
 
 
 def test_class_shares_are_ham10000s(table):
