@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -62,7 +63,7 @@ def draw_phantom_lesions(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0
         WorkbookError: the drawing could not be written (a full disk, no permission).
     """
     root = Path(root)
-    if images < least_images():
+    if _fewest_lesions(images) < LEAST_LESIONS:
         raise WorkbookValueError(
             f"{images} images are too few for {LEAST_LESIONS} lesions of every class; ask for {least_images()} or more."
         )
@@ -112,7 +113,7 @@ def _publish(draft: Path, root: Path, spec: dict) -> None:
 
 def _class_counts(images: int) -> dict[str, int]:
     """Images per class: HAM10000's shares, rounded; the commonest class takes what rounding leaves."""
-    counts = {dx: round(images * count / sum(HAM_IMAGES.values())) for dx, count in HAM_IMAGES.items()}
+    counts = {dx: round(images * real / sum(HAM_IMAGES.values())) for dx, real in HAM_IMAGES.items()}
     counts["nv"] += images - sum(counts.values())
     return counts
 
@@ -130,12 +131,13 @@ def _views(images: int) -> list[int]:
     return views
 
 
+def _fewest_lesions(images: int) -> int:
+    return len(_views(min(_class_counts(images).values())))
+
+
 def least_images() -> int:
     """The smallest set in which every class has `LEAST_LESIONS` lesions."""
-    images = 1
-    while min(len(_views(count)) for count in _class_counts(images).values()) < LEAST_LESIONS:
-        images += 1
-    return images
+    return next(images for images in count(1) if _fewest_lesions(images) >= LEAST_LESIONS)
 
 
 def _lesions(images: int, seed: int) -> list[tuple[str, int, int]]:
@@ -145,8 +147,8 @@ def _lesions(images: int, seed: int) -> list[tuple[str, int, int]]:
     """
     lesions = [
         (dx, 100_000 * place + number, views)
-        for place, (dx, count) in enumerate(_class_counts(images).items())
-        for number, views in enumerate(_views(count))
+        for place, (dx, class_images) in enumerate(_class_counts(images).items())
+        for number, views in enumerate(_views(class_images))
     ]
     order = np.random.default_rng(seed).permutation(len(lesions))
     return [lesions[i] for i in order]
