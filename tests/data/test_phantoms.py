@@ -129,7 +129,7 @@ def test_colours_hardly_tell_the_class(table, pictures):
     guess = cross_val_predict(
         probe, np.hstack([*singles, joint]), table["dx"], groups=table["lesion_id"], cv=GroupKFold(3)
     )
-    assert balanced_accuracy_score(table["dx"], guess) < 0.45
+    assert balanced_accuracy_score(table["dx"], guess) < 0.3  # chance is 0.14; to know the texture alone gives 0.43
 
 
 def test_age_sex_and_place_do_not_follow_the_class(table):
@@ -146,9 +146,11 @@ def test_same_seed_same_bytes(root, tmp_path):
     assert files_of(again) == files_of(root)
 
 
-def test_another_seed_draws_other_lesions(pictures):
-    _, image, _ = next(phantoms._draw_all(IMAGES, seed=1))
-    assert not any(np.array_equal(image, picture) for picture in pictures)
+def test_another_seed_draws_another_lesion(monkeypatch):
+    monkeypatch.setattr(phantoms, "_lesions", lambda images, seed: [("nv", 500_000, 1)])
+    one, same, other = (next(phantoms._draw_all(IMAGES, seed))[1] for seed in (0, 0, 1))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
 
 
 def test_more_images_add_lesions_and_change_none():
