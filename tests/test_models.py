@@ -64,6 +64,15 @@ def test_arguments_reach_the_block(name):
     assert type(net.block.local).__name__ == "SCSE"
 
 
+def test_pretrained_reaches_the_backbone(monkeypatch):
+    asked = []
+    monkeypatch.setattr("lib.backbones.load_default_weights", lambda net, name: asked.append(name))
+    with torch.device("meta"):
+        create_model("resnet18", num_classes=7)
+        create_model("vgg11", pretrained=True, num_classes=7)
+    assert asked == ["vgg11"]
+
+
 class AddFusion(BaseFusion):
     def forward(self, A, L, x_in=None):
         return A + L

@@ -122,6 +122,7 @@ class ChannelAttentionFusion(ProjectedFusion):
 class SpatialAttentionFusion(ProjectedFusion):
     """m⊙A + (1−m)⊙L, m = σ(conv₇ₓ₇ [mean_c A; mean_c L]) (after CBAM, arXiv 1807.06521, eq. 3).
 
+    A comes out of a LayerNorm, so mean_c A is 0 until the norm's affine map has moved: at first the mask sees only L.
     Map: 'gate' m [B, 1, H, W], 1 where only A counts.
     """
 

@@ -67,6 +67,13 @@ def test_is_its_formula(formula, A, L):
     torch.testing.assert_close(fusion(A, L), formula(fusion, A, L))
 
 
+def test_weighted_add_takes_the_magnitude_of_its_weights(A, L):
+    fusion = build("weighted_add")
+    out = fusion(A, L)
+    fusion.alpha.data.neg_()
+    torch.testing.assert_close(fusion(A, L), out)
+
+
 def test_weighted_add_starts_as_the_mean_and_half_the_product():
     fusion = FUSION_STRATEGIES["weighted_add"](32)
     assert (fusion.alpha.item(), fusion.beta.item(), fusion.gamma.item(), fusion.EPS) == (1, 1, 0, 1e-4)
