@@ -68,9 +68,23 @@ def _render_prose(notebook: NotebookNode) -> list[Heading]:
         if cell.cell_type == "markdown":
             cell.source = page.render(cell.source, cell.get("attachments"))
             name = page.headings[-1].text if page.headings else name
+        elif cell.cell_type == "code":
+            cell.outputs = _merge_logs(cell.outputs)
         for output in cell.get("outputs", []):
             _name_pictures(output, f"A figure of {name}")
     return [heading for heading in page.headings if heading.level <= 3]
+
+
+def _merge_logs(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """One log for what was printed in turn on stdout and stderr, so that a long one can be folded."""
+    merged: list[NotebookNode] = []
+    for output in outputs:
+        if output.output_type == "stream" and merged and merged[-1].output_type == "stream":
+            merged[-1].text += output.text
+            merged[-1].name = "stdout" if output.name != merged[-1].name else output.name
+        else:
+            merged.append(output)
+    return merged
 
 
 def _name_pictures(output: NotebookNode, name: str) -> None:

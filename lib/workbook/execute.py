@@ -48,11 +48,19 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     running = output.with_name(f".{output.stem}.running.ipynb")
-    spec = json.dumps({"notebook": str(notebook), "output": str(running), "parameters": dict(parameters)})
+    spec = {"notebook": str(notebook), "output": str(running), "parameters": dict(parameters)}
     began = time.monotonic()
+    ended_by, exit_status, complaint = _run(spec, notebook.stem.split("_")[0], timeout)
+    executed = _keep(running, notebook, output)
+    status, error, cell = _verdict(ended_by, exit_status, executed, complaint)
+    return Result(status, time.monotonic() - began, error, cell)
+
+
+def _run(spec: dict, number: str, timeout: float | None) -> tuple[str | None, int, str]:
+    """Run the child; returns what ended it, where we did, its exit status, and the last line of its stderr."""
     with tempfile.TemporaryDirectory() as private, tempfile.TemporaryFile("w+") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lib.workbook.child", spec],
+            [sys.executable, "-m", "lib.workbook.child", json.dumps(spec)],
             cwd=ROOT,
             env=_environment(Path(private)),
             stdout=subprocess.PIPE,
@@ -61,15 +69,12 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout
             errors="replace",
             start_new_session=True,  # a Ctrl-C in the terminal comes to us, and we pass it on
         )
-        relay = Thread(target=_relay, args=(process.stdout, notebook.stem.split("_")[0]), daemon=True)
+        relay = Thread(target=_relay, args=(process.stdout, number), daemon=True)
         relay.start()
         ended_by = _wait(process, timeout)
         relay.join(timeout=5)
         stderr.seek(0)
-        complaint = stderr.read().strip().rpartition("\n")[2]
-    executed = _keep(running, notebook, output)
-    status, error, cell = _verdict(ended_by, process.returncode, executed, complaint)
-    return Result(status, time.monotonic() - began, error, cell)
+        return ended_by, process.returncode, stderr.read().strip().rpartition("\n")[2]
 
 
 def _environment(private: Path) -> dict[str, str]:
@@ -107,6 +112,8 @@ def _wait(process: subprocess.Popen, timeout: float | None) -> str | None:
 
 def stop(process: subprocess.Popen, patience: float = PATIENCE_S) -> None:
     """SIGINT to the group; after `patience` seconds SIGKILL to it and to every process it has started."""
+    if process.poll() is not None:
+        return
     family = psutil.Process(process.pid).children(recursive=True)  # the kernel leads a group of its own
     try:
         os.killpg(process.pid, signal.SIGINT)
