@@ -27,11 +27,19 @@ def main(argv: list[str] | None = None) -> int:
     """Parse the command line, write the table, say where it is."""
     parser = argparse.ArgumentParser(prog="python -m lib.predict", description=__doc__)
     parser.add_argument("run", help="a run's folder, its name in the store, or its hash")
-    parser.add_argument("images", type=Path, help=f"an image, a folder of images, or a CSV with one of the columns {', '.join(ID_COLUMNS)}")
-    parser.add_argument("--output", type=Path, default=Path("predictions.csv"), help="table to write (default: predictions.csv)")
+    parser.add_argument(
+        "images",
+        type=Path,
+        help=f"an image, a folder of images, or a CSV with one of the columns {', '.join(ID_COLUMNS)}",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("predictions.csv"), help="table to write (default: predictions.csv)"
+    )
     parser.add_argument("--output-dir", "--output_dir", help="folder that holds the store of runs (default: outputs)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--skip-unreadable", "--skip_unreadable", action="store_true", help="go on without images that cannot be read")
+    parser.add_argument(
+        "--skip-unreadable", "--skip_unreadable", action="store_true", help="go on without images that cannot be read"
+    )
     args = parser.parse_args(argv)
     run = RunStore(f"{args.output_dir}/runs" if args.output_dir else None).find(args.run)
     count = predict(run, args.images, args.output, args.device, args.skip_unreadable)
@@ -91,9 +99,13 @@ def find_images(source: Path) -> tuple[list[tuple[str, Path]], list[str]]:
         WorkbookFileError: `source` does not exist, holds no image, or is a table without a known column.
     """
     if not source.exists():
-        raise WorkbookFileError(f"{source} does not exist; give an image, a folder of images, or a CSV that lists them.")
+        raise WorkbookFileError(
+            f"{source} does not exist; give an image, a folder of images, or a CSV that lists them."
+        )
     if source.is_dir():
-        paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.stem.endswith("_segmentation"))
+        paths = sorted(
+            p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.stem.endswith("_segmentation")
+        )
         if not paths:
             raise WorkbookFileError(f"The folder {source} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
         return [(p.stem, p) for p in paths], []
@@ -106,18 +118,24 @@ def _listed(table_path: Path) -> tuple[list[tuple[str, Path]], list[str]]:
     table = read_table(table_path, ())
     column = next((c for c in ID_COLUMNS if c in table.columns), None)
     if column is None:
-        raise WorkbookFileError(f"{table_path} has none of the columns {', '.join(ID_COLUMNS)}; it has {', '.join(table.columns)}.")
+        raise WorkbookFileError(
+            f"{table_path} has none of the columns {', '.join(ID_COLUMNS)}; it has {', '.join(table.columns)}."
+        )
     by_stem = images_by_stem(table_path.parent)
     found, missing = [], []
     for i, name in enumerate(table[column]):
         direct = table_path.parent / name
-        path = direct if name and direct.is_file() else by_stem.get(name if column in ID_COLUMNS[3:] else Path(name).stem)
+        path = (
+            direct if name and direct.is_file() else by_stem.get(name if column in ID_COLUMNS[3:] else Path(name).stem)
+        )
         if path is None:
             missing.append(f"{table_path}, row {i + 2}: no image file for {name!r}")
         else:
             found.append((Path(name).stem if column in ID_COLUMNS[:3] else name, path))
     if not found:
-        raise WorkbookFileError(f"None of the {len(table)} images that {table_path} lists is below {table_path.parent}.")
+        raise WorkbookFileError(
+            f"None of the {len(table)} images that {table_path} lists is below {table_path.parent}."
+        )
     return found, missing
 
 

@@ -37,7 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS, allow_abbrev=False,
     )  # fmt: skip
     parser.add_argument("--profile", default=None, help=f"sizes to start from: {', '.join(PROFILES)}")
-    parser.add_argument("--output_dir", "--output-dir", default=None, help="folder for runs and cache (default: outputs)")
+    parser.add_argument(
+        "--output_dir", "--output-dir", default=None, help="folder for runs and cache (default: outputs)"
+    )
     hints = typing.get_type_hints(RunConfig)
     for f in dataclasses.fields(RunConfig):
         flags = sorted({f"--{f.name}", f"--{f.name.replace('_', '-')}"}, key=lambda flag: "-" in flag[2:])

@@ -27,7 +27,12 @@ from lib.progress import Progress
 
 DATAVERSE = "https://dataverse.harvard.edu/api"
 HAM10000_DOI = "doi:10.7910/DVN/DBW86T"
-HAM10000_FILES = ("HAM10000_metadata", "HAM10000_images_part_1.zip", "HAM10000_images_part_2.zip", "HAM10000_segmentations_lesion_tschandl.zip")
+HAM10000_FILES = (
+    "HAM10000_metadata",
+    "HAM10000_images_part_1.zip",
+    "HAM10000_images_part_2.zip",
+    "HAM10000_segmentations_lesion_tschandl.zip",
+)
 ISIC_ARCHIVE = "https://isic-challenge-data.s3.amazonaws.com/2018"
 ISIC_FILES = (
     "ISIC2018_Task3_Training_Input.zip",
@@ -56,7 +61,9 @@ def ham10000_files() -> list[Remote]:
     listed = {Path(f["label"]).stem: f["dataFile"] for f in reply["data"]["latestVersion"]["files"]}
     missing = [name for name in HAM10000_FILES if Path(name).stem not in listed]
     if missing:
-        raise WorkbookError(f"Dataverse no longer lists {missing[0]} under {HAM10000_DOI}; fetch it by hand and see data/README.md.")
+        raise WorkbookError(
+            f"Dataverse no longer lists {missing[0]} under {HAM10000_DOI}; fetch it by hand and see data/README.md."
+        )
     return [_dataverse_file(name, listed[Path(name).stem]) for name in HAM10000_FILES]
 
 
@@ -125,7 +132,9 @@ def _open(url: str, start: int = 0) -> urllib.request.addinfourl:
     except (urllib.error.URLError, TimeoutError) as error:
         if isinstance(error, urllib.error.HTTPError) and error.code == 416:
             raise  # nothing is left to send
-        raise WorkbookError(f"Cannot reach {url}: {getattr(error, 'reason', error)}. Check the network, or fetch the data by hand (data/README.md).") from error
+        raise WorkbookError(
+            f"Cannot reach {url}: {getattr(error, 'reason', error)}. Check the network, or fetch the data by hand (data/README.md)."
+        ) from error
 
 
 def _transfer(remote: Remote, part: Path) -> None:
@@ -137,7 +146,10 @@ def _transfer(remote: Remote, part: Path) -> None:
     with reply:
         resumed = reply.status == 206
         total = int(reply.headers.get("Content-Length") or 0) + (start if resumed else 0)
-        with open(part, "ab" if resumed else "wb") as file, Progress(total, f"downloading {remote.name}", "bytes", start if resumed else 0) as bar:
+        with (
+            open(part, "ab" if resumed else "wb") as file,
+            Progress(total, f"downloading {remote.name}", "bytes", start if resumed else 0) as bar,
+        ):
             while chunk := reply.read(CHUNK):
                 file.write(chunk)
                 bar.advance(len(chunk))
@@ -154,7 +166,9 @@ def _check(remote: Remote, path: Path) -> None:
             digest.update(chunk)
     if digest.hexdigest() != remote.md5:
         path.unlink()
-        raise WorkbookError(f"{remote.name} arrived damaged (MD5 {digest.hexdigest()}, should be {remote.md5}) and was removed; run the same command again.")
+        raise WorkbookError(
+            f"{remote.name} arrived damaged (MD5 {digest.hexdigest()}, should be {remote.md5}) and was removed; run the same command again."
+        )
 
 
 def extract(archive: Path, root: Path) -> None:
@@ -165,7 +179,10 @@ def extract(archive: Path, root: Path) -> None:
     """
     scratch = Path(tempfile.mkdtemp(prefix=".unpack-", dir=root))
     try:
-        with zipfile.ZipFile(archive) as packed, Progress(len(packed.namelist()), f"unpacking {archive.name}", "files") as bar:
+        with (
+            zipfile.ZipFile(archive) as packed,
+            Progress(len(packed.namelist()), f"unpacking {archive.name}", "files") as bar,
+        ):
             for member in packed.infolist():
                 _refuse_unsafe(member, scratch, archive)
                 packed.extract(member, scratch)  # checks the member's CRC
@@ -173,11 +190,15 @@ def extract(archive: Path, root: Path) -> None:
         shutil.copytree(scratch, root, dirs_exist_ok=True, copy_function=os.replace)
     except (zipfile.BadZipFile, EOFError) as error:
         archive.unlink()
-        raise WorkbookFileError(f"{archive} is damaged ({error}) and was removed; run the same command again.") from error
+        raise WorkbookFileError(
+            f"{archive} is damaged ({error}) and was removed; run the same command again."
+        ) from error
     except OSError as error:
         if isinstance(error, WorkbookError):
             raise
-        raise WorkbookError(f"Cannot unpack {archive} into {root}: {error.strerror or error}. Free some space and run the same command again.") from error
+        raise WorkbookError(
+            f"Cannot unpack {archive} into {root}: {error.strerror or error}. Free some space and run the same command again."
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -186,12 +207,16 @@ def _refuse_unsafe(member: zipfile.ZipInfo, root: Path, archive: Path) -> None:
     target = (root / member.filename).resolve()
     is_link = stat.S_ISLNK(member.external_attr >> 16)
     if is_link or not target.is_relative_to(root.resolve()):
-        raise WorkbookFileError(f"{archive} holds {member.filename!r}, which points outside its folder; nothing was unpacked. Is it the official archive?")
+        raise WorkbookFileError(
+            f"{archive} holds {member.filename!r}, which points outside its folder; nothing was unpacked. Is it the official archive?"
+        )
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m lib.data.download", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m lib.data.download", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", help=", ".join(SOURCES))
     parser.add_argument("--data-root", "--data_root", type=Path, help="folder to fetch into (default: data/NAME)")
     args = parser.parse_args(argv)

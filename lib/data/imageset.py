@@ -16,7 +16,7 @@ from lib.errors import WorkbookFileError, WorkbookValueError, nearest
 log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
-COLUMNS = ("image_id", "path", "label", "group", "mask", "part")
+_listed: set[str] = set()  # what this process has warned of already: a set is loaded more than once
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def folder(root: Path, what: str) -> Path:
     root = Path(root).expanduser()
     if not root.is_dir():
         state = "is a file" if root.exists() else "does not exist"
-        raise WorkbookFileError(f"The data root {str(root)!r} of {what} {state}; give the folder that holds the data set.")
+        raise WorkbookFileError(
+            f"The data root {str(root)!r} of {what} {state}; give the folder that holds the data set."
+        )
     return root
 
 
@@ -125,12 +127,16 @@ def attach_images(path: Path, table: pd.DataFrame, files: dict[str, Path], skip_
     """
     twice = table["image_id"][table["image_id"].duplicated()]
     if len(twice):
-        raise WorkbookValueError(f"{path}, row {twice.index[0] + 2}: image {twice.iloc[0]!r} stands there a second time; remove one row.")
+        raise WorkbookValueError(
+            f"{path}, row {twice.index[0] + 2}: image {twice.iloc[0]!r} stands there a second time; remove one row."
+        )
     paths = table["image_id"].map(files)
     missing = table.loc[paths.isna(), "image_id"]
     lines = tuple(f"{path}, row {i + 2}: no image file {name}.*" for i, name in missing.items())
     if lines and len(lines) == len(table):
-        raise WorkbookFileError(f"None of the {len(table)} images that {path} lists is below {path.parent}; give the folder that holds table and images.")
+        raise WorkbookFileError(
+            f"None of the {len(table)} images that {path} lists is below {path.parent}; give the folder that holds table and images."
+        )
     refuse_unreadable(lines, skip_unreadable)
     kept = table[paths.notna()].assign(path=paths.dropna().map(str))
     return kept.reset_index(drop=True), lines
@@ -152,7 +158,9 @@ def refuse_unreadable(lines: Iterable[str], skip: bool) -> None:
             "Restore them, or go on without them with --skip-unreadable (skip_unreadable=True)."
         )
     for line in lines:
-        log.warning("left out: %s", line)
+        if line not in _listed:
+            _listed.add(line)
+            log.warning("left out: %s", line)
 
 
 def subset(images: ImageSet, limit: int | None) -> ImageSet:

@@ -31,7 +31,10 @@ def load_isic2018(root: Path, name: str = "isic-2018-task-3", skip_unreadable: b
         WorkbookValueError: a missing column, or a row that is not one-hot.
     """
     root = folder(root, name)
-    tables = {part: next(iter(sorted(root.rglob(f"ISIC2018_Task3_{word}_GroundTruth.csv"))), None) for part, word in PARTS.items()}
+    tables = {
+        part: next(iter(sorted(root.rglob(f"ISIC2018_Task3_{word}_GroundTruth.csv"))), None)
+        for part, word in PARTS.items()
+    }
     if tables["train"] is None:
         raise WorkbookFileError(
             f"{root} is no ISIC-2018 Task 3 data set: no ISIC2018_Task3_Training_GroundTruth.csv below it. "
@@ -50,7 +53,12 @@ def load_isic2018(root: Path, name: str = "isic-2018-task-3", skip_unreadable: b
         missing += lines
     rows = pd.concat(found, ignore_index=True)
     mask = rows["image_id"].map(lambda i: str(files.get(f"{i}_segmentation", "")))
-    return ImageSet(name, CLASSES, rows.assign(group=rows["image_id"].map(lesions).fillna(rows["image_id"]), mask=mask), unreadable=missing)
+    return ImageSet(
+        name,
+        CLASSES,
+        rows.assign(group=rows["image_id"].map(lesions).fillna(rows["image_id"]), mask=mask),
+        unreadable=missing,
+    )
 
 
 def _labels(path: Path) -> pd.DataFrame:
@@ -69,7 +77,10 @@ def _lesions(root: Path) -> dict[str, str]:
     """Image → lesion, from the challenge's groupings; empty where the file is missing."""
     path = next(iter(sorted(root.rglob("ISIC2018_Task3_Training_LesionGroupings.csv"))), None)
     if path is None:
-        log.warning("No lesion groupings below %s: every image counts as a lesion of its own, views of one lesion may leak between splits", root)
+        log.warning(
+            "No lesion groupings below %s: every image counts as a lesion of its own, views of one lesion may leak between splits",
+            root,
+        )
         return {}
     table = read_table(path, ("image", "lesion_id"))
     return dict(zip(table["image"], table["lesion_id"], strict=True))

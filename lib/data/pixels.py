@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lib.data.imageset import ImageSet, refuse_unreadable
 from lib.errors import WorkbookError, WorkbookFileError
@@ -34,6 +34,8 @@ def decode(path: str | Path, size: int) -> np.ndarray:
             rgb = _rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError as error:
         raise WorkbookFileError(f"{path}: no such image file") from error
+    except UnidentifiedImageError as error:
+        raise WorkbookFileError(f"{path}: corrupt or truncated image (of no known format)") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise WorkbookFileError(f"{path}: corrupt or truncated image ({error})") from error
     return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
@@ -110,7 +112,9 @@ def _build(images: ImageSet, size: int, array: Path, notes: Path) -> None:
             notes.with_suffix(".tmp").write_text(json.dumps(problems))
             os.replace(notes.with_suffix(".tmp"), notes)
         except OSError as error:
-            raise WorkbookError(f"Cannot write the image cache {array}: {error.strerror or error}. Free some space or choose another --output-dir.") from error
+            raise WorkbookError(
+                f"Cannot write the image cache {array}: {error.strerror or error}. Free some space or choose another --output-dir."
+            ) from error
         finally:
             scratch.close()
             Path(scratch.name).unlink(missing_ok=True)

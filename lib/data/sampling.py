@@ -10,7 +10,7 @@ from torch.utils.data import Sampler
 
 from lib.errors import choose
 
-# Image weight from the class's size n and the whole N. From mild to full balance: none < log < sqrt < inverse.
+# Weight of an image from its class's size n. On HAM10000 from mild to full balance: none, log, sqrt, inverse.
 SAMPLERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "none": lambda n: np.ones(len(n)),
     "log": lambda n: np.log1p(n.sum() / n),

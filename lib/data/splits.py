@@ -23,7 +23,7 @@ PARTS = ("train", "val", "test")
 def split_rows(
     images: ImageSet, split: str = "lesion", val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0
 ) -> pd.Series:
-    """The part ('train', 'val' or 'test') of each row of `images`.
+    """The part ('train', 'val' or 'test') of each row of `images`; 'unused' for official test images in our own splits.
 
     `lesion` keeps groups whole; `image` ignores them (leaky, and says so); `official` takes the set's own parts.
 
@@ -35,13 +35,17 @@ def split_rows(
         parts = _official(images)
     else:
         _check_fractions(val_fraction, test_fraction)
-        groups = images.rows["group"] if split == "lesion" else images.rows["image_id"]
-        parts = _stratified(images.rows["label"], groups, val_fraction, test_fraction, seed)
-        parts = parts.where(images.rows["part"].isin(["", "train"]), "unused") if split == "lesion" else parts
+        ours = images.rows[images.rows["part"].isin(["", "train"])]  # a challenge's own test set stays out of it
+        groups = ours["group"] if split == "lesion" else ours["image_id"]
+        parts = _stratified(ours["label"], groups, val_fraction, test_fraction, seed)
+        parts = parts.reindex(images.rows.index, fill_value="unused")
     _check_classes(images, parts)
     if split == "image":
         share = leak_share(images, parts)
-        log.warning("LEAKY SPLIT (split='image'): %.1f %% of the test images show a lesion that is in training too; never report these numbers as results", 100 * share)
+        log.warning(
+            "LEAKY SPLIT (split='image'): %.1f %% of the test images show a lesion that is in training too; never report these numbers as results",
+            100 * share,
+        )
     return parts
 
 
@@ -51,27 +55,36 @@ def leak_share(images: ImageSet, parts: pd.Series) -> float:
     return float(images.rows.loc[parts == "test", "group"].isin(trained).mean())
 
 
-def _stratified(labels: pd.Series, groups: pd.Series, val_fraction: float, test_fraction: float, seed: int) -> pd.Series:
+def _stratified(
+    labels: pd.Series, groups: pd.Series, val_fraction: float, test_fraction: float, seed: int
+) -> pd.Series:
     """Class by class, shuffled groups fill test, then validation, up to their share of the class's images."""
     rng = np.random.default_rng(seed)
     table = pd.DataFrame({"label": labels.to_numpy(), "group": groups.to_numpy()})
-    sizes = table.groupby("group", sort=True)["label"].agg(["size", lambda v: v.mode().iloc[0]]).set_axis(["size", "label"], axis=1)
+    sizes = (
+        table.groupby("group", sort=True)["label"]
+        .agg(["size", lambda v: v.mode().iloc[0]])
+        .set_axis(["size", "label"], axis=1)
+    )
     part_of: dict[str, str] = {}
     for _, members in sizes.groupby("label"):
         members = members.iloc[rng.permutation(len(members))]
         before = members["size"].cumsum() - members["size"] / 2  # the middle of each group on the class's axis
         position = before / members["size"].sum()
-        part = np.where(position < test_fraction, "test", np.where(position < test_fraction + val_fraction, "val", "train"))
+        part = np.where(
+            position < test_fraction, "test", np.where(position < test_fraction + val_fraction, "val", "train")
+        )
         part_of.update(zip(members.index, _nonempty(part), strict=True))
     return pd.Series(table["group"].map(part_of).to_numpy(), index=labels.index)
 
 
 def _nonempty(part: np.ndarray) -> np.ndarray:
-    """With three groups or more, every part gets one: small classes may round to none."""
-    if len(part) >= 3:
-        for place, name in ((0, "test"), (1, "val"), (2, "train")):
-            if name not in part:
-                part[place] = name
+    """With three groups or more every part gets one, taken from the largest: small classes may round to none."""
+    names, counts = list(PARTS), [int((part == name).sum()) for name in PARTS]
+    while len(part) >= 3 and 0 in counts:
+        empty, largest = counts.index(0), counts.index(max(counts))
+        part[np.flatnonzero(part == names[largest])[0]] = names[empty]
+        counts[empty], counts[largest] = 1, counts[largest] - 1
     return part
 
 
@@ -90,7 +103,9 @@ def _check_fractions(val_fraction: float, test_fraction: float) -> None:
         if not 0 < value < 1:
             raise WorkbookValueError(f"{name}={value} must lie between 0 and 1.")
     if val_fraction + test_fraction >= 1:
-        raise WorkbookValueError(f"val_fraction={val_fraction} and test_fraction={test_fraction} leave nothing to train on.")
+        raise WorkbookValueError(
+            f"val_fraction={val_fraction} and test_fraction={test_fraction} leave nothing to train on."
+        )
 
 
 def _check_classes(images: ImageSet, parts: pd.Series) -> None:

@@ -30,7 +30,9 @@ def identical_images(images: ImageSet) -> pd.DataFrame:
     rows = rows[rows.duplicated("size", keep=False)]
     content = [hashlib.sha256(Path(p).read_bytes()).hexdigest()[:12] for p in rows["path"]]
     rows = rows.assign(content=content)
-    return rows[rows.duplicated("content", keep=False)].sort_values("content")[["image_id", "group", "label", "content"]]
+    return rows[rows.duplicated("content", keep=False)].sort_values("content")[
+        ["image_id", "group", "label", "content"]
+    ]
 
 
 def views_per_lesion(images: ImageSet) -> pd.Series:
@@ -46,5 +48,11 @@ def leakage(images: ImageSet, split: str, seeds: range, **fractions: float) -> p
         trained = set(images.rows.loc[parts == "train", "group"])
         test = images.rows[parts == "test"]
         leaks = test["group"].isin(trained).groupby(test["label"]).mean()
-        rows.append({"seed": seed, "all": leak_share(images, parts), **{c: leaks.get(i, np.nan) for i, c in enumerate(images.classes)}})
+        rows.append(
+            {
+                "seed": seed,
+                "all": leak_share(images, parts),
+                **{c: leaks.get(i, np.nan) for i, c in enumerate(images.classes)},
+            }
+        )
     return pd.DataFrame(rows)

@@ -28,11 +28,16 @@ def value_with_interval(run: Run, metric: str) -> str:
 
 def test_table(runs: Mapping[str, Run]) -> pd.DataFrame:
     """The test metrics of runs in columns, each with its 95 % interval; with two runs also the paired difference."""
-    table = pd.DataFrame({name: [value_with_interval(run, m) for m in METRICS] for name, run in runs.items()}, index=list(METRICS.values()))
+    table = pd.DataFrame(
+        {name: [value_with_interval(run, m) for m in METRICS] for name, run in runs.items()},
+        index=list(METRICS.values()),
+    )
     if len(runs) == 2:
         first, second = runs
         differences = paired_differences(runs[first], runs[second])
-        table[f"{first} − {second}"] = [f"{d:+.3f} [{low:+.3f}, {high:+.3f}]" for d, low, high in (differences[m] for m in METRICS)]
+        table[f"{first} − {second}"] = [
+            f"{d:+.3f} [{low:+.3f}, {high:+.3f}]" for d, low, high in (differences[m] for m in METRICS)
+        ]
     return table
 
 
@@ -44,7 +49,9 @@ def paired_differences(first: Run, second: Run) -> dict[str, tuple[float, float,
     """
     a, b = (run.predictions.sort_values("image_id") for run in (first, second))
     if list(a["image_id"]) != list(b["image_id"]):
-        raise WorkbookValueError(f"{first.path.name} and {second.path.name} were tested on different images; they cannot be paired.")
+        raise WorkbookValueError(
+            f"{first.path.name} and {second.path.name} were tested on different images; they cannot be paired."
+        )
     resampled = Resampled(a["group"])
     samples = []
     for run, table in ((first, a), (second, b)):

@@ -66,7 +66,9 @@ def grid_of(fig: Figure, rows: int, columns: int) -> np.ndarray:
     return fig.subplots(rows, columns, squeeze=False)
 
 
-def overlay(ax: Axes, image: np.ndarray, heat: np.ndarray, title: str = "", limits: tuple[float, float] | None = None) -> object:
+def overlay(
+    ax: Axes, image: np.ndarray, heat: np.ndarray, title: str = "", limits: tuple[float, float] | None = None
+) -> object:
     """A map [h, w] over an image [H, W, 3], smoothly enlarged; returns what a colour bar needs."""
     low, high = limits if limits else (float(heat.min()), float(heat.max()))
     picture(ax, image, title)
@@ -78,16 +80,28 @@ def overlay(ax: Axes, image: np.ndarray, heat: np.ndarray, title: str = "", limi
 
 
 def bars_with_intervals(
-    ax: Axes, names: list[str], series: dict[str, tuple[list[float], list[tuple[float, float]]]], format_value: Callable = "{:.2f}".format
+    ax: Axes,
+    names: list[str],
+    series: dict[str, tuple[list[float], list[tuple[float, float]]]],
+    format_value: Callable = "{:.2f}".format,
 ) -> None:
     """Dots with interval whiskers, one row a name, one colour a series (value, (low, high))."""
     offsets = np.linspace(0.16, -0.16, len(series)) if len(series) > 1 else [0.0]
     for offset, (label, (values, spans)) in zip(offsets, series.items(), strict=True):
         y = np.arange(len(names))[::-1] + offset
         low, high = np.array(spans).T
-        ax.errorbar(values, y, xerr=[np.subtract(values, low), np.subtract(high, values)], fmt="o", capsize=3, label=label)
+        ax.errorbar(
+            values,
+            y,
+            xerr=np.clip([np.subtract(values, low), np.subtract(high, values)], 0, None),
+            fmt="o",
+            capsize=3,
+            label=label,
+        )
         for value, place, top in zip(values, y, high, strict=True):
-            ax.annotate(format_value(value), (top, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
+            ax.annotate(
+                format_value(value), (top, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8
+            )
     ax.set_yticks(np.arange(len(names))[::-1], names)
     ax.grid(axis="x")
     ax.grid(visible=False, axis="y")

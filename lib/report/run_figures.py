@@ -15,6 +15,8 @@ from lib.training.inference import normalise, to_unit
 from lib.training.metrics import BINS
 from lib.training.store import Run
 
+SHOWN = 200  # side in pixels of an image in a figure
+
 
 def curves(runs: Mapping[str, Run]) -> Figure:
     """Loss, accuracy and balanced accuracy over the epochs: training dashed, validation full, the best epoch dotted."""
@@ -30,7 +32,9 @@ def curves(runs: Mapping[str, Run]) -> Figure:
             axes[2].plot(log["epoch"], log["val_balanced_accuracy"], color=colour)
             for ax in axes:
                 ax.axvline(run.metrics["best_epoch"], color=colour, linestyle=":", linewidth=1)
-        for ax, title, unit in zip(axes, ("Loss", "Accuracy", "Balanced accuracy"), ("loss", "fraction right", "mean recall"), strict=True):
+        for ax, title, unit in zip(
+            axes, ("Loss", "Accuracy", "Balanced accuracy"), ("loss", "fraction right", "mean recall"), strict=True
+        ):
             ax.set(title=title, xlabel="epoch", ylabel=unit)
             ax.xaxis.get_major_locator().set_params(integer=True)
         for ax in axes[1:]:
@@ -50,7 +54,15 @@ def confusion(run: Run, title: str) -> Figure:
         shown = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if share[row, column] > 0.55 else "black"
-            ax.text(column, row, f"{count}\n{100 * share[row, column]:.0f} %", ha="center", va="center", color=colour, fontsize=7)
+            ax.text(
+                column,
+                row,
+                f"{count}\n{100 * share[row, column]:.0f} %",
+                ha="center",
+                va="center",
+                color=colour,
+                fontsize=7,
+            )
         ax.set_xticks(range(k), classes, rotation=45, ha="right")
         ax.set_yticks(range(k), classes)
         ax.set(xlabel="predicted class", ylabel="true class", title=title)
@@ -91,7 +103,13 @@ def reliability(runs: Mapping[str, Run]) -> Figure:
             bins = [b for b in range(BINS) if (place == b).sum() >= 5]
             x, y = ([v[place == b].mean() for b in bins] for v in (confidence, right))
             ax.plot(x, y, "o-", label=f"{name} (ECE {run.metrics['test']['ece']:.3f})")
-        ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence (largest probability)", ylabel="accuracy in the bin", title="Calibration on the test split")
+        ax.set(
+            xlim=(0, 1),
+            ylim=(0, 1),
+            xlabel="confidence (largest probability)",
+            ylabel="accuracy in the bin",
+            title="Calibration on the test split",
+        )
         ax.legend(fontsize=8)
     return fig
 
@@ -109,11 +127,13 @@ def hardest(run: Run, images: ImageSet, count: int = 10) -> Figure:
             ax.set_axis_off()
         for ax, each in zip(axes, worst.to_dict("records"), strict=False):
             said = f"{each['prediction']} ({100 * each['prob_' + each['prediction']]:.0f} %)"
-            picture(ax, decode(paths[each["image_id"]], 200), f"{each['image_id']}\n{each['label']} → {said}")
+            picture(ax, decode(paths[each["image_id"]], SHOWN), f"{each['image_id']}\n{each['label']} → {said}")
     return fig
 
 
-def block_maps(model: nn.Module, images: ImageSet, image_ids: list[str], size: int, query: tuple[int, int] | None = None) -> Figure:
+def block_maps(
+    model: nn.Module, images: ImageSet, image_ids: list[str], size: int, query: tuple[int, int] | None = None
+) -> Figure:
     """What a GLSA block does on a few images: the global attention of one query, the local maps, the fusion's gate.
 
     A row an image. A map of channels is shown as its mean over them; colours go from a panel's least to its greatest
@@ -121,18 +141,25 @@ def block_maps(model: nn.Module, images: ImageSet, image_ids: list[str], size: i
     """
     paths = images.rows.set_index("image_id")[["path", "label"]]
     pixels = np.stack([decode(paths.loc[i, "path"], size) for i in image_ids])
+    sharp = [decode(paths.loc[i, "path"], SHOWN) for i in image_ids]  # the network saw `pixels`; people see more
     with torch.inference_mode():
         found = model.eval()(normalise(to_unit(torch.from_numpy(pixels)))).softmax(dim=1)
         maps = {name: _flat(m) for name, m in model.maps(query).items()}
-    spatial = {name: m for name, m in maps.items() if m is not None and m.shape[1] * m.shape[2] > 1 and not name.endswith("heads")}
+    spatial = {
+        name: m
+        for name, m in maps.items()
+        if m is not None and m.shape[1] * m.shape[2] > 1 and not name.endswith("heads")
+    }
     with figure(1.95 * (1 + len(spatial)), 2.2 * len(image_ids), images.is_phantom) as fig:
         for i, row in enumerate(grid_of(fig, len(image_ids), 1 + len(spatial))):
             label = images.classes[paths.loc[image_ids[i], "label"]]
-            picture(row[0], pixels[i], f"{label} → {images.classes[int(found[i].argmax())]} ({100 * found[i].max():.0f} %)")
+            picture(
+                row[0], pixels[i], f"{label} → {images.classes[int(found[i].argmax())]} ({100 * found[i].max():.0f} %)"
+            )
             for ax, (name, heat) in zip(row[1:], spatial.items(), strict=True):
-                overlay(ax, pixels[i], heat[i], f"{name.replace('_', ' ')}\n{heat[i].min():.3g} … {heat[i].max():.3g}")
+                overlay(ax, sharp[i], heat[i], f"{name.replace('_', ' ')}\n{heat[i].min():.3g} … {heat[i].max():.3g}")
                 if name == "global":
-                    _mark_query(ax, heat[i].shape, pixels.shape[1], query)
+                    _mark_query(ax, heat[i].shape, query)
     return fig
 
 
@@ -145,4 +172,11 @@ def _flat(m: Tensor) -> np.ndarray | None:
 
 def _mark_query(ax: object, shape: tuple[int, int], side: int, query: tuple[int, int] | None) -> None:
     row, column = query if query else (shape[0] // 2, shape[1] // 2)
-    ax.plot((column + 0.5) * side / shape[1] - 0.5, (row + 0.5) * side / shape[0] - 0.5, "x", color="cyan", markersize=7, markeredgewidth=2)
+    ax.plot(
+        (column + 0.5) * side / shape[1] - 0.5,
+        (row + 0.5) * side / shape[0] - 0.5,
+        "x",
+        color="cyan",
+        markersize=7,
+        markeredgewidth=2,
+    )

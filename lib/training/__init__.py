@@ -1,7 +1,7 @@
 """Training: configs, the store of runs, and `fit`. Knows data and models."""
 
 from lib.training.config import RunConfig
-from lib.training.fit import fit, prepare
+from lib.training.fitting import fit, prepare
 from lib.training.profiles import PROFILES, profile_config
 from lib.training.store import Run, RunStore
 

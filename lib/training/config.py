@@ -49,7 +49,9 @@ class RunConfig:
     test_fraction: float = 0.2  # looked at once, after training
     split_seed: int = 0  # apart from `seed`: runs of several seeds share their test images, so they can be paired
     augmentation: str | None = _choice(None, AUGMENTATIONS)  # None is what suits the data set
-    sampler: str = _choice("sqrt", SAMPLERS)  # how often a class is shown; the full inverse repeats rare images too much
+    sampler: str = _choice(
+        "sqrt", SAMPLERS
+    )  # how often a class is shown; the full inverse repeats rare images too much
     skip_unreadable: bool = False  # go on without images that cannot be read
 
     # model

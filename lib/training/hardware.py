@@ -18,7 +18,9 @@ def device(name: str = "auto") -> torch.device:
     """
     has_gpu = torch.cuda.is_available()
     if name == "cuda" and not has_gpu:
-        raise WorkbookValueError("device='cuda' but PyTorch sees no GPU; use device='auto', or check the driver with nvidia-smi.")
+        raise WorkbookValueError(
+            "device='cuda' but PyTorch sees no GPU; use device='auto', or check the driver with nvidia-smi."
+        )
     return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
 
 

@@ -28,7 +28,9 @@ def probabilities(model: nn.Module, pixels: np.ndarray, device: torch.device | s
     return model(images).float().softmax(dim=1).cpu().numpy()
 
 
-def predict_rows(model: nn.Module, pixels: np.ndarray, rows: np.ndarray, batch_size: int, device: torch.device | str) -> np.ndarray:
+def predict_rows(
+    model: nn.Module, pixels: np.ndarray, rows: np.ndarray, batch_size: int, device: torch.device | str
+) -> np.ndarray:
     """Probabilities of the chosen rows of a pixel array, [len(rows), K]."""
     model = model.to(device).eval()
     batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]

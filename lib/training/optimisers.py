@@ -67,4 +67,7 @@ def build_optimisation(model: nn.Module, config: RunConfig, steps_per_epoch: int
     if build is None:
         return optimizer
     scheduler = build(optimizer, config, steps_per_epoch)
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": "val_loss"}}
+    return {
+        "optimizer": optimizer,
+        "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": "val_loss"},
+    }

@@ -19,7 +19,15 @@ _MODERN = {
 PROFILES: dict[str, dict[str, Any]] = {
     "smoke": {**_MODERN, "image_size": 32, "limit_images": 600, "max_epoch": 2, "batch_size": 32},
     "quick": {**_MODERN, "max_epoch": 8, "batch_size": 64},  # image size: the data set's own
-    "full": {**_MODERN, "image_size": 224, "pretrained": True, "max_epoch": 40, "batch_size": 64, "lr": 3e-4, "backbone": "resnet50"},
+    "full": {
+        **_MODERN,
+        "image_size": 224,
+        "pretrained": True,
+        "max_epoch": 40,
+        "batch_size": 64,
+        "lr": 3e-4,
+        "backbone": "resnet50",
+    },
     "paper": {
         "image_size": 224,
         "pretrained": True,

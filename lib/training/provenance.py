@@ -22,7 +22,9 @@ def commit() -> str:
     """The repository's commit, with '+changes' when files differ from it; 'unknown' outside a repository."""
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10
+        ).stdout.strip()
 
     try:
         head = git("rev-parse", "HEAD")

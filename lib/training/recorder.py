@@ -31,7 +31,9 @@ def save_whole(path: Path, save: Any) -> None:
         save(scratch)
         os.replace(scratch, path)
     except OSError as error:
-        raise WorkbookError(f"Cannot write {path}: {error.strerror or error}. Free some space; the same command then goes on where it stopped.") from error
+        raise WorkbookError(
+            f"Cannot write {path}: {error.strerror or error}. Free some space; the same command then goes on where it stopped."
+        ) from error
     finally:
         scratch.unlink(missing_ok=True)
 
@@ -99,12 +101,16 @@ class BatchProgress(pl.Callback):
         self.bar = Progress(total, f"training {self.name}", "batches", done=trainer.global_step)
         self.bar.__enter__()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Classifier, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Classifier, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         loss = float(module.batch_loss)
         self.bar.advance(note=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}, loss {loss:.3f}")
         if log.isEnabledFor(self.level):
             lr = trainer.optimizers[0].param_groups[0]["lr"]
-            log.log(self.level, "epoch %d, batch %d: loss %.4f, lr %.3g", trainer.current_epoch + 1, batch_idx + 1, loss, lr)
+            log.log(
+                self.level, "epoch %d, batch %d: loss %.4f, lr %.3g", trainer.current_epoch + 1, batch_idx + 1, loss, lr
+            )
 
     def teardown(self, trainer: pl.Trainer, module: Classifier, stage: str) -> None:
         if hasattr(self, "bar"):

@@ -1,14 +1,14 @@
 """The store of runs: a folder a run, named by its config. Everything is written whole or not at all.
 
-    <store>/<readable name>-<hash8>/
-        config.json         what was asked for
-        training_log.csv    a line an epoch: epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,…
-        train.log           everything that was logged, DEBUG
-        best.safetensors    weights of the epoch with the best validation balanced accuracy
-        last.ckpt           the state to resume from
-        predictions.csv     test split: image_id, group, label, prediction, prob_<class>…
-        metrics.json        test metrics with intervals; its presence says that the run is finished
-        provenance.json     commit, versions, device, data, seeds, wall time
+<store>/<readable name>-<hash8>/
+    config.json         what was asked for
+    training_log.csv    a line an epoch: epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,…
+    train.log           everything that was logged, DEBUG
+    best.safetensors    weights of the epoch with the best validation balanced accuracy
+    last.ckpt           the state to resume from
+    predictions.csv     test split: image_id, group, label, prediction, prob_<class>…
+    metrics.json        test metrics with intervals; its presence says that the run is finished
+    provenance.json     commit, versions, device, data, seeds, wall time
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def write_text(path: Path, text: str) -> None:
         os.replace(scratch, path)
     except OSError as error:
         scratch.unlink(missing_ok=True)
-        raise WorkbookError(f"Cannot write {path}: {error.strerror or error}. Free some space or choose another output folder.") from error
+        raise WorkbookError(
+            f"Cannot write {path}: {error.strerror or error}. Free some space or choose another output folder."
+        ) from error
 
 
 def build_model(config: RunConfig, classes: int, pretrained: bool | None = None) -> nn.Module:
@@ -122,13 +124,17 @@ class Run:
         try:
             model.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError, OSError) as error:
-            raise WorkbookFileError(f"{path} cannot be loaded ({error}); remove the run's folder and train it again.") from error
+            raise WorkbookFileError(
+                f"{path} cannot be loaded ({error}); remove the run's folder and train it again."
+            ) from error
         return model.eval()
 
     def _file(self, name: str) -> Path:
         path = self.path / name
         if not path.exists():
-            raise WorkbookFileError(f"The run {self.path.name} has no {name}: it is not finished, or not a run. Train it with fit(config).")
+            raise WorkbookFileError(
+                f"The run {self.path.name} has no {name}: it is not finished, or not a run. Train it with fit(config)."
+            )
         return path
 
     def _json(self, name: str) -> dict:
@@ -136,7 +142,9 @@ class Run:
         try:
             return json.loads(path.read_text())
         except ValueError as error:
-            raise WorkbookFileError(f"{path} is not valid JSON ({error}); remove the run's folder and train it again.") from error
+            raise WorkbookFileError(
+                f"{path} is not valid JSON ({error}); remove the run's folder and train it again."
+            ) from error
 
 
 class RunStore:
@@ -162,7 +170,9 @@ class RunStore:
         if (Path(name) / "config.json").exists():
             return Run(Path(name))
         names = [run.path.name for run in self]
-        hits = [n for n in names if n == str(name)] or [n for n in names if n.startswith(str(name)) or n.endswith(f"-{name}")]
+        hits = [n for n in names if n == str(name)] or [
+            n for n in names if n.startswith(str(name)) or n.endswith(f"-{name}")
+        ]
         if len(hits) == 1:
             return Run(self.root / hits[0])
         if hits:

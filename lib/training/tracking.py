@@ -23,10 +23,14 @@ def build_logger(config: RunConfig, folder: Path) -> Any:
     if config.wandb_project is None:
         return False
     if find_spec("wandb") is None:
-        raise WorkbookError("wandb_project is set but wandb is not installed: pip install -e '.[wandb]', or leave wandb_project out.")
+        raise WorkbookError(
+            "wandb_project is set but wandb is not installed: pip install -e '.[wandb]', or leave wandb_project out."
+        )
     from pytorch_lightning.loggers import WandbLogger
 
     offline = not os.environ.get("WANDB_API_KEY")
     if offline:
         log.info("WANDB_API_KEY is not set: Weights & Biases records offline in %s", folder / "wandb")
-    return WandbLogger(project=config.wandb_project, name=config.wandb_name, save_dir=folder, offline=offline, config=config.to_dict())
+    return WandbLogger(
+        project=config.wandb_project, name=config.wandb_name, save_dir=folder, offline=offline, config=config.to_dict()
+    )

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,11 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
         began = time.monotonic()
         seconds = _train(config, run, model, images, pixels, parts)
         _test(run, images, pixels, parts, provenance(config, images, device, seconds, model), device)
-        log.info("finished after %.0f s: test balanced accuracy %.3f", time.monotonic() - began, run.metrics["test"]["balanced_accuracy"])
+        log.info(
+            "finished after %.0f s: test balanced accuracy %.3f",
+            time.monotonic() - began,
+            run.metrics["test"]["balanced_accuracy"],
+        )
     return Run(run.path)
 
 
@@ -89,7 +93,9 @@ def rows_of(parts: pd.Series, part: str) -> np.ndarray:
     return np.flatnonzero(parts.to_numpy() == part)
 
 
-def _train(config: RunConfig, run: Run, model: torch.nn.Module, images: ImageSet, pixels: np.ndarray, parts: pd.Series) -> float:
+def _train(
+    config: RunConfig, run: Run, model: torch.nn.Module, images: ImageSet, pixels: np.ndarray, parts: pd.Series
+) -> float:
     """Train up to the last epoch, from `last.ckpt` if there is one; returns the seconds of this session."""
     labels = images.rows["label"].to_numpy(dtype=np.int64)
     train, val = rows_of(parts, "train"), rows_of(parts, "val")
@@ -102,20 +108,27 @@ def _train(config: RunConfig, run: Run, model: torch.nn.Module, images: ImageSet
     if hardware.channels_last_helps(config):
         module.model.to(memory_format=torch.channels_last)
     batches = EpochBatches(labels[train], config.batch_size, config.sampler, config.seed)
+    batches.set_epoch(len(recorder.rows))  # Lightning does so too, but only after a resumed run's first batch is drawn
     in_order = [list(range(i, min(i + EVALUATION_BATCH, len(val)))) for i in range(0, len(val), EVALUATION_BATCH)]
     began = time.monotonic()
     with quiet_lightning():
         trainer = _trainer(config, run, recorder)
         trainer.fit(
             module,
-            DataLoader(Batches(pixels, labels, train), sampler=batches, batch_size=None),
-            DataLoader(Batches(pixels, labels, val), sampler=in_order, batch_size=None),
+            _loader(Batches(pixels, labels, train), batches),
+            _loader(Batches(pixels, labels, val), in_order),
             ckpt_path=checkpoint,
             weights_only=False,
         )
     if not recorder.finished:
         raise KeyboardInterrupt
     return time.monotonic() - began
+
+
+def _loader(data: Batches, batches: Iterable[list[int]]) -> DataLoader:
+    # With a generator of its own a loader draws nothing from the global one, which belongs to the model and the
+    # augmentation: a resumed run makes its loaders at another moment than an uninterrupted one.
+    return DataLoader(data, sampler=batches, batch_size=None, generator=torch.Generator())
 
 
 def _trainer(config: RunConfig, run: Run, recorder: Recorder) -> pl.Trainer:
@@ -161,7 +174,12 @@ def _test(run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, fact
         raise WorkbookError(f"The best weights of {run.path.name} give probabilities that are not numbers; lower lr.")
     names = np.array(images.classes)
     frame = pd.DataFrame(
-        {"image_id": table["image_id"], "group": table["group"], "label": names[labels], "prediction": names[found.argmax(axis=1)]}
+        {
+            "image_id": table["image_id"],
+            "group": table["group"],
+            "label": names[labels],
+            "prediction": names[found.argmax(axis=1)],
+        }
     ).assign(**{f"prob_{c}": found[:, i] for i, c in enumerate(images.classes)})
     write_text(run.path / "predictions.csv", frame.to_csv(index=False, float_format="%.7g"))
     test = measure(found, labels, images.classes)

@@ -1,0 +1,72 @@
+"""What many tests need: one thread, a small HAM10000 in its own layout, a trained run."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two threads on a busy machine wait for each other
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from lib.data.ham10000 import CLASSES
+from lib.training import Run, RunConfig, fit, profile_config
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_root(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("shared")
+
+
+def write_ham(root: Path, lesions: int = 6, views: int = 2, size: tuple[int, int] = (40, 30)) -> Path:
+    """HAM10000's layout with `lesions` lesions of each class, `views` images each, the class told by the colour."""
+    rng = np.random.default_rng(0)
+    parts = [root / "HAM10000_images_part_1", root / "HAM10000_images_part_2"]
+    masks = root / "HAM10000_segmentations_lesion_tschandl"
+    for folder in (*parts, masks):
+        folder.mkdir(parents=True)
+    rows = []
+    for c, dx in enumerate(CLASSES):
+        for lesion in range(lesions):
+            for view in range(views):
+                number = (c * lesions + lesion) * views + view
+                image_id = f"ISIC_{number:07d}"
+                pixels = rng.integers(0, 60, (size[1], size[0], 3)) + np.array([30 * c, 190 - 30 * c, 90])
+                Image.fromarray(pixels.astype(np.uint8)).save(parts[number % 2] / f"{image_id}.jpg")
+                mask = np.zeros(size[::-1], np.uint8)
+                mask[5:20, 5:25] = 255
+                Image.fromarray(mask).save(masks / f"{image_id}_segmentation.png")
+                rows.append((f"HAM_{c * lesions + lesion:07d}", image_id, dx, "histo", "50.0", "male", "back"))
+    columns = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
+    pd.DataFrame(rows, columns=columns).to_csv(root / "HAM10000_metadata.csv", index=False)
+    return root
+
+
+@pytest.fixture
+def ham_root(tmp_path) -> Path:
+    return write_ham(tmp_path / "ham")
+
+
+@pytest.fixture(scope="session")
+def shared_ham(shared_root) -> Path:
+    """As `ham_root`, for tests that change nothing."""
+    return write_ham(shared_root / "ham")
+
+
+@pytest.fixture(scope="session")
+def tiny(shared_ham) -> RunConfig:
+    """A config that trains in a second or two."""
+    return profile_config(
+        "smoke", dataset="HAM10000", data_root=str(shared_ham), attention="none", max_epoch=2, batch_size=16
+    )
+
+
+@pytest.fixture(scope="session")
+def finished(tiny, shared_root) -> Run:
+    """A finished run of `tiny`."""
+    return fit(tiny, shared_root / "runs")

@@ -1,0 +1,165 @@
+"""Downloads against a server on this machine: resumed, checked, extracted safely, and clear when nothing answers."""
+
+import hashlib
+import http.server
+import io
+import json
+import threading
+import zipfile
+
+import pytest
+
+from lib.data import download as module
+from lib.data.download import Remote, download, extract, fetch
+from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
+
+
+class Host:
+    """Serves `files`, honours Range, and breaks off after `break_after` bytes."""
+
+    def __init__(self):
+        self.files, self.ranges, self.break_after = {}, [], None
+        host = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                content = host.files.get(self.path.split("?")[0].lstrip("/"))
+                if content is None:
+                    return self.send_error(404)
+                start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+                host.ranges.append(start)
+                if start >= len(content):
+                    return self.send_error(416)
+                self.send_response(206 if start else 200)
+                self.send_header("Content-Length", str(len(content) - start))
+                self.end_headers()
+                stop = len(content) if host.break_after is None else start + host.break_after
+                self.wfile.write(content[start:stop])
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def host():
+    host = Host()
+    yield host
+    host.server.shutdown()
+    host.server.server_close()
+
+
+def zipped(files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def md5(content):
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def test_a_broken_transfer_is_resumed_where_it_stopped(host, tmp_path):
+    content = bytes(range(256)) * 40
+    host.files["data.bin"] = content
+    remote = Remote(f"{host.url}/data.bin", "data.bin", md5(content))
+    host.break_after = 4000
+    with pytest.raises(WorkbookError, match=r"Cannot download .*data\.bin.*go on from 4000 bytes"):
+        fetch(remote, tmp_path)
+    assert not (tmp_path / "data.bin").exists()
+    host.break_after = None
+    assert fetch(remote, tmp_path).read_bytes() == content
+    assert host.ranges == [0, 4000]
+    fetch(remote, tmp_path)
+    assert len(host.ranges) == 2  # what is there is not fetched again
+
+
+def test_a_partial_file_that_is_whole_already(host, tmp_path):
+    host.files["data.bin"] = b"whole"
+    (tmp_path / "data.bin.part").write_bytes(b"whole")
+    assert fetch(Remote(f"{host.url}/data.bin", "data.bin", md5(b"whole")), tmp_path).read_bytes() == b"whole"
+
+
+def test_a_wrong_checksum_removes_the_file(host, tmp_path):
+    host.files["data.bin"] = b"other"
+    with pytest.raises(WorkbookError, match="arrived damaged"):
+        fetch(Remote(f"{host.url}/data.bin", "data.bin", md5(b"right")), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_network_says_what_to_do(tmp_path):
+    with pytest.raises(WorkbookError, match=r"Cannot reach http://127\.0\.0\.1:9/.*by hand"):
+        fetch(Remote("http://127.0.0.1:9/x.zip", "x.zip"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../outside.txt", "/absolute.txt", "a/../../outside.txt"])
+def test_an_archive_that_reaches_outside_is_refused(name, tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "bad.zip").write_bytes(zipped({"good.txt": "x", name: "y"}))
+    with pytest.raises(WorkbookFileError, match="points outside its folder"):
+        extract(tmp_path / "bad.zip", root)
+    assert list(root.iterdir()) == []
+    assert not (tmp_path / "outside.txt").exists()
+
+
+def test_a_link_in_an_archive_is_refused(tmp_path):
+    info = zipfile.ZipInfo("link")
+    info.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(WorkbookFileError, match="points outside"):
+        extract(tmp_path / "bad.zip", tmp_path)
+
+
+def test_a_damaged_archive_is_removed(tmp_path):
+    content = bytearray(zipped({"a.txt": "hello" * 100}))
+    content[60] ^= 0xFF
+    (tmp_path / "bad.zip").write_bytes(content)
+    with pytest.raises(WorkbookFileError, match="damaged"):
+        extract(tmp_path / "bad.zip", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ham10000_from_dataverse(host, tmp_path, monkeypatch):
+    files = {
+        "1": ("HAM10000_metadata.tab", b"lesion_id,image_id,dx\n"),
+        "2": ("HAM10000_images_part_1.zip", zipped({"ISIC_1.jpg": "1"})),
+        "3": ("HAM10000_images_part_2.zip", zipped({"ISIC_2.jpg": "2"})),
+        "4": ("HAM10000_segmentations_lesion_tschandl.zip", zipped({"masks/ISIC_1_segmentation.png": "m"})),
+    }
+    entries = [{"label": label, "dataFile": {"id": i, "md5": md5(content)}} for i, (label, content) in files.items()]
+    entries[0]["dataFile"] |= {"originalFileFormat": "text/csv", "md5": "of the converted table"}
+    host.files = {f"access/datafile/{i}": content for i, (_, content) in files.items()}
+    host.files["datasets/:persistentId/"] = json.dumps({"data": {"latestVersion": {"files": entries}}}).encode()
+    monkeypatch.setattr(module, "DATAVERSE", host.url)
+    root = download("ham10000", tmp_path / "ham")
+    shown = sorted(
+        p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file() and not p.name.startswith(".")
+    )
+    assert shown == ["HAM10000_metadata.csv", "ISIC_1.jpg", "ISIC_2.jpg", "masks/ISIC_1_segmentation.png"]
+    asked = len(host.ranges)
+    download("HAM10000", tmp_path / "ham")
+    assert len(host.ranges) == asked + 1  # the listing only
+
+
+def test_isic_from_its_archive(host, tmp_path, monkeypatch):
+    host.files = {
+        name: zipped({f"{name[:-4]}/x.txt": "x"}) if name.endswith(".zip") else b"image,lesion_id\n"
+        for name in module.ISIC_FILES
+    }
+    monkeypatch.setattr(module, "ISIC_ARCHIVE", host.url)
+    root = download("isic-2018-task-3", tmp_path / "isic")
+    assert (root / "ISIC2018_Task3_Test_Input" / "x.txt").exists()
+    assert (root / "ISIC2018_Task3_Training_LesionGroupings.csv").exists()
+    assert not list(root.glob("*.zip"))
+
+
+def test_a_data_set_without_a_source():
+    with pytest.raises(WorkbookValueError, match="Known: HAM10000, isic-2018-task-3"):
+        download("digits")

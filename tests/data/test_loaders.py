@@ -1,0 +1,224 @@
+"""The loaders read the official layouts and name what is wrong with a folder, a row, a file."""
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lib.data import DATASETS, Dataset, ImageSet, load_dataset
+from lib.data.survey import identical_images, image_sizes, views_per_lesion
+from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
+
+
+def test_ham10000_in_its_official_layout(shared_ham):
+    images = load_dataset("HAM10000", shared_ham)
+    assert images.classes == ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+    assert len(images.rows) == 7 * 6 * 2
+    assert images.counts.to_dict() == dict.fromkeys(images.classes, 12)
+    row = images.rows[images.rows["image_id"] == "ISIC_0000013"].iloc[0]
+    assert (row["group"], images.classes[row["label"]]) == ("HAM_0000006", "bcc")
+    assert row["path"].endswith("part_2/ISIC_0000013.jpg")
+    assert row["mask"].endswith("ISIC_0000013_segmentation.png")
+
+
+def test_images_may_lie_in_any_arrangement_and_masks_may_be_missing(ham_root):
+    flat = ham_root / "deep" / "all images"
+    flat.mkdir(parents=True)
+    for path in ham_root.glob("HAM10000_images_part_*/*.jpg"):
+        path.rename(flat / path.name)
+    for mask in ham_root.rglob("*_segmentation.png"):
+        mask.unlink()
+    images = load_dataset("HAM10000", ham_root)
+    assert len(images.rows) == 84
+    assert set(images.rows["mask"]) == {""}
+
+
+def test_metadata_under_dataverses_names(ham_root):
+    table = pd.read_csv(ham_root / "HAM10000_metadata.csv")
+    (ham_root / "HAM10000_metadata.csv").unlink()
+    table.to_csv(ham_root / "HAM10000_metadata.tab", sep="\t", index=False)
+    assert len(load_dataset("HAM10000", ham_root).rows) == 84
+
+
+def test_a_name_may_be_written_in_any_case(shared_ham):
+    assert load_dataset("ham10000", shared_ham).name == "HAM10000"
+
+
+def change(root, row, column, value):
+    path = root / "HAM10000_metadata.csv"
+    table = pd.read_csv(path, dtype=str)
+    table.loc[row, column] = value
+    table.to_csv(path, index=False)
+
+
+def test_an_unknown_class_is_named_with_its_row(ham_root):
+    change(ham_root, 3, "dx", "bbc")
+    with pytest.raises(
+        WorkbookValueError, match=r"HAM10000_metadata\.csv, row 5: unknown class 'bbc'\. Did you mean 'bcc'"
+    ):
+        load_dataset("HAM10000", ham_root)
+
+
+def test_an_image_listed_twice_is_named(ham_root):
+    change(ham_root, 4, "image_id", "ISIC_0000000")
+    with pytest.raises(WorkbookValueError, match="row 6: image 'ISIC_0000000' stands there a second time"):
+        load_dataset("HAM10000", ham_root)
+
+
+def test_a_row_without_an_image_is_named_and_can_be_skipped(ham_root, caplog):
+    (ham_root / "HAM10000_images_part_1" / "ISIC_0000002.jpg").unlink()
+    with pytest.raises(WorkbookFileError, match=r"row 4: no image file ISIC_0000002.*--skip-unreadable"):
+        load_dataset("HAM10000", ham_root)
+    images = load_dataset("HAM10000", ham_root, skip_unreadable=True)
+    assert len(images.rows) == 83
+    assert "ISIC_0000002" in images.unreadable[0]
+    assert "ISIC_0000002" in caplog.text
+    left_of_it = images.rows[images.rows["image_id"] == "ISIC_0000083"].iloc[0]
+    assert images.classes[left_of_it["label"]] == "vasc"  # labels stay beside their own images
+
+
+def test_a_missing_column_is_named(ham_root):
+    path = ham_root / "HAM10000_metadata.csv"
+    pd.read_csv(path).drop(columns="lesion_id").to_csv(path, index=False)
+    with pytest.raises(WorkbookValueError, match="lacks the column 'lesion_id'"):
+        load_dataset("HAM10000", ham_root)
+
+
+@pytest.mark.parametrize("name", ["HAM10000", "isic-2018-task-3"])
+def test_a_root_that_is_no_data_set(name, tmp_path):
+    with pytest.raises(WorkbookFileError, match=f"is no .*data set.*download {name}"):
+        load_dataset(name, tmp_path)
+    with pytest.raises(WorkbookFileError, match="does not exist"):
+        load_dataset(name, tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkbookFileError, match="is a file"):
+        load_dataset(name, tmp_path / "file")
+
+
+def test_a_table_whose_images_are_elsewhere(ham_root, tmp_path):
+    (tmp_path / "other").mkdir()
+    (ham_root / "HAM10000_metadata.csv").rename(tmp_path / "other" / "HAM10000_metadata.csv")
+    with pytest.raises(WorkbookFileError, match="None of the 84 images"):
+        load_dataset("HAM10000", tmp_path / "other")
+
+
+def test_a_binary_file_as_metadata(ham_root):
+    (ham_root / "HAM10000_metadata.csv").write_bytes(bytes(range(256)) * 8)
+    with pytest.raises(WorkbookError, match=r"HAM10000_metadata\.csv"):
+        load_dataset("HAM10000", ham_root)
+
+
+def test_unknown_data_set_lists_the_known():
+    with pytest.raises(WorkbookValueError, match=r"Unknown dataset 'HAM1000'. Did you mean 'HAM10000'"):
+        load_dataset("HAM1000")
+
+
+# --- ISIC-2018 Task 3 ---
+
+
+@pytest.fixture
+def isic_root(tmp_path, shared_ham):
+    root = tmp_path / "isic"
+    images = load_dataset("HAM10000", shared_ham)
+    names = [c.upper() for c in ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")]
+    for part, rows in (
+        ("Training", images.rows.iloc[:70]),
+        ("Validation", images.rows.iloc[70:84:2]),
+        ("Test", images.rows.iloc[71:84:2]),
+    ):
+        (root / f"ISIC2018_Task3_{part}_Input").mkdir(parents=True)
+        table = pd.DataFrame(0.0, index=rows["image_id"], columns=names)
+        for row in rows.itertuples():
+            table.loc[row.image_id, images.classes[row.label].upper()] = 1.0
+            target = root / f"ISIC2018_Task3_{part}_Input" / f"{row.image_id}.jpg"
+            target.write_bytes(open(row.path, "rb").read())
+        table.rename_axis("image").to_csv(root / f"ISIC2018_Task3_{part}_GroundTruth.csv")
+    lesions = (
+        images.rows[["image_id", "group"]]
+        .set_axis(["image", "lesion_id"], axis=1)
+        .assign(diagnosis_confirm_type="histo")
+    )
+    lesions.head(70).to_csv(root / "ISIC2018_Task3_Training_LesionGroupings.csv", index=False)
+    return root
+
+
+def test_isic_reads_truth_groupings_and_its_own_parts(isic_root, shared_ham):
+    images = load_dataset("isic-2018-task-3", isic_root)
+    assert images.rows["part"].value_counts().to_dict() == {"train": 70, "val": 7, "test": 7}
+    truth = load_dataset("HAM10000", shared_ham).rows.set_index("image_id")
+    for row in images.rows.itertuples():
+        assert row.label == truth.loc[row.image_id, "label"]
+        assert row.group == (truth.loc[row.image_id, "group"] if row.part == "train" else row.image_id)
+
+
+def test_isic_leaves_out_a_part_without_images(isic_root):
+    for path in isic_root.glob("ISIC2018_Task3_Test_Input/*"):
+        path.unlink()
+    assert set(load_dataset("isic-2018-task-3", isic_root).rows["part"]) == {"train", "val"}
+
+
+def test_isic_rows_must_be_one_hot(isic_root):
+    path = isic_root / "ISIC2018_Task3_Training_GroundTruth.csv"
+    table = pd.read_csv(path)
+    table.loc[4, ["MEL", "NV"]] = 1.0
+    table.to_csv(path, index=False)
+    with pytest.raises(WorkbookValueError, match=r"row 6: image 'ISIC_0000004' must have a single 1\.0"):
+        load_dataset("isic-2018-task-3", isic_root)
+
+
+# --- folders, digits, one's own ---
+
+
+def test_digits_are_written_once_as_a_folder_of_class_folders(tmp_path):
+    images = load_dataset("digits", tmp_path / "digits")
+    assert (len(images.rows), len(images.classes)) == (1797, 10)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "digits").rglob("*.png")}
+    load_dataset("digits", tmp_path / "digits")
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "digits").rglob("*.png")}
+
+
+def test_an_image_folder_and_its_mistakes(tmp_path):
+    with pytest.raises(WorkbookFileError, match="at least two"):
+        load_dataset("imagefolder", tmp_path)
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "cat" / "1.png")
+    with pytest.raises(WorkbookFileError, match="dog holds no image"):
+        load_dataset("imagefolder", tmp_path)
+    Image.new("RGB", (8, 8)).save(tmp_path / "dog" / "1.png")
+    assert load_dataset("imagefolder", tmp_path).rows["image_id"].tolist() == ["cat/1", "dog/1"]
+
+
+def test_registering_a_data_set_is_one_line(monkeypatch, shared_ham):
+    def load_mine(root, name, skip_unreadable=False):
+        rows = load_dataset("HAM10000", root).rows.iloc[:5]
+        return ImageSet(name, ("a", "b"), rows)
+
+    monkeypatch.setitem(DATASETS, "mine", Dataset(load_mine, "natural", 32))
+    assert load_dataset("mine", shared_ham).name == "mine"
+
+
+def test_limit_keeps_lesions_whole_and_classes_in_proportion(shared_ham):
+    everything = load_dataset("HAM10000", shared_ham)
+    few = load_dataset("HAM10000", shared_ham, limit=42)
+    assert set(few.counts) == {12}  # six lesions of two views are the floor
+    assert (
+        few.rows.groupby("group").size().eq(everything.rows.groupby("group").size()[few.rows["group"].unique()]).all()
+    )
+    with pytest.raises(WorkbookValueError, match="limit=0"):
+        load_dataset("HAM10000", shared_ham, limit=0)
+
+
+def test_the_survey_finds_copies_sizes_and_views(ham_root):
+    source = ham_root / "HAM10000_images_part_1" / "ISIC_0000000.jpg"
+    (ham_root / "HAM10000_images_part_2" / "ISIC_0000001.jpg").write_bytes(source.read_bytes())
+    images = load_dataset("HAM10000", ham_root)
+    assert identical_images(images)["image_id"].tolist() == ["ISIC_0000000", "ISIC_0000001"]
+    assert image_sizes(images).to_numpy().tolist() == [[40, 30, "RGB", 84]]
+    assert views_per_lesion(images).to_dict() == {2: 42}
+
+
+def test_the_fingerprint_follows_images_labels_and_groups(ham_root):
+    before = load_dataset("HAM10000", ham_root).fingerprint()
+    assert load_dataset("HAM10000", ham_root).fingerprint() == before
+    change(ham_root, 0, "lesion_id", "HAM_0000001")
+    assert load_dataset("HAM10000", ham_root).fingerprint() != before

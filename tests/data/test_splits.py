@@ -1,0 +1,136 @@
+"""Splits share no lesion, keep the classes' shares, and the leaky one says that it leaks."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.data import EpochBatches, ImageSet, leak_share, split_rows
+from lib.data.sampling import SAMPLERS
+from lib.data.survey import leakage
+from lib.errors import WorkbookValueError
+
+
+def image_set(lesions_per_class, views, seed=0):
+    """Random metadata: lesions_per_class[c] lesions of class c, each with 1…views images."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (f"I{c}-{lesion}-{view}", f"L{c}-{lesion}", c)
+        for c, count in enumerate(lesions_per_class)
+        for lesion in range(count)
+        for view in range(rng.integers(1, views + 1))
+    ]
+    table = pd.DataFrame(rows, columns=["image_id", "group", "label"]).sample(
+        frac=1, random_state=seed, ignore_index=True
+    )
+    return ImageSet(
+        "random", tuple(f"c{i}" for i in range(len(lesions_per_class))), table.assign(path="", mask="", part="")
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lesions=st.lists(st.integers(3, 60), min_size=2, max_size=8),
+    views=st.integers(1, 6),
+    seed=st.integers(0, 1000),
+    val=st.floats(0.05, 0.4),
+    test=st.floats(0.05, 0.4),
+)
+def test_no_lesion_stands_on_two_sides(lesions, views, seed, val, test):
+    images = image_set(lesions, views, seed)
+    parts = split_rows(images, "lesion", val, test, seed)
+    assert (parts.groupby(images.rows["group"]).nunique() == 1).all()
+    assert leak_share(images, parts) == 0
+    assert set(parts) == {"train", "val", "test"}
+    for part in ("train", "val", "test"):
+        assert set(images.rows.loc[parts == part, "label"]) == set(range(len(lesions)))
+
+
+def test_every_class_keeps_its_share():
+    images = image_set([1000, 200, 50], views=3)
+    parts = split_rows(images, "lesion", 0.1, 0.2)
+    for label in range(3):
+        own = parts[images.rows["label"] == label]
+        assert (own == "test").mean() == pytest.approx(0.2, abs=0.03)
+        assert (own == "val").mean() == pytest.approx(0.1, abs=0.03)
+
+
+def test_the_split_depends_on_its_seed_alone():
+    images = image_set([80, 40], views=2)
+    again = split_rows(images, "lesion", seed=3)
+    assert split_rows(images, "lesion", seed=3).equals(again)
+    assert not split_rows(images, "lesion", seed=4).equals(again)
+
+
+def test_the_image_level_split_leaks_and_says_so(caplog):
+    images = image_set([300, 100], views=5)
+    parts = split_rows(images, "image")
+    assert leak_share(images, parts) > 0.4
+    assert "LEAKY SPLIT" in caplog.text
+    table = leakage(images, "image", range(3))
+    assert table["all"].between(0.4, 1).all()
+    assert (leakage(images, "lesion", range(3))["all"] == 0).all()
+
+
+def test_leak_share_by_hand():
+    images = image_set([3, 3], views=1)
+    images.rows["group"] = ["a", "a", "b", "b", "c", "c"]
+    assert leak_share(images, pd.Series(["train", "test", "test", "test", "train", "train"])) == pytest.approx(1 / 3)
+
+
+def test_the_official_split():
+    images = image_set([10, 10], views=1)
+    with pytest.raises(WorkbookValueError, match="no official train part"):
+        split_rows(images, "official")
+    own = images.rows.groupby("label").cumcount()  # of each class: six to train on, two to validate, two to test
+    images.rows["part"] = np.select([own < 6, own < 8], ["train", "val"], "test")
+    assert split_rows(images, "official").equals(images.rows["part"])
+    mine = split_rows(images, "lesion", 0.3, 0.3)  # our own split leaves the challenge's other sets alone
+    assert ((mine == "unused") == (images.rows["part"] != "train")).all()
+    assert mine.value_counts().to_dict() == {"unused": 8, "train": 4, "val": 4, "test": 4}
+
+
+def test_bad_settings_are_named():
+    images = image_set([9, 9], views=1)
+    with pytest.raises(WorkbookValueError, match=r"Unknown split 'leison'. Did you mean 'lesion'"):
+        split_rows(images, "leison")
+    with pytest.raises(WorkbookValueError, match="test_fraction=1.5"):
+        split_rows(images, "lesion", 0.1, 1.5)
+    with pytest.raises(WorkbookValueError, match="leave nothing to train on"):
+        split_rows(images, "lesion", 0.5, 0.5)
+    with pytest.raises(
+        WorkbookValueError, match=r"Class 'c1' has no image in the \w+ part of random \(2 images of 2 lesions"
+    ):
+        split_rows(image_set([9, 2], views=1), "lesion")
+
+
+def test_samplers_weigh_as_they_say():
+    labels = np.repeat([0, 1], [900, 100])
+    share = {}
+    for name in SAMPLERS:
+        batches = EpochBatches(labels, 50, name, seed=0)
+        drawn = []
+        for epoch in range(20):
+            batches.set_epoch(epoch)
+            drawn += [i for batch in batches for i in batch]
+        share[name] = np.mean(labels[drawn])
+    # image weight × class size: none 100 of 1000; sqrt √100/(√900+√100); inverse ½; log by its formula
+    log = np.array([900, 100]) * np.log1p(1000 / np.array([900, 100]))
+    expected = {"none": 0.1, "sqrt": 0.25, "inverse": 0.5, "log": log[1] / log.sum()}
+    assert share == pytest.approx(expected, abs=0.01)
+
+
+def test_an_epoch_without_weights_shows_every_image_once_and_epochs_differ():
+    batches = EpochBatches(np.zeros(100, int), 10, "none", seed=1)
+    first = [i for batch in batches for i in batch]
+    assert sorted(first) == list(range(100))
+    assert [i for batch in batches for i in batch] == first
+    batches.set_epoch(1)
+    assert [i for batch in batches for i in batch] != first
+
+
+def test_a_last_batch_of_one_is_dropped():
+    batches = EpochBatches(np.zeros(33, int), 16, "none")
+    assert [len(b) for b in batches] == [16, 16] == [16] * len(batches)
+    assert len(EpochBatches(np.zeros(5, int), 16, "none")) == 1

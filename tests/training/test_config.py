@@ -1,0 +1,89 @@
+"""RunConfig: what it refuses, what its hash follows, how names are found."""
+
+import dataclasses
+import json
+
+import pytest
+
+from lib.errors import WorkbookValueError
+from lib.training import PROFILES, RunConfig, profile_config
+
+
+def test_names_are_normalised_so_equal_runs_have_equal_hashes():
+    a = RunConfig(backbone="ResNet18", attention="cbam", optimizer="adamw", dataset="ham10000")
+    b = RunConfig(backbone="resnet18", attention="CBAM", optimizer="AdamW", dataset="HAM10000")
+    assert a == b
+    assert a.hash == b.hash
+    assert a.name == f"HAM10000-resnet18-CBAM-original-original-s0-{a.hash}"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"fusion_strategy": "learnable_gat"},
+            "Unknown fusion_strategy 'learnable_gat'. Did you mean 'learnable_gate'",
+        ),
+        ({"backbone": "resnet19"}, "Unknown backbone"),
+        ({"lr": "fast"}, r"lr='fast' is of type str; it must be float"),
+        ({"batch_size": 3.5}, "batch_size=3.5 is of type float; it must be int"),
+        ({"batch_size": True}, "batch_size=True is of type bool"),
+        ({"max_epoch": 0}, "max_epoch=0 must be at least 1"),
+        ({"lr": 0.0}, "lr=0.0 must be above 0"),
+        ({"label_smoothing": 1.0}, r"label_smoothing=1.0 must lie in \[0, 1\)"),
+        ({"weight_decay": -1.0}, "must not be negative"),
+        ({"focal_alpha": ["a"]}, "focal_alpha='a'"),
+    ],
+)
+def test_bad_values_are_named(change, message):
+    with pytest.raises(WorkbookValueError, match=message):
+        RunConfig(**change)
+
+
+def test_an_unknown_setting_suggests_the_nearest():
+    with pytest.raises(WorkbookValueError, match="Unknown setting 'learning_rat'"):
+        RunConfig.from_dict({"learning_rat": 1e-3})
+    with pytest.raises(WorkbookValueError, match="Did you mean 'batch_size'"):
+        profile_config("quick", batchsize=3)
+    with pytest.raises(WorkbookValueError, match="Unknown profile 'quik'. Did you mean 'quick'"):
+        profile_config("quik")
+
+
+@pytest.mark.parametrize("loss", [{"loss_type": "class_balanced"}, {"focal_alpha": (1.0,) * 7}])
+def test_sampler_and_class_weights_are_refused_unless_asked_for(loss):
+    with pytest.raises(WorkbookValueError, match="correct the imbalance twice"):
+        RunConfig(sampler="sqrt", **loss)
+    RunConfig(sampler="none", **loss)
+    RunConfig(sampler="sqrt", allow_double_correction=True, **loss)
+
+
+def test_the_hash_follows_what_is_computed_and_nothing_else():
+    base = RunConfig()
+    aside = {"precision": "32", "device": "cpu", "verbose": True, "wandb_project": "p", "wandb_run": "r"}
+    other = {"lr": 0.5, "seed": 1, "dataset": "digits", "focal_alpha": None, "split": "image", "pretrained": True}
+    for name, value in aside.items():
+        assert base.replace(**{name: value}).hash == base.hash, name
+    for name, value in other.items():
+        assert base.replace(**{name: value}).hash != base.hash, name
+
+
+def test_a_config_survives_json():
+    config = RunConfig(focal_alpha=(0.1,) * 7, sampler="none", data_root="somewhere")
+    assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_every_profile_makes_a_config_and_settings_win():
+    for name in PROFILES:
+        assert isinstance(profile_config(name), RunConfig)
+    assert profile_config("quick", dataset="HAM10000").image_size == 96
+    assert profile_config("quick", image_size=48, max_epoch=None).image_size == 48
+
+
+def test_the_name_for_weights_and_biases():
+    config = RunConfig(wandb_run="experiment_v1", fusion_strategy="learnable_gate", residual_strategy="progressive")
+    assert config.wandb_name == "experiment_v1_learnable_gate_progressive_CBAM"
+
+
+def test_configs_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RunConfig().lr = 1.0

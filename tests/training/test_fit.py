@@ -1,0 +1,231 @@
+"""fit: identical, resumable, honest about its inputs, and it learns."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lib.data import load_dataset, split_rows
+from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
+from lib.training import RunStore, fit, hardware, profile_config
+from lib.training import module as module_file
+from lib.training import recorder as recorder_file
+from lib.training.inference import predict_rows
+
+SEED_COLUMNS = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate"]
+
+
+def test_a_finished_run_holds_everything(finished, tiny):
+    names = {p.name for p in finished.path.iterdir() if not p.name.startswith(".")}
+    assert names == {
+        "config.json", "training_log.csv", "train.log", "best.safetensors", "last.ckpt", "predictions.csv", "metrics.json", "provenance.json",
+    }  # fmt: skip
+    assert finished.config == tiny
+    assert list(finished.log.columns[:6]) == SEED_COLUMNS
+    assert finished.log["epoch"].tolist() == [1, 2]
+    assert {"val_balanced_accuracy", "val_macro_f1", "val_macro_auroc", "val_ece", "val_recall_mel"} <= set(
+        finished.log.columns
+    )
+    p = finished.provenance
+    assert p["seed"] == 0
+    assert torch.__version__.startswith(p["versions"]["torch"])
+    assert len(p["commit"]) >= 7
+    assert "epoch 1, batch 1" in (finished.path / "train.log").read_text()  # DEBUG lines go to the file
+
+
+def test_the_test_split_is_the_splits_and_its_metrics_have_intervals(finished, tiny):
+    images = load_dataset("HAM10000", tiny.data_root)
+    parts = split_rows(images)
+    assert set(finished.predictions["image_id"]) == set(images.rows.loc[parts == "test", "image_id"])
+    assert np.allclose(finished.probabilities.sum(axis=1), 1, atol=1e-5)
+    for name, value in finished.metrics["test"].items():
+        low, high = finished.metrics["intervals"][name]
+        assert low <= high
+        assert name == "ece" or low - 1e-6 <= value <= high + 1e-6
+    assert finished.metrics["test"]["accuracy"] == pytest.approx(
+        (finished.predictions["label"] == finished.predictions["prediction"]).mean()
+    )
+
+
+def test_a_finished_run_is_returned_at_once(finished, tiny, monkeypatch):
+    monkeypatch.setattr("lib.training.fitting.prepare", lambda *_: pytest.fail("data were loaded"))
+    assert fit(tiny, finished.path.parent).path == finished.path
+
+
+def test_two_runs_of_one_config_are_identical(finished, tiny, tmp_path):
+    again = fit(tiny, tmp_path / "runs")
+    for name in ("training_log.csv", "predictions.csv", "metrics.json"):
+        assert (again.path / name).read_text() == (finished.path / name).read_text()
+    first, second = load_file(finished.path / "best.safetensors"), load_file(again.path / "best.safetensors")
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_another_seed_is_another_run(finished, tiny, tmp_path):
+    other = fit(tiny.replace(seed=1), tmp_path / "runs")
+    assert (other.path / "training_log.csv").read_text() != (finished.path / "training_log.csv").read_text()
+    assert other.predictions["image_id"].tolist() == finished.predictions["image_id"].tolist()  # so runs can be paired
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the code may catch it."""
+
+
+@pytest.mark.parametrize("scheduler", ["CosineWarmup", "StepLR", "ReduceLROnPlateau", "CosineAnnealingLR"])
+def test_an_interrupted_run_goes_on_to_the_same_result(scheduler, tiny, tmp_path, monkeypatch):
+    config = tiny.replace(
+        max_epoch=4, lr_scheduler=scheduler, attention="CBAM", residual_strategy="drop_path", image_size=32
+    )
+    whole = fit(config, tmp_path / "whole" / "runs")
+    step = module_file.Classifier.training_step
+
+    def killed_in_epoch_3(self, batch, i):
+        if self.current_epoch == 2 and i == 1:
+            raise Killed
+        return step(self, batch, i)
+
+    monkeypatch.setattr(module_file.Classifier, "training_step", killed_in_epoch_3)
+    with pytest.raises(Killed):
+        fit(config, tmp_path / "broken" / "runs")
+    monkeypatch.undo()
+    half = RunStore(tmp_path / "broken" / "runs").run(config)
+    assert not half.finished
+    assert len(half.log) == 2
+    resumed = fit(config, tmp_path / "broken" / "runs")
+    for name in ("training_log.csv", "predictions.csv", "metrics.json"):
+        assert (resumed.path / name).read_text() == (whole.path / name).read_text()
+
+
+def test_a_run_killed_before_its_test_only_tests(finished, tiny, tmp_path, monkeypatch):
+    store = RunStore(tmp_path / "runs")
+    shutil.copytree(finished.path, store.run(tiny).path)
+    (store.run(tiny).path / "metrics.json").unlink()
+    monkeypatch.setattr("pytorch_lightning.Trainer.fit", lambda *_, **__: pytest.fail("trained again"))
+    again = fit(tiny, store)
+    assert (again.path / "metrics.json").read_text() == (finished.path / "metrics.json").read_text()
+
+
+def test_a_damaged_checkpoint_starts_over(finished, tiny, tmp_path, caplog):
+    store = RunStore(tmp_path / "runs")
+    folder = store.run(tiny).path
+    folder.mkdir(parents=True)
+    (folder / "last.ckpt").write_bytes((finished.path / "last.ckpt").read_bytes()[:5000])
+    assert (fit(tiny, store).path / "training_log.csv").read_text() == (finished.path / "training_log.csv").read_text()
+    assert "cannot be read" in caplog.text
+
+
+def test_early_stopping_waits_as_long_as_it_says(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder_file.Classifier, "epoch_row", _row_that_never_improves)
+    run = fit(tiny.replace(max_epoch=9, early_stopping_patience=2), tmp_path / "runs")
+    assert run.log["epoch"].tolist() == [1, 2, 3]  # the first is the best, two more do not improve
+    assert run.metrics["best_epoch"] == 1
+
+
+def _row_that_never_improves(self):
+    for metric in (self.train_loss, self.train_accuracy, self.val_loss, self.val_metrics):
+        metric.reset()
+    return dict.fromkeys(SEED_COLUMNS, 0.5) | {
+        "epoch": self.current_epoch + 1,
+        "val_balanced_accuracy": 0.5,
+        "val_loss": 1.0,
+    }
+
+
+def test_the_best_weights_are_those_of_the_best_epoch(finished):
+    log = finished.log
+    assert finished.metrics["best_epoch"] == log["epoch"][log["val_balanced_accuracy"].idxmax()]
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 3), dtype=np.uint8)
+    found = predict_rows(finished.model(), pixels, np.arange(4), 2, "cpu")
+    assert found.shape == (4, 7)
+
+
+def test_a_loss_that_is_not_a_number_is_told(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(module_file, "build_loss", lambda *_: lambda logits, labels: logits.sum() * float("nan"))
+    with pytest.raises(WorkbookError, match=r"The loss became nan in epoch 1, batch 1: lower lr"):
+        fit(tiny, tmp_path / "runs")
+
+
+def test_a_full_disk_is_told_and_the_run_can_go_on(tiny, finished, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(recorder_file.os, "replace", full)
+    with pytest.raises(WorkbookError, match="No space left"):
+        fit(tiny, tmp_path / "runs")
+    monkeypatch.undo()
+    assert not list((tmp_path / "runs").rglob("*.ckpt"))
+    assert (fit(tiny, tmp_path / "runs").path / "metrics.json").read_text() == (
+        finished.path / "metrics.json"
+    ).read_text()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_no_gpu_is_told_before_any_work(tiny, tmp_path):
+    with pytest.raises(WorkbookValueError, match="PyTorch sees no GPU"):
+        fit(tiny.replace(device="cuda", seed=7), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+    with pytest.raises(WorkbookValueError, match="needs a GPU"):
+        hardware.precision(tiny.replace(precision="16"))
+
+
+def test_unreadable_images_are_recorded_in_the_provenance(ham_root, tmp_path):
+    (ham_root / "HAM10000_images_part_1" / "ISIC_0000002.jpg").write_bytes(b"broken")
+    settings = dict(dataset="HAM10000", data_root=str(ham_root), attention="none", max_epoch=1, batch_size=16)
+    with pytest.raises(WorkbookFileError, match="ISIC_0000002"):
+        fit(profile_config("smoke", **settings), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()  # nothing half-written
+    run = fit(profile_config("smoke", **settings, skip_unreadable=True), tmp_path / "runs")
+    assert "ISIC_0000002" in run.provenance["unreadable"][0]
+
+
+def test_wandb_records_offline_and_the_key_is_written_nowhere(tiny, tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run = fit(tiny.replace(wandb_project="test", wandb_run="base", max_epoch=1, seed=3), tmp_path / "runs")
+    assert list((run.path / "wandb").glob("offline-run-*"))
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+    monkeypatch.setattr("lib.training.tracking.find_spec", lambda _: None)
+    with pytest.raises(WorkbookError, match=r"wandb is not installed: pip install -e '\.\[wandb\]'"):
+        fit(tiny.replace(wandb_project="test", max_epoch=1, seed=4), tmp_path / "runs")
+    text = b"".join(p.read_bytes() for p in (tmp_path / "runs").rglob("*") if p.is_file())
+    assert b"0123456789012345" not in text
+
+
+def test_the_trainer_learns_digits(tmp_path):
+    config = profile_config(
+        "quick", dataset="digits", data_root=str(tmp_path / "digits"), attention="CBAM", max_epoch=6
+    )
+    run = fit(config, tmp_path / "runs")
+    assert run.metrics["test"]["accuracy"] >= 0.97
+
+
+def test_the_store_finds_runs(finished, tmp_path):
+    store = RunStore(finished.path.parent)
+    assert store.find(finished.path).path == finished.path
+    assert store.find(finished.path.name).path == finished.path
+    assert store.find(finished.config.hash).path == finished.path
+    with pytest.raises(WorkbookFileError, match=r"No run 'HAM10000-resnet19'.*Did you mean HAM10000-resnet18"):
+        store.find("HAM10000-resnet19")
+    with pytest.raises(WorkbookFileError, match="has no metrics.json: it is not finished"):
+        _ = RunStore(tmp_path).run(finished.config).metrics
+
+
+def test_damaged_weights_are_told(finished, tmp_path):
+    copy = tmp_path / finished.path.name
+    shutil.copytree(finished.path, copy)
+    os.truncate(copy / "best.safetensors", 1000)
+    with pytest.raises(WorkbookFileError, match=r"best\.safetensors cannot be loaded"):
+        RunStore(tmp_path).find(finished.path.name).model()
+    (copy / "config.json").write_text("{")
+    with pytest.raises(WorkbookFileError, match=r"config\.json is not valid JSON"):
+        _ = RunStore(tmp_path).find(copy).config
+
+
+def test_predictions_survive_a_round_trip(finished):
+    table = pd.read_csv(finished.path / "predictions.csv")
+    assert list(table.columns) == ["image_id", "group", "label", "prediction", *(f"prob_{c}" for c in finished.classes)]
+    assert json.loads((finished.path / "config.json").read_text())["dataset"] == "HAM10000"
