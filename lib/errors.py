@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import re
 import sys
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 
 class WorkbookError(Exception):
@@ -52,6 +54,20 @@ def choose(kind: str, name: object, known: Iterable[str]) -> str:
     if len(matches) != 1:
         raise unknown(kind, name, known)
     return matches[0]
+
+
+class CommandLine(argparse.ArgumentParser):
+    """An argument parser whose complaints are WorkbookErrors, with the nearest flag for one that does not exist."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
+        found, rest = super().parse_known_args(args, namespace)
+        flags = [word.split("=")[0] for word in rest if word.startswith("--")]
+        if flags:
+            raise unknown("flag", flags[0], [a.option_strings[0] for a in self._actions if a.option_strings])
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        raise WorkbookError(f"{message}. See {self.prog} --help.")
 
 
 def run_command(main: Callable[[], int | None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
 import sys
@@ -14,7 +13,7 @@ import numpy as np
 
 from lib.data.imageset import IMAGE_SUFFIXES, images_by_stem, read_table, refuse_unreadable
 from lib.data.pixels import decode_many
-from lib.errors import WorkbookError, WorkbookFileError, run_command
+from lib.errors import CommandLine, WorkbookError, WorkbookFileError, run_command
 from lib.progress import Progress
 from lib.training import Run, RunStore, hardware
 from lib.training.inference import probabilities
@@ -25,7 +24,7 @@ ID_COLUMNS = ("path", "file", "filename", "image_id", "image", "isic_id")
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, write the table, say where it is."""
-    parser = argparse.ArgumentParser(prog="python -m lib.predict", description=__doc__)
+    parser = CommandLine(prog="python -m lib.predict", description=__doc__)
     parser.add_argument("run", help="a run's folder, its name in the store, or its hash")
     parser.add_argument(
         "images",

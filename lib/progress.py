@@ -20,7 +20,7 @@ def is_interactive() -> bool:
 
 def duration(seconds: float) -> str:
     """Seconds as a person says them: '41 s', '3 min 05 s', '2 h 10 min'."""
-    seconds = int(round(seconds))
+    seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
     if seconds < 3600:

@@ -8,7 +8,7 @@ import types
 import typing
 from typing import Any
 
-from lib.errors import WorkbookValueError, run_command
+from lib.errors import CommandLine, WorkbookError, run_command
 from lib.training import PROFILES, RunConfig, RunStore, fit, profile_config
 
 EPILOG = """examples:
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """A flag for every field of RunConfig; one that is not given is left out of the result."""
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="python -m lib.train", description=__doc__, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS, allow_abbrev=False,
     )  # fmt: skip
@@ -67,7 +67,7 @@ def _reader(name: str, hint: Any) -> typing.Callable[[str], Any]:
             return int(text) if int in options else float(text)
         except ValueError:
             wanted = "a whole number" if int in options else "a number"
-            raise WorkbookValueError(f"--{name} {text!r} must be {wanted}.") from None
+            raise WorkbookError(f"--{name} {text!r} must be {wanted}.") from None
 
     return read
 

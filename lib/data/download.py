@@ -20,10 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.errors import WorkbookError, WorkbookFileError, choose, run_command
+from lib.errors import CommandLine, WorkbookError, WorkbookFileError, choose, run_command
 from lib.paths import DATA
 from lib.progress import Progress
-
 
 DATAVERSE = "https://dataverse.harvard.edu/api"
 HAM10000_DOI = "doi:10.7910/DVN/DBW86T"
@@ -214,7 +213,7 @@ def _refuse_unsafe(member: zipfile.ZipInfo, root: Path, archive: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="python -m lib.data.download", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", help=", ".join(SOURCES))

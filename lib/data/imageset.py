@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -167,9 +167,10 @@ def subset(images: ImageSet, limit: int | None) -> ImageSet:
     """About `limit` images, whole groups only and every class in its share but with at least six groups."""
     if limit is None or limit >= len(images.rows):
         return images
-    share = limit / len(images.rows)
     groups = images.rows.drop_duplicates("group")[["group", "label"]]
-    take: Callable = lambda g: g.sample(n=min(len(g), max(6, round(share * len(g)))), random_state=0)["group"]
-    kept = {name for _, part in groups.groupby("label") for name in take(part)}
-    rows = images.rows[images.rows["group"].isin(kept)].reset_index(drop=True)
-    return replace(images, rows=rows)
+    share = limit / len(images.rows)
+    kept: set[str] = set()
+    for _, own in groups.groupby("label"):
+        number = min(len(own), max(6, round(share * len(own))))
+        kept.update(own["group"].sample(n=number, random_state=0))
+    return replace(images, rows=images.rows[images.rows["group"].isin(kept)].reset_index(drop=True))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import math
 import time
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +16,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lib.data import EpochBatches, ImageSet, load_dataset, load_pixels, split_rows
-from lib.errors import WorkbookError, WorkbookValueError
+from lib.errors import WorkbookError
 from lib.training import hardware
 from lib.training.config import RunConfig
 from lib.training.inference import predict_rows
+from lib.training.logs import lightning_manners, run_log
 from lib.training.metrics import Resampled, intervals, measure
 from lib.training.module import Classifier
 from lib.training.provenance import provenance
@@ -64,7 +63,7 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
     torch.manual_seed(config.seed)
     model = build_model(config, len(images.classes))
     run.path.mkdir(parents=True, exist_ok=True)
-    with run_log(run.path / "train.log", config.verbose):
+    with run_log(run.path / "train.log"):
         log.info("run %s", run.path.name)
         log.debug("config %s", json.dumps(config.to_dict()))
         log.debug("%s: %s", images.name, images.counts.to_dict())
@@ -96,22 +95,21 @@ def rows_of(parts: pd.Series, part: str) -> np.ndarray:
 def _train(
     config: RunConfig, run: Run, model: torch.nn.Module, images: ImageSet, pixels: np.ndarray, parts: pd.Series
 ) -> float:
-    """Train up to the last epoch, from `last.ckpt` if there is one; returns the seconds of this session."""
+    """Train up to the last epoch, from `last.ckpt` if there is one; returns the seconds that it took in all."""
     labels = images.rows["label"].to_numpy(dtype=np.int64)
     train, val = rows_of(parts, "train"), rows_of(parts, "val")
     counts = np.bincount(labels[train], minlength=len(images.classes)).tolist()
     recorder = Recorder(run.path, config.early_stopping_patience)
     checkpoint = _resume_from(run.path / "last.ckpt", recorder)
     if recorder.finished:
-        return 0.0
+        return recorder.seconds
     module = Classifier(config, model, images.classes, counts)
     if hardware.channels_last_helps(config):
         module.model.to(memory_format=torch.channels_last)
     batches = EpochBatches(labels[train], config.batch_size, config.sampler, config.seed)
     batches.set_epoch(len(recorder.rows))  # Lightning does so too, but only after a resumed run's first batch is drawn
     in_order = [list(range(i, min(i + EVALUATION_BATCH, len(val)))) for i in range(0, len(val), EVALUATION_BATCH)]
-    began = time.monotonic()
-    with quiet_lightning():
+    with lightning_manners():
         trainer = _trainer(config, run, recorder)
         trainer.fit(
             module,
@@ -120,9 +118,7 @@ def _train(
             ckpt_path=checkpoint,
             weights_only=False,
         )
-    if not recorder.finished:
-        raise KeyboardInterrupt
-    return time.monotonic() - began
+    return recorder.seconds
 
 
 def _loader(data: Batches, batches: Iterable[list[int]]) -> DataLoader:
@@ -190,41 +186,3 @@ def _test(run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, fact
 
 def _best_epoch(log_table: pd.DataFrame) -> int:
     return int(log_table["epoch"][log_table["val_balanced_accuracy"].idxmax()])
-
-
-@contextlib.contextmanager
-def run_log(path: Path, verbose: bool) -> Iterator[None]:
-    """Send the workbook's log to `path` (DEBUG) and to the console (INFO) while the run lasts."""
-    root = logging.getLogger("lib")
-    before = root.level
-    root.setLevel(logging.DEBUG)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    console = logging.StreamHandler()
-    console.setFormatter(logging.Formatter("%(message)s"))
-    console.setLevel(logging.INFO)
-    root.addHandler(handler)
-    root.addHandler(console)
-    try:
-        yield
-    except WorkbookError as error:
-        log.debug("stopped: %s", error)
-        raise
-    finally:
-        root.removeHandler(handler)
-        root.removeHandler(console)
-        handler.close()
-        root.setLevel(before)
-
-
-@contextlib.contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Without Lightning's advertisements and its hint to start worker processes, which cached pixels do not need."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
-        warnings.filterwarnings("ignore", module="torchmetrics")
-        yield
-    logger.setLevel(level)

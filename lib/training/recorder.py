@@ -49,9 +49,10 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         self.folder, self.patience = folder, patience
         self.rows: list[dict[str, float]] = []
         self.best, self.best_epoch, self.finished = -math.inf, 0, False
+        self.seconds = 0.0  # of training, over all sessions
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "best": self.best, "best_epoch": self.best_epoch, "finished": self.finished}
+        return {name: getattr(self, name) for name in ("rows", "best", "best_epoch", "finished", "seconds")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -62,6 +63,7 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
         row = module.epoch_row()
         self.rows.append(row)
+        self.seconds += time.monotonic() - self.began
         if row[MONITOR] > self.best:
             self.best, self.best_epoch = row[MONITOR], int(row["epoch"])
             weights = {k: v.detach().cpu().contiguous() for k, v in module.model.state_dict().items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 import nbformat
 
-from lib.errors import choose
+from lib.errors import CommandLine, choose
 from lib.paths import OUTPUTS
 from lib.progress import duration
 from lib.report.digest import title
@@ -118,7 +118,7 @@ def _options(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="run_all.py",
         description="Execute the workbook's notebooks and write an HTML report.",
         epilog=EPILOG,

@@ -1,5 +1,7 @@
 """The loaders read the official layouts and name what is wrong with a folder, a row, a file."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from PIL import Image
@@ -130,7 +132,7 @@ def isic_root(tmp_path, shared_ham):
         for row in rows.itertuples():
             table.loc[row.image_id, images.classes[row.label].upper()] = 1.0
             target = root / f"ISIC2018_Task3_{part}_Input" / f"{row.image_id}.jpg"
-            target.write_bytes(open(row.path, "rb").read())
+            target.write_bytes(Path(row.path).read_bytes())
         table.rename_axis("image").to_csv(root / f"ISIC2018_Task3_{part}_GroundTruth.csv")
     lesions = (
         images.rows[["image_id", "group"]]

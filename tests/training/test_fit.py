@@ -174,7 +174,7 @@ def test_no_gpu_is_told_before_any_work(tiny, tmp_path):
 
 def test_unreadable_images_are_recorded_in_the_provenance(ham_root, tmp_path):
     (ham_root / "HAM10000_images_part_1" / "ISIC_0000002.jpg").write_bytes(b"broken")
-    settings = dict(dataset="HAM10000", data_root=str(ham_root), attention="none", max_epoch=1, batch_size=16)
+    settings = {"dataset": "HAM10000", "data_root": str(ham_root), "attention": "none", "max_epoch": 1}
     with pytest.raises(WorkbookFileError, match="ISIC_0000002"):
         fit(profile_config("smoke", **settings), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()  # nothing half-written

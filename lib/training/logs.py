@@ -1,0 +1,64 @@
+"""Where messages go: the console says what matters, `train.log` keeps everything, Lightning keeps quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from lib.errors import WorkbookError
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def run_log(path: Path) -> Iterator[None]:
+    """Send the workbook's log to `path` (DEBUG) and to the console (INFO) while the run lasts."""
+    root = logging.getLogger("lib")
+    before = root.level
+    root.setLevel(logging.DEBUG)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    console = logging.StreamHandler()
+    console.setFormatter(logging.Formatter("%(message)s"))
+    console.setLevel(logging.INFO)
+    root.addHandler(handler)
+    root.addHandler(console)
+    try:
+        yield
+    except WorkbookError as error:
+        log.debug("stopped: %s", error)
+        raise
+    finally:
+        root.removeHandler(handler)
+        root.removeHandler(console)
+        handler.close()
+        root.setLevel(before)
+
+
+@contextlib.contextmanager
+def lightning_manners() -> Iterator[None]:
+    """Lightning without its advertisements, and with Ctrl-C left as Python has it.
+
+    On an interrupt Lightning ignores all further ones for good and ends the process with status 1; here it becomes a
+    KeyboardInterrupt again, so that a notebook's kernel survives and a command line can tell. Its hint to start worker
+    processes is wrong for pixels that are cached in memory.
+    """
+    logger, handler = logging.getLogger("pytorch_lightning"), signal.getsignal(signal.SIGINT)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            warnings.filterwarnings("ignore", module="torchmetrics")
+            yield
+    except SystemExit as stop:
+        raise KeyboardInterrupt from stop
+    finally:
+        logger.setLevel(level)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)

@@ -1,0 +1,71 @@
+"""The notebooks run at the smoke profile, and what they produced is there and says the right things."""
+
+import json
+import re
+
+import nbformat
+import pytest
+
+from lib.paths import NOTEBOOKS
+from lib.training import RunStore
+from lib.workbook.commandline import main
+
+ALL = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The whole workbook, executed once."""
+    output = tmp_path_factory.mktemp("workbook")
+    assert main(["--profile", "smoke", "--output-dir", str(output)]) == 0
+    return output / "report"
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
+def test_notebooks_are_committed_clean_and_keep_to_the_form(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [c for c in notebook.cells if c.cell_type == "code"]
+    assert all(not c.outputs and c.execution_count is None for c in code)
+    assert sum("parameters" in c.metadata.get("tags", []) for c in code) == 1
+    assert max(len(c.source.splitlines()) for c in code) <= 35
+    first, last = notebook.cells[0].source, notebook.cells[-1].source
+    assert re.match(r"# .+\n\n\*\*.+\?\*\*\n", first)  # a title and a question
+    assert "*Duration:*" in first
+    assert last.startswith("## References")
+    assert not re.search(r"^class ", "\n".join(c.source for c in code), re.MULTILINE)  # models live in lib
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
+def test_executed_notebooks_have_figures_with_captions_and_a_verdict(path, report):
+    executed = nbformat.read(report / "notebooks" / path.name, as_version=4)
+    outputs = [o for c in executed.cells if c.cell_type == "code" for o in c.outputs]
+    figures = [o for o in outputs if "image/png" in o.get("data", {})]
+    assert len(figures) >= 4
+    assert all(len(f.metadata["image/png"]["alt"]) > 30 for f in figures)
+    assert sum(bool(f.metadata.get("thumbnail")) for f in figures) == 3
+    text = "\n".join(o.get("data", {}).get("text/markdown", "") for o in outputs)
+    assert "**Verdict.**" in text
+    assert not [o for o in outputs if o.output_type == "error"]
+    assert (report / f"{path.stem}.html").stat().st_size < 3_000_000
+
+
+def test_the_index_shows_status_and_key_figures(report):
+    page = (report / "index.html").read_text()
+    assert {entry["status"] for entry in json.loads((report / "status.json").read_text()).values()} == {"ok"}
+    for words in (
+        "Data exploration",
+        "GLSA training",
+        "test images that leak, image-level split",
+        "balanced accuracy, GLSA",
+    ):
+        assert words in page
+
+
+def test_glsa_and_its_bare_backbone_were_trained_alike(report):
+    runs = {run.config.attention: run for run in RunStore(report.parent / "runs")}
+    assert set(runs) == {"CBAM", "none"}
+    assert runs["CBAM"].config == runs["none"].config.replace(attention="CBAM")
+    assert all(run.finished for run in runs.values())
+    page = (report / "02_glsa_training.html").read_text()
+    low, high = runs["CBAM"].metrics["intervals"]["balanced_accuracy"]
+    assert f"{runs['CBAM'].metrics['test']['balanced_accuracy']:.3f} [{low:.3f}, {high:.3f}]" in page

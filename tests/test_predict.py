@@ -1,0 +1,70 @@
+"""lib.predict: a file, a folder or a table in, one row an image out, the same numbers as in the run's own test."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lib.errors import WorkbookFileError
+from lib.predict import find_images, main, predict
+
+
+@pytest.fixture(scope="module")
+def store(finished):
+    return ["--output-dir", str(finished.path.parent.parent)]
+
+
+def test_a_metadata_table_gives_the_runs_own_test_probabilities(finished, shared_ham, tmp_path, store):
+    output = tmp_path / "out.csv"
+    assert main([finished.config.hash, str(shared_ham / "HAM10000_metadata.csv"), "--output", str(output), *store]) == 0
+    mine = pd.read_csv(output).set_index("image_id")
+    assert len(mine) == 84
+    theirs = finished.predictions.set_index("image_id")
+    columns = [f"prob_{c}" for c in finished.classes]
+    assert np.allclose(mine.loc[theirs.index, columns], theirs[columns], atol=1e-4)
+    assert (mine.loc[theirs.index, "prediction"] == theirs["prediction"]).all()
+    assert np.allclose(mine[columns].sum(axis=1), 1, atol=1e-4)
+
+
+def test_a_folder_leaves_masks_out_and_a_file_is_one_row(finished, shared_ham, tmp_path):
+    assert predict(finished, shared_ham, tmp_path / "all.csv") == 84
+    assert predict(finished, shared_ham / "HAM10000_images_part_1" / "ISIC_0000000.jpg", tmp_path / "one.csv") == 1
+    assert pd.read_csv(tmp_path / "one.csv")["image_id"].tolist() == ["ISIC_0000000"]
+
+
+def test_images_of_other_sizes_and_modes(finished, tmp_path):
+    for mode in ("L", "P", "RGBA"):
+        Image.new("RGB", (123, 77), "brown").convert(mode).save(tmp_path / f"{mode}.png")
+    assert predict(finished, tmp_path, tmp_path / "out.csv") == 3
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert table["image_id"].tolist() == ["L", "P", "RGBA"]
+
+
+def test_a_table_may_give_paths(tmp_path):
+    (tmp_path / "a").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "a" / "x.png")
+    (tmp_path / "list.csv").write_text("path,note\na/x.png,first\na/y.png,second\n")
+    found, missing = find_images(tmp_path / "list.csv")
+    assert found == [("x", tmp_path / "a" / "x.png")]
+    assert "row 3: no image file for 'a/y.png'" in missing[0]
+
+
+def test_mistakes_are_named_and_nothing_is_written(finished, tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "images" / "good.png")
+    (tmp_path / "images" / "bad.png").write_bytes(b"broken")
+    output = tmp_path / "out.csv"
+    with pytest.raises(WorkbookFileError, match=r"bad\.png: corrupt.*--skip-unreadable"):
+        predict(finished, tmp_path / "images", output)
+    assert [p.name for p in tmp_path.iterdir()] == ["images"]
+    assert predict(finished, tmp_path / "images", output, skip_unreadable=True) == 1
+    with pytest.raises(WorkbookFileError, match="does not exist"):
+        predict(finished, tmp_path / "nothing", output)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(WorkbookFileError, match="holds no image"):
+        predict(finished, tmp_path / "empty", output)
+    (tmp_path / "table.csv").write_text("name\nx\n")
+    with pytest.raises(WorkbookFileError, match="none of the columns path"):
+        predict(finished, tmp_path / "table.csv", output)
+    with pytest.raises(WorkbookFileError, match=r"Cannot write .*nowhere"):
+        predict(finished, tmp_path / "images" / "good.png", tmp_path / "nowhere" / "out.csv")

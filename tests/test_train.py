@@ -1,0 +1,95 @@
+"""`python -m lib.train` as a user types it: the seeds' flags, one-line errors, an interruption that loses nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from lib.errors import WorkbookError
+from lib.paths import ROOT
+from lib.train import build_parser, main
+from lib.training import RunConfig, RunStore
+
+SEED_COMMAND = (
+    "--dataset HAM10000 --backbone ResNet18 --attention CBAM --fusion_strategy learnable_gate --residual_strategy progressive "
+    "--batch_size 32 --lr 1e-3 --max_epoch 50 --optimizer AdamW --lr_scheduler ReduceLROnPlateau --loss_type focal "
+    "--focal_alpha 0.25 --focal_gamma 2.0 --early_stopping_patience 15 --verbose "
+    "--wandb_project gl-attention-experiments --wandb_run experiment_v1"
+)
+
+
+def parse(line):
+    settings = vars(build_parser().parse_args(line.split()))
+    return {k: v for k, v in settings.items() if k not in ("profile", "output_dir")}
+
+
+def test_the_seeds_command_line_runs_as_it_stands():
+    config = RunConfig.from_dict(parse(SEED_COMMAND))
+    assert (config.backbone, config.lr, config.max_epoch, config.verbose) == ("resnet18", 1e-3, 50, True)
+    assert config.wandb_name == "experiment_v1_learnable_gate_progressive_CBAM"
+    assert RunConfig.from_dict(parse("--dataset isic-2018-task-3 --attention none")).attention == "none"
+
+
+def test_flags_take_hyphens_none_and_lists():
+    found = parse("--fusion-strategy original --early-stopping-patience none --focal-alpha 1,2,3 --data-root x")
+    assert found == {
+        "fusion_strategy": "original", "early_stopping_patience": None, "focal_alpha": (1.0, 2.0, 3.0), "data_root": "x",
+    }  # fmt: skip
+    with pytest.raises(WorkbookError, match="--batch_size '3.5' must be a whole number"):
+        parse("--batch_size 3.5")
+    with pytest.raises(WorkbookError, match="Unknown flag '--fusion_strateg'. Did you mean '--fusion_strategy'"):
+        parse("--fusion_strateg original")
+
+
+def test_a_run_from_the_command_line(finished, tiny, capsys, tmp_path):
+    line = f"--profile smoke --dataset HAM10000 --data-root {tiny.data_root} --attention none --max_epoch 2 --batch_size 16"
+    assert main([*line.split(), "--output-dir", str(finished.path.parent.parent)]) == 0
+    assert finished.path.name in capsys.readouterr().out  # the run was there: found, not trained
+
+
+def command(*words, **kwargs):
+    return subprocess.Popen(
+        [sys.executable, "-m", "lib.train", *map(str, words)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **kwargs,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--fusion_strategy", "learnable_gat"], "Did you mean 'learnable_gate'"),
+        (["--dataset", "HAM10000", "--data_root", "/nowhere"], "does not exist"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_status_2(words, message, tmp_path):
+    process = command(*words, "--output_dir", tmp_path / "out")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert err.startswith("error: ")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_keeps_what_is_finished(tiny, tmp_path):
+    line = f"--profile smoke --dataset HAM10000 --data-root {tiny.data_root} --attention none --max_epoch 500 --early-stopping-patience none"
+    process = command(*line.split(), "--output-dir", tmp_path / "out", env=os.environ | {"OMP_NUM_THREADS": "1"})
+    for text in process.stderr:
+        if "epoch 3/500" in text:
+            process.send_signal(signal.SIGINT)
+            break
+    err = process.communicate(timeout=120)[1]
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    (run,) = RunStore(tmp_path / "out" / "runs")
+    assert not run.finished
+    assert len(run.log) >= 2
+    assert (run.path / "last.ckpt").exists()
