@@ -7,14 +7,13 @@ unchanged, so that its weights load as they are.
 
 from __future__ import annotations
 
-from numbers import Integral
 from pathlib import Path
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from lib.errors import WorkbookFileError, WorkbookValueError, choose
+from lib.errors import WorkbookFileError, WorkbookValueError, choose, positive
 
 MIN_SIZE = 32  # pixels; five halvings leave one position
 
@@ -122,8 +121,7 @@ def build_backbone(name: str, num_classes: int, pretrained: bool = False) -> Bac
         WorkbookFileError: the weights cannot be downloaded or read; the message says which file to put where.
     """
     name = choose("backbone", name, BACKBONES)
-    if not isinstance(num_classes, Integral) or isinstance(num_classes, bool) or num_classes < 1:
-        raise WorkbookValueError(f"num_classes must be a whole number of at least 1, not {num_classes!r}.")
+    positive(num_classes=num_classes)
     wrapper = BACKBONES[name]
     if not pretrained:
         return wrapper(torchvision.models.get_model(name, weights=None, num_classes=num_classes))

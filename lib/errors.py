@@ -7,6 +7,7 @@ import difflib
 import re
 import sys
 from collections.abc import Callable, Iterable
+from numbers import Integral
 from typing import NoReturn
 
 
@@ -54,6 +55,13 @@ def choose(kind: str, name: object, known: Iterable[str]) -> str:
     if len(matches) != 1:
         raise unknown(kind, name, known)
     return matches[0]
+
+
+def positive(**sizes: int) -> None:
+    """Raise a WorkbookValueError for the first of `sizes` that is not a positive whole number."""
+    for name, size in sizes.items():
+        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
+            raise WorkbookValueError(f"{name} must be a whole number of at least 1, not {size!r}.")
 
 
 class CommandLine(argparse.ArgumentParser):

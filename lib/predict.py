@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -13,7 +12,8 @@ import numpy as np
 
 from lib.data.imageset import IMAGE_SUFFIXES, images_by_stem, read_table, refuse_unreadable
 from lib.data.pixels import decode_many
-from lib.errors import CommandLine, WorkbookError, WorkbookFileError, run_command
+from lib.errors import CommandLine, WorkbookFileError, run_command
+from lib.files import save_whole
 from lib.progress import Progress
 from lib.training import Run, RunStore, hardware
 from lib.training.inference import probabilities
@@ -57,27 +57,23 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
     images, missing = find_images(source)
     refuse_unreadable(missing, skip_unreadable)
     where = hardware.device(device)
-    model, classes = run.model().to(where), run.classes
-    scratch = output.with_name(f".{output.name}.{os.getpid()}")
-    count, problems = 0, []
-    try:
+    model = run.model().to(where)
+    written: list[int] = []
+
+    def write(scratch: Path) -> None:
+        problems: list[str] = []
         with open(scratch, "w", newline="", encoding="utf-8") as file, Progress(len(images), "predicting") as bar:
             table = csv.writer(file)
-            table.writerow(["image_id", "path", "prediction", *(f"prob_{c}" for c in classes)])
+            table.writerow(["image_id", "path", "prediction", *(f"prob_{c}" for c in run.classes)])
             for batch, pixels in _batches(images, run.config.image_size, problems):
                 for (name, path), row in zip(batch, probabilities(model, pixels, where), strict=True):
-                    table.writerow([name, path, classes[row.argmax()], *(f"{p:.7g}" for p in row)])
-                count += len(batch)
+                    table.writerow([name, path, run.classes[row.argmax()], *(f"{p:.7g}" for p in row)])
+                written.append(len(batch))
                 bar.advance(len(batch))
         refuse_unreadable(problems, skip_unreadable)
-        os.replace(scratch, output)
-    except WorkbookError:
-        raise
-    except OSError as error:
-        raise WorkbookFileError(f"Cannot write {output}: {error.strerror or error}.") from error
-    finally:
-        scratch.unlink(missing_ok=True)
-    return count
+
+    save_whole(output, write)
+    return sum(written)
 
 
 def _batches(images: list[tuple[str, Path]], size: int, problems: list[str]) -> Iterator[tuple[list, np.ndarray]]:

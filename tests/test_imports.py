@@ -10,10 +10,10 @@ import pytest
 from lib.paths import ROOT
 
 PAPERS = {"glsa", "dcal", "lesa", "gattanet"}
-BASE = {"errors", "maps", "paths", "progress"}
+BASE = {"errors", "files", "maps", "paths", "progress"}
 MODELS = {"backbones", *BASE, *PAPERS}
 ALLOWED = {  # what a room or file of lib may import of lib
-    **dict.fromkeys(PAPERS, MODELS - {"paths", "progress"}),
+    **dict.fromkeys(PAPERS, MODELS - {"files", "paths", "progress"}),
     "backbones": BASE,
     "models": MODELS,
     "data": BASE | {"data"},
@@ -62,6 +62,7 @@ def test_importing_lib_loads_neither_lightning_nor_the_notebooks_tools():
     assert not loaded_by("import lib") & (heavy | {"torch"})
     assert not loaded_by("from lib import create_model; create_model('resnet18', num_classes=7)") & heavy
     assert not loaded_by("from lib import load_dataset") & heavy
+    assert "pytorch_lightning" not in loaded_by("import lib.predict")
 
 
 def test_every_public_name_of_lib_can_be_had():

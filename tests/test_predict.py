@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lib.errors import WorkbookFileError
+from lib.errors import WorkbookError, WorkbookFileError
 from lib.predict import find_images, main, predict
 
 
@@ -66,5 +66,5 @@ def test_mistakes_are_named_and_nothing_is_written(finished, tmp_path):
     (tmp_path / "table.csv").write_text("name\nx\n")
     with pytest.raises(WorkbookFileError, match="none of the columns path"):
         predict(finished, tmp_path / "table.csv", output)
-    with pytest.raises(WorkbookFileError, match=r"Cannot write .*nowhere"):
-        predict(finished, tmp_path / "images" / "good.png", tmp_path / "nowhere" / "out.csv")
+    with pytest.raises(WorkbookError, match=r"Cannot write .*table\.csv"):
+        predict(finished, tmp_path / "images" / "good.png", tmp_path / "table.csv" / "out.csv")

@@ -5,7 +5,7 @@ from lib.data.datasets import DATASETS, Dataset, load_dataset
 from lib.data.imageset import ImageSet
 from lib.data.pixels import decode, load_pixels
 from lib.data.sampling import SAMPLERS, EpochBatches
-from lib.data.splits import SPLITS, leak_share, split_rows
+from lib.data.splits import SPLITS, leak_share, rows_of, split_rows
 
 __all__ = [
     "AUGMENTATIONS",
@@ -19,5 +19,6 @@ __all__ = [
     "leak_share",
     "load_dataset",
     "load_pixels",
+    "rows_of",
     "split_rows",
 ]

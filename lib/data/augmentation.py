@@ -31,6 +31,17 @@ def affine(images: Tensor, degrees: float, scale: tuple[float, float], shift: fl
     return F.grid_sample(images, grid.to(images.dtype), padding_mode="reflection", align_corners=False)
 
 
+def dihedral(images: Tensor) -> Tensor:
+    """One of the eight symmetries of the square for each image: no pixel is interpolated."""
+
+    def half() -> Tensor:
+        return torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+
+    images = torch.where(half(), images.flip(3), images)
+    images = torch.where(half(), images.flip(2), images)
+    return torch.where(half(), images.transpose(2, 3), images)
+
+
 def jitter(images: Tensor, brightness: float, contrast: float, saturation: float) -> Tensor:
     """Scale each image's brightness, contrast (about its mean) and saturation (about its grey) by 1 ± the strength."""
 
@@ -44,7 +55,7 @@ def jitter(images: Tensor, brightness: float, contrast: float, saturation: float
 
 
 def _dermoscopy(images: Tensor) -> Tensor:
-    return jitter(affine(images, degrees=180, scale=(0.8, 1.25), shift=0.08, flip=True), 0.2, 0.2, 0.2)
+    return jitter(dihedral(images), 0.1, 0.1, 0.1)
 
 
 def _natural(images: Tensor) -> Tensor:
@@ -57,7 +68,7 @@ def _shift(images: Tensor) -> Tensor:
 
 AUGMENTATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda images: images,
-    "dermoscopy": _dermoscopy,  # a lesion has no upright: any rotation, either hand
+    "dermoscopy": _dermoscopy,  # a lesion has no upright, and its texture is fine: symmetries, no interpolation
     "natural": _natural,  # photographs: upright, either hand
     "shift": _shift,  # characters: neither mirrored nor turned far
 }

@@ -10,17 +10,14 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
-import stat
-import tempfile
 import urllib.error
 import urllib.request
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.errors import CommandLine, WorkbookError, WorkbookFileError, choose, run_command
+from lib.data.archive import extract
+from lib.errors import CommandLine, WorkbookError, choose, run_command
 from lib.paths import DATA
 from lib.progress import Progress
 
@@ -167,47 +164,6 @@ def _check(remote: Remote, path: Path) -> None:
         path.unlink()
         raise WorkbookError(
             f"{remote.name} arrived damaged (MD5 {digest.hexdigest()}, should be {remote.md5}) and was removed; run the same command again."
-        )
-
-
-def extract(archive: Path, root: Path) -> None:
-    """Unpack a zip into `root` through a scratch folder, file by file; members outside `root` and links are refused.
-
-    Raises:
-        WorkbookFileError: not a zip, damaged, or unsafe; nothing of it is left in `root`.
-    """
-    scratch = Path(tempfile.mkdtemp(prefix=".unpack-", dir=root))
-    try:
-        with (
-            zipfile.ZipFile(archive) as packed,
-            Progress(len(packed.namelist()), f"unpacking {archive.name}", "files") as bar,
-        ):
-            for member in packed.infolist():
-                _refuse_unsafe(member, scratch, archive)
-                packed.extract(member, scratch)  # checks the member's CRC
-                bar.advance()
-        shutil.copytree(scratch, root, dirs_exist_ok=True, copy_function=os.replace)
-    except (zipfile.BadZipFile, EOFError) as error:
-        archive.unlink()
-        raise WorkbookFileError(
-            f"{archive} is damaged ({error}) and was removed; run the same command again."
-        ) from error
-    except OSError as error:
-        if isinstance(error, WorkbookError):
-            raise
-        raise WorkbookError(
-            f"Cannot unpack {archive} into {root}: {error.strerror or error}. Free some space and run the same command again."
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _refuse_unsafe(member: zipfile.ZipInfo, root: Path, archive: Path) -> None:
-    target = (root / member.filename).resolve()
-    is_link = stat.S_ISLNK(member.external_attr >> 16)
-    if is_link or not target.is_relative_to(root.resolve()):
-        raise WorkbookFileError(
-            f"{archive} holds {member.filename!r}, which points outside its folder; nothing was unpacked. Is it the official archive?"
         )
 
 

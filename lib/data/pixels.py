@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lib.data.imageset import ImageSet, refuse_unreadable
-from lib.errors import WorkbookError, WorkbookFileError
+from lib.errors import WorkbookFileError
+from lib.files import save_whole, write_text
 from lib.progress import Progress
 
 DECODER = 1  # raise it when `decode` changes what it returns
@@ -90,37 +91,30 @@ def _key(images: ImageSet, size: int) -> str:
 
 
 def _build(images: ImageSet, size: int, array: Path, notes: Path) -> None:
-    """Decode everything into a temporary file, then move it into place: a killed run leaves no half cache.
+    problems: dict[str, str] = {}
+    save_whole(array, lambda scratch: problems.update(_decode_into(scratch, images, size)))
+    write_text(notes, json.dumps(problems))
+
+
+def _decode_into(path: Path, images: ImageSet, size: int) -> dict[str, str]:
+    """Write the .npy file of all readable images; returns what is wrong with the others, by image_id.
 
     Plain writes, not a memory map: on a full disk a map kills the process where a write raises.
     """
-    array.parent.mkdir(parents=True, exist_ok=True)
-    problems: dict[str, str] = {}
-    with tempfile.NamedTemporaryFile(dir=array.parent, suffix=".part", delete=False) as scratch:
-        try:
-            _write_header(scratch, (len(images.rows), size, size, 3))
-            with Progress(len(images.rows), f"decoding {images.name} at {size}×{size}") as bar:
-                for row, result in zip(images.rows.itertuples(), decode_many(images.rows["path"], size), strict=True):
-                    if isinstance(result, np.ndarray):
-                        scratch.write(result.tobytes())
-                    else:
-                        problems[row.image_id] = str(result)
-                    bar.advance()
-            _write_header(scratch, (len(images.rows) - len(problems), size, size, 3))
-            scratch.close()
-            os.replace(scratch.name, array)
-            notes.with_suffix(".tmp").write_text(json.dumps(problems))
-            os.replace(notes.with_suffix(".tmp"), notes)
-        except OSError as error:
-            raise WorkbookError(
-                f"Cannot write the image cache {array}: {error.strerror or error}. Free some space or choose another --output-dir."
-            ) from error
-        finally:
-            scratch.close()
-            Path(scratch.name).unlink(missing_ok=True)
+    problems = {}
+    with open(path, "wb") as file, Progress(len(images.rows), f"decoding {images.name} at {size}×{size}") as bar:
+        _write_header(file, (len(images.rows), size, size, 3))
+        for row, result in zip(images.rows.itertuples(), decode_many(images.rows["path"], size), strict=True):
+            if isinstance(result, np.ndarray):
+                file.write(result.tobytes())
+            else:
+                problems[row.image_id] = str(result)
+            bar.advance()
+        _write_header(file, (len(images.rows) - len(problems), size, size, 3))
+    return problems
 
 
-def _write_header(file, shape: tuple[int, ...]) -> None:
+def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
     """The .npy header at the start of the file; rewritten at the end, when the number of readable images is known."""
     file.seek(0)
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})

@@ -49,6 +49,11 @@ def split_rows(
     return parts
 
 
+def rows_of(parts: pd.Series, part: str) -> np.ndarray:
+    """Row numbers of one part of a split."""
+    return np.flatnonzero(parts.to_numpy() == part)
+
+
 def leak_share(images: ImageSet, parts: pd.Series) -> float:
     """Share of the test images whose group also has a training image; 0 for an honest split."""
     trained = set(images.rows.loc[parts == "train", "group"])

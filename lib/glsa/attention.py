@@ -9,14 +9,12 @@ project's formula says, not x.
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import torch
 from einops import einsum, rearrange
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from lib.errors import WorkbookValueError
+from lib.errors import WorkbookValueError, positive
 from lib.maps import Mapped
 
 
@@ -92,13 +90,6 @@ def attention_from(q: Tensor, k: Tensor, query: tuple[int, int] | None) -> Tenso
             f"rows go from 0 to {height - 1}, columns from 0 to {width - 1}."
         )
     return rearrange(attention(q[:, :, row, column].unsqueeze(2), k), "b h 1 (y x) -> b h y x", y=height)
-
-
-def positive(**sizes: int) -> None:
-    """Raise a WorkbookValueError for the first of `sizes` that is not a positive whole number."""
-    for name, size in sizes.items():
-        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
-            raise WorkbookValueError(f"{name} must be a whole number of at least 1, not {size!r}.")
 
 
 def dividing(num_heads: int, width: int) -> int:

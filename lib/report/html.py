@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 from pathlib import Path
 
 import nbformat
@@ -13,6 +12,7 @@ from papermill.execute import ERROR_MARKER_TAG
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
+from lib.files import write_text
 from lib.report.digest import title
 from lib.report.markdown import Heading, Page
 
@@ -36,7 +36,7 @@ def export_html(executed_notebook: Path, target: Path, problem: str | None = Non
     config = Config({"NbConvertBase": {"display_data_priority": SHOWN}})
     exporter = HTMLExporter(config=config, template_name="workbook", extra_template_basedirs=[str(TEMPLATES)])
     html, _ = exporter.from_notebook_node(notebook, {"page": page})
-    write_atomically(target, html)
+    write_text(target, html)
 
 
 def read_executed(path: Path) -> NotebookNode:
@@ -44,14 +44,6 @@ def read_executed(path: Path) -> NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])]
     return notebook
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.part")
-    half.write_text(text, encoding="utf-8")
-    os.replace(half, path)
 
 
 def style() -> str:

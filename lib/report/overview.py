@@ -14,14 +14,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 
 from lib.errors import WorkbookValueError
+from lib.files import write_text
 from lib.progress import duration
 from lib.report import digest
-from lib.report.html import CONTENT_SECURITY, TEMPLATES, read_executed, style, write_atomically
+from lib.report.html import CONTENT_SECURITY, TEMPLATES, read_executed, style
 from lib.report.markdown import render_untrusted
 
 PROJECT = "Global-local visual attention"
 SETTINGS = ("profile", "dataset")  # parameters that the page's head tells
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "scikit-learn", "papermill", "nbconvert")
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scikit-learn", "papermill", "nbconvert")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def record(report: Path, stem: str, entry: Entry) -> None:
     """Note `entry` in the folder `report`; the other notebooks' entries stay."""
     entries = {**read_entries(report), stem: entry}
     text = json.dumps({stem: asdict(entries[stem]) for stem in sorted(entries)}, indent=1)
-    write_atomically(report / "status.json", text)
+    write_text(report / "status.json", text)
 
 
 def write_index(report: Path) -> Path:
@@ -72,7 +73,7 @@ def write_index(report: Path) -> Path:
         date=datetime.now().strftime("%d %B %Y"),
         versions=[f"Python {platform.python_version()}", *_versions()],
     )
-    write_atomically(report / "index.html", html)
+    write_text(report / "index.html", html)
     return report / "index.html"
 
 

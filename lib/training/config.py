@@ -103,7 +103,7 @@ class RunConfig:
         self._check_correction()
 
     def _check_ranges(self) -> None:
-        for name, least in (("image_size", 8), ("batch_size", 2), ("max_epoch", 1), ("num_heads", 1), ("seed", 0)):
+        for name, least in (("image_size", 32), ("batch_size", 2), ("max_epoch", 1), ("num_heads", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise WorkbookValueError(f"{name}={getattr(self, name)} must be at least {least}.")
         for name in ("lr", "gradient_clip", "early_stopping_patience", "limit_images"):

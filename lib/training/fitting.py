@@ -6,45 +6,24 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset
 
-from lib.data import EpochBatches, ImageSet, load_dataset, load_pixels, split_rows
+from lib.data import ImageSet, load_dataset, load_pixels, rows_of, split_rows
 from lib.errors import WorkbookError
+from lib.files import write_text
 from lib.training import hardware
 from lib.training.config import RunConfig
-from lib.training.inference import predict_rows
-from lib.training.logs import lightning_manners, run_log
+from lib.training.inference import EVALUATION_BATCH, predict_rows
+from lib.training.logs import run_log
 from lib.training.metrics import Resampled, intervals, measure
-from lib.training.module import Classifier
 from lib.training.provenance import provenance
-from lib.training.recorder import BatchProgress, Recorder
-from lib.training.store import Run, RunStore, build_model, write_text
-from lib.training.tracking import build_logger
+from lib.training.store import Run, RunStore, build_model
 
 log = logging.getLogger(__name__)
-
-EVALUATION_BATCH = 256
-
-
-class Batches(Dataset):
-    """Rows of a pixel array, a whole batch at a time: indexing with a list is one copy."""
-
-    def __init__(self, pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> None:
-        self.pixels, self.labels, self.rows = pixels, labels, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, positions: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = self.rows[positions]
-        return torch.from_numpy(self.pixels[rows]), torch.from_numpy(self.labels[rows])
 
 
 def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
@@ -58,6 +37,8 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
     if run.finished:
         log.debug("%s is finished already", run.path.name)
         return run
+    from lib.training.trainer import train  # Lightning takes seconds to import, and finished runs do not need it
+
     device = hardware.device(config.device)  # a missing GPU is found before any work
     images, pixels, parts = prepare(config, store)
     torch.manual_seed(config.seed)
@@ -69,8 +50,8 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
         log.debug("%s: %s", images.name, images.counts.to_dict())
         write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
         began = time.monotonic()
-        seconds = _train(config, run, model, images, pixels, parts)
-        _test(run, images, pixels, parts, provenance(config, images, device, seconds, model), device)
+        seconds = train(config, run, model, images, pixels, parts)
+        _test(run, images, pixels, parts, provenance(config, images, parts, device, seconds, model), device)
         log.info(
             "finished after %.0f s: test balanced accuracy %.3f",
             time.monotonic() - began,
@@ -85,79 +66,6 @@ def prepare(config: RunConfig, store: RunStore) -> tuple[ImageSet, np.ndarray, p
     images, pixels = load_pixels(images, config.image_size, store.root.parent / "cache", config.skip_unreadable)
     parts = split_rows(images, config.split, config.val_fraction, config.test_fraction, config.split_seed)
     return images, pixels, parts
-
-
-def rows_of(parts: pd.Series, part: str) -> np.ndarray:
-    """Row numbers of one part of the split."""
-    return np.flatnonzero(parts.to_numpy() == part)
-
-
-def _train(
-    config: RunConfig, run: Run, model: torch.nn.Module, images: ImageSet, pixels: np.ndarray, parts: pd.Series
-) -> float:
-    """Train up to the last epoch, from `last.ckpt` if there is one; returns the seconds that it took in all."""
-    labels = images.rows["label"].to_numpy(dtype=np.int64)
-    train, val = rows_of(parts, "train"), rows_of(parts, "val")
-    counts = np.bincount(labels[train], minlength=len(images.classes)).tolist()
-    recorder = Recorder(run.path, config.early_stopping_patience)
-    checkpoint = _resume_from(run.path / "last.ckpt", recorder)
-    if recorder.finished:
-        return recorder.seconds
-    module = Classifier(config, model, images.classes, counts)
-    if hardware.channels_last_helps(config):
-        module.model.to(memory_format=torch.channels_last)
-    batches = EpochBatches(labels[train], config.batch_size, config.sampler, config.seed)
-    batches.set_epoch(len(recorder.rows))  # Lightning does so too, but only after a resumed run's first batch is drawn
-    in_order = [list(range(i, min(i + EVALUATION_BATCH, len(val)))) for i in range(0, len(val), EVALUATION_BATCH)]
-    with lightning_manners():
-        trainer = _trainer(config, run, recorder)
-        trainer.fit(
-            module,
-            _loader(Batches(pixels, labels, train), batches),
-            _loader(Batches(pixels, labels, val), in_order),
-            ckpt_path=checkpoint,
-            weights_only=False,
-        )
-    return recorder.seconds
-
-
-def _loader(data: Batches, batches: Iterable[list[int]]) -> DataLoader:
-    # With a generator of its own a loader draws nothing from the global one, which belongs to the model and the
-    # augmentation: a resumed run makes its loaders at another moment than an uninterrupted one.
-    return DataLoader(data, sampler=batches, batch_size=None, generator=torch.Generator())
-
-
-def _trainer(config: RunConfig, run: Run, recorder: Recorder) -> pl.Trainer:
-    return pl.Trainer(
-        max_epochs=config.max_epoch,
-        accelerator=hardware.device(config.device).type,
-        devices=1,
-        precision=hardware.precision(config),
-        deterministic="warn",
-        callbacks=[BatchProgress(f"{config.backbone} {config.attention}", config.verbose), recorder],
-        logger=build_logger(config, run.path),
-        default_root_dir=run.path,
-        num_sanity_val_steps=0,
-        log_every_n_steps=10**9,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=True,
-    )
-
-
-def _resume_from(path: Path, recorder: Recorder) -> str | None:
-    """The checkpoint to go on from; a damaged one is named, set aside, and training starts over."""
-    if not path.exists():
-        return None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:  # torch raises half a dozen types on damaged files
-        log.warning("%s cannot be read (%s); starting from the first epoch", path, error)
-        path.unlink()
-        return None
-    recorder.load_state_dict(state["callbacks"][recorder.state_key])
-    log.info("resuming after epoch %d", len(recorder.rows))
-    return str(path)
 
 
 def _test(run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, facts: dict, device: torch.device) -> None:

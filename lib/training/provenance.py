@@ -7,15 +7,16 @@ import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
+import pandas as pd
 import torch
 from torch import nn
 
-from lib.data import ImageSet
+from lib.data import ImageSet, leak_share
 from lib.paths import ROOT
 from lib.training import hardware
 from lib.training.config import RunConfig
 
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "timm", "numpy", "pandas", "pillow")
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pandas", "pillow")
 
 
 def commit() -> str:
@@ -44,7 +45,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def provenance(config: RunConfig, images: ImageSet, device: torch.device, seconds: float, model: nn.Module) -> dict:
+def provenance(
+    config: RunConfig, images: ImageSet, parts: pd.Series, device: torch.device, seconds: float, model: nn.Module
+) -> dict:
     """The content of provenance.json."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
@@ -56,6 +59,7 @@ def provenance(config: RunConfig, images: ImageSet, device: torch.device, second
         "channels_last": hardware.channels_last_helps(config),
         "seed": config.seed,
         "split_seed": config.split_seed,
+        "leaked_test_share": round(leak_share(images, parts), 4),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "train_seconds": round(seconds, 2),
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,28 +13,13 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 from safetensors.torch import save_file
 
-from lib.errors import WorkbookError
+from lib.files import save_whole, write_text
 from lib.progress import Progress, duration
 from lib.training.module import Classifier
-from lib.training.store import write_text
 
 log = logging.getLogger(__name__)
 
 MONITOR = "val_balanced_accuracy"
-
-
-def save_whole(path: Path, save: Any) -> None:
-    """Call `save(scratch path)` and move the result into place: a killed process leaves the old file."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save(scratch)
-        os.replace(scratch, path)
-    except OSError as error:
-        raise WorkbookError(
-            f"Cannot write {path}: {error.strerror or error}. Free some space; the same command then goes on where it stopped."
-        ) from error
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all others

@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -25,29 +24,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from lib.errors import WorkbookError, WorkbookFileError, nearest
+from lib.errors import WorkbookFileError, nearest
 from lib.models import create_model
 from lib.paths import OUTPUTS
 from lib.training.config import RunConfig
 
 RUNS = OUTPUTS / "runs"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        WorkbookError: the disk is full or the folder cannot be written.
-    """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        scratch.write_text(text)
-        os.replace(scratch, path)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise WorkbookError(
-            f"Cannot write {path}: {error.strerror or error}. Free some space or choose another output folder."
-        ) from error
 
 
 def build_model(config: RunConfig, classes: int, pretrained: bool | None = None) -> nn.Module:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lib.data.augmentation import AUGMENTATIONS, affine, jitter
+from lib.data.augmentation import AUGMENTATIONS, affine, dihedral, jitter
 
 
 @pytest.fixture
@@ -50,3 +50,12 @@ def test_jitter_draws_for_each_image_and_keeps_grey_grey(images):
     out = jitter(grey, 0.2, 0.2, 0.5)
     assert torch.allclose(out[:, 0], out[:, 1], atol=1e-6)
     assert not torch.allclose(out[0], out[1])
+
+
+def test_the_eight_symmetries_all_come_and_nothing_else():
+    image = torch.arange(12.0).view(1, 3, 2, 2)
+    expected = {tuple(torch.rot90(i, k, (2, 3)).flatten().tolist()) for i in (image, image.flip(3)) for k in range(4)}
+    torch.manual_seed(0)
+    seen = {tuple(each.flatten().tolist()) for each in dihedral(image.expand(400, 3, 2, 2))}
+    assert seen == expected
+    assert len(seen) == 8

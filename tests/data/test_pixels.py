@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lib import files
 from lib.data import decode, load_dataset, load_pixels
 from lib.data import pixels as pixels_module
 from lib.errors import WorkbookError, WorkbookFileError
@@ -86,7 +87,7 @@ def test_a_full_disk_leaves_nothing_half_written(ham_root, tmp_path, monkeypatch
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pixels_module.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(WorkbookError, match="No space left"):
         load_pixels(load_dataset("HAM10000", ham_root), 16, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []

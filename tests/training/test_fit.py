@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lib import files
 from lib.data import load_dataset, split_rows
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.training import RunStore, fit, hardware, profile_config
@@ -65,8 +66,11 @@ def test_two_runs_of_one_config_are_identical(finished, tiny, tmp_path):
     assert all(torch.equal(first[k], second[k]) for k in first)
 
 
-def test_another_seed_is_another_run(finished, tiny, tmp_path):
-    other = fit(tiny.replace(seed=1), tmp_path / "runs")
+def test_another_seed_is_another_run_and_verbose_tells_its_batches(finished, tiny, tmp_path, capsys):
+    other = fit(tiny.replace(seed=1, verbose=True), tmp_path / "runs")
+    console = capsys.readouterr().err
+    assert "epoch 1, batch 1: loss" in console
+    assert "epoch 2/2: train loss" in console
     assert (other.path / "training_log.csv").read_text() != (finished.path / "training_log.csv").read_text()
     assert other.predictions["image_id"].tolist() == finished.predictions["image_id"].tolist()  # so runs can be paired
 
@@ -153,7 +157,7 @@ def test_a_full_disk_is_told_and_the_run_can_go_on(tiny, finished, tmp_path, mon
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(recorder_file.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(WorkbookError, match="No space left"):
         fit(tiny, tmp_path / "runs")
     monkeypatch.undo()

@@ -1,0 +1,54 @@
+"""Unpacking a downloaded archive: whole or not at all, and nowhere but into its folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+from pathlib import Path
+
+from lib.errors import WorkbookError, WorkbookFileError
+from lib.progress import Progress
+
+
+def extract(archive: Path, root: Path) -> None:
+    """Unpack a zip into `root` through a scratch folder, file by file; members outside `root` and links are refused.
+
+    Raises:
+        WorkbookFileError: not a zip, damaged, or unsafe; nothing of it is left in `root`.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix=".unpack-", dir=root))
+    try:
+        with (
+            zipfile.ZipFile(archive) as packed,
+            Progress(len(packed.namelist()), f"unpacking {archive.name}", "files") as bar,
+        ):
+            for member in packed.infolist():
+                _refuse_unsafe(member, scratch, archive)
+                packed.extract(member, scratch)  # checks the member's CRC
+                bar.advance()
+        shutil.copytree(scratch, root, dirs_exist_ok=True, copy_function=os.replace)
+    except (zipfile.BadZipFile, EOFError) as error:
+        archive.unlink()
+        raise WorkbookFileError(
+            f"{archive} is damaged ({error}) and was removed; run the same command again."
+        ) from error
+    except OSError as error:
+        if isinstance(error, WorkbookError):
+            raise
+        raise WorkbookError(
+            f"Cannot unpack {archive} into {root}: {error.strerror or error}. Free some space and run the same command again."
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _refuse_unsafe(member: zipfile.ZipInfo, root: Path, archive: Path) -> None:
+    target = (root / member.filename).resolve()
+    is_link = stat.S_ISLNK(member.external_attr >> 16)
+    if is_link or not target.is_relative_to(root.resolve()):
+        raise WorkbookFileError(
+            f"{archive} holds {member.filename!r}, which points outside its folder; nothing was unpacked. Is it the official archive?"
+        )
