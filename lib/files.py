@@ -18,8 +18,11 @@ def save_whole(path: Path, save: Callable[[Path], object]) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save(scratch)
-        os.replace(scratch, path)
+        try:
+            save(scratch)
+            os.replace(scratch, path)
+        finally:
+            scratch.unlink(missing_ok=True)
     except WorkbookError:
         raise  # some of them are OSErrors, and tell more
     except OSError as error:
@@ -27,8 +30,6 @@ def save_whole(path: Path, save: Callable[[Path], object]) -> None:
             f"Cannot write {path}: {error.strerror or error}. Free some space or choose another output folder; "
             "what is finished is kept, and the same command goes on from there."
         ) from error
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

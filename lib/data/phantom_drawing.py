@@ -104,7 +104,8 @@ def draw_lesion(
     marks = _marks(texture, alpha > 0.5, rng)
     blotches = np.exp(0.2 * smooth_noise(rng, 5, CANVAS, CANVAS) + 0.1 * smooth_noise(rng, 20, CANVAS, CANVAS))
     fading = _sigmoid(1.8 + 2 * smooth_noise(rng, 5, CANVAS, CANVAS))  # here and there a lesion has no marks
-    ground, contrast, depth = rng.uniform((0.35, 0.15, 0.8), (0.60, 0.65, 1.7)).tolist()
+    # A contrast from 0 on: some lesions hardly show their texture, so that no network is perfect and there is room to differ.
+    ground, contrast, depth = rng.uniform((0.35, 0.00, 0.8), (0.60, 0.75, 1.7)).tolist()
     density = depth * alpha * blotches * (ground + contrast * marks * fading)
     redness = rng.beta(1.2, 2.5)
     pigment = (1 - redness) * MELANIN + redness * BLOOD

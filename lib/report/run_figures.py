@@ -170,11 +170,11 @@ def _flat(m: Tensor) -> np.ndarray | None:
     return m.float().numpy() if m.ndim == 3 else None
 
 
-def _mark_query(ax: object, shape: tuple[int, int], side: int, query: tuple[int, int] | None) -> None:
+def _mark_query(ax: object, shape: tuple[int, int], query: tuple[int, int] | None) -> None:
     row, column = query if query else (shape[0] // 2, shape[1] // 2)
     ax.plot(
-        (column + 0.5) * side / shape[1] - 0.5,
-        (row + 0.5) * side / shape[0] - 0.5,
+        (column + 0.5) * SHOWN / shape[1] - 0.5,
+        (row + 0.5) * SHOWN / shape[0] - 0.5,
         "x",
         color="cyan",
         markersize=7,

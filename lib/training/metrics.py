@@ -53,7 +53,7 @@ def flatten(values: dict[str, Tensor], classes: Sequence[str], prefix: str = "")
 def measure(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
     """All metrics of `build_metrics` for probabilities [N, K] and labels [N]."""
     metrics = build_metrics(classes)
-    metrics.update(torch.as_tensor(np.asarray(probabilities)), torch.as_tensor(np.asarray(labels)))
+    metrics.update(torch.tensor(np.asarray(probabilities)), torch.tensor(np.asarray(labels)))
     return flatten(metrics.compute(), classes)
 
 

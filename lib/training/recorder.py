@@ -81,6 +81,7 @@ class BatchProgress(pl.Callback):
     def __init__(self, name: str, verbose: bool) -> None:
         self.name = name
         self.level = logging.INFO if verbose else logging.DEBUG
+        self.bar = Progress(0, "")
 
     def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
         total = trainer.num_training_batches * trainer.max_epochs
@@ -98,6 +99,8 @@ class BatchProgress(pl.Callback):
                 self.level, "epoch %d, batch %d: loss %.4f, lr %.3g", trainer.current_epoch + 1, batch_idx + 1, loss, lr
             )
 
-    def teardown(self, trainer: pl.Trainer, module: Classifier, stage: str) -> None:
-        if hasattr(self, "bar"):
-            self.bar.__exit__()
+    def on_train_end(self, trainer: pl.Trainer, module: Classifier) -> None:
+        self.bar.__exit__()
+
+    def on_exception(self, trainer: pl.Trainer, module: Classifier, exception: BaseException) -> None:
+        self.bar.__exit__()
