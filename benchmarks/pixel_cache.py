@@ -1,0 +1,50 @@
+"""A batch from the uint8 cache against the same batch decoded from JPEG and augmented image by image (torchvision)."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from timing import compare
+from torchvision.transforms import v2
+
+from lib.data import AUGMENTATIONS, load_dataset, load_pixels
+from lib.training.inference import normalise, to_unit
+
+SIZE, BATCH = 64, 64
+
+
+def main() -> None:
+    images = load_dataset("phantom-lesions")
+    with tempfile.TemporaryDirectory() as cache:
+        _, pixels = load_pixels(images, SIZE, Path(cache))
+        rows = np.random.default_rng(0).choice(len(pixels), BATCH, replace=False)
+        one_by_one = v2.Compose(
+            [
+                v2.Resize((SIZE, SIZE)),
+                v2.RandomHorizontalFlip(),
+                v2.RandomVerticalFlip(),
+                v2.ColorJitter(0.1, 0.1, 0.1),
+                v2.ToImage(),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            ]
+        )
+
+        def cached() -> torch.Tensor:
+            return normalise(AUGMENTATIONS["dermoscopy"](to_unit(torch.from_numpy(pixels[rows]))))
+
+        def decoded() -> torch.Tensor:
+            return torch.stack([one_by_one(Image.open(images.rows["path"][i]).convert("RGB")) for i in rows])
+
+        ours, theirs = compare(cached, decoded)
+    print(
+        f"cached {1e3 * ours / BATCH:.2f} ms an image, decoded {1e3 * theirs / BATCH:.2f} ms: {theirs / ours:.0f} × faster"
+    )
+
+
+if __name__ == "__main__":
+    main()
