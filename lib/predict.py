@@ -71,6 +71,8 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
                 written.append(len(batch))
                 bar.advance(len(batch))
         refuse_unreadable(problems, skip_unreadable)
+        if not written:
+            raise WorkbookFileError(f"None of the {len(images)} images of {source} can be read; nothing was predicted.")
 
     save_whole(output, write)
     return sum(written)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
 
 HEADLESS = "WORKBOOK_HEADLESS"  # set by run_all for the kernels that it starts
 SECONDS_BETWEEN_LINES = 5.0
@@ -71,12 +70,3 @@ class Progress:
         share = 100 * self.done / max(self.total, 1)
         tail = f", {note}" if note else ""
         return f"{self.what}: {self.done}/{self.total} {self.unit} ({share:.0f} %){left}{tail}"
-
-
-def track(items: Iterable, what: str, total: int | None = None, unit: str = "images") -> Iterator:
-    """Iterate over `items` with a `Progress`."""
-    total = len(items) if total is None else total  # type: ignore[arg-type]
-    with Progress(total, what, unit) as bar:
-        for item in items:
-            yield item
-            bar.advance()

@@ -19,7 +19,7 @@ ALLOWED = {  # what a room or file of lib may import of lib
     "data": BASE | {"data"},
     "training": MODELS | {"models", "data", "training"},
     "report": BASE | {"data", "training", "report"},
-    "workbook": BASE | {"report", "workbook"},
+    "workbook": BASE | {"data", "report", "workbook"},
     "train": BASE | {"training"},
     "predict": BASE | {"data", "training"},
     **dict.fromkeys(BASE, BASE),

@@ -49,6 +49,13 @@ def test_a_table_may_give_paths(tmp_path):
     assert "row 3: no image file for 'a/y.png'" in missing[0]
 
 
+def test_a_table_of_one_column(tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "ISIC_1.png")
+    for header in ("image_id", "path", "image"):
+        (tmp_path / "list.csv").write_text(f"{header}\nISIC_1{'.png' if header == 'path' else ''}\n")
+        assert find_images(tmp_path / "list.csv")[0] == [("ISIC_1", tmp_path / "ISIC_1.png")]
+
+
 def test_mistakes_are_named_and_nothing_is_written(finished, tmp_path):
     (tmp_path / "images").mkdir()
     Image.new("RGB", (9, 9)).save(tmp_path / "images" / "good.png")

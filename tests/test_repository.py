@@ -33,6 +33,12 @@ def test_no_large_files_and_no_traces_of_a_machine():
             assert not re.search(r"(/home|/root|/Users)/\w|index-url|find-links", text), path
 
 
+def test_what_the_readmes_link_to_is_there():
+    for readme in (ROOT / "README.md", ROOT / "data" / "README.md"):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", readme.read_text()):
+            assert (readme.parent / target).exists(), f"{readme.name}: {target}"
+
+
 def test_every_dependency_is_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from lib.data.archive import extract
@@ -53,14 +54,22 @@ class Remote:
 
 def ham10000_files() -> list[Remote]:
     """The files of HAM10000, asked of Dataverse: their ids change with the data set's version, their names do not."""
-    reply = json.loads(_open(f"{DATAVERSE}/datasets/:persistentId/?persistentId={HAM10000_DOI}").read())
-    listed = {Path(f["label"]).stem: f["dataFile"] for f in reply["data"]["latestVersion"]["files"]}
+    reply = _listing(f"{DATAVERSE}/datasets/:persistentId/?persistentId={HAM10000_DOI}")
+    listed = {Path(f["label"]).stem: f["dataFile"] for f in reply}
     missing = [name for name in HAM10000_FILES if Path(name).stem not in listed]
     if missing:
         raise WorkbookError(
             f"Dataverse no longer lists {missing[0]} under {HAM10000_DOI}; fetch it by hand and see data/README.md."
         )
     return [_dataverse_file(name, listed[Path(name).stem]) for name in HAM10000_FILES]
+
+
+def _listing(url: str) -> list[dict]:
+    try:
+        with _open(url) as reply:
+            return json.load(reply)["data"]["latestVersion"]["files"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise WorkbookError(f"{url} did not answer with a data set's list of files; try again later.") from error
 
 
 def _dataverse_file(name: str, entry: dict) -> Remote:
@@ -111,7 +120,7 @@ def fetch(remote: Remote, folder: Path) -> Path:
     if not path.exists():
         try:
             _transfer(remote, part)
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise WorkbookError(
                 f"Cannot download {remote.url}: {getattr(error, 'reason', error)}. Run the same command again to go on from "
                 f"{part.stat().st_size if part.exists() else 0} bytes, or fetch the file by hand into {folder}."

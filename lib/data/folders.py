@@ -14,6 +14,8 @@ from PIL import Image
 from lib.data.imageset import IMAGE_SUFFIXES, ImageSet, folder
 from lib.errors import WorkbookFileError
 
+SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test"})
+
 
 def load_image_folder(root: Path, name: str = "imagefolder", skip_unreadable: bool = False) -> ImageSet:
     """`root/<class>/**/<image>`: every image is a group of its own.
@@ -25,12 +27,18 @@ def load_image_folder(root: Path, name: str = "imagefolder", skip_unreadable: bo
     classes = tuple(sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")))
     if len(classes) < 2:
         raise WorkbookFileError(f"{root} is no folder of class folders: it needs at least two, it has {len(classes)}.")
+    parts = SPLIT_NAMES.intersection(name.casefold() for name in classes)
+    if parts:
+        raise WorkbookFileError(
+            f"{root} holds {', '.join(sorted(parts))} where class folders should be: give one of them as the data root, "
+            "or put the images of each class together; the workbook splits them itself."
+        )
     rows = []
     for label, each in enumerate(classes):
         paths = sorted(p for p in (root / each).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         if not paths:
             raise WorkbookFileError(f"The class folder {root / each} holds no image; fill or remove it.")
-        rows += [(p.relative_to(root).with_suffix("").as_posix(), str(p), label) for p in paths]
+        rows += [(p.relative_to(root).as_posix(), str(p), label) for p in paths]
     table = pd.DataFrame(rows, columns=["image_id", "path", "label"])
     return ImageSet(name, classes, table.assign(group=table["image_id"], mask="", part=""))
 
@@ -38,9 +46,14 @@ def load_image_folder(root: Path, name: str = "imagefolder", skip_unreadable: bo
 def load_digits_set(root: Path, name: str = "digits", skip_unreadable: bool = False) -> ImageSet:
     """scikit-learn's 1,797 real handwritten digits, 8×8 grey, written below `root` on first use."""
     root = Path(root)
-    if not root.is_dir():
+    if not root.exists():
         _write_digits(root)
-    return load_image_folder(root, name, skip_unreadable)
+    images = load_image_folder(root, name, skip_unreadable)
+    if (len(images.classes), len(images.rows)) != (10, 1797):
+        raise WorkbookFileError(
+            f"{root} is not what the workbook wrote for {name}; remove it, or use --dataset imagefolder."
+        )
+    return images
 
 
 def _write_digits(root: Path) -> None:

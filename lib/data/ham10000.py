@@ -13,15 +13,6 @@ from lib.data.imageset import ImageSet, attach_images, folder, images_by_stem, l
 from lib.errors import WorkbookFileError
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
-TITLES = {
-    "akiec": "actinic keratosis / Bowen's disease",
-    "bcc": "basal cell carcinoma",
-    "bkl": "benign keratosis",
-    "df": "dermatofibroma",
-    "mel": "melanoma",
-    "nv": "melanocytic nevus",
-    "vasc": "vascular lesion",
-}
 MASK = "_segmentation"
 
 

@@ -45,11 +45,10 @@ class ImageSet:
         return replace(self, rows=kept, unreadable=(*self.unreadable, *problems.values()))
 
     def fingerprint(self) -> str:
-        """Eight hex digits that change when an image, a label or a group changes (ids, sizes and times of files)."""
+        """Eight hex digits that follow ids, labels, groups and file sizes, wherever the files lie."""
         digest = hashlib.sha256()
         for row in self.rows.itertuples():
-            stat = os.stat(row.path)
-            digest.update(f"{row.image_id}|{row.label}|{row.group}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+            digest.update(f"{row.image_id}|{row.label}|{row.group}|{os.path.getsize(row.path)}\n".encode())
         return digest.hexdigest()[:8]
 
 
@@ -83,14 +82,17 @@ def images_by_stem(root: Path) -> dict[str, Path]:
 
 
 def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
-    """A comma- or tab-separated table with all of `columns`; text stays text (ids keep their zeros).
+    """A table separated by commas, tabs or semicolons, with all of `columns`; text stays text (ids keep their zeros).
 
     Raises:
         WorkbookFileError: not a table. WorkbookValueError: a column is missing.
     """
     try:
-        table = pd.read_csv(path, sep=None, engine="python", dtype=str, keep_default_na=False)
-    except (OSError, ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        with open(path, encoding="utf-8-sig") as file:
+            header = file.readline()
+        separator = next((s for s in "\t;" if s in header), ",")
+        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError, pd.errors.ParserError) as error:
         raise WorkbookFileError(f"{path} is not a readable CSV table ({error}).") from error
     missing = [c for c in columns if c not in table.columns]
     if missing:

@@ -86,8 +86,8 @@ def load_pixels(images: ImageSet, size: int, cache: Path, skip_unreadable: bool 
 
 
 def _key(images: ImageSet, size: int) -> str:
-    paths = "\n".join(images.rows["path"])
-    return hashlib.sha256(f"{DECODER}|{size}|{images.fingerprint()}|{paths}".encode()).hexdigest()[:12]
+    files = "\n".join(f"{path}|{os.stat(path).st_size}|{os.stat(path).st_mtime_ns}" for path in images.rows["path"])
+    return hashlib.sha256(f"{DECODER}|{size}|{files}".encode()).hexdigest()[:12]
 
 
 def _build(images: ImageSet, size: int, array: Path, notes: Path) -> None:

@@ -10,6 +10,8 @@ from PIL import Image
 from lib.data import ImageSet
 from lib.report.figures import BLUE, ORANGE, RED, figure, grid_of, picture
 
+SHOWN = 320  # pixels, the longer side of an image in a figure
+
 
 def class_balance(images: ImageSet) -> Figure:
     """Images and lesions of each class on a logarithmic axis, with the numbers."""
@@ -35,9 +37,10 @@ def class_balance(images: ImageSet) -> Figure:
 
 
 def examples(images: ImageSet, columns: int = 5, seed: int = 0) -> Figure:
-    """A few images of every class, each of another lesion, with the outline of its mask where there is one."""
-    with figure(1.75 * columns, 1.5 * len(images.classes), images.is_phantom) as fig:
-        axes = grid_of(fig, len(images.classes), columns)
+    """A few images of each class (the first twenty), each of another lesion, with the outline of its mask if any."""
+    rows = min(len(images.classes), 20)
+    with figure(1.75 * columns, 1.5 * rows, images.is_phantom) as fig:
+        axes = grid_of(fig, rows, columns)
         for label, row in enumerate(axes):
             own = images.rows[images.rows["label"] == label].drop_duplicates("group")
             chosen = own.sample(n=min(columns, len(own)), random_state=seed)
@@ -107,10 +110,11 @@ def view_histogram(views: pd.Series, images: ImageSet) -> Figure:
 
 def _with_outline(ax: object, row: object) -> None:
     with Image.open(row.path) as image:
-        picture(ax, np.asarray(image.convert("RGB")))
-        size = image.size
+        image.thumbnail((SHOWN, SHOWN))  # a figure of thirty photographs should not hold thirty photographs
+        shown = image.convert("RGB")
+    picture(ax, np.asarray(shown))
     if row.mask:
         with Image.open(row.mask) as mask:
-            inside = np.asarray(mask.convert("L").resize(size)) > 127
+            inside = np.asarray(mask.convert("L").resize(shown.size)) > 127
         if 0 < inside.mean() < 1:
             ax.contour(inside, levels=[0.5], colors="white", linewidths=1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import matplotlib as mpl
@@ -66,24 +66,16 @@ def grid_of(fig: Figure, rows: int, columns: int) -> np.ndarray:
     return fig.subplots(rows, columns, squeeze=False)
 
 
-def overlay(
-    ax: Axes, image: np.ndarray, heat: np.ndarray, title: str = "", limits: tuple[float, float] | None = None
-) -> object:
-    """A map [h, w] over an image [H, W, 3], smoothly enlarged; returns what a colour bar needs."""
-    low, high = limits if limits else (float(heat.min()), float(heat.max()))
+def overlay(ax: Axes, image: np.ndarray, heat: np.ndarray, title: str = "") -> None:
+    """A map [h, w] over an image [H, W, 3], smoothly enlarged; colours go from its least to its greatest value."""
     picture(ax, image, title)
     height, width = image.shape[:2]
-    return ax.imshow(
-        heat, cmap="inferno", alpha=0.55, vmin=low, vmax=high, interpolation="bilinear",
-        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-    )  # fmt: skip
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    ax.imshow(heat, cmap="inferno", alpha=0.55, interpolation="bilinear", extent=extent)
 
 
 def bars_with_intervals(
-    ax: Axes,
-    names: list[str],
-    series: dict[str, tuple[list[float], list[tuple[float, float]]]],
-    format_value: Callable = "{:.2f}".format,
+    ax: Axes, names: list[str], series: dict[str, tuple[list[float], list[tuple[float, float]]]]
 ) -> None:
     """Dots with interval whiskers, one row a name, one colour a series (value, (low, high))."""
     offsets = np.linspace(0.16, -0.16, len(series)) if len(series) > 1 else [0.0]
@@ -100,7 +92,7 @@ def bars_with_intervals(
         )
         for value, place, top in zip(values, y, high, strict=True):
             ax.annotate(
-                format_value(value), (top, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8
+                f"{value:.2f}", (top, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8
             )
     ax.set_yticks(np.arange(len(names))[::-1], names)
     ax.grid(axis="x")

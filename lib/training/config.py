@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -82,8 +83,9 @@ class RunConfig:
     gradient_clip: float | None = 5.0  # norm; attention from scratch meets a bad batch now and then
     seed: int = 0
 
+    precision: str = _choice("auto", PRECISIONS)  # auto: bf16 where the hardware has it
+
     # how to carry it out
-    precision: str = _aside("auto", PRECISIONS)  # auto: bf16 where the hardware has it
     device: str = _aside("auto", DEVICES)
     verbose: bool = _aside(False)  # batch metrics too
     wandb_project: str | None = _aside(None)  # None: Weights & Biases stays off
@@ -106,12 +108,14 @@ class RunConfig:
         for name, least in (("image_size", 32), ("batch_size", 2), ("max_epoch", 1), ("num_heads", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise WorkbookValueError(f"{name}={getattr(self, name)} must be at least {least}.")
-        for name in ("lr", "gradient_clip", "early_stopping_patience", "limit_images"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise WorkbookValueError(f"{name}={getattr(self, name)} must be above 0.")
+        for name in ("lr", "gradient_clip", "early_stopping_patience", "limit_images", "focal_alpha"):
+            value = getattr(self, name)
+            for each in value if isinstance(value, tuple) else (value,):
+                if each is not None and not 0 < each < math.inf:
+                    raise WorkbookValueError(f"{name}={value} must be above 0 and finite.")
         for name in ("weight_decay", "focal_gamma", "warmup_epochs", "split_seed"):
-            if getattr(self, name) < 0:
-                raise WorkbookValueError(f"{name}={getattr(self, name)} must not be negative.")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise WorkbookValueError(f"{name}={getattr(self, name)} must be finite and not negative.")
         for name in ("label_smoothing", "class_balanced_beta"):
             if not 0 <= getattr(self, name) < 1:
                 raise WorkbookValueError(f"{name}={getattr(self, name)} must lie in [0, 1).")
@@ -148,6 +152,8 @@ class RunConfig:
     def hash(self) -> str:
         """Eight hex digits over every field that decides what is computed."""
         aside = {f.name for f in dataclasses.fields(self) if f.metadata.get("aside")}
+        if self.attention == "none":
+            aside |= {"fusion_strategy", "residual_strategy", "num_heads"}  # the bare backbone has none of them
         content = {k: v for k, v in self.to_dict().items() if k not in aside}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 

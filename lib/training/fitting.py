@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 
 from lib.data import ImageSet, load_dataset, load_pixels, rows_of, split_rows
 from lib.errors import WorkbookError
@@ -29,6 +32,8 @@ log = logging.getLogger(__name__)
 def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
     """Train, test and keep the run of `config`; what is there already is not computed again.
 
+    A finished run is taken as it is, without a look at the data: remove its folder after changing them.
+
     Raises:
         WorkbookError: anything wrong with the data, the settings or the disk; the run can be resumed afterwards.
     """
@@ -44,7 +49,9 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
     torch.manual_seed(config.seed)
     model = build_model(config, len(images.classes))
     run.path.mkdir(parents=True, exist_ok=True)
-    with run_log(run.path / "train.log"):
+    with _alone(run), run_log(run.path / "train.log"):
+        if run.finished:
+            return Run(run.path)
         log.info("run %s", run.path.name)
         log.debug("config %s", json.dumps(config.to_dict()))
         log.debug("%s: %s", images.name, images.counts.to_dict())
@@ -58,6 +65,21 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
             run.metrics["test"]["balanced_accuracy"],
         )
     return Run(run.path)
+
+
+@contextlib.contextmanager
+def _alone(run: Run) -> Iterator[None]:
+    """Hold the run's folder: a second process that wants the same run waits, and then finds it finished."""
+    lock = FileLock(run.path / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.warning("another process is training %s; waiting for it", run.path.name)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def prepare(config: RunConfig, store: RunStore) -> tuple[ImageSet, np.ndarray, pd.Series]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from lib.errors import WorkbookValueError
-from lib.training.config import RunConfig
+from lib.errors import WorkbookValueError, choose
+from lib.training.config import DEVICES, RunConfig
 
 LIGHTNING_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -14,8 +14,9 @@ def device(name: str = "auto") -> torch.device:
     """The device to compute on.
 
     Raises:
-        WorkbookValueError: a GPU is asked for and there is none.
+        WorkbookValueError: an unknown device, or a GPU is asked for and there is none.
     """
+    name = choose("device", name, DEVICES)
     has_gpu = torch.cuda.is_available()
     if name == "cuda" and not has_gpu:
         raise WorkbookValueError(

@@ -10,7 +10,10 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from lib.errors import WorkbookError
+from lib.training.config import RunConfig
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,18 @@ def run_log(path: Path) -> Iterator[None]:
         root.removeHandler(console)
         handler.close()
         root.setLevel(before)
+
+
+@contextlib.contextmanager
+def memory_told(config: RunConfig) -> Iterator[None]:
+    """A GPU's memory that does not suffice, told with what to do about it."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise WorkbookError(
+            f"The GPU's memory does not suffice for {config.backbone} with batch_size={config.batch_size} at "
+            f"image_size={config.image_size}: lower one of them, or use precision='bf16'."
+        ) from error
 
 
 @contextlib.contextmanager

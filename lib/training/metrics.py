@@ -73,12 +73,11 @@ class Resampled:
         """Each metric's value on each resample, [resamples]."""
         w, p, y, k = self.weights, np.asarray(probabilities), np.asarray(labels), len(classes)
         predicted = p.argmax(axis=1)
-        confusion = w @ np.eye(k * k)[y * k + predicted]
-        confusion = confusion.reshape(-1, k, k)  # (resamples, true, predicted)
-        hits = np.einsum("rkk->rk", confusion)
+        truth, said = np.eye(k)[y], np.eye(k)[predicted]
+        hits, support, answers = w @ (truth * said), w @ truth, w @ said  # (resamples, classes)
         with np.errstate(invalid="ignore", divide="ignore"):  # a rare class may be missing from a resample
-            recall = hits / confusion.sum(axis=2)
-            f1 = 2 * hits / (confusion.sum(axis=2) + confusion.sum(axis=1))
+            recall = hits / support
+            f1 = 2 * hits / (support + answers)
         values = {
             "accuracy": hits.sum(axis=1) / w.sum(axis=1),
             "balanced_accuracy": np.nanmean(recall, axis=1),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -33,14 +34,22 @@ class Classifier(pl.LightningModule):
         self.val_metrics = build_metrics(classes)
 
     def on_train_epoch_start(self) -> None:
-        # Dropout, drop path and augmentation become functions of (seed, epoch): a resumed run draws what it would have.
+        # Dropout and drop path become functions of (seed, epoch): a resumed run draws what it would have.
         torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
+        self.augmented = 0  # batches of this epoch
         self.learning_rate = self.optimizers().param_groups[0]["lr"]
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
         images, labels = batch
         images = to_unit(images)
-        return normalise(self.augment(images) if self.trainer.training else images), labels
+        return normalise(self._augmented(images) if self.trainer.training else images), labels
+
+    def _augmented(self, images: Tensor) -> Tensor:
+        """A function of (seed, epoch, batch) and nothing else, so that all models see the same images."""
+        with torch.random.fork_rng():
+            torch.manual_seed((self.config.seed * 1_000_003 + self.current_epoch) * 1_000_003 + self.augmented)
+            self.augmented += 1
+            return self.augment(images)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
@@ -83,6 +92,12 @@ class Classifier(pl.LightningModule):
         for metric in (self.train_loss, self.train_accuracy, self.val_loss, self.val_metrics):
             metric.reset()
         return row
+
+    def lr_scheduler_step(self, scheduler: LRScheduler, metric: object) -> None:
+        # Lightning steps a plateau schedule after the epoch's checkpoint is written, so a resumed run would lag behind
+        # by an epoch: the recorder steps it, before it writes.
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
 
     def configure_optimizers(self) -> dict | torch.optim.Optimizer:
         steps_per_epoch = int(self.trainer.estimated_stepping_batches) // self.config.max_epoch

@@ -12,6 +12,7 @@ import pandas as pd
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 from safetensors.torch import save_file
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lib.files import save_whole, write_text
 from lib.progress import Progress, duration
@@ -29,14 +30,15 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
     never interrupted. The best epoch has the highest validation balanced accuracy; the test split is not touched.
     """
 
-    def __init__(self, folder: Path, patience: int | None) -> None:
+    def __init__(self, folder: Path, patience: int | None, data: str) -> None:
         self.folder, self.patience = folder, patience
+        self.data = data  # the data's fingerprint: a run goes on only with the images it was begun with
         self.rows: list[dict[str, float]] = []
         self.best, self.best_epoch, self.finished = -math.inf, 0, False
         self.seconds = 0.0  # of training, over all sessions
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("rows", "best", "best_epoch", "finished", "seconds")}
+        return {name: getattr(self, name) for name in ("rows", "best", "best_epoch", "finished", "seconds", "data")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -48,6 +50,9 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         row = module.epoch_row()
         self.rows.append(row)
         self.seconds += time.monotonic() - self.began
+        for each in trainer.lr_scheduler_configs:
+            if isinstance(each.scheduler, ReduceLROnPlateau):
+                each.scheduler.step(row["val_loss"])
         if row[MONITOR] > self.best:
             self.best, self.best_epoch = row[MONITOR], int(row["epoch"])
             weights = {k: v.detach().cpu().contiguous() for k, v in module.model.state_dict().items()}

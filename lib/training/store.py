@@ -70,7 +70,8 @@ class Run:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """predictions.csv of the test split, a row an image."""
-        return pd.read_csv(self._file("predictions.csv"), dtype={"image_id": str, "group": str})
+        names = dict.fromkeys(("image_id", "group", "label", "prediction"), str)  # a class may be called 0, or NA
+        return pd.read_csv(self._file("predictions.csv"), dtype=names, keep_default_na=False)
 
     @cached_property
     def metrics(self) -> dict:

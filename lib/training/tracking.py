@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,23 +16,28 @@ from lib.training.config import RunConfig
 log = logging.getLogger(__name__)
 
 
-def build_logger(config: RunConfig, folder: Path) -> Any:
-    """Lightning's WandbLogger, or False. Without WANDB_API_KEY it records offline, to be sent with `wandb sync`.
+@contextlib.contextmanager
+def tracking(config: RunConfig, folder: Path) -> Iterator[Any]:
+    """Lightning's WandbLogger for one run, or False. Without WANDB_API_KEY it records offline, for `wandb sync`.
 
     Raises:
         WorkbookError: a project is named and wandb is not installed.
     """
     if config.wandb_project is None:
-        return False
+        yield False
+        return
     if find_spec("wandb") is None:
         raise WorkbookError(
             "wandb_project is set but wandb is not installed: pip install -e '.[wandb]', or leave wandb_project out."
         )
+    import wandb
     from pytorch_lightning.loggers import WandbLogger
 
     offline = not os.environ.get("WANDB_API_KEY")
     if offline:
         log.info("WANDB_API_KEY is not set: Weights & Biases records offline in %s", folder / "wandb")
-    return WandbLogger(
-        project=config.wandb_project, name=config.wandb_name, save_dir=folder, offline=offline, config=config.to_dict()
-    )
+    name, settings = config.wandb_name, config.to_dict()
+    try:
+        yield WandbLogger(project=config.wandb_project, name=name, save_dir=folder, offline=offline, config=settings)
+    finally:
+        wandb.finish()  # else the next run of this process would log into this one

@@ -10,17 +10,20 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader, Dataset
 
 from lib.data import EpochBatches, ImageSet, rows_of
+from lib.errors import WorkbookError
 from lib.training import hardware
 from lib.training.config import RunConfig
 from lib.training.inference import EVALUATION_BATCH
-from lib.training.logs import lightning_manners
+from lib.training.logs import lightning_manners, memory_told
 from lib.training.module import Classifier
 from lib.training.recorder import BatchProgress, Recorder
 from lib.training.store import Run
-from lib.training.tracking import build_logger
+from lib.training.tracking import tracking
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ def train(
     labels = images.rows["label"].to_numpy(dtype=np.int64)
     train, val = rows_of(parts, "train"), rows_of(parts, "val")
     counts = np.bincount(labels[train], minlength=len(images.classes)).tolist()
-    recorder = Recorder(run.path, config.early_stopping_patience)
+    recorder = Recorder(run.path, config.early_stopping_patience, images.fingerprint())
     checkpoint = _resume_from(run.path / "last.ckpt", recorder)
     if recorder.finished:
         return recorder.seconds
@@ -56,8 +59,8 @@ def train(
     batches = EpochBatches(labels[train], config.batch_size, config.sampler, config.seed)
     batches.set_epoch(len(recorder.rows))  # Lightning does so too, but only after a resumed run's first batch is drawn
     in_order = [list(range(i, min(i + EVALUATION_BATCH, len(val)))) for i in range(0, len(val), EVALUATION_BATCH)]
-    with lightning_manners():
-        trainer = _trainer(config, run, recorder)
+    with lightning_manners(), memory_told(config), tracking(config, run.path) as logger:
+        trainer = _trainer(config, run, recorder, logger)
         trainer.fit(
             module,
             _loader(Batches(pixels, labels, train), batches),
@@ -74,7 +77,7 @@ def _loader(data: Batches, batches: Iterable[list[int]]) -> DataLoader:
     return DataLoader(data, sampler=batches, batch_size=None, generator=torch.Generator())
 
 
-def _trainer(config: RunConfig, run: Run, recorder: Recorder) -> pl.Trainer:
+def _trainer(config: RunConfig, run: Run, recorder: Recorder, logger: Logger | bool) -> pl.Trainer:
     where = hardware.device(config.device)
     return pl.Trainer(
         max_epochs=config.max_epoch,
@@ -83,7 +86,8 @@ def _trainer(config: RunConfig, run: Run, recorder: Recorder) -> pl.Trainer:
         precision=hardware.precision(config),
         deterministic="warn" if where.type == "cuda" else None,  # on a CPU everything used here is so already
         callbacks=[BatchProgress(f"{config.backbone} {config.attention}", config.verbose), recorder],
-        logger=build_logger(config, run.path),
+        logger=logger,
+        plugins=[LightningEnvironment()],  # one process, also inside a Slurm job
         default_root_dir=run.path,
         num_sanity_val_steps=0,
         log_every_n_steps=10**9,
@@ -94,15 +98,25 @@ def _trainer(config: RunConfig, run: Run, recorder: Recorder) -> pl.Trainer:
 
 
 def _resume_from(path: Path, recorder: Recorder) -> str | None:
-    """The checkpoint to go on from; a damaged one is named, set aside, and training starts over."""
+    """The checkpoint to go on from; a damaged one is named and removed, and training starts over.
+
+    Raises:
+        WorkbookError: the data are not those that the run was begun with.
+    """
     if not path.exists():
         return None
+    begun_with = recorder.data
     try:
         state = torch.load(path, map_location="cpu", weights_only=False)
+        recorder.load_state_dict(state["callbacks"][recorder.state_key])
     except Exception as error:  # torch raises half a dozen types on damaged files
         log.warning("%s cannot be read (%s); starting from the first epoch", path, error)
         path.unlink()
         return None
-    recorder.load_state_dict(state["callbacks"][recorder.state_key])
+    if recorder.data != begun_with:
+        raise WorkbookError(
+            f"The data of {path.parent.name} have changed since it was interrupted after epoch {len(recorder.rows)}: its "
+            f"split would be another one. Restore them, or remove {path.parent} to train from the start."
+        )
     log.info("resuming after epoch %d", len(recorder.rows))
     return str(path)

@@ -12,7 +12,7 @@ from typing import Any
 
 import nbformat
 
-from lib.errors import CommandLine, choose
+from lib.errors import CommandLine, WorkbookError, WorkbookFileError, choose
 from lib.paths import OUTPUTS
 from lib.progress import duration
 from lib.report.digest import title
@@ -108,13 +108,23 @@ def _tell(result: Result) -> str:
 
 def _options(chosen: argparse.Namespace) -> dict[str, Any]:
     """The notebooks' parameters that have an option of their own, where it was given."""
+    if chosen.data_root and not chosen.dataset:
+        raise WorkbookError("--data-root needs --dataset, which says what is in that folder.")
+    if chosen.data_root and not chosen.data_root.is_dir():
+        raise WorkbookFileError(f"The data root {chosen.data_root} does not exist or is not a folder.")
     given = {
         "profile": chosen.profile and choose("profile", chosen.profile, PROFILES),
-        "dataset": chosen.dataset,
+        "dataset": chosen.dataset and _known_dataset(chosen.dataset),
         "data_root": chosen.data_root and str(chosen.data_root.absolute()),  # notebooks run in another folder
         "skip_unreadable": chosen.skip_unreadable or None,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _known_dataset(name: str) -> str:
+    from lib.data import DATASETS  # takes a second, and most calls do not name one
+
+    return choose("dataset", name, DATASETS)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -187,7 +187,11 @@ def test_an_image_folder_and_its_mistakes(tmp_path):
     with pytest.raises(WorkbookFileError, match="dog holds no image"):
         load_dataset("imagefolder", tmp_path)
     Image.new("RGB", (8, 8)).save(tmp_path / "dog" / "1.png")
-    assert load_dataset("imagefolder", tmp_path).rows["image_id"].tolist() == ["cat/1", "dog/1"]
+    assert load_dataset("imagefolder", tmp_path).rows["image_id"].tolist() == ["cat/1.png", "dog/1.png"]
+    for name in ("train", "Val"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(WorkbookFileError, match="holds train, val where class folders should be"):
+        load_dataset("imagefolder", tmp_path)
 
 
 def test_registering_a_data_set_is_one_line(monkeypatch, shared_ham):

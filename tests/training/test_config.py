@@ -31,7 +31,9 @@ def test_names_are_normalised_so_equal_runs_have_equal_hashes():
         ({"max_epoch": 0}, "max_epoch=0 must be at least 1"),
         ({"lr": 0.0}, "lr=0.0 must be above 0"),
         ({"label_smoothing": 1.0}, r"label_smoothing=1.0 must lie in \[0, 1\)"),
-        ({"weight_decay": -1.0}, "must not be negative"),
+        ({"weight_decay": -1.0}, "must be finite and not negative"),
+        ({"lr": float("inf")}, "lr=inf must be above 0 and finite"),
+        ({"focal_alpha": -1.0}, "focal_alpha=-1.0 must be above 0"),
         ({"focal_alpha": ["a"]}, "focal_alpha='a'"),
     ],
 )
@@ -59,12 +61,22 @@ def test_sampler_and_class_weights_are_refused_unless_asked_for(loss):
 
 def test_the_hash_follows_what_is_computed_and_nothing_else():
     base = RunConfig()
-    aside = {"precision": "32", "device": "cpu", "verbose": True, "wandb_project": "p", "wandb_run": "r"}
-    other = {"lr": 0.5, "seed": 1, "dataset": "digits", "focal_alpha": None, "split": "image", "pretrained": True}
+    aside = {"device": "cpu", "verbose": True, "wandb_project": "p", "wandb_run": "r"}
+    other = {
+        "lr": 0.5,
+        "seed": 1,
+        "dataset": "digits",
+        "focal_alpha": None,
+        "split": "image",
+        "pretrained": True,
+        "precision": "32",
+    }
     for name, value in aside.items():
         assert base.replace(**{name: value}).hash == base.hash, name
     for name, value in other.items():
         assert base.replace(**{name: value}).hash != base.hash, name
+    bare = base.replace(attention="none")
+    assert bare.hash == bare.replace(fusion_strategy="cross_attn", num_heads=4).hash != base.hash
 
 
 def test_a_config_survives_json():

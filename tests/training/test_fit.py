@@ -3,12 +3,15 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lib import files
 from lib.data import load_dataset, split_rows
@@ -16,7 +19,9 @@ from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.training import RunStore, fit, hardware, profile_config
 from lib.training import module as module_file
 from lib.training import recorder as recorder_file
+from lib.training import trainer as trainer_file
 from lib.training.inference import predict_rows
+from lib.training.optimisers import LR_SCHEDULERS
 
 SEED_COLUMNS = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate"]
 
@@ -79,8 +84,10 @@ class Killed(BaseException):
     """Stands for a kill: nothing in the code may catch it."""
 
 
-@pytest.mark.parametrize("scheduler", ["CosineWarmup", "StepLR", "ReduceLROnPlateau", "CosineAnnealingLR"])
+@pytest.mark.parametrize("scheduler", LR_SCHEDULERS)
 def test_an_interrupted_run_goes_on_to_the_same_result(scheduler, tiny, tmp_path, monkeypatch):
+    impatient = (lambda o, config, steps: ReduceLROnPlateau(o, factor=0.5, patience=0, threshold=0.5), "epoch")
+    monkeypatch.setitem(LR_SCHEDULERS, "ReduceLROnPlateau", impatient)  # so that four epochs are enough to see it act
     config = tiny.replace(
         max_epoch=4, lr_scheduler=scheduler, attention="CBAM", residual_strategy="drop_path", image_size=32
     )
@@ -92,16 +99,64 @@ def test_an_interrupted_run_goes_on_to_the_same_result(scheduler, tiny, tmp_path
             raise Killed
         return step(self, batch, i)
 
-    monkeypatch.setattr(module_file.Classifier, "training_step", killed_in_epoch_3)
-    with pytest.raises(Killed):
-        fit(config, tmp_path / "broken" / "runs")
-    monkeypatch.undo()
+    with monkeypatch.context() as broken:
+        broken.setattr(module_file.Classifier, "training_step", killed_in_epoch_3)
+        with pytest.raises(Killed):
+            fit(config, tmp_path / "broken" / "runs")
+    assert scheduler == "none" or len(set(whole.log["learning_rate"])) > 1
     half = RunStore(tmp_path / "broken" / "runs").run(config)
     assert not half.finished
     assert len(half.log) == 2
     resumed = fit(config, tmp_path / "broken" / "runs")
     for name in ("training_log.csv", "predictions.csv", "metrics.json"):
         assert (resumed.path / name).read_text() == (whole.path / name).read_text()
+
+
+def test_an_interrupted_run_refuses_other_data(ham_root, tmp_path, monkeypatch):
+    settings = {"dataset": "HAM10000", "data_root": str(ham_root), "attention": "none", "max_epoch": 2}
+    config = profile_config("smoke", **settings)
+
+    def killed(self, batch, i):
+        if self.current_epoch == 1:
+            raise Killed
+        return step(self, batch, i)
+
+    step = module_file.Classifier.training_step
+    monkeypatch.setattr(module_file.Classifier, "training_step", killed)
+    with pytest.raises(Killed):
+        fit(config, tmp_path / "runs")
+    table = pd.read_csv(ham_root / "HAM10000_metadata.csv")
+    table[table["image_id"] != "ISIC_0000003"].to_csv(ham_root / "HAM10000_metadata.csv", index=False)
+    with pytest.raises(WorkbookError, match="have changed since it was interrupted after epoch 1"):
+        fit(config, tmp_path / "runs")
+
+
+def test_a_second_process_waits_and_finds_the_run_finished(tiny, tmp_path, monkeypatch):
+    store, trained = RunStore(tmp_path / "runs"), []
+    train = trainer_file.train
+    monkeypatch.setattr(trainer_file, "train", lambda *args: trained.append(1) or train(*args))
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: fit(tiny.replace(seed=5), store), range(2))
+    assert first.path == second.path
+    assert first.finished
+    assert len(trained) == 1
+
+
+def test_classes_may_be_called_by_numbers_or_na(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("0", "01", "NA"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(12):
+            Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(
+                tmp_path / "data" / name / f"{i}.png"
+            )
+    run = fit(
+        profile_config("smoke", dataset="imagefolder", data_root=str(tmp_path / "data"), attention="none", max_epoch=1),
+        tmp_path / "runs",
+    )
+    assert run.classes == ("0", "01", "NA")
+    assert set(run.labels) == {0, 1, 2}
+    assert set(run.predictions["prediction"]) <= {"0", "01", "NA"}
 
 
 def test_a_run_killed_before_its_test_only_tests(finished, tiny, tmp_path, monkeypatch):
@@ -190,7 +245,9 @@ def test_wandb_records_offline_and_the_key_is_written_nowhere(tiny, tmp_path, mo
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("WANDB_SILENT", "true")
     run = fit(tiny.replace(wandb_project="test", wandb_run="base", max_epoch=1, seed=3), tmp_path / "runs")
-    assert list((run.path / "wandb").glob("offline-run-*"))
+    assert len(list((run.path / "wandb").glob("offline-run-*"))) == 1
+    other = fit(tiny.replace(wandb_project="test", max_epoch=1, seed=6), tmp_path / "runs")
+    assert len(list((other.path / "wandb").glob("offline-run-*"))) == 1  # a run of its own, not a part of the first
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
     monkeypatch.setattr("lib.training.tracking.find_spec", lambda _: None)
     with pytest.raises(WorkbookError, match=r"wandb is not installed: pip install -e '\.\[wandb\]'"):

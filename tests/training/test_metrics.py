@@ -49,6 +49,15 @@ def test_resampling_equals_measuring_the_resample(ties):
         assert {k: v[r] for k, v in samples.items()} == pytest.approx(measure(p[rows], y[rows], CLASSES), abs=2e-5)
 
 
+def test_two_hundred_classes_do_not_fill_the_memory():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 200, 6000)
+    p = rng.dirichlet(np.ones(200), 6000)
+    names = [f"c{i}" for i in range(200)]
+    samples = Resampled(np.arange(6000), resamples=10).measure(p, y, names)
+    assert abs(samples["accuracy"].mean() - 1 / 200) < 0.005
+
+
 def test_whole_lesions_are_resampled():
     weights = Resampled(["x", "x", "y", "y", "y"], resamples=50).weights
     assert (weights[:, 0] == weights[:, 1]).all()

@@ -13,7 +13,8 @@ import pytest
 from lib.errors import WorkbookError
 from lib.paths import ROOT
 from lib.report.overview import read_entries
-from lib.workbook.commandline import main
+from lib.training.profiles import PROFILES as training_profiles
+from lib.workbook.commandline import PROFILES, main
 from lib.workbook.execute import Result
 
 PICTURE = """\
@@ -173,3 +174,17 @@ def test_a_stop_keeps_what_is_done(notebook, tmp_path):
     assert "begun" in (tmp_path / "out" / "report" / "01_slow.html").read_text()
     entries = read_entries(tmp_path / "out" / "report")
     assert {stem: entry.status for stem, entry in entries.items()} == {"01_slow": "interrupted"}
+
+
+def test_the_data_are_checked_before_anything_runs(notebook, tmp_path):
+    path = str(notebook(tmp_path / "01_a.ipynb", parameters='dataset: str = "a"\ndata_root: str | None = None'))
+    with pytest.raises(WorkbookError, match="Did you mean 'HAM10000'"):
+        main([path, "--dataset", "HAM1000"])
+    with pytest.raises(WorkbookError, match="--data-root needs --dataset"):
+        main([path, "--data-root", str(tmp_path)])
+    with pytest.raises(WorkbookError, match="does not exist or is not a folder"):
+        main([path, "--dataset", "HAM10000", "--data-root", str(tmp_path / "nowhere")])
+
+
+def test_the_profiles_are_the_trainings():
+    assert set(PROFILES) == set(training_profiles)
