@@ -21,7 +21,7 @@ SHOWN = 200  # side in pixels of an image in a figure
 def curves(runs: Mapping[str, Run]) -> Figure:
     """Loss, accuracy and balanced accuracy over the epochs: training dashed, validation full, the best epoch dotted."""
     phantom = any(run.provenance["is_phantom"] for run in runs.values())
-    with figure(10, 3.4, phantom) as fig:
+    with figure(10, 3.7, phantom) as fig:
         axes = fig.subplots(1, 3)
         for i, (name, run) in enumerate(runs.items()):
             colour, log = f"C{i}", run.log
@@ -39,7 +39,7 @@ def curves(runs: Mapping[str, Run]) -> Figure:
             ax.xaxis.get_major_locator().set_params(integer=True)
         for ax in axes[1:]:
             ax.set_ylim(0, 1)
-        axes[0].legend(fontsize=7)
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     return fig
 
 

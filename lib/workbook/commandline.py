@@ -115,7 +115,7 @@ def _options(chosen: argparse.Namespace) -> dict[str, Any]:
     given = {
         "profile": chosen.profile and choose("profile", chosen.profile, PROFILES),
         "dataset": chosen.dataset and _known_dataset(chosen.dataset),
-        "data_root": chosen.data_root and str(chosen.data_root.absolute()),  # notebooks run in another folder
+        "data_root": chosen.data_root and str(chosen.data_root.resolve()),  # notebooks run in another folder
         "skip_unreadable": chosen.skip_unreadable or None,
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -42,8 +42,17 @@ def workshop(notebook, tmp_path_factory):
         folder / "01_bad.ipynb", "#! # Bad <i>news</i>", "print('so far')", "raise KeyError('gone')", "print('no')"
     )
     title = "#! # *Good* news\n\nIs it **really**?\n\nMore."
-    notebook(folder / "02_good.ipynb", title, PICTURE, KEY_FIGURES, "print(data_root)", parameters=PARAMETERS)
+    notebook(
+        folder / "02_good.ipynb",
+        title,
+        PICTURE,
+        KEY_FIGURES,
+        "print(data_root)",
+        parameters=f'{PARAMETERS}\ndataset: str = "a"',
+    )
+    (folder / "images").mkdir()
     arguments = ["01_bad.ipynb", "02_good.ipynb", "--output-dir", "out", "--profile", "Smoke", "--data-root", "images"]
+    arguments += ["--dataset", "digits"]
     done = run_all(*arguments, "-p", "epochs=12", cwd=folder)
     return SimpleNamespace(folder=folder, report=folder / "out" / "report", **vars(done))
 
