@@ -65,8 +65,8 @@ class RunConfig:
 
     # loss
     loss_type: str = _choice("focal", LOSSES)
-    focal_alpha: float | tuple[float, ...] | None = 0.25  # one weight for all, or one a class
-    focal_gamma: float = 2.0
+    focal_alpha: float | tuple[float, ...] | None = 0.25  # of `focal` only: one weight for all, or one a class
+    focal_gamma: float = 2.0  # of `focal` and `class_balanced`; 0 makes them weighted cross-entropy
     label_smoothing: float = 0.1  # of `label_smoothing` only
     class_balanced_beta: float = 0.999  # 0 weighs all classes alike, towards 1 by inverse frequency
     allow_double_correction: bool = False  # a balancing sampler and class weights together correct twice

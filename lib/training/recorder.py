@@ -51,16 +51,10 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         self.rows.append(row)
         self.seconds += time.monotonic() - self.began
         for each in trainer.lr_scheduler_configs:
-            if isinstance(each.scheduler, ReduceLROnPlateau):
+            if isinstance(each.scheduler, ReduceLROnPlateau):  # here and not by Lightning: see Classifier
                 each.scheduler.step(row["val_loss"])
-        if row[MONITOR] > self.best:
-            self.best, self.best_epoch = row[MONITOR], int(row["epoch"])
-            weights = {k: v.detach().cpu().contiguous() for k, v in module.model.state_dict().items()}
-            save_whole(self.folder / "best.safetensors", lambda path: save_file(weights, path))
-        waited = row["epoch"] - self.best_epoch
-        stop = self.patience is not None and waited >= self.patience
-        if stop:
-            log.info("early stop: no better %s for %d epochs", MONITOR, waited)
+        self._keep_best(row, module)
+        stop = self._waited_too_long(row)
         trainer.should_stop = trainer.should_stop or stop
         self.finished = stop or row["epoch"] >= module.config.max_epoch
         for logger in trainer.loggers:
@@ -68,6 +62,19 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         self._report(row, module.config.max_epoch)
         save_whole(self.folder / "last.ckpt", trainer.save_checkpoint)
         write_text(self.folder / "training_log.csv", pd.DataFrame(self.rows).to_csv(index=False, float_format="%.6f"))
+
+    def _keep_best(self, row: dict[str, float], module: Classifier) -> None:
+        if row[MONITOR] > self.best:
+            self.best, self.best_epoch = row[MONITOR], int(row["epoch"])
+            weights = {k: v.detach().cpu().contiguous() for k, v in module.model.state_dict().items()}
+            save_whole(self.folder / "best.safetensors", lambda path: save_file(weights, path))
+
+    def _waited_too_long(self, row: dict[str, float]) -> bool:
+        waited = int(row["epoch"]) - self.best_epoch
+        if self.patience is None or waited < self.patience:
+            return False
+        log.info("early stop: no better %s for %d epochs", MONITOR, waited)
+        return True
 
     def _report(self, row: dict[str, float], epochs: int) -> None:
         mark = " (best so far)" if row["epoch"] == self.best_epoch else ""
