@@ -19,7 +19,8 @@ from lib.training import Run, RunStore, hardware
 from lib.training.inference import probabilities
 
 BATCH = 64
-ID_COLUMNS = ("path", "file", "filename", "image_id", "image", "isic_id")
+PATH_COLUMNS = ("path", "file", "filename")  # relative to the table
+ID_COLUMNS = ("image_id", "image", "isic_id")  # a file's name without its suffix, in any folder beside the table
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "images",
         type=Path,
-        help=f"an image, a folder of images, or a CSV with one of the columns {', '.join(ID_COLUMNS)}",
+        help=f"an image, a folder of images, or a CSV with one of the columns {', '.join((*PATH_COLUMNS, *ID_COLUMNS))}",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("predictions.csv"), help="table to write (default: predictions.csv)"
@@ -113,22 +114,21 @@ def find_images(source: Path) -> tuple[list[tuple[str, Path]], list[str]]:
 
 def _listed(table_path: Path) -> tuple[list[tuple[str, Path]], list[str]]:
     table = read_table(table_path, ())
-    column = next((c for c in ID_COLUMNS if c in table.columns), None)
+    known = [*PATH_COLUMNS, *ID_COLUMNS]
+    column = next((c for c in known if c in table.columns), None)
     if column is None:
         raise WorkbookFileError(
-            f"{table_path} has none of the columns {', '.join(ID_COLUMNS)}; it has {', '.join(table.columns)}."
+            f"{table_path} has none of the columns {', '.join(known)}; it has {', '.join(table.columns)}."
         )
     by_stem = images_by_stem(table_path.parent)
     found, missing = [], []
     for i, name in enumerate(table[column]):
-        direct = table_path.parent / name
-        path = (
-            direct if name and direct.is_file() else by_stem.get(name if column in ID_COLUMNS[3:] else Path(name).stem)
-        )
+        direct, image_id = table_path.parent / name, Path(name).stem if column in PATH_COLUMNS else name
+        path = direct if direct.is_file() else by_stem.get(image_id)
         if path is None:
             missing.append(f"{table_path}, row {i + 2}: no image file for {name!r}")
         else:
-            found.append((Path(name).stem if column in ID_COLUMNS[:3] else name, path))
+            found.append((image_id, path))
     if not found:
         raise WorkbookFileError(
             f"None of the {len(table)} images that {table_path} lists is below {table_path.parent}."

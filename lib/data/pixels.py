@@ -86,7 +86,8 @@ def load_pixels(images: ImageSet, size: int, cache: Path, skip_unreadable: bool 
 
 
 def _key(images: ImageSet, size: int) -> str:
-    files = "\n".join(f"{path}|{os.stat(path).st_size}|{os.stat(path).st_mtime_ns}" for path in images.rows["path"])
+    stats = ((path, os.stat(path)) for path in images.rows["path"])
+    files = "\n".join(f"{path}|{stat.st_size}|{stat.st_mtime_ns}" for path, stat in stats)
     return hashlib.sha256(f"{DECODER}|{size}|{files}".encode()).hexdigest()[:12]
 
 

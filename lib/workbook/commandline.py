@@ -27,9 +27,9 @@ HELP_P = "set a parameter in every notebook that has it, or in one with 02.NAME=
 EPILOG = """\
 examples:
   python run_all.py                              all notebooks, on the built-in data
-  python run_all.py 02 05 --profile smoke        two of them, in seconds
-  python run_all.py --dataset ham10000 --data-root ~/data/ham10000 --profile full
-  python run_all.py 02 -p epochs=5 -p 03.seeds=3
+  python run_all.py 01 02 --profile smoke        two of them, in seconds
+  python run_all.py --dataset HAM10000 --data-root ~/data/ham10000 --profile full
+  python run_all.py -p 02.max_epoch=5 -p 02.fusion_strategy=cross_attn
 
 A notebook that fails does not stop the others. The exit status is 0 when all are ok, 1 when one is not,
 2 for a mistake on the command line, 130 after Ctrl-C. What was done is in OUTPUT_DIR/report/index.html.

@@ -223,7 +223,7 @@ CHROMIUM += ["--disable-background-networking", "--disable-component-update", "-
 def browser():
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
-        pytest.skip("no Chromium is installed")
+        pytest.skip("no Chromium is installed to open the pages in: apt-get install chromium")
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as machinery:
         browser = machinery.chromium.launch(executable_path=path, args=CHROMIUM)

@@ -222,8 +222,8 @@ def test_a_full_disk_is_told_and_the_run_can_go_on(tiny, finished, tmp_path, mon
     ).read_text()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_no_gpu_is_told_before_any_work(tiny, tmp_path):
+def test_no_gpu_is_told_before_any_work(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(WorkbookValueError, match="PyTorch sees no GPU"):
         fit(tiny.replace(device="cuda", seed=7), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

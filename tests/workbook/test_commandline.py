@@ -14,8 +14,9 @@ from lib.errors import WorkbookError
 from lib.paths import ROOT
 from lib.report.overview import read_entries
 from lib.training.profiles import PROFILES as training_profiles
-from lib.workbook.commandline import PROFILES, main
+from lib.workbook.commandline import EPILOG, PROFILES, _parser, main
 from lib.workbook.execute import Result
+from lib.workbook.plan import find_notebooks, plan
 
 PICTURE = """\
 import matplotlib.pyplot as plt
@@ -197,3 +198,13 @@ def test_the_data_are_checked_before_anything_runs(notebook, tmp_path):
 
 def test_the_profiles_are_the_trainings():
     assert set(PROFILES) == set(training_profiles)
+
+
+def test_the_examples_in_the_help_are_real(tmp_path):
+    examples = [
+        line.split("run_all.py", 1)[1].split("   ")[0].split() for line in EPILOG.splitlines() if "run_all.py" in line
+    ]
+    assert len(examples) == 4
+    for words in examples:
+        chosen = _parser().parse_intermixed_args(words)
+        assert plan(find_notebooks(chosen.notebooks), tmp_path, {}, chosen.parameters)
