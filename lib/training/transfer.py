@@ -85,6 +85,14 @@ class Transfer(Run):
         kept["intervals"] = {name: [_number(v) for v in ends] for name, ends in kept["intervals"].items()}
         return kept
 
+    def _json(self, name: str) -> dict:
+        try:
+            return super()._json(name)
+        except WorkbookFileError as error:  # whose remedy, to train again, would be too much
+            raise WorkbookFileError(
+                f"{self.path / name} is missing or damaged: remove {self.path} and transfer the run again."
+            ) from error
+
     @property
     def dropped(self) -> dict[str, int]:
         """{'image_id': n, 'content': n, 'group': n}; no image is counted twice."""
@@ -100,7 +108,7 @@ class Transfer(Run):
         """Why there is no result; None where there is one."""
         if sum(self.dropped.values()) < self.images:
             return None
-        return f"all {self.images} test images of {self.dataset} were trained on ({_told(self.dropped)})"
+        return f"all {self.images} test images of {self.dataset} were seen in training ({_told(self.dropped)})"
 
 
 def transfer(
