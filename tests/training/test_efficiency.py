@@ -170,3 +170,23 @@ def test_a_measurement_survives_json(measured):
     folder, found = measured
     assert isinstance(found, Efficiency)
     assert efficiency._read(next(folder.iterdir())) == found
+
+
+# --- what a GPU is asked, without one ---
+
+
+def test_a_gpus_peak_is_its_allocators_beyond_what_was_there(monkeypatch):
+    asked = []
+    for name, answer in {"synchronize": None, "reset_peak_memory_stats": None, "memory_allocated": 100}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, name=name, answer=answer: asked.append(name) or answer)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 350)
+    assert peak_bytes(lambda: asked.append("work"), torch.device("cuda")) == 250
+    assert asked == ["synchronize", "reset_peak_memory_stats", "memory_allocated", "work", "synchronize"]
+
+
+def test_deterministic_kernels_are_asked_for_as_in_training_and_given_up_again():
+    with efficiency._deterministic_on_gpu(torch.device("cuda")):
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
+    with efficiency._deterministic_on_gpu(CPU):
+        assert not torch.are_deterministic_algorithms_enabled()
