@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lib.data.caltech import load_caltech101, load_caltech256
 from lib.data.folders import load_digits_set, load_image_folder
 from lib.data.ham10000 import load_ham10000
 from lib.data.imageset import ImageSet, subset
 from lib.data.isic2018 import load_isic2018
-from lib.data.phantoms import DEFAULT_IMAGES, draw_phantom_lesions
+from lib.data.pets import load_pets
+from lib.data.phantoms import CLINIC, DEFAULT_IMAGES, LESIONS, Clinic, draw_phantoms
+from lib.data.stl10 import load_stl10
 from lib.errors import WorkbookFileError, WorkbookValueError, choose
 from lib.paths import DATA
 
@@ -30,16 +33,32 @@ def load_phantom_lesions(
     root: Path, name: str = "phantom-lesions", skip_unreadable: bool = False, limit: int | None = None
 ) -> ImageSet:
     """Draw `limit` phantom images below `root` (once), then read them as HAM10000."""
+    return _load_phantoms(LESIONS, root, name, skip_unreadable, limit)
+
+
+def load_phantom_clinic(
+    root: Path, name: str = "phantom-clinic", skip_unreadable: bool = False, limit: int | None = None
+) -> ImageSet:
+    """As `load_phantom_lesions`: the same classes, other lesions, another clinic's camera."""
+    return _load_phantoms(CLINIC, root, name, skip_unreadable, limit)
+
+
+def _load_phantoms(clinic: Clinic, root: Path, name: str, skip_unreadable: bool, limit: int | None) -> ImageSet:
     images = DEFAULT_IMAGES if limit is None else limit
-    drawn = draw_phantom_lesions(Path(root) / f"{images}-images", images)
+    drawn = draw_phantoms(Path(root) / f"{images}-images", clinic, images)
     return replace(load_ham10000(drawn, name, skip_unreadable), is_phantom=True)
 
 
 DATASETS: dict[str, Dataset] = {
     "phantom-lesions": Dataset(load_phantom_lesions, "dermoscopy", 64, built_in=True),
+    "phantom-clinic": Dataset(load_phantom_clinic, "dermoscopy", 64, built_in=True),
     "digits": Dataset(load_digits_set, "shift", 32, built_in=True),
     "HAM10000": Dataset(load_ham10000, "dermoscopy", 96),
     "isic-2018-task-3": Dataset(load_isic2018, "dermoscopy", 96),
+    "STL10": Dataset(load_stl10, "natural", 96),
+    "Caltech101": Dataset(load_caltech101, "natural", 96),
+    "Caltech256": Dataset(load_caltech256, "natural", 96),
+    "oxford-iiit-pet": Dataset(load_pets, "natural", 96),
     "imagefolder": Dataset(load_image_folder, "natural", 96),
 }
 

@@ -1,7 +1,8 @@
 """`python -m lib.data.download NAME`: fetch a data set from its official host, resumably, checked, extracted safely.
 
 HAM10000 comes from Harvard Dataverse, which tells an MD5 for each file; ISIC-2018 Task 3 from the challenge's archive,
-which tells none: there the length is compared with the host's and every archive member with its CRC.
+which tells none: there the length is compared with the host's and every archive member with its CRC. STL10, Caltech101,
+Caltech256 and Oxford-IIIT Pet come through torchvision, which knows their hosts and MD5 sums, but does not resume.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 
 from lib.data.archive import extract
+from lib.data.torchvision_download import UNPACKED, fetch_with_torchvision
 from lib.errors import CommandLine, WorkbookError, choose, run_command
 from lib.paths import DATA
 from lib.progress import Progress
@@ -86,7 +89,11 @@ def isic2018_files() -> list[Remote]:
     return [Remote(f"{ISIC_ARCHIVE}/{name}", name) for name in ISIC_FILES]
 
 
-SOURCES: dict[str, Callable[[], list[Remote]]] = {"HAM10000": ham10000_files, "isic-2018-task-3": isic2018_files}
+SOURCES: dict[str, Callable[[Path], None]] = {  # fetch a set into a folder
+    "HAM10000": lambda root: fetch_all(ham10000_files(), root),
+    "isic-2018-task-3": lambda root: fetch_all(isic2018_files(), root),
+    **{name: partial(fetch_with_torchvision, name) for name in UNPACKED},
+}
 
 
 def download(name: str, root: Path | None = None) -> Path:
@@ -98,7 +105,17 @@ def download(name: str, root: Path | None = None) -> Path:
     name = choose("dataset", name, SOURCES)
     root = DATA / name if root is None else Path(root)
     root.mkdir(parents=True, exist_ok=True)
-    for remote in SOURCES[name]():
+    SOURCES[name](root)
+    return root
+
+
+def fetch_all(files: list[Remote], root: Path) -> None:
+    """Fetch `files` into `root` and unpack the archives among them, but for those done before.
+
+    Raises:
+        WorkbookError: as `download`.
+    """
+    for remote in files:
         done = root / f".{remote.name}.done"
         if done.exists():
             continue
@@ -107,7 +124,6 @@ def download(name: str, root: Path | None = None) -> Path:
             extract(path, root)
             path.unlink()
         done.touch()
-    return root
 
 
 def fetch(remote: Remote, folder: Path) -> Path:

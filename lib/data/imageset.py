@@ -67,6 +67,12 @@ def folder(root: Path, what: str) -> Path:
     return root
 
 
+def unpacked(root: Path, name: str) -> Path | None:
+    """The folder `name` that an archive unpacks to: `root` itself, in it, or one folder further down; else None."""
+    candidates = (root, root / name, *sorted(root.glob(f"[!.]*/{name}")))
+    return next((path for path in candidates if path.absolute().name == name and path.is_dir()), None)
+
+
 def images_by_stem(root: Path) -> dict[str, Path]:
     """All image files below `root`, by file name without suffix; of namesakes the first in sorted order wins.
 
@@ -84,6 +90,8 @@ def images_by_stem(root: Path) -> dict[str, Path]:
 def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     """A table separated by commas, tabs or semicolons, with all of `columns`; text stays text (ids keep their zeros).
 
+    The index counts the file's rows as an editor does: the header is row 1.
+
     Raises:
         WorkbookFileError: not a table. WorkbookValueError: a column is missing.
     """
@@ -100,11 +108,11 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
             f"{path} lacks the column {missing[0]!r}; it has {', '.join(map(str, table.columns))}. "
             "Is this the data set's own metadata file?"
         )
-    return table
+    return table.set_axis(table.index + 2)
 
 
 def label_indices(path: Path, values: pd.Series, classes: tuple[str, ...]) -> pd.Series:
-    """Class names to indices.
+    """Class names to indices; the index of `values` holds the row numbers of the file `path`.
 
     Raises:
         WorkbookValueError: names file, row and value of the first unknown class.
@@ -114,13 +122,13 @@ def label_indices(path: Path, values: pd.Series, classes: tuple[str, ...]) -> pd
         guess = nearest(wrong.iloc[0], classes)
         hint = f" Did you mean {guess!r}?" if guess else ""
         raise WorkbookValueError(
-            f"{path}, row {wrong.index[0] + 2}: unknown class {wrong.iloc[0]!r}.{hint} Known: {', '.join(classes)}."
+            f"{path}, row {wrong.index[0]}: unknown class {wrong.iloc[0]!r}.{hint} Known: {', '.join(classes)}."
         )
     return values.map({name: i for i, name in enumerate(classes)})
 
 
 def attach_images(path: Path, table: pd.DataFrame, files: dict[str, Path], skip_unreadable: bool) -> tuple:
-    """Give each row of `table` (column `image_id`) the `path` of its image.
+    """Give each row of `table` (column `image_id`, index: the row numbers of the file `path`) the `path` of its image.
 
     Returns the rows that have one, and a tuple with a line for each that has none.
 
@@ -130,14 +138,14 @@ def attach_images(path: Path, table: pd.DataFrame, files: dict[str, Path], skip_
     twice = table["image_id"][table["image_id"].duplicated()]
     if len(twice):
         raise WorkbookValueError(
-            f"{path}, row {twice.index[0] + 2}: image {twice.iloc[0]!r} stands there a second time; remove one row."
+            f"{path}, row {twice.index[0]}: image {twice.iloc[0]!r} stands there a second time; remove one row."
         )
     paths = table["image_id"].map(files)
     missing = table.loc[paths.isna(), "image_id"]
-    lines = tuple(f"{path}, row {i + 2}: no image file {name}.*" for i, name in missing.items())
+    lines = tuple(f"{path}, row {i}: no image file {name}.*" for i, name in missing.items())
     if lines and len(lines) == len(table):
         raise WorkbookFileError(
-            f"None of the {len(table)} images that {path} lists is below {path.parent}; give the folder that holds table and images."
+            f"None of the {len(table)} images that {path} lists was found; give the folder that holds both the list and the images."
         )
     refuse_unreadable(lines, skip_unreadable)
     kept = table[paths.notna()].assign(path=paths.dropna().map(str))
@@ -166,13 +174,13 @@ def refuse_unreadable(lines: Iterable[str], skip: bool) -> None:
 
 
 def subset(images: ImageSet, limit: int | None) -> ImageSet:
-    """About `limit` images, whole groups only and every class in its share but with at least six groups."""
+    """About `limit` images, whole groups only, every class in its share but with at least six groups of each official part."""
     if limit is None or limit >= len(images.rows):
         return images
-    groups = images.rows.drop_duplicates("group")[["group", "label"]]
+    groups = images.rows.drop_duplicates("group")[["group", "label", "part"]]
     share = limit / len(images.rows)
     kept: set[str] = set()
-    for _, own in groups.groupby("label"):
+    for _, own in groups.groupby(["label", "part"]):
         number = min(len(own), max(6, round(share * len(own))))
         kept.update(own["group"].sample(n=number, random_state=0))
     return replace(images, rows=images.rows[images.rows["group"].isin(kept)].reset_index(drop=True))

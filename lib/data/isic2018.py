@@ -68,7 +68,7 @@ def _labels(path: Path) -> pd.DataFrame:
     if not one_hot.all():
         row = int((~one_hot).argmax())
         raise WorkbookValueError(
-            f"{path}, row {row + 2}: image {table['image'][row]!r} must have a single 1.0 among {', '.join(COLUMNS)} and 0.0 elsewhere."
+            f"{path}, row {table.index[row]}: image {table['image'].iloc[row]!r} must have a single 1.0 among {', '.join(COLUMNS)} and 0.0 elsewhere."
         )
     return pd.DataFrame({"image_id": table["image"], "label": values.argmax(axis=1)})
 

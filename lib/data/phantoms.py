@@ -1,9 +1,12 @@
-"""phantom-lesions: synthetic dermoscopy drawn from a seed, on disk exactly as HAM10000 is.
+"""phantom-lesions and phantom-clinic: synthetic dermoscopy drawn from a seed, on disk exactly as HAM10000 is.
 
 A class is the crossing of a local texture with a global shape, and of nothing else: to name it, a network has to
 see both. Every texture and every shape occurs in at least two classes, so neither alone can name them; colours,
 sizes, light, age, sex, place and distractors come from the same distribution for all classes. Class shares and
 views per lesion are those of HAM10000 (Tschandl et al. 2018, https://doi.org/10.1038/sdata.2018.161).
+
+phantom-clinic has the same classes in the same shares, but other lesions, seen by another camera: what a network
+loses from one set to the other is the price of the domain shift alone.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
@@ -20,11 +24,11 @@ from uuid import uuid4
 import numpy as np
 from PIL import Image
 
+from lib.data.phantom_camera import photograph
 from lib.data.phantom_drawing import draw_lesion
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.progress import Progress
 
-VERSION = 1  # raise it whenever the same seed would draw other pictures
 DEFAULT_IMAGES = 3000
 SPEC_FILE = "phantom.json"
 
@@ -49,10 +53,29 @@ SEXES = ("male", "female", "unknown")
 PLACES = ("back", "lower extremity", "trunk", "upper extremity", "abdomen", "face", "chest", "foot", "neck", "scalp")
 PARTS = ("HAM10000_images_part_1", "HAM10000_images_part_2")
 MASKS = "HAM10000_segmentations_lesion_tschandl"
-FIRST_ID = 9_000_000  # real ids are far below, so a phantom is never taken for a patient
 
 
-def draw_phantom_lesions(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Path:
+@dataclass(frozen=True)
+class Clinic:
+    """Where a set of phantoms comes from."""
+
+    name: str
+    version: int  # raise it whenever the same seed would draw other pictures
+    seed: int  # another seed: other lesions
+    first_id: int  # of lesions and of images; real ids are far below, so a phantom is never taken for a patient
+    camera: Callable[[np.ndarray, np.random.Generator], np.ndarray] = lambda picture, rng: picture
+
+
+LESIONS = Clinic("phantom-lesions", version=1, seed=0, first_id=9_000_000)
+CLINIC = Clinic("phantom-clinic", version=1, seed=1_000_003, first_id=9_500_000, camera=photograph)
+
+
+def draw_phantom_lesions(root: Path, images: int = DEFAULT_IMAGES, seed: int | None = None) -> Path:
+    """`draw_phantoms` of phantom-lesions; `seed` None is the set's own."""
+    return draw_phantoms(root, LESIONS, images, seed)
+
+
+def draw_phantoms(root: Path, clinic: Clinic, images: int = DEFAULT_IMAGES, seed: int | None = None) -> Path:
     """Draw `images` phantoms of 160×120 pixels into the folder `root`, unless it holds just that set; returns `root`.
 
     The set is drawn in a hidden folder beside `root` and renamed when finished, so `root` is whole or absent.
@@ -67,14 +90,15 @@ def draw_phantom_lesions(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0
         raise WorkbookValueError(
             f"{images} images are too few for {LEAST_LESIONS} lesions of every class; ask for {least_images()} or more."
         )
+    seed = clinic.seed if seed is None else seed
     if seed < 0:
         raise WorkbookValueError(f"The seed {seed} is negative; choose 0 or more.")
-    spec = {"name": "phantom-lesions", "version": VERSION, "images": images, "seed": seed}
+    spec = {"name": clinic.name, "version": clinic.version, "images": images, "seed": seed}
     draft = root.parent / f".{root.name}-{uuid4().hex[:8]}"
     try:
         if not _holds(root, spec):
             draft.mkdir(parents=True)
-            _write(draft, spec)
+            _write(draft, spec, clinic)
             _publish(draft, root, spec)
     except WorkbookError:
         raise
@@ -157,15 +181,15 @@ def _lesions(images: int, seed: int) -> list[tuple[str, int, int]]:
 # --- writing them ---
 
 
-def _write(folder: Path, spec: dict) -> None:
+def _write(folder: Path, spec: dict, clinic: Clinic) -> None:
     """Draw the whole set of `spec` into the empty `folder`; the spec itself comes last."""
     for name in (*PARTS, MASKS):
         (folder / name).mkdir()
     with (folder / "HAM10000_metadata.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        with Progress(spec["images"], "Drawing phantom-lesions") as bar:
-            for done, (row, image, mask) in enumerate(_draw_all(spec["images"], spec["seed"])):
+        with Progress(spec["images"], f"Drawing {clinic.name}") as bar:
+            for done, (row, image, mask) in enumerate(_draw_all(clinic, spec["images"], spec["seed"])):
                 part = PARTS[2 * done >= spec["images"]]
                 Image.fromarray(image).save(folder / part / f"{row[1]}.jpg", quality=92)
                 Image.fromarray(mask).save(folder / MASKS / f"{row[1]}_segmentation.png", compress_level=1)
@@ -174,15 +198,15 @@ def _write(folder: Path, spec: dict) -> None:
     (folder / SPEC_FILE).write_text(json.dumps(spec) + "\n")
 
 
-def _draw_all(images: int, seed: int) -> Iterator[tuple[tuple, np.ndarray, np.ndarray]]:
+def _draw_all(clinic: Clinic, images: int, seed: int) -> Iterator[tuple[tuple, np.ndarray, np.ndarray]]:
     """Every image's row of metadata, pixels and mask, lesion by lesion."""
-    image_id = FIRST_ID
+    image_id = clinic.first_id
     for lesion_number, (dx, index, views) in enumerate(_lesions(images, seed)):
         rng = np.random.default_rng([seed, index])
         person = _person(rng)
         for image, mask in draw_lesion(*PHANTOM_CLASSES[dx], views, rng):
-            row = (f"HAM_{FIRST_ID + lesion_number:07d}", f"ISIC_{image_id:07d}", dx, *person)
-            yield row, image, mask
+            row = (f"HAM_{clinic.first_id + lesion_number:07d}", f"ISIC_{image_id:07d}", dx, *person)
+            yield row, clinic.camera(image, rng), mask
             image_id += 1
 
 

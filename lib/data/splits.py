@@ -25,19 +25,21 @@ def split_rows(
 ) -> pd.Series:
     """The part ('train', 'val' or 'test') of each row of `images`; 'unused' for official test images in our own splits.
 
-    `lesion` keeps groups whole; `image` ignores them (leaky, and says so); `official` takes the set's own parts.
+    `lesion` keeps groups whole; `image` ignores them (leaky, and says so). Both divide the official training images
+    where a set has official parts. `official` takes the set's own parts; where there is none for validation,
+    `val_fraction` of the official training images, whole groups, drawn with `seed`, is held out for it.
 
     Raises:
         WorkbookValueError: an unknown split, fractions that leave nothing, a class that is empty in a part.
     """
     split = choose("split", split, SPLITS)
     if split == "official":
-        parts = _official(images)
+        parts = _official(images, val_fraction, seed)
     else:
         _check_fractions(val_fraction, test_fraction)
         ours = images.rows[images.rows["part"].isin(["", "train"])]  # a challenge's own test set stays out of it
         groups = ours["group"] if split == "lesion" else ours["image_id"]
-        parts = _stratified(ours["label"], groups, val_fraction, test_fraction, seed)
+        parts = _stratified(ours["label"], groups, {"test": test_fraction, "val": val_fraction}, seed)
         parts = parts.reindex(images.rows.index, fill_value="unused")
     _check_classes(images, parts)
     if split == "image":
@@ -60,10 +62,8 @@ def leak_share(images: ImageSet, parts: pd.Series) -> float:
     return float(images.rows.loc[parts == "test", "group"].isin(trained).mean())
 
 
-def _stratified(
-    labels: pd.Series, groups: pd.Series, val_fraction: float, test_fraction: float, seed: int
-) -> pd.Series:
-    """Class by class, shuffled groups fill test, then validation, up to their share of the class's images."""
+def _stratified(labels: pd.Series, groups: pd.Series, shares: dict[str, float], seed: int) -> pd.Series:
+    """Class by class, shuffled groups fill each part of `shares` up to its share of the class's images, then 'train'."""
     rng = np.random.default_rng(seed)
     table = pd.DataFrame({"label": labels.to_numpy(), "group": groups.to_numpy()})
     sizes = (
@@ -76,41 +76,58 @@ def _stratified(
         members = members.iloc[rng.permutation(len(members))]
         before = members["size"].cumsum() - members["size"] / 2  # the middle of each group on the class's axis
         position = before / members["size"].sum()
-        part = np.where(
-            position < test_fraction, "test", np.where(position < test_fraction + val_fraction, "val", "train")
-        )
-        part_of.update(zip(members.index, _nonempty(part), strict=True))
+        place = np.searchsorted(np.cumsum(list(shares.values())), position, side="right")
+        part = np.array([*shares, "train"], dtype=object)[place]
+        part_of.update(zip(members.index, _nonempty(part, ("train", *reversed(shares))), strict=True))
     return pd.Series(table["group"].map(part_of).to_numpy(), index=labels.index)
 
 
-def _nonempty(part: np.ndarray) -> np.ndarray:
-    """With three groups or more every part gets one, taken from the largest: small classes may round to none."""
-    names, counts = list(PARTS), [int((part == name).sum()) for name in PARTS]
-    while len(part) >= 3 and 0 in counts:
+def _nonempty(part: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """With enough groups every part of `names` gets one, taken from the largest: small classes may round to none."""
+    counts = [int((part == name).sum()) for name in names]
+    while len(part) >= len(names) and 0 in counts:
         empty, largest = counts.index(0), counts.index(max(counts))
         part[np.flatnonzero(part == names[largest])[0]] = names[empty]
         counts[empty], counts[largest] = 1, counts[largest] - 1
     return part
 
 
-def _official(images: ImageSet) -> pd.Series:
-    parts = images.rows["part"]
+def _official(images: ImageSet, val_fraction: float, seed: int) -> pd.Series:
+    parts = images.rows["part"].where(images.rows["part"].isin(PARTS), "unused")
     missing = [name for name in PARTS if name not in set(parts)]
+    if missing == list(PARTS):
+        raise WorkbookValueError(f"{images.name} has no official parts; use split='lesion'.")
+    if missing == ["val"]:
+        return _validated(images, parts, val_fraction, seed)
     if missing:
+        needed = next(name for name in missing if name != "val")
         raise WorkbookValueError(
-            f"{images.name} has no official {missing[0]} part here; add its images and ground truth to the data root, or use split='lesion'."
+            f"{images.name} has no official {needed} part here; add its images and ground truth to the data root, or use split='lesion'."
         )
     return parts
 
 
+def _validated(images: ImageSet, parts: pd.Series, val_fraction: float, seed: int) -> pd.Series:
+    """`parts` with `val_fraction` of each class's training images, whole groups, held out for validation."""
+    _check_fraction("val_fraction", val_fraction)
+    log.info("%s has no official val part here: %g of its train part is held out", images.name, val_fraction)
+    train = images.rows[parts == "train"]
+    drawn = _stratified(train["label"], train["group"], {"val": val_fraction}, seed)
+    return drawn.reindex(parts.index).fillna(parts)
+
+
 def _check_fractions(val_fraction: float, test_fraction: float) -> None:
-    for name, value in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-        if not 0 < value < 1:
-            raise WorkbookValueError(f"{name}={value} must lie between 0 and 1.")
+    _check_fraction("val_fraction", val_fraction)
+    _check_fraction("test_fraction", test_fraction)
     if val_fraction + test_fraction >= 1:
         raise WorkbookValueError(
             f"val_fraction={val_fraction} and test_fraction={test_fraction} leave nothing to train on."
         )
+
+
+def _check_fraction(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise WorkbookValueError(f"{name}={value} must lie between 0 and 1.")
 
 
 def _check_classes(images: ImageSet, parts: pd.Series) -> None:

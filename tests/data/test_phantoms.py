@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from threading import Barrier
 
@@ -17,13 +20,24 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lib.data import phantoms
+from lib.data import DATASETS, datasets, load_dataset, phantoms
 from lib.data.ham10000 import load_ham10000
+from lib.data.phantom_camera import photograph
 from lib.data.phantom_drawing import HEIGHT, SHAPES, TEXTURES, WIDTH
-from lib.data.phantoms import HAM_IMAGES, PHANTOM_CLASSES, draw_phantom_lesions, least_images
+from lib.data.phantoms import (
+    CLINIC,
+    HAM_IMAGES,
+    LESIONS,
+    PHANTOM_CLASSES,
+    draw_phantom_lesions,
+    draw_phantoms,
+    least_images,
+)
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 
 IMAGES = 700
+LESION_COUNT = 530  # of these images
+FIRST_THREE = [[216.46, 154.64, 149.03], [189.16, 134.78, 136.68], [198.66, 152.59, 140.58]]  # mean R, G, B
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +162,7 @@ def test_same_seed_same_bytes(root, tmp_path):
 
 def test_another_seed_draws_another_lesion(monkeypatch):
     monkeypatch.setattr(phantoms, "_lesions", lambda images, seed: [("nv", 500_000, 1)])
-    one, same, other = (next(phantoms._draw_all(IMAGES, seed))[1] for seed in (0, 0, 1))
+    one, same, other = (next(phantoms._draw_all(LESIONS, IMAGES, seed))[1] for seed in (0, 0, 1))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
@@ -156,6 +170,99 @@ def test_another_seed_draws_another_lesion(monkeypatch):
 def test_more_images_add_lesions_and_change_none():
     few, many = ({index: dx for dx, index, _ in phantoms._lesions(images, seed=0)} for images in (IMAGES, 2 * IMAGES))
     assert few.items() < many.items()
+
+
+# --- what must not change: runs and drawn folders of former versions of the workbook ---
+
+
+def test_phantom_lesions_are_drawn_as_ever(root, table):
+    """Recorded before there was a second clinic. Means, because the last bit may differ between processors."""
+    assert json.loads((root / "phantom.json").read_text()) == {
+        "name": "phantom-lesions",
+        "version": 1,
+        "images": IMAGES,
+        "seed": 0,
+    }
+    assert table["image_id"].tolist() == [f"ISIC_{9_000_000 + i}" for i in range(IMAGES)]
+    assert table["lesion_id"].iloc[[0, -1]].tolist() == ["HAM_9000000", f"HAM_{9_000_000 + LESION_COUNT - 1}"]
+    first = [picture.mean((0, 1)) for _, picture, _ in islice(phantoms._draw_all(LESIONS, 600, 0), 3)]
+    assert np.abs(np.subtract(first, FIRST_THREE)).max() < 0.05
+
+
+# --- the second clinic ---
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory) -> Path:
+    return draw_phantoms(tmp_path_factory.mktemp("data") / "phantom-clinic", CLINIC, IMAGES)
+
+
+def pictures_of(root: Path) -> np.ndarray:
+    rows = load_ham10000(root).rows
+    return np.stack([np.asarray(Image.open(path)) for path in rows["path"]])
+
+
+def test_the_clinics_share_no_id_no_lesion_and_no_image(root, clinic, monkeypatch):
+    here, there = load_ham10000(root).rows, load_ham10000(clinic).rows
+    assert not set(here["image_id"]) & set(there["image_id"])
+    assert not set(here["group"]) & set(there["group"])
+    drawn = {}
+    for set_of in (LESIONS, replace(CLINIC, camera=LESIONS.camera)):  # the camera apart, the lesions are others too
+        monkeypatch.setattr(phantoms, "_person", lambda rng: ())
+        drawn[set_of.name] = {m.tobytes() for _, _, m in phantoms._draw_all(set_of, least_images(), set_of.seed)}
+    assert not drawn["phantom-lesions"] & drawn["phantom-clinic"]
+    files = [{Path(path).read_bytes() for path in rows["path"]} for rows in (here, there)]
+    assert [len(each) for each in files] == [IMAGES, IMAGES]
+    assert not files[0] & files[1]
+
+
+def test_the_clinics_have_the_same_classes_imbalance_and_views(clinic, table):
+    images = load_ham10000(clinic)
+    assert images.counts.to_dict() == table["dx"].value_counts().reindex(images.classes).to_dict()
+    views = [
+        rows.groupby(key).size().value_counts().to_dict()
+        for rows, key in ((images.rows, "group"), (table, "lesion_id"))
+    ]
+    assert views[0] == views[1]
+    assert all(Path(mask).is_file() for mask in images.rows["mask"])
+    assert json.loads((clinic / "phantom.json").read_text())["name"] == "phantom-clinic"
+
+
+def test_the_cameras_are_told_apart_but_shift_every_class_alike(clinic, pictures, table):
+    seen = pictures_of(clinic)
+    colour = {name: each.mean((1, 2)) for name, each in (("here", pictures), ("there", seen))}
+    warmth = {name: each[:, 0] - each[:, 2] for name, each in colour.items()}  # red less blue
+    assert np.mean(warmth["there"].max() > warmth["here"]) < 0.35
+    assert np.median(warmth["here"]) - np.median(warmth["there"]) > 30
+    assert seen.std((1, 2)).mean() < 0.8 * pictures.std((1, 2)).mean()  # flatter
+    dx = load_ham10000(clinic).rows["dx"].to_numpy()
+    for name in PHANTOM_CLASSES:
+        shift = colour["there"][dx == name].mean(0) - colour["here"][table["dx"] == name].mean(0)
+        assert shift[0] < -20
+        assert shift[2] > 5
+
+
+def test_the_camera_moves_nothing_and_draws_from_its_generator():
+    picture = np.full((60, 80, 3), 200, np.uint8)
+    picture[20:40, 30:50] = 60
+    first, same, other = (photograph(picture, np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert (first.shape, first.dtype) == (picture.shape, np.uint8)
+    assert np.array_equal(first, same)
+    assert not np.array_equal(first, other)
+    grey = first.mean(2)
+    dark = grey < (grey[25:35, 35:45].mean() + grey[:10].mean()) / 2
+    assert np.abs(dark[18:42, 28:52].sum() - 400) < 60
+    assert grey[25:35, 5:15].mean() > grey[25:35, 65:75].mean()  # the lamp stands to the left
+    assert grey[30, 10:15].mean() > grey[:3, :3].mean()  # darker corners
+
+
+def test_both_clinics_load_by_name_as_phantoms(root, clinic, monkeypatch):
+    drawn = {"phantom-lesions": root, "phantom-clinic": clinic}
+    monkeypatch.setattr(datasets, "draw_phantoms", lambda root, clinic, images: drawn[clinic.name])
+    for name in drawn:
+        images = load_dataset(name)
+        assert (images.name, images.is_phantom, DATASETS[name].built_in) == (name, True, True)
+        assert len(images.rows) == IMAGES
 
 
 # --- whole or absent ---
@@ -183,7 +290,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_two_at_once_end_with_one_whole_set(root, tmp_path, monkeypatch):
     both_have_begun = Barrier(2, timeout=30)
 
-    def copy_the_set(draft, spec):
+    def copy_the_set(draft, *_):
         both_have_begun.wait()
         shutil.copytree(root, draft, dirs_exist_ok=True)
 
@@ -210,7 +317,7 @@ def test_a_set_of_another_seed_is_not_overwritten(root):
 
 
 def test_an_empty_folder_is_drawn_into(tmp_path, root, monkeypatch):
-    monkeypatch.setattr(phantoms, "_write", lambda draft, spec: shutil.copytree(root, draft, dirs_exist_ok=True))
+    monkeypatch.setattr(phantoms, "_write", lambda draft, *_: shutil.copytree(root, draft, dirs_exist_ok=True))
     assert (draw_phantom_lesions(tmp_path, IMAGES) / "phantom.json").exists()
 
 

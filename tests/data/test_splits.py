@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.data import EpochBatches, ImageSet, leak_share, split_rows
+from lib.data.imageset import subset
 from lib.data.sampling import SAMPLERS
 from lib.data.survey import leakage
 from lib.errors import WorkbookValueError
@@ -81,7 +82,7 @@ def test_leak_share_by_hand():
 
 def test_the_official_split():
     images = image_set([10, 10], views=1)
-    with pytest.raises(WorkbookValueError, match="no official train part"):
+    with pytest.raises(WorkbookValueError, match="random has no official parts; use split='lesion'"):
         split_rows(images, "official")
     own = images.rows.groupby("label").cumcount()  # of each class: six to train on, two to validate, two to test
     images.rows["part"] = np.select([own < 6, own < 8], ["train", "val"], "test")
@@ -89,6 +90,54 @@ def test_the_official_split():
     mine = split_rows(images, "lesion", 0.3, 0.3)  # our own split leaves the challenge's other sets alone
     assert ((mine == "unused") == (images.rows["part"] != "train")).all()
     assert mine.value_counts().to_dict() == {"unused": 8, "train": 4, "val": 4, "test": 4}
+
+
+def with_official_parts(images, *names):
+    """Two thirds of each class's groups get the first name, the others the second: whole groups."""
+    order = images.rows["group"].str.split("-").str[1].astype(int)
+    images.rows["part"] = np.where(order % 3 < 2, *names)
+    return images
+
+
+def test_validation_is_held_out_of_the_official_train_part_where_there_is_none():
+    images = with_official_parts(image_set([90, 60], views=4), "train", "test")
+    parts = split_rows(images, "official", val_fraction=0.25, seed=1)
+    assert ((parts == "test") == (images.rows["part"] == "test")).all()  # the official test part, and nothing else
+    assert parts.groupby(images.rows["group"]).nunique().eq(1).all()
+    for label in range(2):
+        own = parts[(images.rows["label"] == label) & (images.rows["part"] == "train")]
+        assert (own == "val").mean() == pytest.approx(0.25, abs=0.05)
+    assert split_rows(images, "official", val_fraction=0.25, seed=1).equals(parts)
+    assert not split_rows(images, "official", val_fraction=0.25, seed=2).equals(parts)
+    with pytest.raises(WorkbookValueError, match="val_fraction=0"):
+        split_rows(images, "official", val_fraction=0)
+
+
+def test_a_small_class_of_the_official_train_part_keeps_an_image_on_either_side():
+    images = with_official_parts(image_set([40, 3], views=1), "train", "test")
+    parts = split_rows(images, "official", val_fraction=0.05)
+    assert parts[images.rows["label"] == 1].value_counts().to_dict() == {"train": 1, "val": 1, "test": 1}
+
+
+def test_an_official_split_needs_train_and_test():
+    for first, second, missing in (("train", "val", "test"), ("val", "test", "train"), ("train", "", "test")):
+        images = with_official_parts(image_set([9, 9], views=1), first, second)
+        with pytest.raises(WorkbookValueError, match=f"random has no official {missing} part here; add its images"):
+            split_rows(images, "official")
+
+
+def test_images_outside_the_official_parts_are_not_used_by_the_official_split():
+    images = with_official_parts(image_set([12, 12], views=1), "train", "test")
+    images.rows.loc[[0, 5], "part"] = ""
+    parts = split_rows(images, "official")
+    assert parts.index[parts == "unused"].tolist() == [0, 5]
+
+
+def test_a_limit_keeps_every_class_in_every_official_part():
+    images = with_official_parts(image_set([60, 24], views=2), "train", "test")
+    few = subset(images, 20)
+    groups = few.rows.drop_duplicates("group").value_counts(["label", "part"])
+    assert groups.to_dict() == {(label, part): 6 for label in (0, 1) for part in ("train", "test")}
 
 
 def test_bad_settings_are_named():
