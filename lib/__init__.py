@@ -6,7 +6,7 @@
 from importlib import import_module
 from typing import Any
 
-_HOMES = {
+HOMES = {
     "create_model": "lib.models",
     "RunConfig": "lib.training",
     "RunStore": "lib.training",
@@ -15,13 +15,13 @@ _HOMES = {
     "load_dataset": "lib.data",
     "WorkbookError": "lib.errors",
 }
-__all__ = sorted(_HOMES)
+__all__ = sorted(HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in HOMES:
         raise AttributeError(f"module 'lib' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,9 @@
-"""`fit(config)`: a finished run is returned at once, an interrupted one resumed, a missing one trained."""
+"""`fit(config)`: a finished run is returned at once, an interrupted one resumed, a missing or outdated one trained."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import math
@@ -13,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock, Timeout
 
+from lib.claims import Claim
 from lib.data import ImageSet, load_dataset, load_pixels, rows_of, split_rows
-from lib.errors import WorkbookError
+from lib.errors import WorkbookError, WorkbookFileError
 from lib.files import write_text
+from lib.progress import duration
 from lib.training import hardware
+from lib.training.code import code_of
 from lib.training.config import RunConfig
 from lib.training.inference import EVALUATION_BATCH, predict_rows
 from lib.training.logs import run_log
@@ -32,59 +35,92 @@ log = logging.getLogger(__name__)
 def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
     """Train, test and keep the run of `config`; what is there already is not computed again.
 
-    A finished run is taken as it is, without a look at the data: remove its folder after changing them.
+    A run that was begun with other data or other code is set aside (in `superseded/`) and trained anew. Where the data
+    cannot be read, a finished run is taken as it is.
 
     Raises:
         WorkbookError: anything wrong with the data, the settings or the disk; the run can be resumed afterwards.
     """
     store = store if isinstance(store, RunStore) else RunStore(store)
     run = store.run(config)
-    if run.finished:
-        log.debug("%s is finished already", run.path.name)
-        return run
-    from lib.training.trainer import train  # Lightning takes seconds to import, and finished runs do not need it
-
-    device = hardware.device(config.device)  # a missing GPU is found before any work
-    images, pixels, parts = prepare(config, store)
-    torch.manual_seed(config.seed)
-    model = build_model(config, len(images.classes))
-    run.path.mkdir(parents=True, exist_ok=True)
-    with _alone(run), run_log(run.path / "train.log"):
+    try:
+        images = _load(config)
+    except WorkbookFileError:
         if run.finished:
-            return Run(run.path)
-        log.info("run %s", run.path.name)
-        log.debug("config %s", json.dumps(config.to_dict()))
-        log.debug("%s: %s", images.name, images.counts.to_dict())
-        write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
-        began = time.monotonic()
-        seconds = train(config, run, model, images, pixels, parts)
-        _test(run, images, pixels, parts, provenance(config, images, parts, device, seconds, model), device)
-        log.info(
-            "finished after %.0f s: test balanced accuracy %.3f",
-            time.monotonic() - began,
-            run.metrics["test"]["balanced_accuracy"],
-        )
+            log.warning("%s is taken as it is: its data are not here to be compared", run.path.name)
+            return run
+        raise
+    basis = {"data": images.fingerprint(), **code_of(config, len(images.classes))}
+    if run.finished and run.basis == basis:
+        return run
+    device = hardware.device(config.device)  # a missing GPU is found before any work
+    with _alone(run) as claim:
+        if not (run.finished and run.basis == basis):  # another process may have been at it
+            _set_aside(run, basis)
+            _train_and_test(config, store, run, images, basis, device, claim)
     return Run(run.path)
 
 
+def _train_and_test(
+    config: RunConfig, store: RunStore, run: Run, images: ImageSet, basis: dict, device: torch.device, claim: Claim
+) -> None:
+    from lib.training.trainer import train  # Lightning takes seconds to import, and finished runs do not need it
+
+    run.path.mkdir(parents=True, exist_ok=True)
+    with run_log(run.path / "train.log"):
+        log.info("run %s", run.path.name)
+        log.debug("config %s", json.dumps(config.to_dict()))
+        log.debug("%s: %s", images.name, images.counts.to_dict())
+        images, pixels, parts = _pixels_and_parts(config, store, images)
+        torch.manual_seed(config.seed)
+        model = build_model(config, len(images.classes))
+        write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
+        write_text(run.path / "basis.json", json.dumps(basis, indent=1))
+        began = time.monotonic()
+        seconds = train(config, run, model, images, pixels, parts, claim.check)
+        _test(run, images, pixels, parts, provenance(config, images, parts, device, seconds, model), device)
+        log.info(
+            "finished after %s: test balanced accuracy %.3f",
+            duration(time.monotonic() - began),
+            run.metrics["test"]["balanced_accuracy"],
+        )
+
+
 @contextlib.contextmanager
-def _alone(run: Run) -> Iterator[None]:
-    """Hold the run's folder: a second process that wants the same run waits, and then finds it finished."""
-    lock = FileLock(run.path / ".lock")
+def _alone(run: Run) -> Iterator[Claim]:
+    """Claim the run: another process that wants the same one waits, and then finds it finished."""
+    claim = Claim(run.path.parent / ".claims" / run.path.name)
+    claim.wait(lambda owner: log.warning("%s is being trained by %s; waiting for it", run.path.name, owner))
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.warning("another process is training %s; waiting for it", run.path.name)
-        lock.acquire()
-    try:
-        yield
+        yield claim
     finally:
-        lock.release()
+        claim.release()
+
+
+def _set_aside(run: Run, basis: dict) -> None:
+    """Move a run that was begun on another basis out of the way; nothing of it is lost."""
+    changed = [name for name, value in basis.items() if run.basis.get(name) != value]
+    if not (run.path.exists() and changed):
+        return
+    shelf = run.path.parent / "superseded"
+    shelf.mkdir(exist_ok=True)
+    place = next(p for n in itertools.count(1) if not (p := shelf / f"{run.path.name}-{n}").exists())
+    log.warning(
+        "%s was begun with other %s: training it again, the old one is in %s", run.path.name, ", ".join(changed), place
+    )
+    run.path.rename(place)
 
 
 def prepare(config: RunConfig, store: RunStore) -> tuple[ImageSet, np.ndarray, pd.Series]:
     """The data of a run: the image set, its pixels [n, size, size, 3] and the part of each row."""
-    images = load_dataset(config.dataset, config.data_root, config.limit_images, config.skip_unreadable)
+    return _pixels_and_parts(config, store, _load(config))
+
+
+def _load(config: RunConfig) -> ImageSet:
+    return load_dataset(config.dataset, config.data_root, config.limit_images, config.skip_unreadable)
+
+
+def _pixels_and_parts(config: RunConfig, store: RunStore, images: ImageSet) -> tuple[ImageSet, np.ndarray, pd.Series]:
     images, pixels = load_pixels(images, config.image_size, store.root.parent / "cache", config.skip_unreadable)
     parts = split_rows(images, config.split, config.val_fraction, config.test_fraction, config.split_seed)
     return images, pixels, parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,14 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
     never interrupted. The best epoch has the highest validation balanced accuracy; the test split is not touched.
     """
 
-    def __init__(self, folder: Path, patience: int | None, data: str) -> None:
-        self.folder, self.patience = folder, patience
-        self.data = data  # the data's fingerprint: a run goes on only with the images it was begun with
+    def __init__(self, folder: Path, patience: int | None, before_saving: Callable[[], None]) -> None:
+        self.folder, self.patience, self.before_saving = folder, patience, before_saving
         self.rows: list[dict[str, float]] = []
         self.best, self.best_epoch, self.finished = -math.inf, 0, False
         self.seconds = 0.0  # of training, over all sessions
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("rows", "best", "best_epoch", "finished", "seconds", "data")}
+        return {name: getattr(self, name) for name in ("rows", "best", "best_epoch", "finished", "seconds")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -47,6 +47,7 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         self.began = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
+        self.before_saving()
         row = module.epoch_row()
         self.rows.append(row)
         self.seconds += time.monotonic() - self.began

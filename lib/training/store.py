@@ -1,7 +1,10 @@
 """The store of runs: a folder a run, named by its config. Everything is written whole or not at all.
 
+<store>/superseded/     runs that were begun with other data or code
+<store>/.claims/        who is training what (lib.claims)
 <store>/<readable name>-<hash8>/
     config.json         what was asked for
+    basis.json          digests of the data and of the code that the run was begun with
     training_log.csv    a line an epoch: epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,…
     train.log           everything that was logged, DEBUG
     best.safetensors    weights of the epoch with the best validation balanced accuracy
@@ -25,6 +28,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lib.errors import WorkbookFileError, nearest
+from lib.inputs import note
 from lib.models import create_model
 from lib.paths import OUTPUTS
 from lib.training.config import RunConfig
@@ -56,11 +60,20 @@ class Run:
 
     @property
     def finished(self) -> bool:
+        note(self.path / "metrics.json")
         return (self.path / "metrics.json").exists()
 
     @cached_property
     def config(self) -> RunConfig:
         return RunConfig.from_dict(self._json("config.json"))
+
+    @property
+    def basis(self) -> dict[str, str]:
+        """Digests of the data and code that the run was begun with; empty before it was."""
+        try:
+            return json.loads((self.path / "basis.json").read_text())
+        except (OSError, ValueError):
+            return {}
 
     @cached_property
     def log(self) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader, Dataset
 
 from lib.data import EpochBatches, ImageSet, rows_of
-from lib.errors import WorkbookError
 from lib.training import hardware
 from lib.training.config import RunConfig
 from lib.training.inference import EVALUATION_BATCH
@@ -43,13 +42,22 @@ class Batches(Dataset):
 
 
 def train(
-    config: RunConfig, run: Run, model: torch.nn.Module, images: ImageSet, pixels: np.ndarray, parts: pd.Series
+    config: RunConfig,
+    run: Run,
+    model: torch.nn.Module,
+    images: ImageSet,
+    pixels: np.ndarray,
+    parts: pd.Series,
+    before_saving: Callable[[], None],
 ) -> float:
-    """Train up to the last epoch, from `last.ckpt` if there is one; returns the seconds that it took in all."""
+    """Train up to the last epoch, from `last.ckpt` if there is one; returns the seconds that it took in all.
+
+    `before_saving` is called after every epoch; what it raises ends the training with the last epoch's files intact.
+    """
     labels = images.rows["label"].to_numpy(dtype=np.int64)
     train, val = rows_of(parts, "train"), rows_of(parts, "val")
     counts = np.bincount(labels[train], minlength=len(images.classes)).tolist()
-    recorder = Recorder(run.path, config.early_stopping_patience, images.fingerprint())
+    recorder = Recorder(run.path, config.early_stopping_patience, before_saving)
     checkpoint = _resume_from(run.path / "last.ckpt", recorder)
     if recorder.finished:
         return recorder.seconds
@@ -98,14 +106,9 @@ def _trainer(config: RunConfig, run: Run, recorder: Recorder, logger: Logger | b
 
 
 def _resume_from(path: Path, recorder: Recorder) -> str | None:
-    """The checkpoint to go on from; a damaged one is named and removed, and training starts over.
-
-    Raises:
-        WorkbookError: the data are not those that the run was begun with.
-    """
+    """The checkpoint to go on from; a damaged one is named and removed, and training starts over."""
     if not path.exists():
         return None
-    begun_with = recorder.data
     try:
         state = torch.load(path, map_location="cpu", weights_only=False)
         recorder.load_state_dict(state["callbacks"][recorder.state_key])
@@ -113,10 +116,5 @@ def _resume_from(path: Path, recorder: Recorder) -> str | None:
         log.warning("%s cannot be read (%s); starting from the first epoch", path, error)
         path.unlink()
         return None
-    if recorder.data != begun_with:
-        raise WorkbookError(
-            f"The data of {path.parent.name} have changed since it was interrupted after epoch {len(recorder.rows)}: its "
-            f"split would be another one. Restore them, or remove {path.parent} to train from the start."
-        )
     log.info("resuming after epoch %d", len(recorder.rows))
     return str(path)

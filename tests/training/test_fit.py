@@ -3,7 +3,8 @@
 import json
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -14,22 +15,29 @@ from safetensors.torch import load_file
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lib import files
+from lib.claims import Claim
 from lib.data import load_dataset, split_rows
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
+from lib.paths import ROOT
 from lib.training import RunStore, fit, hardware, profile_config
 from lib.training import module as module_file
 from lib.training import recorder as recorder_file
-from lib.training import trainer as trainer_file
 from lib.training.inference import predict_rows
 from lib.training.optimisers import LR_SCHEDULERS
 
+WAITER = """
+import json, logging, sys
+from lib import RunConfig, fit
+logging.basicConfig(level=logging.WARNING)
+fit(RunConfig.from_dict(json.loads(sys.argv[1])), sys.argv[2])
+"""
 SEED_COLUMNS = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate"]
 
 
 def test_a_finished_run_holds_everything(finished, tiny):
     names = {p.name for p in finished.path.iterdir() if not p.name.startswith(".")}
     assert names == {
-        "config.json", "training_log.csv", "train.log", "best.safetensors", "last.ckpt", "predictions.csv", "metrics.json", "provenance.json",
+        "config.json", "basis.json", "training_log.csv", "train.log", "best.safetensors", "last.ckpt", "predictions.csv", "metrics.json", "provenance.json",
     }  # fmt: skip
     assert finished.config == tiny
     assert list(finished.log.columns[:6]) == SEED_COLUMNS
@@ -59,7 +67,7 @@ def test_the_test_split_is_the_splits_and_its_metrics_have_intervals(finished, t
 
 
 def test_a_finished_run_is_returned_at_once(finished, tiny, monkeypatch):
-    monkeypatch.setattr("lib.training.fitting.prepare", lambda *_: pytest.fail("data were loaded"))
+    monkeypatch.setattr("lib.training.fitting.load_pixels", lambda *_: pytest.fail("images were decoded"))
     assert fit(tiny, finished.path.parent).path == finished.path
 
 
@@ -112,9 +120,9 @@ def test_an_interrupted_run_goes_on_to_the_same_result(scheduler, tiny, tmp_path
         assert (resumed.path / name).read_text() == (whole.path / name).read_text()
 
 
-def test_an_interrupted_run_refuses_other_data(ham_root, tmp_path, monkeypatch):
+def test_a_run_interrupted_or_finished_is_set_aside_when_its_data_have_changed(ham_root, tmp_path, monkeypatch, caplog):
     settings = {"dataset": "HAM10000", "data_root": str(ham_root), "attention": "none", "max_epoch": 2}
-    config = profile_config("smoke", **settings)
+    config, store = profile_config("smoke", **settings), RunStore(tmp_path / "runs")
 
     def killed(self, batch, i):
         if self.current_epoch == 1:
@@ -122,24 +130,55 @@ def test_an_interrupted_run_refuses_other_data(ham_root, tmp_path, monkeypatch):
         return step(self, batch, i)
 
     step = module_file.Classifier.training_step
-    monkeypatch.setattr(module_file.Classifier, "training_step", killed)
-    with pytest.raises(Killed):
-        fit(config, tmp_path / "runs")
+    with monkeypatch.context() as broken:
+        broken.setattr(module_file.Classifier, "training_step", killed)
+        with pytest.raises(Killed):
+            fit(config, store)
     table = pd.read_csv(ham_root / "HAM10000_metadata.csv")
     table[table["image_id"] != "ISIC_0000003"].to_csv(ham_root / "HAM10000_metadata.csv", index=False)
-    with pytest.raises(WorkbookError, match="have changed since it was interrupted after epoch 1"):
-        fit(config, tmp_path / "runs")
+    run = fit(config, store)
+    assert "was begun with other data: training it again" in caplog.text
+    old = store.root / "superseded" / f"{run.path.name}-1"
+    assert len(pd.read_csv(old / "training_log.csv")) == 1
+    assert run.provenance["images"] == len(table) - 1
+    table.to_csv(ham_root / "HAM10000_metadata.csv", index=False)
+    assert fit(config, store).provenance["images"] == len(table)
+    assert (store.root / "superseded" / f"{run.path.name}-2" / "metrics.json").exists()
+    assert [r.path.name for r in store] == [run.path.name]
 
 
-def test_a_second_process_waits_and_finds_the_run_finished(tiny, tmp_path, monkeypatch):
-    store, trained = RunStore(tmp_path / "runs"), []
-    train = trainer_file.train
-    monkeypatch.setattr(trainer_file, "train", lambda *args: trained.append(1) or train(*args))
-    with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: fit(tiny.replace(seed=5), store), range(2))
-    assert first.path == second.path
-    assert first.finished
-    assert len(trained) == 1
+def test_a_finished_run_needs_no_data_to_be_read(ham_root, tmp_path, caplog):
+    config = profile_config("smoke", dataset="HAM10000", data_root=str(ham_root), attention="none", max_epoch=1)
+    run = fit(config, tmp_path / "runs")
+    shutil.rmtree(ham_root)
+    assert fit(config, tmp_path / "runs").path == run.path
+    assert "its data are not here" in caplog.text
+
+
+def test_a_run_is_trained_again_when_its_code_has_changed(tiny, finished, tmp_path, monkeypatch, caplog):
+    store = RunStore(tmp_path / "runs")
+    shutil.copytree(finished.path, store.run(tiny).path)
+    assert fit(tiny, store).path == store.run(tiny).path
+    assert not (store.root / "superseded").exists()
+    monkeypatch.setattr("lib.training.code.statements_of", lambda module: f"{module}: other statements")
+    fit(tiny, store)
+    assert "was begun with other training code" in caplog.text
+
+
+def test_a_second_process_waits_and_finds_the_run_finished(tiny, tmp_path):
+    config, store = tiny.replace(attention="CBAM"), RunStore(tmp_path / "runs")
+    claim = Claim(store.root / ".claims" / config.name)
+    command = [sys.executable, "-c", WAITER, json.dumps(config.to_dict()), str(store.root)]
+    claim.wait(pytest.fail)
+    waiter = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert f"is being trained by process {os.getpid()}" in waiter.stderr.readline()
+    claim.release()
+    first = fit(config, store)
+    waiter.communicate(timeout=60)
+    assert waiter.returncode == 0
+    assert len(store.run(config).log) == first.config.max_epoch
+    trainings = (first.path / "train.log").read_text().count("epoch 1/2:")
+    assert trainings == 1  # whichever of the two it was that trained
 
 
 def test_classes_may_be_called_by_numbers_or_na(tmp_path):
@@ -172,6 +211,7 @@ def test_a_damaged_checkpoint_starts_over(finished, tiny, tmp_path, caplog):
     store = RunStore(tmp_path / "runs")
     folder = store.run(tiny).path
     folder.mkdir(parents=True)
+    shutil.copy(finished.path / "basis.json", folder)
     (folder / "last.ckpt").write_bytes((finished.path / "last.ckpt").read_bytes()[:5000])
     assert (fit(tiny, store).path / "training_log.csv").read_text() == (finished.path / "training_log.csv").read_text()
     assert "cannot be read" in caplog.text
