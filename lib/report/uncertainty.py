@@ -1,25 +1,39 @@
 """How far a mean over seeds and test images may be off: the interval and the p-value of one number.
 
-A configuration trained with S seeds and tested on N images gives S values of a metric. Their mean μ̂ errs in two ways:
+A configuration trained with S seeds and tested on N images gives S values of a metric. Their mean errs in two ways:
 all seeds share the images (some are hard for every network), and each seed brings its own luck, partly as a network,
-partly with single images. The second part is independent from seed to seed, so that the seeds' spread shows all of it:
+partly with single images. The second part is independent from seed to seed, so that the seeds' variance s² shows all
+of it:
 
-    Var(μ̂) = C + s²/S,    C = V − n/S
+    Var(mean) = C + s²/S,    C = V − n/S
 
-V is the bootstrap variance (over lesions) of the mean of the seeds, n the mean over resamples of the variance between
-the seeds about their own centres, i.e. what single images add to s² (the covariance of two seeds is what is left, C).
-For a difference of two configurations the samples are the differences on the same resamples, s² and n are pooled over
-both sides and 1/S becomes 1/S₁ + 1/S₂: the images are paired, the seeds are not, for equal seeds of two different
-networks have little in common, and independence is worth twice the degrees of freedom. What they have in common
-(the order of the images) makes the interval too wide, not too narrow.
+V is the bootstrap variance (over lesions) of the mean of the seeds; n is the mean over resamples of the variance
+between the seeds about their own centres, i.e. what single images add to s². What is left, C, is the covariance of two
+seeds. For a difference of two configurations V is that of the differences on the same resamples, and each side
+contributes its own s²/S and n/S: the images are paired, the seeds are not. Seeds of equal number share little but the
+order of the training images, independence is worth twice the degrees of freedom, and what they do share makes the
+interval too wide, not too narrow.
 
-The quantile is Student's t with Satterthwaite's degrees of freedom f·((C + s²/S) / (s²/S))² (Biometrics Bulletin 1946),
-f = S − 1 or S₁ + S₂ − 2. C is split into a lower and an upper half after the percentile bootstrap (Efron and Tibshirani
-1993), so that the interval is that bootstrap's, moved onto the estimate, where seeds do not differ, and Student's t
-where images do not matter. Resampling seeds instead, as in the pigeonhole bootstrap (Owen, Annals of Applied Statistics
-2007), shrinks their variance by (S − 1)/S and knows no t quantile: three seeds then cover far less than they say.
+The quantile is Student's t with f·(C + s²/S) / (s²/S) degrees of freedom; f = S − 1, for two sides 2(S − 1), and
+Welch's (Biometrika 1947) where they have different numbers of seeds. Satterthwaite (Biometrics Bulletin 1946) squares
+that ratio, which with few seeds covers too little, for the ratio is itself noisy. C is split into a lower and an upper
+half after the percentile bootstrap (Efron and Tibshirani 1993). So the interval is that bootstrap's, moved onto the
+estimate, where seeds do not differ, and Student's t interval where images do not matter. s² is taken as n/10 at least:
+seeds that happen to agree on few images would else give an interval without width.
 
-s² is taken as n/4 at least: seeds that happen to agree on few images would else give an interval without width.
+Simulated (accuracy, balanced accuracy and macro F1 of 300 to 800 lesions with 1 to 3 views, balanced and imbalanced;
+seeds that differ by nothing, as much as the images' noise, or twice that):
+
+    S       interval covers     a null comparison rejects
+    3       94–97 %             3–6 %
+    5       95–97 %             4–6 %
+    2       91–95 %             4–5 %
+
+Two seeds cover least where seeds differ far more than images (91 %, where the percentile bootstrap that resamples
+seeds as well, Owen's pigeonhole of Annals of Applied Statistics 2007, has 80 %, and 87 % with three seeds: it shrinks
+their variance by (S − 1)/S and knows no t quantile). The recall of a class with some ten lesions covers 92–95 %,
+the calibration error, an estimate that is itself too high, 81 % (three seeds, 300 lesions), macro AUROC 96 %.
+Comparisons reject too often where one side's seeds vary nine times as much as the other's (7 % with three seeds each).
 """
 
 from __future__ import annotations
@@ -32,7 +46,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
-LEAST_SPREAD = 1 / 4  # of the spread that single images alone give the seeds
+LEAST_SPREAD = 1 / 10  # of the spread that single images alone give the seeds
 
 
 @dataclass(frozen=True)
@@ -69,34 +83,35 @@ def uncertainty(values: Sequence[np.ndarray], samples: Sequence[np.ndarray]) -> 
     A side with one seed leaves the seeds' variance unknown: the interval then covers the images only.
     """
     whole = np.isfinite(np.hstack(samples)).all(axis=1)
-    samples = [side[whole] for side in samples]
-    if len(samples[0]) < 2:
+    if whole.sum() < 2:
         return Uncertainty(math.nan, math.nan, math.inf)
+    samples = [side[whole] for side in samples]
     means = samples[0].mean(axis=1) - (samples[1].mean(axis=1) if len(samples) == 2 else 0)
     images = means.var(ddof=1)
+    if min(len(v) for v in values) == 1:
+        common, seeds, freedom = images, 0.0, math.inf
+    else:
+        common, seeds, freedom = _components(values, samples, images)
+    share = common / images if images else 0.0
     low, high = np.percentile(means, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     halves = np.square([means.mean() - low, high - means.mean()]) / stats.norm.ppf((1 + LEVEL) / 2) ** 2
-    if min(len(v) for v in values) == 1 or images == 0 == _pooled(values):
-        return Uncertainty(*np.sqrt(halves).tolist(), math.inf)
-    common, seeds, freedom = _components(values, samples, images)
-    share = common / images if images else 0.0
-    lower, upper = np.sqrt(halves * share + seeds).tolist()
-    return Uncertainty(lower, upper, freedom)
+    return Uncertainty(*np.sqrt(halves * share + seeds).tolist(), freedom)
 
 
 def _components(
     values: Sequence[np.ndarray], samples: Sequence[np.ndarray], images: float
 ) -> tuple[float, float, float]:
-    """C, s²/S and Satterthwaite's degrees of freedom (see the module); `images` is V."""
-    per_seed = sum(1 / len(v) for v in values)
-    noise = np.mean(_pooled([(side - side.mean(axis=0)).T for side in samples]))
-    common = max(0.0, images - noise * per_seed)
-    seeds = max(_pooled(values), LEAST_SPREAD * noise) * per_seed
-    freedom = sum(len(v) - 1 for v in values) * ((common + seeds) / seeds) ** 2 if seeds else math.inf
-    return common, seeds, freedom
+    """C, the sum of s²/S, and the degrees of freedom (see the module); `images` is V."""
+    noise = sum((side - side.mean(axis=0)).var(axis=1, ddof=1).mean() / side.shape[1] for side in samples)
+    parts = np.array([v.var(ddof=1) / len(v) for v in values])
+    common, seeds = max(0.0, images - noise), max(parts.sum(), LEAST_SPREAD * noise)
+    if seeds == 0:
+        return common, seeds, math.inf
+    return common, seeds, _freedom(parts, np.array([len(v) for v in values])) * (common + seeds) / seeds
 
 
-def _pooled(values: Sequence[np.ndarray]) -> np.ndarray:
-    """The variance between seeds (axis 0), pooled over the sides as in Student's t-test."""
-    squares = sum(((v - v.mean(axis=0)) ** 2).sum(axis=0) for v in values)
-    return squares / sum(len(v) - 1 for v in values)
+def _freedom(parts: np.ndarray, counts: np.ndarray) -> float:
+    """Of the seeds' variance: Student's for equal numbers of seeds, which is robust there, else Welch's."""
+    if len(set(counts.tolist())) == 1 or not parts.any():
+        return float((counts - 1).sum())
+    return float(parts.sum() ** 2 / (parts**2 / (counts - 1)).sum())
