@@ -81,8 +81,10 @@ class Claim:
             return
         self._released.set()
         if self._latest() == self._generation:
-            with contextlib.suppress(WorkbookError):  # on a full disk the claim ends with this process
+            try:
                 write_text(self._file(self._generation), json.dumps(_ourselves() | {"released": True}))
+            except WorkbookError:  # a full disk still lets files be removed
+                self._file(self._generation).unlink(missing_ok=True)
         self._generation = None
 
     def _file(self, generation: int) -> Path:

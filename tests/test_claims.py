@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from lib import claims
+from lib import claims, files
 from lib.claims import Claim
 from lib.errors import WorkbookError
 from lib.paths import ROOT
@@ -44,6 +44,15 @@ def test_a_claim_has_one_owner_until_it_is_released(tmp_path):
     first.release()
     assert second.acquire()
     assert [p.name for p in tmp_path.iterdir()] == [".work.claim-2"]
+
+
+def test_a_claim_can_be_given_back_on_a_full_disk(tmp_path, monkeypatch):
+    claim = Claim(tmp_path / "work")
+    assert claim.acquire()
+    with monkeypatch.context() as full:
+        full.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        claim.release()
+    assert Claim(tmp_path / "work").acquire()
 
 
 def test_of_many_processes_one_gets_it(tmp_path):

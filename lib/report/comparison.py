@@ -62,7 +62,10 @@ def paired_differences(first: Run, second: Run) -> dict[str, tuple[float, float,
 
 
 def verdict(runs: Mapping[str, Run], metric: str = "balanced_accuracy") -> str:
-    """One honest sentence on two runs of one seed each: what the interval says, and what it cannot say."""
+    """One honest sentence on one run, or two of one seed each: what the interval says, and what it cannot say."""
+    if len(runs) == 1:
+        ((name, run),) = runs.items()
+        return f"{name}: {METRICS[metric]} {value_with_interval(run, metric)}. One run alone supports no claim: compare it with others, over several seeds (`run_all.py sweep`)."
     (first, a), (second, b) = runs.items()
     difference, low, high = paired_differences(a, b)[metric]
     span = f"{100 * difference:+.1f} points of {METRICS[metric]} (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"

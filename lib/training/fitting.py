@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,8 @@ from lib.training.provenance import provenance
 from lib.training.store import Run, RunStore, build_model
 
 log = logging.getLogger(__name__)
+
+Prepared = tuple[ImageSet, np.ndarray, pd.Series]  # images, pixels [n, size, size, 3], part of each row
 
 
 def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
@@ -54,24 +56,25 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
     if run.finished and run.basis == basis:
         return run
     device = hardware.device(config.device)  # a missing GPU is found before any work
+    prepared = _pixels_and_parts(config, store, images)  # so are images that cannot be read
     with _alone(run) as claim:
         if not (run.finished and run.basis == basis):  # another process may have been at it
             _set_aside(run, basis)
-            _train_and_test(config, store, run, images, basis, device, claim)
+            _train_and_test(config, run, prepared, basis, device, claim)
     return Run(run.path)
 
 
 def _train_and_test(
-    config: RunConfig, store: RunStore, run: Run, images: ImageSet, basis: dict, device: torch.device, claim: Claim
+    config: RunConfig, run: Run, prepared: Prepared, basis: dict, device: torch.device, claim: Claim
 ) -> None:
     from lib.training.trainer import train  # Lightning takes seconds to import, and finished runs do not need it
 
+    images, pixels, parts = prepared
     run.path.mkdir(parents=True, exist_ok=True)
     with run_log(run.path / "train.log"):
         log.info("run %s", run.path.name)
         log.debug("config %s", json.dumps(config.to_dict()))
         log.debug("%s: %s", images.name, images.counts.to_dict())
-        images, pixels, parts = _pixels_and_parts(config, store, images)
         torch.manual_seed(config.seed)
         model = build_model(config, len(images.classes))
         write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
@@ -111,7 +114,7 @@ def _set_aside(run: Run, basis: dict) -> None:
     run.path.rename(place)
 
 
-def prepare(config: RunConfig, store: RunStore) -> tuple[ImageSet, np.ndarray, pd.Series]:
+def prepare(config: RunConfig, store: RunStore) -> Prepared:
     """The data of a run: the image set, its pixels [n, size, size, 3] and the part of each row."""
     return _pixels_and_parts(config, store, _load(config))
 
@@ -120,7 +123,7 @@ def _load(config: RunConfig) -> ImageSet:
     return load_dataset(config.dataset, config.data_root, config.limit_images, config.skip_unreadable)
 
 
-def _pixels_and_parts(config: RunConfig, store: RunStore, images: ImageSet) -> tuple[ImageSet, np.ndarray, pd.Series]:
+def _pixels_and_parts(config: RunConfig, store: RunStore, images: ImageSet) -> Prepared:
     images, pixels = load_pixels(images, config.image_size, store.root.parent / "cache", config.skip_unreadable)
     parts = split_rows(images, config.split, config.val_fraction, config.test_fraction, config.split_seed)
     return images, pixels, parts
@@ -134,20 +137,26 @@ def _test(run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, fact
     found = predict_rows(run.model(), pixels, rows, EVALUATION_BATCH, device)
     if not math.isfinite(found.sum()):
         raise WorkbookError(f"The best weights of {run.path.name} give probabilities that are not numbers; lower lr.")
-    names = np.array(images.classes)
-    frame = pd.DataFrame(
-        {
-            "image_id": table["image_id"],
-            "group": table["group"],
-            "label": names[labels],
-            "prediction": names[found.argmax(axis=1)],
-        }
-    ).assign(**{f"prob_{c}": found[:, i] for i, c in enumerate(images.classes)})
+    frame = predictions_frame(table, labels, found, images.classes)
     write_text(run.path / "predictions.csv", frame.to_csv(index=False, float_format="%.7g"))
     test = measure(found, labels, images.classes)
     samples = Resampled(frame["group"]).measure(found, labels, images.classes)
     result = {"best_epoch": _best_epoch(run.log), "test": test, "intervals": intervals(samples)}
     write_text(run.path / "metrics.json", json.dumps(result, indent=1))
+
+
+def predictions_frame(
+    table: pd.DataFrame, labels: np.ndarray, found: np.ndarray, classes: Sequence[str]
+) -> pd.DataFrame:
+    """predictions.csv: a row an image of `table`, with its label (index) and probabilities [N, K] by name."""
+    names = np.array(classes)
+    columns = {
+        "image_id": table["image_id"],
+        "group": table["group"],
+        "label": names[labels],
+        "prediction": names[found.argmax(axis=1)],
+    }
+    return pd.DataFrame(columns).assign(**{f"prob_{c}": found[:, i] for i, c in enumerate(classes)})
 
 
 def _best_epoch(log_table: pd.DataFrame) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from lib.data import DATASETS
@@ -59,3 +61,13 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
     dataset = choose("dataset", values.get("dataset", "phantom-lesions"), DATASETS)
     values.setdefault("image_size", DATASETS[dataset].quick_size)
     return RunConfig.from_dict(values)
+
+
+def config_of(parameters: Mapping[str, Any]) -> RunConfig:
+    """The run that the training notebook makes with `parameters`; those of them that are no settings are left out.
+
+    Raises:
+        WorkbookValueError: an unknown profile, or a value that a setting cannot have.
+    """
+    settings = {field.name for field in dataclasses.fields(RunConfig)} | {"profile"}
+    return profile_config(**{name: value for name, value in parameters.items() if name in settings})

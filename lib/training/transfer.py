@@ -34,7 +34,7 @@ from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.files import write_text
 from lib.training import hardware
 from lib.training.config import RunConfig
-from lib.training.fitting import prepare
+from lib.training.fitting import predictions_frame, prepare
 from lib.training.inference import EVALUATION_BATCH, predict_rows
 from lib.training.metrics import Resampled, intervals
 from lib.training.store import Run, RunStore
@@ -225,18 +225,11 @@ def _tested(
     run: Run, images: ImageSet, pixels: np.ndarray, rows: np.ndarray, labels: np.ndarray
 ) -> tuple[pd.DataFrame, dict]:
     """Predictions of the rows and their metrics; both empty without rows."""
-    table, names = images.rows.iloc[rows], np.array(run.classes)
-    found = np.empty((0, len(names)))
+    table = images.rows.iloc[rows]
+    found = np.empty((0, len(run.classes)))
     if len(rows):
         found = predict_rows(run.model(), pixels, rows, EVALUATION_BATCH, hardware.device())
-    frame = pd.DataFrame(
-        {
-            "image_id": table["image_id"],
-            "group": table["group"],
-            "label": names[labels],
-            "prediction": names[found.argmax(axis=1)],
-        }
-    ).assign(**{f"prob_{c}": found[:, i] for i, c in enumerate(names)})
+    frame = predictions_frame(table, labels, found, run.classes)
     return frame, _metrics(found, labels, table["group"], run.classes) if len(rows) else {"test": {}, "intervals": {}}
 
 

@@ -1,0 +1,274 @@
+"""A study: the tables of a paper as grids over a notebook's parameters, read from a YAML file and checked line by line.
+
+::
+
+    title: Fusion strategies on skin lesions
+    notebook: 02                      # the notebook that one run is
+    seeds: [0, 1, 2]
+    common: {profile: full}           # parameters of every run
+    data_roots: {HAM10000: ~/ham}     # folders of data sets; those left out are in data/
+    test_also_on: [isic-2018-task-3]  # every run is tested there too, without what it has seen
+    tables:                           # the workbook's own: see lib.report.tables
+      fusion: {dataset: HAM10000, attention: CBAM, fusion_strategy: [original, learnable_gate]}
+    sweeps:                           # any other grid, under any name
+      learning rate: {lr: [1e-2, 1e-3]}
+    then: [03, 09]                    # notebooks to execute when all runs are done, with this file as `protocol`
+
+In `tables` and `sweeps` a list is an axis of the grid, anything else is fixed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, nearest, unknown
+from lib.inputs import note
+from lib.paths import ROOT
+from lib.workbook.parameters import Parameter, check_names, parse, parse_all, read_parameters
+from lib.workbook.plan import find_notebooks
+
+PROTOCOLS = ROOT / "protocols"
+KEYS = ("title", "notebook", "seeds", "common", "data_roots", "test_also_on", "tables", "sweeps", "then")
+TABLES = ("backbones", "attention", "fusion", "residual", "transfer", "efficiency", "leak")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table: its axes, and every other parameter with its value. Values have their parameters' types."""
+
+    name: str
+    axes: dict[str, list[Any]]
+    fixed: dict[str, Any]  # the notebook's defaults included
+
+    def settings(self) -> Iterator[dict[str, Any]]:
+        """The parameters of each combination, without the seed, in the order in which the file lists them."""
+        for values in itertools.product(*self.axes.values()):
+            yield self.fixed | dict(zip(self.axes, values, strict=True))
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A study as its file describes it, every name and value checked against the notebook's parameters."""
+
+    name: str
+    title: str
+    notebook: Path
+    seeds: list[int]
+    tables: dict[str, Grid]
+    sweeps: dict[str, Grid] = field(default_factory=dict)
+    data_roots: dict[str, str] = field(default_factory=dict)
+    test_also_on: list[str] = field(default_factory=list)
+    then: list[Path] = field(default_factory=list)
+    path: Path | None = None
+
+    def grids(self) -> dict[str, Grid]:
+        """Tables and sweeps by name."""
+        return self.tables | self.sweeps
+
+    def run(self, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        """All parameters of one run: a row's settings, the seed, and the folder of the data set."""
+        root = self.data_roots.get(settings.get("dataset"))
+        return {**settings, "seed": seed} | ({} if root is None else {"data_root": root})
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The parameters of every run, each once; efficiency is measured and needs none."""
+        grids = (grid for name, grid in self.grids().items() if name != "efficiency")
+        every = (self.run(settings, seed) for grid in grids for settings in grid.settings() for seed in self.seeds)
+        return list({repr(sorted(run.items())): run for run in every}.values())
+
+
+def read_protocol(name: str | Path, data_roots: Mapping[str, str] | None = None) -> Protocol:
+    """The protocol in the file `name`, or `protocols/<name>.yaml`. `data_roots` win over the file's.
+
+    Raises:
+        WorkbookFileError: there is no such file.
+        WorkbookValueError: anything wrong in it; the message names file, line, and the nearest known name.
+    """
+    path = _find(name)
+    note(path)
+    return _Reader(path).protocol(dict(data_roots or {}))
+
+
+def grid_protocol(notebook: Path, axes: Mapping[str, list[str]], fixed: Mapping[str, Any]) -> Protocol:
+    """The study of one grid, as the command line writes it: `axes` hold text, the seed may be among them.
+
+    Raises:
+        WorkbookValueError: an unknown parameter, a value of the wrong type, an empty axis.
+    """
+    known = read_parameters(notebook)
+    check_names([*axes, *fixed], known)
+    for name, values in axes.items():
+        if not values:
+            raise WorkbookValueError(f"--grid {name}= is empty: give at least one value, as in --grid {name}=A,B.")
+    typed = {name: [parse(known[name], value) for value in values] for name, values in axes.items()}
+    for name, values in typed.items():
+        if len(set(values)) < len(values):
+            raise WorkbookValueError(f"--grid {name} has a value twice ({', '.join(map(str, values))}); remove one.")
+    _require_seed(notebook, known)
+    seeds = typed.pop("seed", [parse(known["seed"], fixed.get("seed", known["seed"].default))])
+    others = parse_all(known, {name: value for name, value in fixed.items() if name not in axes})
+    grid = Grid("grid", typed, _without(others, [*typed, "seed"]))
+    return Protocol(
+        f"{notebook.stem}-grid", f"{notebook.stem} over {', '.join(axes)}", notebook, seeds, {}, {"grid": grid}
+    )
+
+
+def _require_seed(notebook: Path, known: Mapping[str, Parameter]) -> None:
+    if "seed" not in known:
+        raise WorkbookValueError(f"{notebook.name} has no parameter 'seed': it is not a notebook that trains one run.")
+
+
+def _without(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in set(names)}
+
+
+def _find(name: str | Path) -> Path:
+    """A path as it stands, or a name in protocols/."""
+    for path in (Path(name).expanduser(), ROOT / Path(name), PROTOCOLS / f"{name}.yaml"):
+        if path.is_file():
+            return path.absolute()
+    known = sorted(p.stem for p in PROTOCOLS.glob("*.yaml"))
+    guess = nearest(Path(name).stem, known)
+    hint = f" Did you mean {guess!r}?" if guess else ""
+    raise WorkbookFileError(f"There is no protocol {str(name)!r}.{hint} In protocols/: {', '.join(known)}.")
+
+
+class _Reader:
+    """Reads one file. Complaints tell the line, so it works on YAML's nodes, which know theirs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def protocol(self, data_roots: dict[str, str]) -> Protocol:
+        top = self._mapping(self._parse(), "the protocol")
+        self._check(top, KEYS, "key")
+        self._require(top, "notebook")
+        notebook = self._notebook(top["notebook"][1])
+        known = read_parameters(notebook)
+        try:
+            _require_seed(notebook, known)
+        except WorkbookValueError as error:
+            raise self._wrong(top["notebook"][1], str(error).rstrip(".")) from None
+        common = parse_all(known, self._settings(top, "common", known))
+        grids = {kind: self._grids(top, kind, known, common) for kind in ("tables", "sweeps")}
+        if not any(grids.values()):
+            raise self._wrong(self.root, "there is neither a table nor a sweep, so nothing to run")
+        return Protocol(
+            name=self.path.stem,
+            title=self._text(top["title"][1]) if "title" in top else self.path.stem,
+            notebook=notebook,
+            seeds=self._seeds(top, known),
+            data_roots={name: self._text(node) for name, (_, node) in self._section(top, "data_roots").items()}
+            | data_roots,
+            test_also_on=[self._text(node) for node in self._sequence(top, "test_also_on")],
+            then=[self._notebook(node) for node in self._sequence(top, "then")],
+            path=self.path,
+            **grids,
+        )
+
+    def _parse(self) -> yaml.Node:
+        try:
+            self.root = yaml.compose(self.path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise WorkbookValueError(f"{self.path} is not valid YAML: {' '.join(str(error).split())}.") from None
+        if self.root is None:
+            raise WorkbookValueError(f"{self.path} is empty; protocols/quick.yaml is an example.")
+        return self.root
+
+    def _grids(self, top: dict, kind: str, known: Mapping[str, Parameter], common: dict) -> dict[str, Grid]:
+        section = self._section(top, kind)
+        if kind == "tables":
+            self._check(section, TABLES, "table")
+        return {name: self._grid(name, *section[name], known, common) for name in section}
+
+    def _grid(self, name: str, key: yaml.Node, node: yaml.Node, known: Mapping[str, Parameter], common: dict) -> Grid:
+        pairs = self._mapping(node, name)
+        self._check(pairs, [n for n in known if n != "seed"], "parameter")
+        axes = {n: self._axis(n, v, known[n]) for n, (_, v) in pairs.items() if isinstance(v, yaml.SequenceNode)}
+        fixed = {n: self._value(v, known[n]) for n, (_, v) in pairs.items() if n not in axes}
+        if not axes and not fixed:
+            raise self._wrong(key, f"{name} is empty; give it a parameter, or a list of values as an axis")
+        return Grid(name, axes, _without(common, [*axes, "seed"]) | fixed)
+
+    def _axis(self, name: str, node: yaml.SequenceNode, parameter: Parameter) -> list[Any]:
+        values = [self._value(each, parameter) for each in node.value]
+        if not values:
+            raise self._wrong(node, f"the grid over {name} is empty; give at least one value")
+        for i, value in enumerate(values):
+            if value in values[:i]:
+                raise self._wrong(node.value[i], f"{name} has the value {value!r} twice; remove one")
+        return values
+
+    def _seeds(self, top: dict, known: Mapping[str, Parameter]) -> list[int]:
+        if "seeds" not in top:
+            return [known["seed"].default]
+        node = top["seeds"][1]
+        if not isinstance(node, yaml.SequenceNode):
+            raise self._wrong(node, "seeds must be a list, as in [0, 1, 2]")
+        return self._axis("seeds", node, known["seed"])
+
+    def _settings(self, top: dict, section: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
+        pairs = self._section(top, section)
+        self._check(pairs, [n for n in known if n != "seed"], "parameter")
+        return {name: self._value(node, known[name]) for name, (_, node) in pairs.items()}
+
+    def _value(self, node: yaml.Node, parameter: Parameter) -> Any:
+        """As the parameter's type. YAML 1.1 takes 1e-3 and a quoted "3" for text, as a command line does."""
+        if not isinstance(node, yaml.ScalarNode):
+            raise self._wrong(node, f"{parameter.name} takes one value or a list of values")
+        value = yaml.SafeLoader("").construct_object(node)
+        try:
+            return parse(parameter, value)
+        except WorkbookValueError as error:
+            raise self._wrong(node, str(error).rstrip(".")) from None
+
+    def _notebook(self, node: yaml.Node) -> Path:
+        try:
+            return find_notebooks([self._text(node)])[0]
+        except WorkbookError as error:
+            raise self._wrong(node, str(error).rstrip(".")) from None
+
+    def _section(self, top: dict, name: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        return self._mapping(top[name][1], name) if name in top else {}
+
+    def _sequence(self, top: dict, name: str) -> list[yaml.Node]:
+        if name not in top:
+            return []
+        node = top[name][1]
+        if not isinstance(node, yaml.SequenceNode):
+            raise self._wrong(node, f"{name} must be a list, as in [A, B]")
+        return node.value
+
+    def _mapping(self, node: yaml.Node, what: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        """Name → (its node, its value's node)."""
+        if not isinstance(node, yaml.MappingNode):
+            raise self._wrong(node, f"{what} must be 'name: value' pairs")
+        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            if key.value in found:
+                raise self._wrong(key, f"{key.value!r} stands there twice; remove one")
+            found[key.value] = (key, value)
+        return found
+
+    def _check(self, found: dict, known: Iterable[str], kind: str) -> None:
+        for name, (key, _) in found.items():
+            if name not in known:
+                raise self._wrong(key, str(unknown(kind, name, known)).rstrip("."))
+
+    def _require(self, top: dict, name: str) -> None:
+        if name not in top:
+            raise self._wrong(self.root, f"the key {name!r} is missing")
+
+    def _text(self, node: yaml.Node) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise self._wrong(node, "a single value is wanted here")
+        return node.value
+
+    def _wrong(self, node: yaml.Node, what: str) -> WorkbookValueError:
+        return WorkbookValueError(f"{self.path}, line {node.start_mark.line + 1}: {what}.")
