@@ -33,7 +33,8 @@ Two seeds cover least where seeds differ far more than images (91 %, where the p
 seeds as well, Owen's pigeonhole of Annals of Applied Statistics 2007, has 80 %, and 87 % with three seeds: it shrinks
 their variance by (S − 1)/S and knows no t quantile). The recall of a class with some ten lesions covers 92–95 %,
 the calibration error, an estimate that is itself too high, 81 % (three seeds, 300 lesions), macro AUROC 96 %.
-Comparisons reject too often where one side's seeds vary nine times as much as the other's (7 % with three seeds each).
+Comparisons reject too often where the variance of one side's seeds is nine times the other's: 7 % with three seeds
+each, 10 % where that side has two and the other five.
 """
 
 from __future__ import annotations

@@ -98,6 +98,13 @@ def test_seeds_that_agree_by_chance_leave_an_interval_with_a_width():
     assert high - low > 0.05
 
 
+def test_resamples_that_lack_a_class_are_left_out():
+    values, rng = np.array([0.5, 0.6]), np.random.default_rng(0)
+    samples = values + rng.normal(size=(100, 2))
+    holes = np.vstack([samples, [[math.nan, 0.3], [0.3, math.nan], [math.nan, math.nan]]])
+    assert uncertainty([values], [holes]) == uncertainty([values], [samples])
+
+
 def test_p_is_below_five_percent_exactly_where_the_interval_excludes_zero():
     found = Uncertainty(lower=0.01, upper=0.02, freedom=5.0)
     for difference in np.linspace(-0.08, 0.08, 101):
@@ -223,6 +230,7 @@ def test_holm_is_statsmodels_and_leaves_gaps():
     assert holm([]) == []
 
 
+@pytest.mark.filterwarnings("error")
 def test_hedges_g_by_hand():
     assert hedges_g(np.array([1.0, 2, 3]), np.array([2.0, 4, 6])) == pytest.approx(-2 / math.sqrt(2.5) * (1 - 3 / 15))
     assert math.isinf(hedges_g(np.ones(2), np.zeros(2)))
