@@ -118,9 +118,11 @@ def test_a_damaged_archive_is_removed(name, host, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_archive_that_cannot_be_unpacked_is_removed(host, tmp_path, monkeypatch):
+@pytest.mark.parametrize("damage", ["truncated", "text"])
+def test_an_archive_that_cannot_be_unpacked_is_removed(damage, host, tmp_path, monkeypatch):
     pets_archives(host, monkeypatch)
-    host.files["annotations.tar.gz"] = host.files["annotations.tar.gz"][:60]
+    whole = host.files["annotations.tar.gz"]
+    host.files["annotations.tar.gz"] = {"truncated": whole[:60], "text": b"no archive"}[damage]
     broken = (OxfordIIITPet._RESOURCES[1][0], md5(host.files["annotations.tar.gz"]))
     monkeypatch.setattr(OxfordIIITPet, "_RESOURCES", [OxfordIIITPet._RESOURCES[0], broken])
     with pytest.raises(WorkbookError, match="oxford-iiit-pet arrived damaged"):

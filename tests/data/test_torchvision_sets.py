@@ -176,6 +176,7 @@ def test_bad_lines_of_the_pets_list_are_named(pets):
     whole = path.read_text()
     for old, new, message in (
         ("Abyssinian_4 1 1 1", "Abyssinian_4 one", r"list\.txt, row 6: 'Abyssinian_4 one' is not of the form"),
+        ("Abyssinian_4 1 1 1", "Abyssinian_4 1", r"row 6: 'Abyssinian_4 1' is not of the form"),
         ("Abyssinian_4 1", "Abyssinian_3 1", r"row 6: image 'Abyssinian_3' stands there a second time"),
         ("Bengal_1 6", "Bengal_1 2", r"breed 'Bengal' and class \d do not go together"),
         (whole, "# nothing\n", r"list\.txt lists no image"),
