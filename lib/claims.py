@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import threading
@@ -49,14 +50,22 @@ class Claim:
                 continue  # another was first
             return True
 
-    def wait(self, tell: Callable[[str], object]) -> None:
-        """Acquire, however long it takes; `tell` is called once with the owner's name if there is one."""
-        told = False
+    def wait(self, tell: Callable[[str], object], patience: float = math.inf) -> bool:
+        """Acquire, for at most `patience` seconds; `tell` is called once with the owner's name if there is one."""
+        told, until = False, time.monotonic() + patience
         while not self.acquire():
+            if time.monotonic() >= until:
+                return False
             if not told:
                 tell(self.owner())
                 told = True
             time.sleep(POLL_S)
+        return True
+
+    def is_free(self) -> bool:
+        """Whether nobody alive holds it. Asking does not take it."""
+        latest = self._latest()
+        return not latest or not self._alive(latest)
 
     def owner(self) -> str:
         """Who holds the claim: 'process 123 on host'."""

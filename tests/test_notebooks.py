@@ -1,12 +1,12 @@
 """The notebooks run at the smoke profile, and what they produced is there and says the right things."""
 
-import json
 import re
 
 import nbformat
 import pytest
 
 from lib.paths import NOTEBOOKS
+from lib.report.overview import read_entries
 from lib.training import RunStore
 from lib.workbook.commandline import main
 
@@ -51,7 +51,7 @@ def test_executed_notebooks_have_figures_with_captions_and_a_verdict(path, repor
 
 def test_the_index_shows_status_and_key_figures(report):
     page = (report / "index.html").read_text()
-    assert {entry["status"] for entry in json.loads((report / "status.json").read_text()).values()} == {"ok"}
+    assert {entry.status for entry in read_entries(report).values()} == {"ok"}
     for words in (
         "Data exploration",
         "GLSA training",

@@ -1,15 +1,20 @@
-"""The process that runs one notebook: `python -m lib.workbook.child SPEC`, SPEC being JSON.
+"""The process that runs one notebook and writes its page: `python -m lib.workbook.child SPEC`, SPEC being JSON.
 
 Papermill's own command line cannot say which signal ended a kernel, so this speaks to its API instead.
-The exit status is 0 when every cell ran, DEAD_KERNEL when the kernel died, and 1 otherwise. What the
-notebook prints goes to stdout as it is printed.
+The exit status is 0 when every cell ran, DEAD_KERNEL when the kernel died, NO_PAGE when only the page could not be
+written, and 1 otherwise. What the notebook prints goes to stdout as it is printed. The process ends with the one
+that started it, however that ends, and the kernel with this one: nothing goes on computing unattended.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import threading
+import time
+from pathlib import Path
 
 from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
@@ -17,7 +22,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 
-from lib.workbook.execute import DEAD_KERNEL
+from lib.workbook.execute import DEAD_KERNEL, NO_PAGE
 
 AUTOSAVE_S = 2  # what a killed run keeps of its running cell
 
@@ -42,7 +47,11 @@ class _Engine(NBClientEngine):
 
 
 def main(spec: dict) -> int:
-    """Run `spec["notebook"]` with `spec["parameters"]` into `spec["output"]`; returns the exit status."""
+    """Run `spec["notebook"]` with `spec["parameters"]` into `spec["output"]`; returns the exit status.
+
+    When all went well the output moves to `spec["executed"]`, and its page is written to `spec["page"]`.
+    """
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     papermill_engines.register("workbook", _Engine)
     try:
@@ -61,7 +70,25 @@ def main(spec: dict) -> int:
         return DEAD_KERNEL
     except PapermillExecutionError:
         return 1  # told in the notebook
+    os.replace(spec["output"], spec["executed"])
+    return _write_page(Path(spec["executed"]), Path(spec["page"]))
+
+
+def _write_page(executed: Path, page: Path) -> int:
+    from lib.report.html import export_html  # only now: it takes a second to import
+
+    try:
+        export_html(executed, page)
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return NO_PAGE
     return 0
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 if __name__ == "__main__":

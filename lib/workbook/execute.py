@@ -10,21 +10,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import IO, Any
 
 import nbformat
 import psutil
 from ipykernel.kernelspec import write_kernel_spec
 
+from lib.inputs import NOTES, states
 from lib.paths import ROOT
 from lib.progress import HEADLESS
 
 DEAD_KERNEL = 138  # the exit status that papermill's command line has for it
+NO_PAGE = 3  # the notebook ran, but its page could not be written
 PATIENCE_S = 30.0  # a cancelled notebook may save what it has
+POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -35,44 +38,64 @@ class Result:
     duration: float  # seconds
     error: str | None = None  # one line
     cell: int | None = None  # the n of In [n] that was running when it ended badly
+    inputs: dict[str, str] = field(default_factory=dict)  # what was read, and its state: see lib.inputs
 
 
-def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout: float | None = None) -> Result:
-    """Run `notebook` with `parameters` and write it with its outputs to `output`, whatever happens.
+def execute(
+    notebook: Path,
+    executed: Path,
+    page: Path,
+    parameters: Mapping[str, Any],
+    *,
+    timeout: float | None = None,
+    environment: Mapping[str, str] | None = None,
+    log: IO[str] | None = None,
+    cancelled: Event | None = None,
+) -> Result:
+    """Run `notebook` with `parameters` and write it with its outputs to `executed`, whatever happens, and to `page`.
 
-    The kernel is the running interpreter, in the repository's root. What the notebook prints appears on
-    stdout behind the notebook's number. Ctrl-C and the timeout [s, of the whole run] keep the outputs so far.
+    The kernel is the running interpreter, in the repository's root, with `environment` on top of ours. What the
+    notebook prints appears in `log`, or on stdout behind the notebook's number. Ctrl-C, `cancelled` (from another
+    thread) and the timeout [s, of the whole run] keep the outputs so far.
 
     Raises:
-        OSError: `output` cannot be written.
+        OSError: `executed` cannot be written.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    running = output.with_name(f".{output.stem}.running.ipynb")
-    spec = {"notebook": str(notebook), "output": str(running), "parameters": dict(parameters)}
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    running = executed.with_name(f".{executed.stem}.running.ipynb")
+    spec = {"notebook": str(notebook), "output": str(running), "executed": str(executed), "page": str(page)}
+    spec["parameters"] = dict(parameters)
     began = time.monotonic()
-    ended_by, exit_status, complaint = _run(spec, notebook.stem.split("_")[0], timeout)
-    executed = _keep(running, notebook, output)
+    with tempfile.TemporaryDirectory() as private:
+        surroundings = {**_environment(Path(private)), **(environment or {})}
+        relay = _writer(log, notebook.stem.split("_")[0])
+        ended_by, exit_status, complaint = _run(spec, surroundings, relay, timeout, cancelled or Event())
+        inputs = states(Path(surroundings[NOTES]))
+    if exit_status not in (0, NO_PAGE):
+        _keep(running, notebook, executed)
     status, error, cell = _verdict(ended_by, exit_status, executed, complaint)
-    return Result(status, time.monotonic() - began, error, cell)
+    return Result(status, time.monotonic() - began, error, cell, inputs)
 
 
-def _run(spec: dict, number: str, timeout: float | None) -> tuple[str | None, int, str]:
+def _run(
+    spec: dict, environment: dict[str, str], relay: Callable[[str], None], timeout: float | None, cancelled: Event
+) -> tuple[str | None, int, str]:
     """Run the child; returns what ended it, where we did, its exit status, and the last line of its stderr."""
-    with tempfile.TemporaryDirectory() as private, tempfile.TemporaryFile("w+") as stderr:
+    with tempfile.TemporaryFile("w+") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "lib.workbook.child", json.dumps(spec)],
             cwd=ROOT,
-            env=_environment(Path(private)),
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
             errors="replace",
             start_new_session=True,  # a Ctrl-C in the terminal comes to us, and we pass it on
         )
-        relay = Thread(target=_relay, args=(process.stdout, number), daemon=True)
-        relay.start()
-        ended_by = _wait(process, timeout)
-        relay.join(timeout=5)
+        thread = Thread(target=_relay, args=(process.stdout, relay), daemon=True)
+        thread.start()
+        ended_by = _wait(process, timeout, cancelled)
+        thread.join(timeout=5)
         stderr.seek(0)
         return ended_by, process.returncode, stderr.read().strip().rpartition("\n")[2]
 
@@ -87,18 +110,27 @@ def _environment(private: Path) -> dict[str, str]:
         "IPYTHONDIR": str(private / "ipython"),  # no start-up files of the user's
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        NOTES: str(private / "inputs"),
     }
     return {**os.environ, **ours}
 
 
-def _relay(stream: IO[str], number: str) -> None:
+def _writer(log: IO[str] | None, number: str) -> Callable[[str], None]:
+    if log is None:
+        return lambda line: print(f"{number} | {line}", flush=True)
+    return lambda line: print(line, file=log, flush=True)
+
+
+def _relay(stream: IO[str], write: Callable[[str], None]) -> None:
     for line in stream:
         if line.strip():
-            print(f"{number} | {line.rstrip()}", flush=True)
+            write(line.rstrip())
 
 
-def _wait(process: subprocess.Popen, timeout: float | None) -> str | None:
+def _wait(process: subprocess.Popen, timeout: float | None, cancelled: Event) -> str | None:
     """Wait for the end; returns 'timeout' or 'interrupted' when that is what brought it about."""
+    watcher = Thread(target=_stop_when, args=(cancelled, process), daemon=True)
+    watcher.start()
     try:
         process.wait(timeout)
     except subprocess.TimeoutExpired:
@@ -107,7 +139,14 @@ def _wait(process: subprocess.Popen, timeout: float | None) -> str | None:
     except KeyboardInterrupt:
         stop(process)
         return "interrupted"
-    return None
+    return "interrupted" if cancelled.is_set() else None
+
+
+def _stop_when(cancelled: Event, process: subprocess.Popen) -> None:
+    while process.poll() is None:
+        if cancelled.wait(POLL_S):
+            stop(process)
+            return
 
 
 def stop(process: subprocess.Popen, patience: float = PATIENCE_S) -> None:
@@ -129,24 +168,23 @@ def stop(process: subprocess.Popen, patience: float = PATIENCE_S) -> None:
         process.wait()
 
 
-def _keep(running: Path, notebook: Path, output: Path) -> nbformat.NotebookNode:
+def _keep(running: Path, notebook: Path, executed: Path) -> None:
     """Move the executed notebook to its place. One cut off while it was saved gives way to the bare notebook."""
     try:
-        executed = nbformat.read(running, as_version=4)
+        nbformat.read(running, as_version=4)
     except (FileNotFoundError, nbformat.reader.NotJSONError):
-        executed = nbformat.read(notebook, as_version=4)
-        nbformat.write(executed, running)
-    os.replace(running, output)
-    return executed
+        nbformat.write(nbformat.read(notebook, as_version=4), running)
+    os.replace(running, executed)
 
 
-def _verdict(
-    ended_by: str | None, exit_status: int, executed: nbformat.NotebookNode, complaint: str
-) -> tuple[str, str | None, int | None]:
+def _verdict(ended_by: str | None, exit_status: int, path: Path, complaint: str) -> tuple[str, str | None, int | None]:
     """Status, error and cell. Only the exit status tells the truth: papermill marks the cell of a dead
     kernel, and all after it, as completed."""
     if exit_status == 0:
         return "ok", None, None
+    if exit_status == NO_PAGE:
+        return "failed", _one_line(f"its page could not be written: {complaint}"), None
+    executed = nbformat.read(path, as_version=4)
     started = [cell.execution_count for cell in executed.cells if cell.get("execution_count")]
     last = started[-1] if started else None
     if ended_by == "timeout":

@@ -97,10 +97,22 @@ def _addressed(parameters: dict[Path, dict], where: str) -> dict[Path, dict]:
     return chosen
 
 
+def read_assignment(text: str) -> tuple[str, str]:
+    """'NAME=VALUE' as ('NAME', 'VALUE').
+
+    Raises:
+        WorkbookValueError: the text is not of that form.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise WorkbookValueError(f"NAME=VALUE is wanted, not {text!r}.")
+    return name, value
+
+
 def _read_assignment(text: str) -> tuple[str, str, str]:
     """'02.NAME=VALUE' as ('02', 'NAME', 'VALUE'); without a notebook the first is empty."""
-    target, equals, value = text.partition("=")
+    target, value = read_assignment(text)
     where, _, name = target.rpartition(".")
-    if not equals or not name:
+    if not name:
         raise WorkbookValueError(f"-p takes NAME=VALUE or 02.NAME=VALUE, not {text!r}.")
     return where, name, value

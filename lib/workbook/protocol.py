@@ -83,8 +83,8 @@ class Protocol:
         return list({repr(sorted(run.items())): run for run in every}.values())
 
 
-def read_protocol(name: str | Path, data_roots: Mapping[str, str] | None = None) -> Protocol:
-    """The protocol in the file `name`, or `protocols/<name>.yaml`. `data_roots` win over the file's.
+def read_protocol(name: str | Path) -> Protocol:
+    """The protocol in the file `name`, or `protocols/<name>.yaml`.
 
     Raises:
         WorkbookFileError: there is no such file.
@@ -92,7 +92,7 @@ def read_protocol(name: str | Path, data_roots: Mapping[str, str] | None = None)
     """
     path = _find(name)
     note(path)
-    return _Reader(path).protocol(dict(data_roots or {}))
+    return _Reader(path).protocol()
 
 
 def grid_protocol(notebook: Path, axes: Mapping[str, list[str]], fixed: Mapping[str, Any]) -> Protocol:
@@ -145,7 +145,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def protocol(self, data_roots: dict[str, str]) -> Protocol:
+    def protocol(self) -> Protocol:
         top = self._mapping(self._parse(), "the protocol")
         self._check(top, KEYS, "key")
         self._require(top, "notebook")
@@ -164,8 +164,7 @@ class _Reader:
             title=self._text(top["title"][1]) if "title" in top else self.path.stem,
             notebook=notebook,
             seeds=self._seeds(top, known),
-            data_roots={name: self._text(node) for name, (_, node) in self._section(top, "data_roots").items()}
-            | data_roots,
+            data_roots={name: self._folder(node) for name, (_, node) in self._section(top, "data_roots").items()},
             test_also_on=[self._text(node) for node in self._sequence(top, "test_also_on")],
             then=[self._notebook(node) for node in self._sequence(top, "then")],
             path=self.path,
@@ -264,6 +263,13 @@ class _Reader:
     def _require(self, top: dict, name: str) -> None:
         if name not in top:
             raise self._wrong(self.root, f"the key {name!r} is missing")
+
+    def _folder(self, node: yaml.Node) -> str:
+        """A folder, relative to the protocol's own."""
+        folder = (self.path.parent / Path(self._text(node)).expanduser()).resolve()
+        if not folder.is_dir():
+            raise self._wrong(node, f"the data root {folder} does not exist or is not a folder")
+        return str(folder)
 
     def _text(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):

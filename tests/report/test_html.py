@@ -13,7 +13,8 @@ from PIL import Image
 from lib.report.digest import key_figures, question, thumbnails, title
 from lib.report.html import export_html
 from lib.report.key_figures import key_figures_bundle
-from lib.report.overview import Entry, record, write_index
+from lib.report.overview import write_index
+from lib.report.records import Entry, write_entry
 
 EVIL = "<script>alert(1)</script>"
 
@@ -78,7 +79,7 @@ def page(executed, tmp_path):
 @pytest.fixture
 def index(executed, tmp_path, page):
     finished = datetime.now().isoformat()
-    record(tmp_path, "02_try", Entry("failed", 61.0, finished, {"profile": EVIL}, error=EVIL))
+    write_entry(executed, Entry("failed", 61.0, finished, {"profile": EVIL}, error=EVIL))
     return write_index(tmp_path).read_text()
 
 

@@ -1,6 +1,4 @@
-import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +12,8 @@ from lib.errors import WorkbookError
 from lib.paths import ROOT
 from lib.report.overview import read_entries
 from lib.training.profiles import PROFILES as training_profiles
-from lib.workbook.commandline import EPILOG, PROFILES, _parser, main
-from lib.workbook.execute import Result
+from lib.workbook.commandline import EPILOG, _parser, main
+from lib.workbook.options import PROFILES
 from lib.workbook.plan import find_notebooks, plan
 
 PICTURE = """\
@@ -101,7 +99,7 @@ def test_a_subset_keeps_the_other_entries(workshop, notebook):
     assert "Better" in index
     assert "Good news" in index
     assert "KeyError" not in index
-    assert set(json.loads((workshop.report / "status.json").read_text())) == {"01_bad", "02_good"}
+    assert set(read_entries(workshop.report)) == {"01_bad", "02_good"}
 
 
 def test_a_mistake_is_one_line_and_exit_status_2(notebook, tmp_path):
@@ -129,12 +127,23 @@ def test_nothing_runs_and_nothing_is_written_after_a_mistake(notebook, tmp_path,
     assert os.listdir(tmp_path) == ["01_a.ipynb"]
 
 
-def test_a_damaged_record_is_an_error_before_anything_runs(notebook, tmp_path, capsys):
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "status.json").write_text('{"01_a": {"status"')
-    with pytest.raises(WorkbookError, match="json is damaged"):
-        main([str(notebook(tmp_path / "01_a.ipynb")), "--output-dir", str(tmp_path)])
-    assert capsys.readouterr().out == ""
+def test_what_did_not_change_is_not_executed_again(notebook, tmp_path, capsys):
+    paths = [str(notebook(tmp_path / f"{n}_a.ipynb", f"#! # Title {n}", f"print('ran {n}')")) for n in ("01", "02")]
+    arguments = [*paths, "--output-dir", str(tmp_path / "out")]
+
+    def ran(*more):
+        assert main([*arguments, *more]) == 0
+        return [line for line in capsys.readouterr().out.splitlines() if "| ran" in line]
+
+    assert ran() == ["01 | ran 01", "02 | ran 02"]
+    assert ran() == []
+    notebook(tmp_path / "02_a.ipynb", "#! # Another title", "print('ran 02')")
+    assert ran() == ["02 | ran 02"]
+    assert "Another title" in (tmp_path / "out" / "report" / "index.html").read_text()
+    assert ran("-p", "01.x=4") == ["01 | ran 01"]
+    (tmp_path / "out" / "report" / "notebooks" / "02_a.json").write_text('{"status": "o')  # damaged: as if never run
+    assert ran("-p", "01.x=4") == ["02 | ran 02"]
+    assert ran("-p", "01.x=4", "--force") == ["01 | ran 01", "02 | ran 02"]
 
 
 def test_a_timeout_is_above_zero(notebook, tmp_path):
@@ -151,19 +160,15 @@ def test_notebooks_are_listed_with_their_parameters(notebook, tmp_path, capsys):
     assert "data_root: str | None = None\n" in listed
 
 
-def test_a_page_that_cannot_be_written_does_not_stop_the_others(notebook, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("lib.workbook.commandline.export_html", lambda *arguments: 1 / 0)
-    monkeypatch.setattr("lib.workbook.commandline.execute", _only_copied)
-    paths = [str(notebook(tmp_path / f"{name}.ipynb")) for name in ("01_a", "02_b")]
+def test_a_page_that_cannot_be_written_does_not_stop_the_others(notebook, tmp_path, capsys):
+    paths = [str(notebook(tmp_path / f"{name}.ipynb", "1")) for name in ("01_a", "02_b")]
+    (tmp_path / "report" / "01_a.html").mkdir(parents=True)
     assert main([*paths, "--output-dir", str(tmp_path)]) == 1
-    assert "0 of 2 notebooks ok" in capsys.readouterr().out
-    assert {entry.status for entry in read_entries(tmp_path / "report").values()} == {"failed"}
-
-
-def _only_copied(path, output, parameters, timeout):
-    output.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(path, output)
-    return Result("ok", 1.0)
+    assert "1 of 2 notebooks ok" in capsys.readouterr().out
+    assert {stem: entry.status for stem, entry in read_entries(tmp_path / "report").items()} == {
+        "01_a": "failed",
+        "02_b": "ok",
+    }
 
 
 def test_a_stop_keeps_what_is_done(notebook, tmp_path):
@@ -204,7 +209,9 @@ def test_the_examples_in_the_help_are_real(tmp_path):
     examples = [
         line.split("run_all.py", 1)[1].split("   ")[0].split() for line in EPILOG.splitlines() if "run_all.py" in line
     ]
-    assert len(examples) == 4
+    assert len(examples) == 5
     for words in examples:
+        if words[:1] == ["sweep"]:
+            continue
         chosen = _parser().parse_intermixed_args(words)
         assert plan(find_notebooks(chosen.notebooks), tmp_path, {}, chosen.parameters)

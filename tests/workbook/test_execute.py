@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import nbformat
@@ -35,13 +36,14 @@ def test_a_notebook_runs_in_this_environment_with_its_parameters(notebook, tmp_p
         parameters='x: int = 3\nname: str = ""\nrate: float = 0.5\nflag: bool = False\nnothing: str | None = "a"',
     )
     given = {"x": 7, "name": NASTY, "rate": 1.0, "flag": True, "nothing": None}
-    result = execute(path, tmp_path / "out" / "07_ok.ipynb", given)
+    result = execute(path, tmp_path / "out" / "07_ok.ipynb", tmp_path / "page.html", given)
     assert (result.status, result.error, result.cell) == ("ok", None, None)
     assert 0.5 < result.duration < 60
     first, second = printed(tmp_path / "out" / "07_ok.ipynb").splitlines()
     assert json.loads(first) == [sys.executable, str(ROOT), "1"]
     assert json.loads(second) == list(given.values())
     assert os.listdir(tmp_path / "out") == ["07_ok.ipynb"]
+    assert "elsewhere" not in (tmp_path / "page.html").read_text()
     streamed = capfd.readouterr().out.splitlines()
     assert streamed == [f"07 | {first}", f"07 | {second}"]
 
@@ -49,7 +51,7 @@ def test_a_notebook_runs_in_this_environment_with_its_parameters(notebook, tmp_p
 def test_a_killed_kernel_is_told_as_such(notebook, tmp_path):
     kill = "import os, signal\nprint('before', flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
     path = notebook(tmp_path / "01_die.ipynb", kill, "print('after')")
-    result = execute(path, tmp_path / "out.ipynb", {"x": 1})
+    result = execute(path, tmp_path / "out.ipynb", tmp_path / "out.html", {"x": 1})
     assert result.status == "died"
     assert result.error == "the kernel died (killed by signal 9, often out of memory)"
     assert result.cell == 3  # parameters, injected parameters, and this one
@@ -57,7 +59,7 @@ def test_a_killed_kernel_is_told_as_such(notebook, tmp_path):
 
 def test_a_timeout_keeps_what_was_printed(notebook, tmp_path):
     path = notebook(tmp_path / "01_slow.ipynb", "import time\nprint('begun', flush=True)\ntime.sleep(60)")
-    result = execute(path, tmp_path / "out.ipynb", {"x": 1}, timeout=5)
+    result = execute(path, tmp_path / "out.ipynb", tmp_path / "out.html", {"x": 1}, timeout=5)
     assert (result.status, result.cell) == ("timeout", 3)
     assert result.duration < 30
     assert "begun" in printed(tmp_path / "out.ipynb")
@@ -66,7 +68,7 @@ def test_a_timeout_keeps_what_was_printed(notebook, tmp_path):
 def test_a_notebook_that_cannot_be_run_is_told_in_one_line(notebook, tmp_path, monkeypatch):
     monkeypatch.setattr("lib.workbook.execute.write_kernel_spec", lambda path: _broken_kernel(path))
     path = notebook(tmp_path / "01_a.ipynb", "1")
-    result = execute(path, tmp_path / "out.ipynb", {"x": 1})
+    result = execute(path, tmp_path / "out.ipynb", tmp_path / "out.html", {"x": 1})
     assert result.status == "failed"
     assert result.error
     assert "\n" not in result.error
@@ -104,5 +106,64 @@ def test_an_output_that_was_cut_off_gives_way_to_the_bare_notebook(notebook, tmp
     path = notebook(tmp_path / "01_a.ipynb", "1 + 1")
     running = tmp_path / ".01_a.running.ipynb"
     running.write_text('{"cells": [')
-    kept = _keep(running, path, tmp_path / "out.ipynb")
-    assert kept == nbformat.read(tmp_path / "out.ipynb", as_version=4) == nbformat.read(path, as_version=4)
+    _keep(running, path, tmp_path / "out.ipynb")
+    assert nbformat.read(tmp_path / "out.ipynb", as_version=4) == nbformat.read(path, as_version=4)
+
+
+def test_a_page_that_cannot_be_written_is_told(notebook, tmp_path):
+    (tmp_path / "page.html").mkdir()
+    result = execute(notebook(tmp_path / "01_a.ipynb", "1"), tmp_path / "out.ipynb", tmp_path / "page.html", {"x": 1})
+    assert result.status == "failed"
+    assert result.error.startswith("its page could not be written: WorkbookError: Cannot write")
+    assert (tmp_path / "out.ipynb").exists()
+
+
+def test_what_the_notebook_read_is_in_the_result(notebook, tmp_path):
+    (tmp_path / "table.csv").write_text("a")
+    source = f"from lib.inputs import note\nnote({str(tmp_path / 'table.csv')!r})\nnote({str(tmp_path / 'none')!r})"
+    path = notebook(tmp_path / "01_a.ipynb", source)
+    inputs = execute(path, tmp_path / "out.ipynb", tmp_path / "out.html", {"x": 1}).inputs
+    assert inputs[str(tmp_path / "none")] == "absent"
+    assert inputs[str(tmp_path / "table.csv")].startswith("1 bytes")
+
+
+def test_a_run_can_be_cancelled_from_another_thread(notebook, tmp_path):
+    path = notebook(tmp_path / "01_slow.ipynb", "import time\nprint('begun', flush=True)\ntime.sleep(60)")
+    cancelled, log = threading.Event(), Log(lambda line: cancelled.set())
+    result = execute(path, tmp_path / "o.ipynb", tmp_path / "o.html", {"x": 1}, log=log, cancelled=cancelled)
+    assert result.status == "interrupted"
+    assert log.lines == ["begun"]
+
+
+class Log:
+    """A log that tells when something is written to it."""
+
+    def __init__(self, tell) -> None:
+        self.lines, self.tell = [], tell
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            self.lines.append(text.strip())
+            self.tell(text)
+
+    def flush(self) -> None: ...
+
+
+ORPHAN = """
+import sys
+from pathlib import Path
+from lib.workbook.execute import execute
+execute(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), {"x": 1})
+"""
+
+
+def test_nothing_goes_on_when_its_parent_is_killed(notebook, tmp_path):
+    path = notebook(tmp_path / "01_slow.ipynb", "import time\nprint('begun', flush=True)\ntime.sleep(600)")
+    command = [sys.executable, "-c", ORPHAN, str(path), str(tmp_path / "o.ipynb"), str(tmp_path / "o.html")]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "01 | begun\n"
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 2  # papermill and the kernel
+    process.kill()
+    process.wait()
+    assert not psutil.wait_procs(family, timeout=20)[1]

@@ -62,8 +62,8 @@ def test_values_may_hold_dots_and_equals_signs(folder):
         ("02.seed=1", "Unknown parameter 'seed'"),
         ("03.epochs=1", "Unknown notebook '03'"),
         ("epochs=many", "'epochs' must be int, not 'many'"),
-        ("epochs", "-p takes NAME=VALUE"),
-        ("=1", "-p takes NAME=VALUE"),
+        ("epochs", "NAME=VALUE"),
+        ("=1", "NAME=VALUE"),
     ],
 )
 def test_a_wrong_assignment_is_an_error(folder, assignment, message):

@@ -1,0 +1,198 @@
+"""Where the runs of a study are performed: this machine, a Slurm cluster, a Ray cluster. The same plan, the same results.
+
+A back end is a context manager with `slots`, the number of runs it takes at a time, and `submit(task, **how)`, which
+answers at once with a `Future` of `perform(task, **how)`. Leaving it on an exception cancels what still runs.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Thread
+from types import ModuleType
+from typing import Any, Protocol
+
+import psutil
+
+from lib.errors import WorkbookError, WorkbookValueError
+from lib.paths import ROOT
+from lib.workbook.task import Task, perform
+
+RUN_GIB = 3.0  # of memory that one run on a CPU may want; fewer run at a time where there is less
+SLURM_POLL_S = 1.0
+
+
+class Backend(Protocol):
+    """What the three have in common."""
+
+    slots: int
+
+    def submit(self, task: Task, **how: Any) -> Future: ...
+
+    def __enter__(self) -> Backend: ...
+
+    def __exit__(self, kind: type | None, *rest: object) -> None: ...
+
+
+class LocalPool:
+    """Runs on this machine, one a GPU; without GPUs one a core, as memory allows, each with its share of the threads."""
+
+    def __init__(self, workers: int | None = None) -> None:
+        gpus = visible_gpus()
+        self.slots = workers or len(gpus) or _cpu_workers()
+        self._places: SimpleQueue[dict[str, str]] = SimpleQueue()
+        threads = str(max(1, (os.cpu_count() or 1) // self.slots))  # more threads than cores is slower by far
+        for i in range(self.slots):
+            gpu = {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {}
+            self._places.put({"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads), **gpu})
+        self._cancelled = Event()
+
+    def __enter__(self) -> LocalPool:
+        self._pool = ThreadPoolExecutor(self.slots)
+        return self
+
+    def __exit__(self, kind: type | None, *rest: object) -> None:
+        if kind is not None:
+            self._cancelled.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def submit(self, task: Task, **how: Any) -> Future:
+        return self._pool.submit(self._perform, task, how)
+
+    def _perform(self, task: Task, how: dict[str, Any]) -> Any:
+        place = self._places.get()
+        try:
+            return perform(task, environment=place, cancelled=self._cancelled, **how)
+        finally:
+            self._places.put(place)
+
+
+class SlurmCluster:
+    """Jobs of a Slurm cluster, through submitit; `options` are sbatch's, as in {'partition': 'gpu', 'time': '4:00:00'}.
+
+    Slurm gives each job its GPU (`gres`). Every node must see the repository, its environment and the output folder.
+    """
+
+    def __init__(
+        self, folder: Path, workers: int | None = None, options: dict[str, str] | None = None, cluster: str = "slurm"
+    ) -> None:
+        submitit = _module("submitit", "slurm")
+        self.slots = workers or 1000
+        try:
+            self._executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
+        except RuntimeError as error:
+            raise WorkbookError(
+                f"Slurm cannot be used here ({error}): run this where sbatch is, or use --backend local."
+            ) from error
+        if cluster == "slurm":
+            setup = [f"export PYTHONPATH={ROOT}${{PYTHONPATH:+:$PYTHONPATH}}"]
+            self._executor.update_parameters(slurm_setup=setup, slurm_additional_parameters=dict(options or {}))
+        self._jobs: list[Any] = []
+
+    def __enter__(self) -> SlurmCluster:
+        return self
+
+    def __exit__(self, kind: type | None, *rest: object) -> None:
+        if kind is not None:
+            for job in self._jobs:
+                job.cancel()
+
+    def submit(self, task: Task, **how: Any) -> Future:
+        job = self._executor.submit(perform, task, **how)
+        self._jobs.append(job)
+        return _watched(job.done, job.result, SLURM_POLL_S)
+
+
+class RayCluster:
+    """Tasks of a Ray cluster: the running one at `address`, or one that is started here; one GPU a run if it has any."""
+
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        self._ray = _module("ray", "ray")
+        self._workers, self._address = workers, address
+
+    def __enter__(self) -> RayCluster:
+        ray, here = self._ray, None if self._address else self._workers or _cpu_workers()
+        environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
+        try:
+            ray.init(
+                self._address,
+                num_cpus=here,
+                runtime_env=environment,
+                include_dashboard=None if self._address else False,
+                log_to_driver=False,
+                logging_level="error",
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise WorkbookError(
+                f"No Ray cluster at {self._address!r} ({error}): start one with `ray start --head`, or leave --address out."
+            ) from error
+        resources = ray.cluster_resources()
+        gpus = int(resources.get("GPU", 0))
+        self.slots = self._workers or gpus or int(resources["CPU"])
+        cpus = max(1, int(resources["CPU"]) // self.slots)
+        self._perform = ray.remote(num_cpus=cpus, num_gpus=1 if gpus else 0, max_retries=0)(perform)
+        self._references: list[Any] = []
+        return self
+
+    def __exit__(self, kind: type | None, *rest: object) -> None:
+        if kind is not None:
+            for reference in self._references:
+                self._ray.cancel(reference)
+        self._ray.shutdown()
+
+    def submit(self, task: Task, **how: Any) -> Future:
+        reference = self._perform.remote(task, **how)
+        self._references.append(reference)
+        return reference.future()
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that a run may be given, as CUDA_VISIBLE_DEVICES names them; asked of the driver, not of PyTorch, which
+    would take seconds to import and hold a context on each."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name for name in chosen.split(",") if name.strip() not in ("", "-1")]
+    try:
+        found = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return found.stdout.split() if found.returncode == 0 else []
+
+
+def _cpu_workers() -> int:
+    memory = psutil.virtual_memory().total / 2**30
+    return max(1, min(os.cpu_count() or 1, math.floor(memory / RUN_GIB)))
+
+
+def _module(name: str, extra: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise WorkbookValueError(
+            f"This back end needs {name}: pip install -e '.[{extra}]', or use --backend local."
+        ) from None
+
+
+def _watched(done: Callable[[], bool], result: Callable[[], Any], every: float) -> Future:
+    """A Future for a thing that can only be asked whether it is done."""
+    future: Future = Future()
+
+    def watch() -> None:
+        while not done():
+            time.sleep(every)
+        try:
+            future.set_result(result())
+        except Exception as error:
+            future.set_exception(error)
+
+    Thread(target=watch, daemon=True).start()
+    return future

@@ -1,0 +1,131 @@
+"""Perform the tasks of a study, those that are not done yet, on a back end: any number of these may work on one store."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lib.claims import STALE_S, Claim
+from lib.progress import duration
+from lib.report.records import Entry, read_entry
+from lib.workbook.backends import Backend
+from lib.workbook.task import Task, tell
+
+LOOK_S = 2.0  # between two looks at tasks that another process performs
+LAST_LINES = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tasks of a study: which are done, which are to do, and how long the latter may take."""
+
+    tasks: list[Task]
+    done: dict[Task, Entry]
+    seconds_each: float | None  # mean of what is recorded of the notebook; None where nothing is
+
+    @property
+    def todo(self) -> list[Task]:
+        return [task for task in self.tasks if task not in self.done]
+
+    def estimate(self, slots: int) -> str:
+        """'about 12 min 30 s on 2 workers', or why nobody can tell."""
+        if not self.todo:
+            return "nothing to do"
+        if self.seconds_each is None:
+            return "no estimate: no run of this notebook is recorded yet"
+        seconds = self.seconds_each * -(-len(self.todo) // slots)
+        return f"about {duration(seconds)} at {slots} at a time ({duration(self.seconds_each)} a run so far)"
+
+
+def make_plan(tasks: Iterable[Task], runs: Path, force: bool = False) -> Plan:
+    """See what of `tasks` is done; `runs` is the folder whose records tell how long one takes."""
+    tasks, states = list(tasks), {}
+    done = {} if force else {task: entry for task in tasks if (entry := task.done(states))}
+    return Plan(tasks, done, _seconds_each(tasks, list(done.values()), runs))
+
+
+def _seconds_each(tasks: list[Task], done: list[Entry], runs: Path) -> float | None:
+    """The mean duration of what is done, else of every recorded run of the same notebook."""
+    names = {task.job.notebook.name for task in tasks}
+    others = () if done else (read_entry(path) for name in names for path in runs.glob(f"*/{name}"))
+    seconds = [entry.duration for entry in (*done, *others) if entry and entry.status == "ok"]
+    return sum(seconds) / len(seconds) if seconds else None
+
+
+@dataclass
+class Sweep:
+    """The work on a plan. `tell` gets a line whenever a run ends, `entries` its record."""
+
+    plan: Plan
+    backend: Backend
+    tell: Callable[[str], object]
+    entries: dict[Task, Entry]
+    how: dict[str, Any] = field(default_factory=dict)  # of lib.workbook.task.perform
+
+    def run(self) -> None:
+        """Perform what is to do. In the end `entries` has every task."""
+        self.began = time.monotonic()
+        self.todo = deque((task, 0.0) for task in self.plan.todo)
+        self.flying: dict[Future, Task] = {}
+        self.elsewhere: dict[Task, Claim] = {}  # another process performs them
+        while self.todo or self.flying or self.elsewhere:
+            self._submit()
+            ended, _ = wait(self.flying, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+            for future in ended:
+                self._take(self.flying.pop(future), future)
+            if not ended:
+                self._look_elsewhere()
+
+    def _submit(self) -> None:
+        while self.todo and len(self.flying) < self.backend.slots:
+            task, patience = self.todo.popleft()
+            self.flying[self.backend.submit(task, patience=patience, **self.how)] = task
+
+    def _take(self, task: Task, future: Future) -> None:
+        try:
+            entry = future.result()
+        except Exception as error:  # a node that was lost, a disk that is full: this run's trouble, not the study's
+            finished = datetime.now().astimezone().isoformat(timespec="seconds")
+            entry = Entry("died", 0.0, finished, task.job.parameters, f"{type(error).__name__}: {error}")
+        if entry is None:
+            self.elsewhere[task] = Claim(task.executed)
+        else:
+            self._enter(task, entry)
+
+    def _look_elsewhere(self) -> None:
+        for task, claim in list(self.elsewhere.items()):
+            if entry := task.done():
+                self._enter(task, entry, " (by another process)")
+            elif claim.is_free():  # it failed there, or its process died: ours may have to see that for itself
+                self.todo.append((task, 2 * STALE_S))
+            else:
+                continue
+            del self.elsewhere[task]
+
+    def _enter(self, task: Task, entry: Entry, by: str = "") -> None:
+        self.entries[task] = entry
+        self.tell(f"{len(self.entries)}/{len(self.plan.tasks)} {task.name}: {tell(entry)}{by} | {self._status()}")
+        if entry.status != "ok":
+            for line in last_lines(task):
+                self.tell(f"    {line}")
+
+    def _status(self) -> str:
+        failed = sum(entry.status != "ok" for entry in self.entries.values())
+        fresh = len(self.entries) - len(self.plan.done)
+        left = len(self.plan.tasks) - len(self.entries)
+        rate = fresh / (time.monotonic() - self.began)
+        return f"{len(self.flying) + len(self.elsewhere)} running, {failed} failed, {duration(left / rate)} left"
+
+
+def last_lines(task: Task) -> Sequence[str]:
+    """The end of what a run printed."""
+    try:
+        return task.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
+    except OSError:
+        return []

@@ -1,0 +1,185 @@
+"""The command line of `run_all.py sweep`: many runs of a training notebook, as a grid or as a protocol says."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lib.errors import CommandLine, WorkbookError, WorkbookValueError, choose
+from lib.report.overview import write_index
+from lib.report.records import Entry
+from lib.report.study_page import StudyRun, write_study
+from lib.workbook.backends import Backend, LocalPool, RayCluster, SlurmCluster
+from lib.workbook.notebooks import run
+from lib.workbook.options import add_options, options
+from lib.workbook.plan import Job, find_notebooks, plan, read_assignment
+from lib.workbook.protocol import Protocol, grid_protocol, read_protocol
+from lib.workbook.sweep import Plan, Sweep, make_plan
+from lib.workbook.task import Task, run_task
+
+BACKENDS = ("local", "slurm", "ray")
+EPILOG = """\
+examples:
+  python run_all.py sweep quick                                the six tables in miniature, on the built-in data
+  python run_all.py sweep protocols/paper.yaml --dry-run       what the whole protocol would run
+  python run_all.py sweep 02 --grid fusion_strategy=original,learnable_gate --grid seed=0,1,2
+  python run_all.py sweep 02 --grid lr=1e-2,1e-3 --dataset HAM10000 --profile full --workers 4
+  python run_all.py sweep quick --backend slurm --slurm partition=gpu --slurm gres=gpu:1 --slurm time=4:00:00
+  python run_all.py sweep quick --backend ray --address auto
+
+Runs that are there already are not executed again (--force does). Several sweeps, on several machines that share the
+output folder, may work on one study. A run that fails does not stop the others. The exit status is 0 when all runs
+and notebooks are ok, 1 when one is not, 2 for a mistake in the command or the protocol, 130 after Ctrl-C.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what `arguments` ask for; returns the exit status.
+
+    Raises:
+        WorkbookError: a mistake of the user's, found before the first run.
+    """
+    chosen = _parser().parse_intermixed_args(arguments)
+    report = chosen.output_dir.absolute() / "report"
+    protocol = _protocol(chosen)
+    tasks = [run_task(_job(protocol, values, chosen.output_dir), report) for values in protocol.runs()]
+    found = make_plan(tasks, report / "runs", chosen.force)
+    if chosen.dry_run:
+        return show_plan(protocol, found, _slots(chosen))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
+    failed = perform_study(
+        protocol, found, _backend(chosen, report), report, {"force": chosen.force, "timeout": chosen.timeout}
+    )
+    return max(failed, _then(protocol, chosen, report))
+
+
+def show_plan(protocol: Protocol, found: Plan, slots: int) -> int:
+    """Print the plan: each run, whether it is there already, and an estimate of the time."""
+    for task in found.tasks:
+        print(f"{'done ' if task in found.done else 'to do'}  {task.name}")
+    print(f"{_summary(protocol, found)}; {found.estimate(slots)}")
+    return 0
+
+
+def perform_study(protocol: Protocol, found: Plan, backend: Backend, report: Path, how: Mapping[str, object]) -> int:
+    """Perform what is to do and write the study's page, whatever happens; returns 0 when all runs are ok, else 1."""
+    print(f"{_summary(protocol, found)}", flush=True)
+    entries: dict[Task, Entry] = dict(found.done)
+    try:
+        if found.todo:
+            with backend as place:
+                print(found.estimate(place.slots), flush=True)
+                Sweep(found, place, lambda line: print(line, flush=True), entries, dict(how)).run()
+    finally:
+        runs = [StudyRun(task.name, task.job.parameters, entries.get(task)) for task in found.tasks]
+        page = write_study(report, protocol.name, protocol.title, runs)
+        write_index(report)
+    bad = [task for task in found.tasks if entries[task].status != "ok"]
+    for task in bad:
+        print(f"{task.name}: {entries[task].status}: {entries[task].error}")
+    print(f"{len(found.tasks) - len(bad)} of {len(found.tasks)} runs ok: {page}", flush=True)
+    return 1 if bad else 0
+
+
+def _then(protocol: Protocol, chosen: argparse.Namespace, report: Path) -> int:
+    """Execute the notebooks that read the study."""
+    if not protocol.then:
+        return 0
+    jobs = plan(protocol.then, chosen.output_dir.absolute(), {"protocol": str(protocol.path)}, [])
+    return run(jobs, report, chosen.force, chosen.timeout)
+
+
+def _summary(protocol: Protocol, found: Plan) -> str:
+    return f"{protocol.title}: {len(found.tasks)} runs, {len(found.done)} done, {len(found.todo)} to do"
+
+
+def _job(protocol: Protocol, values: Mapping[str, object], output_dir: Path) -> Job:
+    place = {"output_dir": str(output_dir.absolute())} if "output_dir" in values else {}
+    return Job(protocol.notebook, {**values, **place})
+
+
+def _protocol(chosen: argparse.Namespace) -> Protocol:
+    """The grid of one notebook, or the protocol in a file."""
+    given = options(chosen) | dict(read_assignment(text) for text in chosen.parameters)
+    if chosen.grids:
+        notebook = find_notebooks([chosen.study])[0]
+        return grid_protocol(notebook, _axes(chosen.grids), given)
+    if given:
+        raise WorkbookValueError(
+            f"{', '.join(given)}: a protocol says itself what it runs. Change it in the file, or in a copy of it, "
+            "or give --grid with a notebook."
+        )
+    if chosen.study.isdigit() or chosen.study.endswith(".ipynb"):
+        raise WorkbookError(f"sweep {chosen.study} needs at least one --grid NAME=VALUE,VALUE; see --help.")
+    return read_protocol(chosen.study)
+
+
+def _axes(grids: Sequence[str]) -> dict[str, list[str]]:
+    axes: dict[str, list[str]] = {}
+    for text in grids:
+        name, equals, values = text.partition("=")
+        if not equals or not name:
+            raise WorkbookValueError(f"--grid takes NAME=VALUE,VALUE,…, not {text!r}.")
+        if name in axes:
+            raise WorkbookValueError(f"--grid {name} is given twice; write all its values into one.")
+        axes[name] = [value.strip() for value in values.split(",") if value.strip()]
+    return axes
+
+
+def _backend(chosen: argparse.Namespace, report: Path) -> Backend:
+    name = choose("back end", chosen.backend, BACKENDS)
+    for flag, value, owner in (("--address", chosen.address, "ray"), ("--slurm", chosen.slurm, "slurm")):
+        if value and name != owner:
+            raise WorkbookValueError(f"{flag} is for --backend {owner}, not {name}.")
+    if name == "slurm":
+        return SlurmCluster(report / "slurm", chosen.workers, dict(read_assignment(text) for text in chosen.slurm))
+    if name == "ray":
+        return RayCluster(chosen.workers, chosen.address)
+    return LocalPool(chosen.workers)
+
+
+def _slots(chosen: argparse.Namespace) -> int:
+    """How many at a time, as far as it is known before a cluster is asked."""
+    return chosen.workers or LocalPool().slots
+
+
+def _workers(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"takes a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandLine(
+        prog="run_all.py sweep",
+        description="Execute a training notebook many times, a run each, and then the notebooks that read the runs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("study", metavar="STUDY", help="a protocol (a file, or a name in protocols/), or a notebook with --grid")
+    add(
+        "--grid",
+        dest="grids",
+        metavar="NAME=VALUE,…",
+        action="append",
+        default=[],
+        help="an axis of the grid; may be repeated",
+    )
+    add(
+        "-p",
+        dest="parameters",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a parameter of every run of the grid",
+    )
+    add_options(parser)
+    add("--dry-run", action="store_true", help="print the plan with an estimate of the time, and run nothing")
+    add("--backend", default="local", metavar="NAME", help=f"where: {', '.join(BACKENDS)} (default: local)")
+    add("--workers", type=_workers, metavar="N", help="runs at a time; default: one a GPU, without one a core")
+    add("--address", metavar="ADDRESS", help="of a running Ray cluster, or 'auto'; default: one is started here")
+    add("--slurm", metavar="OPTION=VALUE", action="append", default=[], help="an option of sbatch; may be repeated")
+    return parser

@@ -1,0 +1,174 @@
+"""One notebook with its parameters, to be executed once: skipped while nothing it rests on has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import nbformat
+
+from lib.claims import Claim
+from lib.inputs import state
+from lib.progress import duration
+from lib.report.html import export_html
+from lib.report.records import Entry, read_entry, write_entry
+from lib.sources import code_digest, imports
+from lib.workbook.execute import Result, execute
+from lib.workbook.parameters import read_parameters
+from lib.workbook.plan import Job, number
+
+PLACES = ("output_dir",)  # parameters that say where results go, not what they are
+UNTOLD = ("seed", "data_root", "profile")  # parameters that a run's readable name leaves to its hash, or says otherwise
+
+
+@dataclass(frozen=True, eq=False)  # a plan has each task once, so it may be a key by its identity
+class Task:
+    """A job, where its results go, and a digest of the code and parameters that they rest on."""
+
+    job: Job
+    executed: Path
+    page: Path
+    code: str
+
+    @property
+    def name(self) -> str:
+        """The name of a run's folder, or of a notebook."""
+        return self.page.parent.name if self.page.name == "index.html" else self.executed.stem
+
+    @property
+    def log(self) -> Path:
+        """What the notebook printed, where nobody watched."""
+        return self.executed.with_suffix(".log")
+
+    def done(self, states: dict[str, str] | None = None) -> Entry | None:
+        """The record of an execution that still stands; None when the notebook must be executed.
+
+        `states` remembers the state of files, for a plan that asks after the same ones many times.
+        """
+        entry, known = read_entry(self.executed), {} if states is None else states
+        if not entry or entry.status != "ok" or entry.code != self.code or not self.page.exists():
+            return None
+        for path, then in entry.inputs.items():
+            if path not in known:
+                known[path] = state(path)
+            if known[path] != then:
+                return None
+        return entry
+
+
+def notebook_task(job: Job, report: Path) -> Task:
+    """A numbered notebook of the workbook: its page stands beside the index."""
+    stem = job.notebook.stem
+    return Task(job, report / "notebooks" / f"{stem}.ipynb", report / f"{stem}.html", digest(job))
+
+
+def run_task(job: Job, report: Path) -> Task:
+    """One run of a study: a folder of its own, named by the parameters that are not the notebook's defaults."""
+    folder = report / "runs" / run_name(job)
+    return Task(job, folder / job.notebook.name, folder / "index.html", digest(job))
+
+
+def run_name(job: Job) -> str:
+    """'02-resnet34-none-s1-1a2b3c4d': readable, and unique by a hash of all parameters."""
+    content, defaults = _content(job), _defaults(job.notebook)
+    told = [value for name, value in content.items() if value != defaults[name] and name not in UNTOLD]
+    words = [str(value) for value in told if not isinstance(value, bool)]
+    words += [f"s{content['seed']}"] if "seed" in content else []
+    readable = re.sub(r"[^\w.-]+", "_", "-".join(words))[:80]
+    return f"{number(job.notebook)}-{readable}-{_hash(job.notebook.stem, content)[:8]}"
+
+
+def digest(job: Job) -> str:
+    """What the results of `job` rest on: the notebook, the parts of `lib` that it imports, the parameters."""
+    return _hash(_code(job.notebook, job.notebook.stat().st_mtime_ns), _content(job))
+
+
+def perform(
+    task: Task,
+    *,
+    force: bool = False,
+    patience: float = math.inf,
+    timeout: float | None = None,
+    environment: Mapping[str, str] | None = None,
+    cancelled: Event | None = None,
+    watched: bool = False,
+) -> Entry | None:
+    """Execute `task` unless its results stand, and keep the record; None when another process holds it for longer
+    than `patience` [s]. What the notebook prints goes to stdout if `watched`, else to the task's log.
+
+    Raises:
+        OSError: its folder cannot be written.
+    """
+    claim = Claim(task.executed)
+    if not claim.wait(lambda owner: print(f"waiting for {owner}, which executes {task.name}", flush=True), patience):
+        return None
+    try:
+        if not force and (entry := task.done()):
+            return entry
+        with nullcontext() if watched else open(task.log, "w", encoding="utf-8") as log:
+            how = {"timeout": timeout, "environment": environment, "cancelled": cancelled, "log": log}
+            result = execute(task.job.notebook, task.executed, task.page, task.job.parameters, **how)
+        return _keep(task, result)
+    finally:
+        claim.release()
+
+
+def _keep(task: Task, result: Result) -> Entry:
+    """Record how the execution ended; where it ended badly, its page says so. A page that cannot be written must not
+    stop a night's other runs."""
+    finished = datetime.now().astimezone().isoformat(timespec="seconds")
+    told = (result.status, result.duration, finished, task.job.parameters, result.error, result.cell)
+    entry = Entry(*told, code=task.code, inputs=result.inputs)
+    try:
+        if entry.status != "ok" and task.executed.exists():
+            export_html(task.executed, task.page, tell(entry))
+    except Exception as error:
+        entry = replace(entry, error=f"{entry.error}; its page could not be written: {error}")
+    write_entry(task.executed, entry)
+    return entry
+
+
+def tell(entry: Entry) -> str:
+    """'failed in cell [4] after 41 s: ValueError: …'"""
+    where = f" in cell [{entry.cell}]" if entry.cell else ""
+    what = f": {entry.error}" if entry.error else ""
+    return f"{entry.status}{where} after {duration(entry.duration)}{what}"
+
+
+def _content(job: Job) -> dict[str, Any]:
+    return {name: value for name, value in job.parameters.items() if name not in PLACES}
+
+
+def _hash(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def _defaults(notebook: Path) -> dict[str, Any]:
+    return {name: parameter.default for name, parameter in read_parameters(notebook).items()}
+
+
+@cache
+def _code(notebook: Path, changed: int) -> str:
+    """A digest of a notebook's cells and of the modules that they import; `changed` makes an edited one a new one."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    modules = [name for cell in cells if cell.cell_type == "code" for name in _imports(cell.source)]
+    return code_digest(modules, *(f"{cell.cell_type} {cell.source}" for cell in cells))
+
+
+def _imports(source: str) -> list[str]:
+    python = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
+    try:
+        return imports(python)
+    except SyntaxError:  # the notebook will say so itself
+        return []
