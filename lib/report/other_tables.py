@@ -1,0 +1,212 @@
+"""Tables 5 and 6 of the paper and the leak study: transfer between data sets, efficiency, inflation by a leaky split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.errors import WorkbookError
+from lib.report.cells import Absent, Cell, Missing, Quantity, Text
+from lib.report.comparison import METRICS
+from lib.report.footnotes import LEVELS, notes_on, notes_on_tests
+from lib.report.paper_tables import (
+    DIFFERENCE,
+    TESTED_METRICS,
+    Compared,
+    Pair,
+    compared,
+    labels_of,
+    level,
+    of_runs,
+    seeds_of,
+)
+from lib.report.study import Answers, Row, Study
+from lib.report.tables import Heading, Table
+from lib.training.config import RunConfig
+from lib.training.efficiency import Efficiency, Spread, measure_efficiency
+from lib.training.transfer import REASONS
+
+DROP = (
+    "Drop: the metric on the own test set minus that on the other one. The networks are the same, the images are not, "
+    "so a drop holds what the change of images costs and what the other images are harder by."
+)
+DROPPED = (
+    "A test image is left out where the run trained on it or chose its epoch by it: the same image id, the same "
+    "pixels, or another view of the same lesion, in this order."
+)
+SPLITS = (
+    "Lesion-level: no lesion is in two parts. Image-level: images are shuffled, so that views of one lesion are on both "
+    "sides. The two test parts hold different images and are compared unpaired; each is one draw of the split."
+)
+RATIOS = (
+    "Ratios: time over the bare backbone's, both measured in turn in one process: median, lowest and highest round. "
+    "MACs are multiply-accumulates of one image; memory is of one training step, beyond weights and optimiser state."
+)
+
+
+def transfer_pairs(study: Study) -> list[Pair]:
+    """Each row of Table 5 on its own test set, and on each other one."""
+    rows = study.rows("transfer")
+    datasets = list(dict.fromkeys([*(row.config.dataset for row in rows), *study.plan.test_also_on]))
+    return [
+        Pair(study.answers(row, row.config.dataset), study.answers(row, dataset))
+        for row in rows
+        for dataset in datasets
+        if dataset != row.config.dataset
+    ]
+
+
+def transfer_table(study: Study) -> Table:
+    """Table 5: trained on × tested on, what is lost, and which test images were left out."""
+    rows, pairs = study.rows("transfer"), transfer_pairs(study)
+    drops = dict(zip(map(_key, pairs), compared(pairs, "accuracy", paired=False).columns, strict=True))
+    cells: list[dict[Heading, Cell]] = []
+    for row in rows:
+        own = study.answers(row, row.config.dataset)
+        none = dict.fromkeys(DIFFERENCE, Absent())
+        cells.append({**_tested(own), **_renamed(none), **_account(own), **seeds_of(row)})
+        for pair in pairs:
+            if pair.row is row or pair.row.config == row.config:
+                there = pair.second
+                cells.append({**_tested(there), **_renamed(drops[_key(pair)]), **_account(there), **seeds_of(row)})
+    tests = notes_on_tests([compared(pairs, "accuracy", paired=False).found])
+    notes = [LEVELS, DROP, DROPPED, *tests, *notes_on(rows)]
+    return Table("table5_transfer", "Table 5. Trained on one data set, tested on another.", cells, notes, labels=2)
+
+
+def _key(pair: Pair) -> tuple[RunConfig, str]:
+    return pair.row.config, pair.second.dataset
+
+
+def _tested(answers: Answers) -> dict[Heading, Cell]:
+    config = answers.row.config
+    return {
+        ("", "trained on"): Text(config.dataset),
+        ("", "backbone"): Text(config.backbone),
+        ("", "tested on"): Text(answers.dataset),
+        ("", "accuracy (%)"): level(answers, "accuracy"),
+        ("", "balanced accuracy (%)"): level(answers, "balanced_accuracy"),
+    }
+
+
+def _renamed(columns: Mapping[Heading, Cell]) -> dict[Heading, Cell]:
+    return {("", name.replace("difference", "drop")): cell for (_, name), cell in columns.items()}
+
+
+def _account(answers: Answers) -> dict[Heading, Cell]:
+    """How many test images were left out, by reason."""
+    if answers.dataset == answers.row.config.dataset:
+        return {("left out", reason): Absent() for reason in REASONS}
+    if answers.missing:
+        return {("left out", reason): Missing(answers.missing) for reason in REASONS}
+    return {("left out", reason): Quantity(answers.dropped[reason]) for reason in REASONS}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the network of one row of Table 6 costs, and its bare backbone; or why it could not be measured."""
+
+    row: Row
+    network: Efficiency | None
+    bare: Efficiency | None
+    missing: str = ""
+
+
+def measure_costs(study: Study, rows: Sequence[Row], folder: Path, seconds: float) -> list[Cost]:
+    """Measure each row's network and its bare backbone, or read what `folder` keeps; about `seconds` for each."""
+    return [_cost(study, row, folder, seconds) for row in rows]
+
+
+def _cost(study: Study, row: Row, folder: Path, seconds: float) -> Cost:
+    try:
+        configs = (row.config, row.config.replace(attention="none"))
+        classes = study.classes(row.config)
+        return Cost(row, *(measure_efficiency(config, classes, folder, seconds=seconds) for config in configs))
+    except WorkbookError as error:
+        return Cost(row, None, None, " ".join(str(error).split()))
+
+
+def efficiency_table(costs: Sequence[Cost]) -> Table:
+    """Table 6: parameters by part, MACs, speed and memory of each network beside its bare backbone."""
+    cells = []
+    for cost in costs:
+        if cost.network is None:
+            cells.append({**labels_of(cost.row), ("", "network"): Missing(cost.missing)})
+            continue
+        cells.append({**labels_of(cost.row), ("", "network"): Text("bare"), **_cost_cells(cost.bare, ratios=False)})
+        told = f"{cost.row.config.attention}, {cost.row.config.fusion_strategy}"
+        cells.append({**labels_of(cost.row), ("", "network"): Text(told), **_cost_cells(cost.network, ratios=True)})
+    where = dict.fromkeys(_conditions(cost.network) for cost in costs if cost.network)
+    notes = [RATIOS, f"Measured {'; '.join(where)}."] if where else []
+    return Table("table6_efficiency", "Table 6. What the networks cost.", cells, notes)
+
+
+def _cost_cells(found: Efficiency, ratios: bool) -> dict[Heading, Cell]:
+    parts = {name: found.parameters.get(name) for name in ("total", "global", "local", "fusion", "residual")}
+    spread = _ratio if ratios else lambda _: Absent()
+    return {
+        **{("parameters (M)", n): Absent() if v is None else Quantity(v / 1e6, 3) for n, v in parts.items()},
+        ("", "MACs (M)"): Quantity(found.macs / 1e6, 1),
+        ("training", "images/s"): Quantity(found.train_images_per_s),
+        ("training", "ratio"): spread(found.train_ratio),
+        ("training", "memory (MiB)"): Quantity(found.peak_memory_mib),
+        ("inference", "images/s"): Quantity(found.inference_images_per_s),
+        ("inference", "ratio"): spread(found.inference_ratio),
+        ("latency, one image", "ms"): Quantity(found.latency_ms, 1),
+        ("latency, one image", "ratio"): spread(found.latency_ratio),
+    }
+
+
+def _ratio(spread: Spread) -> Quantity:
+    return Quantity(spread[0], 2, low=spread[1], high=spread[2])
+
+
+def _conditions(found: Efficiency) -> str:
+    return (
+        f"on {found.device}, {found.threads} thread{'s' * (found.threads > 1)}, training in {found.precision}, batches of "
+        f"{found.batch_size} at {found.image_size}×{found.image_size} pixels"
+    )
+
+
+def leak_pairs(study: Study) -> list[Pair]:
+    """Each row under the image-level split with the same row under the lesion-level split."""
+    rows = {row.config: row for row in study.rows("leak")}
+    leaky = [row for row in rows.values() if row.config.split == "image"]
+    pairs = [(row, rows.get(row.config.replace(split="lesion"))) for row in leaky]
+    return [Pair(*(study.answers(row, row.config.dataset) for row in pair)) for pair in pairs if pair[1] is not None]
+
+
+def leak_comparisons(study: Study) -> dict[str, Compared]:
+    """The inflation by each metric, each metric one family."""
+    pairs = leak_pairs(study)
+    return {metric: compared(pairs, metric, paired=False) for metric in TESTED_METRICS}
+
+
+def leak_table(study: Study) -> Table:
+    """The same network under both splits: by how much views of known lesions inflate a result."""
+    pairs, found = leak_pairs(study), leak_comparisons(study)
+    cells = []
+    for i, pair in enumerate(pairs):
+        for metric, comparisons in found.items():
+            inflation = {("", n.replace("difference", "inflation")): c for (_, n), c in comparisons.columns[i].items()}
+            cells.append(
+                {
+                    ("", "backbone"): Text(pair.row.config.backbone),
+                    ("", "metric"): Text(METRICS[metric]),
+                    ("", "lesion-level split (%)"): level(pair.second, metric),
+                    ("", "image-level split (%)"): level(pair.first, metric),
+                    **inflation,
+                    ("", "leaked test images (%)"): of_runs(pair.row, _leaked, 1),
+                    **seeds_of(pair.row),
+                }
+            )
+    tests = notes_on_tests([each.found for each in found.values()])
+    notes = [LEVELS, SPLITS, *tests, *notes_on([each.row for pair in pairs for each in (pair.first, pair.second)])]
+    return Table(
+        "leak", "The leak study. The same network under a split that leaks and one that does not.", cells, notes
+    )
+
+
+def _leaked(run: object) -> float:
+    return 100 * run.provenance["leaked_test_share"]

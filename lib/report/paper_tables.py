@@ -1,0 +1,296 @@
+"""Tables 1 to 4 of the paper, from the runs of a study: backbones, attention, fusion, residual; and any sweep.
+
+Tables 3 and 4 compare each row with the strategy `original`. Holm's correction is over the rows of a table, for one
+metric on one test set: each column of p-values is one family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib.errors import WorkbookError
+from lib.report.cells import Absent, Cell, Effect, Missing, Percent, Points, PValue, Quantity, Seeds, Text
+from lib.report.comparison import METRICS
+from lib.report.footnotes import LEVELS, notes_on, notes_on_dropped, notes_on_tests
+from lib.report.statistics import Comparison, compare, compare_unpaired, estimate, holm
+from lib.report.study import Answers, Row, Study
+from lib.report.tables import Heading, Table
+from lib.training.store import Run
+
+LEVEL_METRICS = ("accuracy", "balanced_accuracy")
+TESTED_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
+REFERENCE = "original"
+REACHED = 0.95  # of its best validation balanced accuracy: there a training has converged
+CONVERGENCE = (
+    f"Convergence: the first epoch whose validation balanced accuracy is {100 * REACHED:.0f} % of the run's best."
+)
+SOURCES = {
+    "original": "baseline",
+    "learnable_gate": "Highway Networks",
+    "weighted_add": "EfficientDet",
+    "channel_attn": "SE-Net",
+    "spatial_attn": "CBAM",
+    "cross_attn": "Transformer",
+}
+DIFFERENCE: list[Heading] = [("", "difference (points)"), ("", "p (Holm)"), ("", "effect size")]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows to be compared on one test set."""
+
+    first: Answers
+    second: Answers
+
+    @property
+    def row(self) -> Row:
+        return self.first.row
+
+
+def backbones_table(study: Study) -> Table:
+    """Table 1: bare backbones; parameters, metrics on every test set, training time."""
+    rows = study.rows("backbones")
+    cells = [
+        {
+            **labels_of(row),
+            ("", "parameters (M)"): of_runs(row, lambda run: run.provenance["parameters"] / 1e6, 1),
+            **levels(study, row, study.test_sets(rows)),
+            ("", "training (min)"): training_minutes(row),
+            **seeds_of(row),
+        }
+        for row in rows
+    ]
+    return Table("table1_backbones", "Table 1. Backbones without attention.", cells, _notes(study, rows))
+
+
+def attention_table(study: Study) -> Table:
+    """Table 2: each backbone with the attention block and without it, in accuracy."""
+    rows = study.rows("attention")
+    pairs = attention_pairs(study)
+    differences = compared(pairs, "accuracy")
+    cells = [
+        {
+            **labels_of(pair.row),
+            ("", "without attention (%)"): level(pair.second, "accuracy"),
+            ("", f"with {pair.row.config.attention} (%)"): level(pair.first, "accuracy"),
+            **columns,
+            **seeds_of(pair.row),
+        }
+        for pair, columns in zip(pairs, differences.columns, strict=True)
+    ]
+    notes = [LEVELS, *notes_on_tests([differences.found]), *notes_on([*rows, *(pair.second.row for pair in pairs)])]
+    return Table("table2_attention", "Table 2. What the attention block adds to the accuracy.", cells, notes)
+
+
+def fusion_table(study: Study) -> Table:
+    """Table 3: fusion strategies; metrics on every test set, additional parameters, difference to `original`."""
+    caption = "Table 3. Fusion strategies, compared with the original one."
+    return _strategies(study, "fusion", "table3_fusion", caption, {})
+
+
+def residual_table(study: Study) -> Table:
+    """Table 4: residual strategies; as Table 3, with the epochs until convergence."""
+    extra = {("", "convergence (epochs)"): converged_after}
+    caption = "Table 4. Residual strategies, compared with the original one."
+    return _strategies(study, "residual", "table4_residual", caption, extra)
+
+
+def comparisons_table(study: Study, table: str, name: str, caption: str) -> Table:
+    """Every comparison of Table 2, 3 or 4 in full: each metric on each test set."""
+    rows = study.rows(table)
+    families = {}
+    for dataset in study.test_sets(rows):
+        for metric in TESTED_METRICS:
+            families[dataset, metric] = compared(pairs_of(study, table, dataset), metric)
+    cells = []
+    for i, pair in enumerate(pairs_of(study, table)):
+        for metric in TESTED_METRICS:
+            row = {**labels_of(pair.row), ("", "metric"): Text(METRICS[metric])}
+            for dataset in study.test_sets(rows):
+                row |= {(dataset, name): cell for (_, name), cell in families[dataset, metric].columns[i].items()}
+            cells.append(row)
+    notes = notes_on_tests([family.found for family in families.values()])
+    return Table(name, caption, cells, [*notes, *notes_on(rows)])
+
+
+def sweep_table(study: Study, name: str) -> Table:
+    """A grid under any name: its axes, metrics on its own test set, best epoch, training time."""
+    rows = study.rows(name)
+    cells = [
+        {
+            **labels_of(row),
+            **levels(study, row, [row.config.dataset]),
+            ("", "best epoch"): of_runs(row, lambda run: run.metrics["best_epoch"]),
+            ("", "training (min)"): training_minutes(row),
+            **seeds_of(row),
+        }
+        for row in rows
+    ]
+    axes = max((len(row.label) for row in rows), default=1)
+    file = "".join(c if c.isalnum() else "_" for c in name)
+    return Table(f"sweep_{file}", f"Sweep: {name}.", cells, [LEVELS, *notes_on(rows)], labels=axes)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The comparisons of one metric on one test set, in the order of their pairs: themselves, corrected, as cells."""
+
+    found: list[Comparison | Missing]
+    corrected: list[float | None]
+    columns: list[dict[Heading, Cell]]
+
+
+def compared(pairs: Sequence[Pair], metric: str, paired: bool = True) -> Compared:
+    """Compare each pair, on the same test images or (not `paired`) each on its own; p-values are corrected together."""
+    found = [comparison(pair.first, pair.second, metric, paired) for pair in pairs]
+    corrected = holm([each.p if isinstance(each, Comparison) else None for each in found])
+    return Compared(found, corrected, [_difference_cells(*each) for each in zip(found, corrected, strict=True)])
+
+
+def comparison(first: Answers, second: Answers, metric: str, paired: bool = True) -> Comparison | Missing:
+    """`first` − `second`, or why there is none."""
+    for each in (first, second):
+        if each.missing:
+            return Missing(each.missing if each is first else f"{each.row.config.name}: {each.missing}")
+    try:
+        return (compare if paired else compare_unpaired)(first.tests, second.tests, metric)
+    except WorkbookError as error:
+        return Missing(str(error))
+
+
+def pairs_of(study: Study, table: str, dataset: str | None = None) -> list[Pair]:
+    """What Table 2, 3 or 4 compares, on the rows' own data set unless another is named."""
+    return attention_pairs(study, dataset) if table == "attention" else reference_pairs(study, table, dataset)
+
+
+def attention_pairs(study: Study, dataset: str | None = None) -> list[Pair]:
+    """Each row of Table 2 with its bare backbone."""
+    rows = study.rows("attention")
+    return [
+        Pair(*(study.answers(each, dataset or row.config.dataset) for each in (row, study.bare(row)))) for row in rows
+    ]
+
+
+def reference_pairs(study: Study, table: str, dataset: str | None = None) -> list[Pair]:
+    """Each row of Table 3 or 4 but the reference, with the reference."""
+    rows = study.rows(table)
+    reference = reference_of(rows, table)
+    if reference is None:
+        return []
+    others = [row for row in rows if row is not reference]
+    return [Pair(*(study.answers(each, dataset or row.config.dataset) for each in (row, reference))) for row in others]
+
+
+def reference_of(rows: Sequence[Row], table: str) -> Row | None:
+    """The row with the strategy `original`."""
+    return next((row for row in rows if getattr(row.config, f"{table}_strategy") == REFERENCE), None)
+
+
+def levels(study: Study, row: Row, datasets: Sequence[str]) -> dict[Heading, Cell]:
+    """Accuracy and balanced accuracy on each test set."""
+    return {
+        (dataset, f"{METRICS[metric]} (%)"): level(study.answers(row, dataset), metric)
+        for dataset in datasets
+        for metric in LEVEL_METRICS
+    }
+
+
+def level(answers: Answers, metric: str) -> Cell:
+    """One metric with its interval, or why there is none."""
+    if answers.missing:
+        return Missing(answers.missing)
+    try:
+        return Percent(estimate(answers.tests, metric))
+    except WorkbookError as error:
+        return Missing(str(error))
+
+
+def labels_of(row: Row) -> dict[Heading, Cell]:
+    """What a row is, an axis a column."""
+    return {("", axis.replace("_strategy", "").replace("_", " ")): Text(value) for axis, value in row.label.items()}
+
+
+def seeds_of(row: Row) -> dict[Heading, Cell]:
+    return {("", "seeds"): Seeds(len(row.finished), len(row.runs))}
+
+
+def of_runs(row: Row, value: Callable[[Run], float], digits: int = 0) -> Cell:
+    """The mean over the finished runs of what `value` reads from one, with its range where they differ."""
+    try:
+        found = [float(value(run)) for run in row.finished]
+    except WorkbookError as error:
+        return Missing(str(error))
+    if not found:
+        return Missing(f"{row.done} seeds done")
+    ends = {} if min(found) == max(found) else {"low": min(found), "high": max(found)}
+    return Quantity(float(np.mean(found)), digits, **ends)
+
+
+def training_minutes(row: Row) -> Cell:
+    return of_runs(row, lambda run: run.provenance["train_seconds"] / 60, 1)
+
+
+def converged_after(row: Row) -> Cell:
+    """Epochs until convergence, by each run's own best."""
+    return of_runs(row, lambda run: first_epoch(run, REACHED * run.log["val_balanced_accuracy"].max()), 1)
+
+
+def first_epoch(run: Run, value: float) -> int:
+    """The first epoch whose validation balanced accuracy is at least `value`."""
+    reached = run.log["val_balanced_accuracy"] >= value
+    return int(run.log["epoch"][reached.idxmax()])
+
+
+def _strategies(
+    study: Study, table: str, name: str, caption: str, extra: Mapping[Heading, Callable[[Row], Cell]]
+) -> Table:
+    rows = study.rows(table)
+    reference = reference_of(rows, table)
+    differences = compared(reference_pairs(study, table), "accuracy")
+    others = iter(differences.columns)
+    cells = []
+    for row in rows:
+        cells.append(
+            {
+                **labels_of(row),
+                **levels(study, row, study.test_sets(rows)),
+                **{heading: value(row) for heading, value in extra.items()},
+                ("", "additional parameters (K)"): _additional(row, reference),
+                **(dict.fromkeys(DIFFERENCE, Absent()) if row is reference or reference is None else next(others)),
+                **_source(row, table),
+                **seeds_of(row),
+            }
+        )
+    notes = _notes(study, rows)
+    tests = notes_on_tests([differences.found])
+    return Table(name, caption, cells, [notes[0], *tests, *([CONVERGENCE] if extra else []), *notes[1:]])
+
+
+def _additional(row: Row, reference: Row | None) -> Cell:
+    """Parameters beyond those of the reference, in thousands."""
+    if reference is None or not (row.finished and reference.finished):
+        return Missing(f"{row.done} seeds done")
+    ours, theirs = (each.finished[0].provenance["parameters"] for each in (row, reference))
+    return Quantity((ours - theirs) / 1e3, 1, plus=True)
+
+
+def _source(row: Row, table: str) -> dict[Heading, Cell]:
+    if table != "fusion":
+        return {}
+    return {("", "after"): Text(SOURCES.get(row.config.fusion_strategy, "this workbook"))}
+
+
+def _notes(study: Study, rows: Sequence[Row]) -> list[str]:
+    answers = [study.answers(row, dataset) for row in rows for dataset in study.test_sets(rows)]
+    return [LEVELS, *notes_on_dropped(answers), *notes_on(rows)]
+
+
+def _difference_cells(found: Comparison | Missing, corrected: float | None) -> dict[Heading, Cell]:
+    if isinstance(found, Missing):
+        parts: tuple[Cell, Cell, Cell] = (found, found, found)
+    else:
+        parts = (Points(found), PValue(found.p, corrected), Effect(found.effect, found.effect_name))
+    return dict(zip(DIFFERENCE, parts, strict=True))
