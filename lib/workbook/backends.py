@@ -6,11 +6,14 @@ answers at once with a `Future` of `perform(task, **how)`. Leaving it on an exce
 
 from __future__ import annotations
 
+import logging
 import math
 import os
+import signal
+import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +30,8 @@ from lib.workbook.task import Task, perform
 
 RUN_GIB = 3.0  # of memory that one run on a CPU may want; fewer run at a time where there is less
 SLURM_POLL_S = 1.0
+AT_A_TIME = 500  # jobs handed to Slurm; it has a queue of its own, but not an endless one
+RUN_TIME = "24:00:00"  # of a job, unless --slurm time=… says otherwise
 
 
 class Backend(Protocol):
@@ -80,21 +85,25 @@ class SlurmCluster:
     Slurm gives each job its GPU (`gres`). Every node must see the repository, its environment and the output folder.
     """
 
-    def __init__(
-        self, folder: Path, workers: int | None = None, options: dict[str, str] | None = None, cluster: str = "slurm"
-    ) -> None:
+    cluster = "slurm"  # what submitit calls it
+
+    def __init__(self, folder: Path, workers: int | None = None, options: Mapping[str, str] | None = None) -> None:
         submitit = _module("submitit", "slurm")
-        self.slots = workers or 1000
+        logging.getLogger("submitit").setLevel(logging.ERROR)  # it tells of every look at a cluster without accounting
+        self.slots = workers or AT_A_TIME
         try:
-            self._executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
+            self._executor = submitit.AutoExecutor(folder=folder, cluster=self.cluster)
         except RuntimeError as error:
             raise WorkbookError(
                 f"Slurm cannot be used here ({error}): run this where sbatch is, or use --backend local."
             ) from error
-        if cluster == "slurm":
-            setup = [f"export PYTHONPATH={ROOT}${{PYTHONPATH:+:$PYTHONPATH}}"]
-            self._executor.update_parameters(slurm_setup=setup, slurm_additional_parameters=dict(options or {}))
+        self._configure(dict(options or {}))
         self._jobs: list[Any] = []
+
+    def _configure(self, options: dict[str, str]) -> None:
+        setup = [f"export PYTHONPATH={ROOT}${{PYTHONPATH:+:$PYTHONPATH}}"]
+        chosen = {"time": RUN_TIME, "job_name": "workbook", **options}
+        self._executor.update_parameters(slurm_setup=setup, slurm_additional_parameters=chosen)
 
     def __enter__(self) -> SlurmCluster:
         return self
@@ -105,7 +114,12 @@ class SlurmCluster:
                 job.cancel()
 
     def submit(self, task: Task, **how: Any) -> Future:
-        job = self._executor.submit(perform, task, **how)
+        try:
+            job = self._executor.submit(perform, task, **how)
+        except Exception as error:  # of submitit's own types, which cannot be named without importing it
+            raise WorkbookError(
+                f"Slurm refuses the job: {error}. Options of sbatch are given with --slurm OPTION=VALUE."
+            ) from error
         self._jobs.append(job)
         return _watched(job.done, job.result, SLURM_POLL_S)
 
@@ -118,21 +132,22 @@ class RayCluster:
         self._workers, self._address = workers, address
 
     def __enter__(self) -> RayCluster:
-        ray, here = self._ray, None if self._address else self._workers or _cpu_workers()
-        environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
+        ray, on_sigterm = self._ray, signal.getsignal(signal.SIGTERM)
         try:
+            _reach(self._address)
             ray.init(
                 self._address,
-                num_cpus=here,
-                runtime_env=environment,
+                num_cpus=None if self._address else self._workers or _cpu_workers(),
+                runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
                 include_dashboard=None if self._address else False,
                 log_to_driver=False,
                 logging_level="error",
             )
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise WorkbookError(
                 f"No Ray cluster at {self._address!r} ({error}): start one with `ray start --head`, or leave --address out."
             ) from error
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end us without a word
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0))
         self.slots = self._workers or gpus or int(resources["CPU"])
@@ -166,6 +181,13 @@ def visible_gpus() -> list[str]:
     except (OSError, subprocess.TimeoutExpired):
         return []
     return found.stdout.split() if found.returncode == 0 else []
+
+
+def _reach(address: str | None) -> None:
+    """Raise an OSError at once where nobody answers; Ray would try for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _cpu_workers() -> int:

@@ -77,8 +77,10 @@ class Sweep:
         while self.todo or self.flying or self.elsewhere:
             self._submit()
             ended, _ = wait(self.flying, timeout=LOOK_S, return_when=FIRST_COMPLETED)
-            for future in ended:
-                self._take(self.flying.pop(future), future)
+            finished = [(self.flying.pop(future), future) for future in ended]
+            self._submit()  # first, so that no slot waits for what is told
+            for task, future in finished:
+                self._take(task, future)
             if not ended:
                 self._look_elsewhere()
 

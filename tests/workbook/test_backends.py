@@ -1,0 +1,144 @@
+"""The same plan gives the same results on each of the three; Slurm's is the real one where `sinfo` answers, else
+submitit's local executor, which takes the same road up to sbatch."""
+
+import json
+import shutil
+import subprocess
+import threading
+
+import nbformat
+import pytest
+
+from lib.errors import WorkbookError, WorkbookValueError
+from lib.workbook import backends
+from lib.workbook.backends import LocalPool, RayCluster, SlurmCluster, visible_gpus
+from lib.workbook.plan import Job
+from lib.workbook.task import run_task
+
+PARAMETERS = "x: int = 3\nseed: int = 0"
+
+
+class SubmititLocally(SlurmCluster):
+    cluster = "local"
+
+    def _configure(self, options):
+        assert options == {}
+
+
+def has_slurm() -> bool:
+    return bool(shutil.which("sinfo")) and subprocess.run(["sinfo"], capture_output=True).returncode == 0
+
+
+def slurm(folder) -> SlurmCluster:
+    return SlurmCluster(folder, 2) if has_slurm() else SubmititLocally(folder, 2)
+
+
+@pytest.fixture
+def tasks(notebook, tmp_path):
+    path = notebook(tmp_path / "04_a.ipynb", "print('x is', x)", "assert x < 2", parameters=PARAMETERS)
+    return [run_task(Job(path, {"x": x, "seed": 0}), tmp_path / "report") for x in (1, 2)]
+
+
+def printed(task) -> str:
+    cells = nbformat.read(task.executed, as_version=4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda p: LocalPool(2), lambda p: RayCluster(2), slurm], ids=["local", "ray", "slurm"]
+)
+def test_a_back_end_performs_tasks(make, tasks, tmp_path):
+    with make(tmp_path / "jobs") as backend:
+        assert backend.slots == 2
+        good, bad = [backend.submit(task, patience=0, timeout=60) for task in tasks]
+        assert (good.result(timeout=120).status, bad.result(timeout=120).status) == ("ok", "failed")
+    assert [printed(task) for task in tasks] == ["x is 1\n", "x is 2\n"]
+    assert [task.log.read_text() for task in tasks] == ["x is 1\n", "x is 2\n"]
+    assert json.loads(tasks[1].executed.with_suffix(".json").read_text())["error"].startswith("AssertionError")
+    assert all(task.page.exists() for task in tasks)
+
+
+def places(monkeypatch, gpus, workers=None):
+    """The environments of as many tasks at a time as the pool takes."""
+    monkeypatch.setattr(backends, "visible_gpus", lambda: gpus)
+    pool = LocalPool(workers)
+    together = threading.Barrier(pool.slots)
+
+    def perform(task, environment, cancelled):
+        together.wait(10)
+        return environment
+
+    monkeypatch.setattr(backends, "perform", perform)
+    with pool:
+        futures = [pool.submit(None) for _ in range(2 * pool.slots)]
+        return [future.result(timeout=20) for future in futures]
+
+
+def test_each_run_has_a_gpu_of_its_own(monkeypatch):
+    found = [place["CUDA_VISIBLE_DEVICES"] for place in places(monkeypatch, ["0", "3"])]
+    assert sorted(found[:2]) == sorted(found[2:]) == ["0", "3"]
+
+
+def test_more_workers_than_gpus_share_them(monkeypatch):
+    assert sorted(p["CUDA_VISIBLE_DEVICES"] for p in places(monkeypatch, ["0", "1"], 4)[:4]) == ["0", "0", "1", "1"]
+
+
+def test_runs_on_a_cpu_share_its_cores(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(backends.os, "cpu_count", lambda: 8)
+    assert places(monkeypatch, [], 2)[0] == {"OMP_NUM_THREADS": "4"}
+
+
+def test_workers_fit_into_cores_and_memory(monkeypatch):
+    monkeypatch.setattr(backends, "visible_gpus", list)
+    monkeypatch.setattr(backends.os, "cpu_count", lambda: 64)
+    memory = type("Memory", (), {"total": 7 * 2**30})
+    monkeypatch.setattr(backends.psutil, "virtual_memory", lambda: memory)
+    assert LocalPool().slots == 2
+
+
+def test_gpus_are_those_that_the_user_chose(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-8")
+    assert visible_gpus() == ["2", "GPU-8"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert visible_gpus() == []
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    asked = subprocess.CompletedProcess([], 0, stdout="0\n1\n")
+    monkeypatch.setattr(backends.subprocess, "run", lambda *_, **__: asked)
+    assert visible_gpus() == ["0", "1"]
+    monkeypatch.setattr(backends.subprocess, "run", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError()))
+    assert visible_gpus() == []
+
+
+def test_an_exception_cancels_what_runs(notebook, tmp_path):
+    path = notebook(
+        tmp_path / "04_a.ipynb", "import time\nprint('begun', flush=True)\ntime.sleep(600)", parameters=PARAMETERS
+    )
+    task = run_task(Job(path, {"x": 1, "seed": 0}), tmp_path)
+    begun = threading.Event()
+    with pytest.raises(KeyboardInterrupt), LocalPool(1) as pool:  # noqa: PT012
+        future = pool.submit(task)
+        while not (task.log.exists() and "begun" in task.log.read_text()):
+            begun.wait(0.05)
+        raise KeyboardInterrupt
+    assert future.result().status == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "make"), [("ray", "ray", RayCluster), ("submitit", "slurm", lambda: SlurmCluster("f"))]
+)
+def test_a_missing_library_names_its_extra(monkeypatch, module, extra, make):
+    monkeypatch.setattr(backends, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
+    with pytest.raises(WorkbookValueError, match=rf"needs {module}: pip install -e '.\[{extra}\]'"):
+        make()
+
+
+def test_a_cluster_that_is_not_there_is_told(tmp_path, monkeypatch):
+    with (
+        pytest.raises(WorkbookError, match=r"No Ray cluster at '127.0.0.1:1'.*ray start --head"),
+        RayCluster(address="127.0.0.1:1"),
+    ):
+        pass
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WorkbookError, match="Slurm cannot be used here"):
+        SlurmCluster(tmp_path / "jobs")

@@ -1,0 +1,135 @@
+"""Protocols: what a file asks for, and every mistake in it with its line."""
+
+import pytest
+
+from lib.errors import WorkbookFileError, WorkbookValueError
+from lib.training import config_of
+from lib.workbook.parameters import read_parameters
+from lib.workbook.plan import find_notebooks
+from lib.workbook.protocol import PROTOCOLS, TABLES, grid_protocol, read_protocol
+
+NOTEBOOK = find_notebooks(["02"])[0]
+SEEDS = {"quick": 3, "paper": 5}
+
+
+def write(tmp_path, text):
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_the_workbooks_protocols_hold_the_tables_and_every_run_can_be_configured(name):
+    protocol = read_protocol(name)
+    assert list(protocol.tables) == list(TABLES)
+    assert len(protocol.seeds) == SEEDS[name]
+    runs = protocol.runs()
+    assert len(runs) >= 24
+    assert len({config_of(run).hash for run in runs}) >= 24
+    assert [path.stem[:2] for path in protocol.then] == ["03", "09"]
+
+
+def test_the_papers_protocol_is_the_seeds():
+    """8 baselines, 5 CBAM, 6 fusions, 4 residuals on HAM10000 at the readme's settings."""
+    tables = read_protocol("paper").tables
+    rows = {name: len(list(grid.settings())) for name, grid in tables.items()}
+    assert [rows[name] for name in ("backbones", "attention", "fusion", "residual", "efficiency")] == [8, 5, 6, 4, 5]
+    config = config_of(read_protocol("paper").run(next(tables["fusion"].settings()), 0))
+    wanted = {
+        "dataset": "HAM10000", "backbone": "resnet50", "attention": "CBAM", "batch_size": 32, "lr": 1e-3,
+        "optimizer": "AdamW", "lr_scheduler": "ReduceLROnPlateau", "loss_type": "focal", "focal_alpha": 0.25,
+        "focal_gamma": 2.0, "max_epoch": 100, "early_stopping_patience": 15, "pretrained": True, "image_size": 224,
+    }  # fmt: skip
+    assert {name: getattr(config, name) for name in wanted} == wanted
+    sweeps = {name: grid.axes for name, grid in read_protocol("paper").sweeps.items()}
+    assert sweeps == {"learning rate": {"lr": [1e-2, 1e-3, 1e-4]}, "batch size": {"batch_size": [16, 32, 64]}}
+
+
+def test_a_run_has_every_parameter_of_the_notebook(tmp_path):
+    (tmp_path / "ham").mkdir()
+    text = "notebook: 02\nseeds: [3]\ndata_roots: {HAM10000: ham}\ncommon: {lr: 1e-3}\n"
+    text += "tables:\n  fusion: {dataset: [digits, HAM10000], fusion_strategy: original}\n  leak: {lr: 1e-3}\n"
+    protocol = read_protocol(write(tmp_path, text))
+    first, second, third = protocol.runs()
+    known = read_parameters(NOTEBOOK)
+    assert set(first) == set(known)
+    assert (first["dataset"], first["data_root"], first["seed"], first["lr"]) == ("digits", None, 3, 0.001)
+    assert (second["dataset"], second["data_root"]) == ("HAM10000", str(tmp_path / "ham"))
+    assert third["fusion_strategy"] == known["fusion_strategy"].default
+
+
+def test_efficiency_is_measured_and_runs_that_two_tables_share_are_one(tmp_path):
+    text = "notebook: 02\ntables:\n  efficiency: {backbone: [vgg11]}\n  backbones: {lr: 0.1}\nsweeps:\n  a b: {lr: [0.1, 0.2]}\n"
+    assert [run["lr"] for run in read_protocol(write(tmp_path, text)).runs()] == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("notebok: 02", 1, "Unknown key 'notebok'. Did you mean 'notebook'"),
+        ("title: x", 1, "the key 'notebook' is missing"),
+        ("notebook: 42\ntables: {leak: {lr: 1}}", 1, "Unknown notebook '42'"),
+        ("notebook: 01\ntables: {leak: {profile: quick}}", 1, "has no parameter 'seed'"),
+        ("notebook: 02", 1, "neither a table nor a sweep"),
+        ("notebook: 02\ntables:\n  fuson: {lr: 1}", 3, "Unknown table 'fuson'. Did you mean 'fusion'"),
+        ("notebook: 02\ntables:\n  leak:\n    splt: [a]", 4, "Unknown parameter 'splt'. Did you mean 'split'"),
+        ("notebook: 02\ntables:\n  leak:\n    lr: [0.1,\n     fast]", 5, "Parameter 'lr' must be float, or none, not 'fast'"),
+        ("notebook: 02\ntables:\n  leak:\n    lr: []", 4, "the grid over lr is empty"),
+        ("notebook: 02\ntables:\n  leak: {}", 3, "leak is empty"),
+        ("notebook: 02\ntables:\n  leak: {lr: [1, 1.0]}", 3, "lr has the value 1.0 twice"),
+        ("notebook: 02\ntables:\n  leak: {lr: 1}\n  leak: {lr: 2}", 4, "'leak' stands there twice"),
+        ("notebook: 02\ntables:\n  leak: {lr: {a: 1}}", 3, "lr takes one value or a list"),
+        ("notebook: 02\ntables: [leak]", 2, "tables must be 'name: value' pairs"),
+        ("notebook: 02\ncommon:\n  epochs: 3\ntables: {leak: {lr: 1}}", 3, "Unknown parameter 'epochs'"),
+        ("notebook: 02\nseeds: 3\ntables: {leak: {lr: 1}}", 2, "seeds must be a list"),
+        ("notebook: 02\nseeds: [a]\ntables: {leak: {lr: 1}}", 2, "Parameter 'seed' must be int"),
+        ("notebook: 02\nseeds: []\ntables: {leak: {lr: 1}}", 2, "the grid over seeds is empty"),
+        ("notebook: 02\ntables: {leak: {seed: [1]}}", 2, "Unknown parameter 'seed'. Known: profile"),
+        ("notebook: 02\nthen: 03\ntables: {leak: {lr: 1}}", 2, "then must be a list"),
+        ("notebook: 02\ndata_roots: {HAM10000: nowhere}\ntables: {leak: {lr: 1}}", 2, "does not exist or is not a folder"),
+        ("- notebook", 1, "must be 'name: value' pairs"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_line(tmp_path, text, line, message):
+    with pytest.raises(WorkbookValueError) as raised:
+        read_protocol(write(tmp_path, text))
+    assert f"study.yaml, line {line}: " in str(raised.value)
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "is empty"), ("a: [", "is not valid YAML"), ("\tb", "is not valid YAML")]
+)
+def test_what_is_no_protocol_is_told(tmp_path, text, message):
+    with pytest.raises(WorkbookValueError, match=message):
+        read_protocol(write(tmp_path, text))
+
+
+def test_a_protocol_is_found_by_its_name_or_path():
+    assert read_protocol("quick").path == read_protocol(PROTOCOLS / "quick.yaml").path
+    with pytest.raises(WorkbookFileError, match="no protocol 'quik'. Did you mean 'quick'"):
+        read_protocol("quik")
+
+
+def test_a_grid_from_the_command_line():
+    protocol = grid_protocol(NOTEBOOK, {"lr": ["1e-2", "1e-3"], "seed": ["0", "1"]}, {"profile": "smoke"})
+    assert [(run["lr"], run["seed"], run["profile"]) for run in protocol.runs()] == [
+        (0.01, 0, "smoke"), (0.01, 1, "smoke"), (0.001, 0, "smoke"), (0.001, 1, "smoke"),
+    ]  # fmt: skip
+    assert [run["seed"] for run in grid_protocol(NOTEBOOK, {"lr": ["1"]}, {"seed": "7"}).runs()] == [7]
+
+
+@pytest.mark.parametrize(
+    ("axes", "fixed", "message"),
+    [
+        ({"fusion": ["a"]}, {}, "Unknown parameter 'fusion'. Did you mean 'fusion_strategy'"),
+        ({"lr": []}, {}, "--grid lr= is empty"),
+        ({"lr": ["fast"]}, {}, "'lr' must be float"),
+        ({"lr": ["1", "1.0"]}, {}, "has a value twice"),
+        ({"lr": ["1"]}, {"epochs": "3"}, "Unknown parameter 'epochs'"),
+        ({"lr": ["1"]}, {"max_epoch": "few"}, "'max_epoch' must be int"),
+    ],
+)
+def test_a_wrong_grid_is_told(axes, fixed, message):
+    with pytest.raises(WorkbookValueError, match=message):
+        grid_protocol(NOTEBOOK, axes, fixed)
