@@ -138,7 +138,7 @@ class RayCluster:
             ray.init(
                 self._address,
                 num_cpus=None if self._address else self._workers or _cpu_workers(),
-                runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+                runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}} if self._address else None,  # costs seconds
                 include_dashboard=None if self._address else False,
                 log_to_driver=False,
                 logging_level="error",

@@ -52,8 +52,8 @@ def make_plan(tasks: Iterable[Task], runs: Path, force: bool = False) -> Plan:
 
 def _seconds_each(tasks: list[Task], done: list[Entry], runs: Path) -> float | None:
     """The mean duration of what is done, else of every recorded run of the same notebook."""
-    names = {task.job.notebook.name for task in tasks}
-    others = () if done else (read_entry(path) for name in names for path in runs.glob(f"*/{name}"))
+    names = {task.executed.stem for task in tasks}
+    others = () if done else (read_entry(path) for name in names for path in runs.glob(f"*/{name}.json"))
     seconds = [entry.duration for entry in (*done, *others) if entry and entry.status == "ok"]
     return sum(seconds) / len(seconds) if seconds else None
 

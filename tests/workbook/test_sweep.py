@@ -1,0 +1,317 @@
+"""A study is performed once, by however many, whatever is killed on the way."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from concurrent.futures import Future
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from safetensors.torch import load_file
+
+from lib.claims import Claim
+from lib.errors import WorkbookError
+from lib.paths import ROOT
+from lib.report.records import Entry, read_entry, write_entry
+from lib.training import RunStore
+from lib.workbook.commandline import main
+from lib.workbook.plan import Job
+from lib.workbook.sweep import Sweep, make_plan
+from lib.workbook.task import run_task
+
+PARAMETERS = "x: int = 3\nseed: int = 0\noutput_dir: str = 'outputs'"
+TRAINING = """\
+from lib.paths import resolve_output
+from lib.training import RunStore, config_of, fit
+run = fit(config_of(globals()), RunStore(resolve_output(output_dir) / "runs"))
+print(run.metrics["test"]["accuracy"])"""
+TRAINED = """\
+profile: str = "smoke"
+dataset: str = "HAM10000"
+data_root: str | None = None
+attention: str = "none"
+lr: float | None = None
+max_epoch: int = 4
+batch_size: int = 16
+seed: int = 0
+output_dir: str = "outputs\""""
+
+
+@pytest.fixture
+def tasks(notebook, tmp_path):
+    path = notebook(tmp_path / "04_a.ipynb", "print('x is', x)", parameters=PARAMETERS)
+    return [run_task(Job(path, {"x": x, "seed": 0}), tmp_path / "report") for x in range(4)]
+
+
+class Pretend:
+    """A back end that answers at once what `answer` says; what it was given is in `given`."""
+
+    def __init__(self, answer, slots=2):
+        self.answer, self.slots, self.given, self.most = answer, slots, [], 0
+
+    def submit(self, task, **how):
+        self.given.append((task, how))
+        future = Future()
+        answer = self.answer(task)
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+        return future
+
+
+def ended(task, status="ok", seconds=2.0):
+    return Entry(status, seconds, "2026-01-01T00:00:00", {}, None if status == "ok" else "it broke", code=task.code)
+
+
+def performed(tasks, backend, tmp_path, force=False):
+    """The entries of a sweep, and what it told."""
+    told, entries = [], {}
+    found = make_plan(tasks, tmp_path / "report" / "runs", force)
+    entries |= found.done
+    Sweep(found, backend, told.append, entries, {"timeout": 9}).run()
+    return entries, told
+
+
+def finish(task):
+    task.page.parent.mkdir(parents=True, exist_ok=True)
+    task.page.touch()
+    write_entry(task.executed, ended(task))
+
+
+def test_what_is_done_is_not_performed_again(tasks, tmp_path):
+    finish(tasks[1])
+    backend = Pretend(ended)
+    entries, told = performed(tasks, backend, tmp_path)
+    assert [task for task, _ in backend.given] == [tasks[0], tasks[2], tasks[3]]
+    assert backend.given[0][1] == {"patience": 0.0, "timeout": 9}
+    assert set(entries) == set(tasks)
+    assert told[-1].startswith(f"4/4 {tasks[3].name}: ok after 2 s | 0 running, 0 failed, 0 s left")
+    backend = Pretend(ended)
+    performed(tasks, backend, tmp_path, force=True)
+    assert len(backend.given) == 4
+
+
+def test_a_failed_run_is_told_with_its_last_lines_and_stops_nothing(tasks, tmp_path):
+    tasks[0].log.parent.mkdir(parents=True)
+    tasks[0].log.write_text("".join(f"line {i}\n" for i in range(9)))
+    answers = {tasks[0]: ended(tasks[0], "failed"), tasks[1]: OSError("the node is gone")}
+    entries, told = performed(tasks, Pretend(lambda task: answers.get(task, ended(task))), tmp_path)
+    assert [entries[task].status for task in tasks] == ["failed", "died", "ok", "ok"]
+    assert entries[tasks[1]].error == "OSError: the node is gone"
+    first = next(i for i, line in enumerate(told) if tasks[0].name in line)
+    assert told[first + 1 : first + 6] == [f"    line {i}" for i in range(4, 9)]
+    assert "2 failed" in told[-1]
+
+
+def test_what_another_process_performs_is_waited_for(tasks, tmp_path, monkeypatch):
+    monkeypatch.setattr("lib.workbook.sweep.LOOK_S", 0.01)
+    other = Claim(tasks[0].executed)
+    assert other.acquire()
+    looks = []
+
+    def answer(task):
+        return None if task is tasks[0] else ended(task)
+
+    def done(states=None):
+        looks.append(1)
+        if len(looks) == 4:
+            finish(tasks[0])
+        return read_entry(tasks[0].executed)
+
+    found = make_plan(tasks, tmp_path)
+    object.__setattr__(tasks[0], "done", done)
+    backend, told, entries = Pretend(answer), [], {}
+    Sweep(found, backend, told.append, entries).run()
+    assert [task for task, _ in backend.given].count(tasks[0]) == 1
+    assert entries[tasks[0]].status == "ok"
+    assert "(by another process)" in told[-1]
+
+
+def test_what_another_process_dropped_is_taken_over(tasks, tmp_path, monkeypatch):
+    monkeypatch.setattr("lib.workbook.sweep.LOOK_S", 0.01)
+    answers = [None]
+    backend = Pretend(lambda task: answers.pop() if task is tasks[0] and answers else ended(task))
+    entries, _ = performed(tasks, backend, tmp_path)  # nobody holds the claim any more
+    given = [how["patience"] for task, how in backend.given if task is tasks[0]]
+    assert given[0] == 0
+    assert given[1] > 60  # a claim from another machine must be watched for a minute before it counts as dead
+    assert entries[tasks[0]].status == "ok"
+
+
+def test_the_plan_estimates_from_what_is_recorded(tasks, tmp_path):
+    runs = tmp_path / "report" / "runs"
+    assert make_plan(tasks, runs).estimate(2).startswith("no estimate")
+    finish(tasks[0])
+    assert make_plan(tasks, runs).estimate(2) == "about 4 s at 2 at a time (2 s a run so far)"
+    assert make_plan(tasks[1:], runs).estimate(1) == "about 6 s at 1 at a time (2 s a run so far)"
+    assert make_plan(tasks[:1], runs).estimate(1) == "nothing to do"
+
+
+def sweep(*arguments, **kwargs):
+    command = [sys.executable, str(ROOT / "run_all.py"), "sweep", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
+
+
+def test_a_grid_from_end_to_end(notebook, tmp_path):
+    path = notebook(tmp_path / "04_a.ipynb", "#! # <b>A</b>", "print('x is', x)", "assert x < 5", parameters=PARAMETERS)
+    arguments = [path, "--grid", "x=1,7", "--grid", "seed=0,1", "--workers", "2", "--output-dir", tmp_path / "out"]
+    plan = sweep(*arguments, "--dry-run")
+    assert plan.returncode == 0
+    assert plan.stdout.count("to do  04-") == 4
+    assert not (tmp_path / "out").exists()
+    done = sweep(*arguments)
+    assert done.returncode == 1
+    assert "2 of 4 runs ok" in done.stdout
+    assert "AssertionError" in done.stdout
+    page = (tmp_path / "out" / "report" / "studies" / "04_a-grid.html").read_text()
+    assert page.count('class="badge ok"') == page.count('class="badge failed"') == 2
+    folders = sorted((tmp_path / "out" / "report" / "runs").iterdir())
+    assert all(f"../runs/{folder.name}/index.html" in page for folder in folders)
+    assert (
+        "&lt;b&gt;A" in (folders[0] / "index.html").read_text() or "A</h1>" in (folders[0] / "index.html").read_text()
+    )
+    assert 'href="studies/04_a-grid.html"' in (tmp_path / "out" / "report" / "index.html").read_text()
+    again = sweep(*arguments, "--dry-run")
+    assert (again.stdout.count("done   04-"), again.stdout.count("to do  04-")) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["02"], "needs at least one --grid"),
+        (["02", "--grid", "fusion=a"], "Did you mean 'fusion_strategy'"),
+        (["02", "--grid", "lr="], "--grid lr= is empty"),
+        (["02", "--grid", "lr"], "--grid takes NAME=VALUE"),
+        (["02", "--grid", "lr=1", "--grid", "lr=2"], "--grid lr is given twice"),
+        (["quick", "-p", "lr=1"], "a protocol says itself what it runs"),
+        (["quik"], "Did you mean 'quick'"),
+        (["quick", "--backend", "slurn"], "Unknown back end 'slurn'. Did you mean 'slurm'"),
+        (["quick", "--address", "auto"], "--address is for --backend ray"),
+        (["quick", "--slurm", "time=1"], "--slurm is for --backend slurm"),
+        (["quick", "--workers", "0"], "at least 1, not '0'"),
+        (["quick", "--gird", "a=1"], "Did you mean '--grid'"),
+    ],
+)
+def test_a_mistake_is_told_before_the_first_run(arguments, message, tmp_path):
+    with pytest.raises(WorkbookError, match=message):
+        main(["sweep", *arguments, "--output-dir", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_notebooks_that_read_the_study_are_executed_at_its_end(notebook, tmp_path, monkeypatch, capsys):
+    train = notebook(tmp_path / "04_train.ipynb", "1", parameters=PARAMETERS)
+    reading = 'protocol: str = "quick"\noutput_dir: str = "outputs"'
+    read = notebook(tmp_path / "05_read.ipynb", "print('reads', protocol)", parameters=reading)
+    study = tmp_path / "study.yaml"
+    study.write_text(f"notebook: {train}\nsweeps: {{x: {{x: [1]}}}}\nthen: [{read}]\n")
+    arguments = ["sweep", str(study), "--output-dir", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    assert f"05 | reads {study}" in capsys.readouterr().out
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "1 runs, 1 done, 0 to do" in out
+    assert "05 | nothing has changed" in out
+
+
+@pytest.fixture(scope="module")
+def training(notebook, tmp_path_factory, shared_ham):
+    """A protocol of four short trainings, and the store of runs that it leaves when nothing goes wrong."""
+    folder = tmp_path_factory.mktemp("training")
+    path = notebook(folder / "04_train.ipynb", TRAINING, parameters=TRAINED)
+    study = folder / "study.yaml"
+    study.write_text(
+        f"notebook: {path}\nseeds: [0, 1]\ndata_roots: {{HAM10000: {shared_ham}}}\nsweeps: {{lr: {{lr: [1e-3, 1e-2]}}}}\n"
+    )
+    done = sweep(study, "--workers", "2", "--output-dir", folder / "whole")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return study, RunStore(folder / "whole" / "runs")
+
+
+def check_store(store: RunStore) -> None:
+    """Whatever is there is whole."""
+    for run in store:
+        assert run.config
+        for name in ("training_log.csv", "predictions.csv"):
+            assert not (run.path / name).exists() or len(pd.read_csv(run.path / name))
+        for name in ("metrics.json", "provenance.json", "basis.json"):
+            assert not (run.path / name).exists() or json.loads((run.path / name).read_text())
+        if (run.path / "best.safetensors").exists():
+            assert load_file(run.path / "best.safetensors")
+        if run.finished:
+            run.model()
+
+
+def kill_at_random(process: subprocess.Popen, moment: float, whole_family: bool) -> None:
+    """SIGKILL to the process group, and, half of the time, to all that it has started."""
+    try:
+        process.wait(moment)
+        return
+    except subprocess.TimeoutExpired:
+        family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGKILL)
+    for member in family if whole_family else []:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+
+
+def test_a_study_killed_twenty_times_equals_one_that_never_was(training, tmp_path):
+    study, whole = training
+    arguments = [study, "--workers", "2", "--output-dir", tmp_path]
+    command = [sys.executable, str(ROOT / "run_all.py"), "sweep", *map(str, arguments)]
+    chance = random.Random(0)
+    for i in range(20):
+        with open(tmp_path / "out.txt", "a") as out:
+            process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+        kill_at_random(process, chance.uniform(0.2, 8.0), whole_family=i % 2 == 0)
+        check_store(RunStore(tmp_path / "runs"))
+    done = sweep(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    store = RunStore(tmp_path / "runs")
+    assert [run.path.name for run in store] == [run.path.name for run in whole]
+    for ours, other in zip(store, whole, strict=True):
+        for name in ("training_log.csv", "predictions.csv", "metrics.json"):
+            assert (ours.path / name).read_text() == (other.path / name).read_text()
+    assert not (tmp_path / "runs" / "superseded").exists()
+    assert not list(Path(tmp_path).rglob("*.running.ipynb"))
+
+
+def test_two_sweeps_share_a_study(training, tmp_path):
+    study, whole = training
+    command = [sys.executable, str(ROOT / "run_all.py"), "sweep", study, "--workers", "1", "--output-dir", tmp_path]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    for run in RunStore(tmp_path / "runs"):
+        assert (run.path / "train.log").read_text().count("epoch 1/4:") == 1
+    assert all("4 of 4 runs ok" in output for output in outputs)
+    assert [run.path.name for run in RunStore(tmp_path / "runs")] == [run.path.name for run in whole]
+
+
+def test_ten_thousand_configurations_are_planned_from_what_is_recorded(notebook, tmp_path, capsys):
+    path = notebook(tmp_path / "04_a.ipynb", "1", parameters=PARAMETERS)
+    values = ",".join(map(str, range(100)))
+    began = time.monotonic()
+    main(
+        [
+            "sweep",
+            str(path),
+            "--grid",
+            f"x={values}",
+            "--grid",
+            f"seed={values}",
+            "--dry-run",
+            "--output-dir",
+            str(tmp_path),
+        ]
+    )
+    out = capsys.readouterr().out
+    assert out.count("to do  04-") == 10_000
