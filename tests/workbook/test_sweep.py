@@ -299,7 +299,6 @@ def test_two_sweeps_share_a_study(training, tmp_path):
 def test_ten_thousand_configurations_are_planned_from_what_is_recorded(notebook, tmp_path, capsys):
     path = notebook(tmp_path / "04_a.ipynb", "1", parameters=PARAMETERS)
     values = ",".join(map(str, range(100)))
-    began = time.monotonic()
     main(
         [
             "sweep",
