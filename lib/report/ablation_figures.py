@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lib.report.cells import Missing, Percent
 from lib.report.comparison import METRICS
-from lib.report.figures import BLUE, GREY, ORANGE, RED, figure, grid_of
+from lib.report.figures import BLUE, GREY, ORANGE, RED, figure
 from lib.report.gates import GATES, Gate
 from lib.report.paper_tables import Pair, comparison, level
 from lib.report.statistics import Comparison
@@ -47,6 +49,7 @@ def metric_against_cost(study: Study, rows: Sequence[Row], metric: str = "balanc
                 ax.errorbar(where, y, yerr=[[y - low], [high - y]], fmt=MARKERS[i % 8], capsize=3, label=row.name)
             if not known:
                 nothing(ax)
+            ax.xaxis.set_major_locator(MaxNLocator(5))
             ax.set(xlabel=unit, title=f"Test result against {unit.split(' ')[0]}")
         panels[0].set_ylabel(f"{METRICS[metric]} on test (%)")
         if known:
@@ -58,13 +61,12 @@ def recall_by_class(pairs: Sequence[Pair]) -> Figure:
     """What each strategy changes in the recall of each class against the reference, a panel a strategy."""
     classes = next((list(p.first.tests[0].classes) for p in pairs if p.first.tests), [])
     with figure(10, 0.3 * max(len(classes), 5) + 1.6, any_phantom(p.row for p in pairs)) as fig:
-        axes = grid_of(fig, 1, max(len(pairs), 1))[0]
+        axes = fig.subplots(1, max(len(pairs), 1), sharex=True, sharey=True, squeeze=False)[0]
         for ax, pair in zip(axes, pairs, strict=False):
             found = {name: comparison(pair.first, pair.second, f"recall_{name}") for name in classes}
-            _differences(ax, {name: c for name, c in found.items() if not isinstance(c, Missing)})
+            _differences(ax, found)
             ax.set_title(pair.row.name, fontsize=9)
             ax.set_xlabel("points of recall")
-            ax.label_outer(remove_inner_ticks=True)
         axes[0].set_ylabel("class")
     return fig
 
@@ -107,21 +109,21 @@ def gate_spread(gates: Sequence[Gate], phantom: bool) -> Figure:
     return fig
 
 
-def _differences(ax: Axes, found: Mapping[str, Comparison]) -> None:
+def _differences(ax: Axes, found: Mapping[str, Comparison | Missing]) -> None:
     """Dots with intervals in points, coloured where the interval excludes zero; a class a line."""
-    names = list(found)
-    places = np.arange(len(names))[::-1]
+    places = np.arange(len(found))[::-1]
     ax.axvline(0, color=GREY, linewidth=1)
     for place, each in zip(places, found.values(), strict=True):
-        d, low, high = (100 * v for v in (each.difference, each.low, each.high))
-        if np.isfinite([d, low, high]).all():
-            colour = BLUE if low > 0 else ORANGE if high < 0 else GREY
-            ax.plot([low, high], [place, place], color=colour, linewidth=2)
-            ax.plot(d, place, "o", color=colour)
-    ax.set_yticks(places, names, fontsize=8)
+        if isinstance(each, Missing) or math.isnan(each.low):
+            continue
+        low, high = 100 * each.low, 100 * each.high
+        colour = BLUE if low > 0 else ORANGE if high < 0 else GREY
+        ax.plot([low, high], [place, place], color=colour, linewidth=2)
+        ax.plot(100 * each.difference, place, "o", color=colour)
+    ax.set_yticks(places, list(found), fontsize=8)
     ax.grid(axis="x")
     ax.grid(visible=False, axis="y")
-    if not names:
+    if all(isinstance(each, Missing) for each in found.values()):
         nothing(ax)
 
 

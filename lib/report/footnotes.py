@@ -42,9 +42,9 @@ def notes_on_tests(families: Sequence[Sequence[Comparison | Missing]]) -> list[s
     tests = "; ".join(dict.fromkeys(f"{METRICS.get(c.metric, c.metric)}: {c.test}" for c in every))
     effects = "; ".join(dict.fromkeys(f"{METRICS.get(c.metric, c.metric)}: {c.effect_name}" for c in every))
     most = max(len(family) for family in made)
+    corrected = f"corrected by Holm over the {most} tests" if most > 1 else "nothing to correct with a single test"
     return [
-        f"p after Holm's correction over the {most} tests of one metric on one test set, below it the p without "
-        f"correction ({tests}).",
+        f"p: {corrected} of one metric on one test set; below it the p without correction ({tests}).",
         f"Effect sizes: {effects}.",
     ]
 

@@ -20,22 +20,26 @@ SPECIAL |= {c: f"${tex}$" for c, tex in {
 }.items()}  # fmt: skip
 SPECIAL |= {"–": "--", "…": r"\ldots{}", "’": "'", "“": "``", "”": "''"}
 
+# a table wider than the line is made to fit
+FITTING = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%%\n%s}\n"
 PREAMBLE = r"""\documentclass{article}
 \usepackage[utf8]{inputenc}
 \usepackage[a4paper, landscape, margin=18mm]{geometry}
 \usepackage{booktabs}
+\usepackage{graphicx}
 \begin{document}
 """
 
 
 def escape(text: str) -> str:
     """Plain text as LaTeX; a character that LaTeX may not know is told by its code."""
-    return "".join(SPECIAL.get(c, c if c.isascii() or (c.isalpha() and c < "ɐ") else f"[U+{ord(c):04X}]") for c in text)
+    known = (c if c.isascii() or (c.isalpha() and c < "ɐ") else f"(U+{ord(c):04X})" for c in text)
+    return "".join(SPECIAL.get(c, told) for c, told in zip(text, known, strict=True))
 
 
 def latex_of(table: Table) -> str:
     """A `table` environment: caption, tabular, notes. A row's intervals stand below it in small type."""
-    tabular = _tabular(table) if table.rows else "\\emph{The protocol has no such table.}"
+    tabular = FITTING % _tabular(table) if table.rows else "\\emph{The protocol has no such table.}\n"
     notes = " ".join(escape(note) for note in all_notes(table))
     below = f"\\par\\smallskip\\parbox{{\\linewidth}}{{\\footnotesize {notes}}}\n" if notes else ""
     label = table.name.replace("_", "-")
@@ -49,7 +53,7 @@ def write_latex(tables: Sequence[Table], folder: Path) -> list[Path]:
     """Write `<name>.tex` for each table and `tables.tex`, a document of its own that holds them all."""
     paths = [folder / f"{table.name}.tex" for table in tables]
     for path, table in zip(paths, tables, strict=True):
-        write_text(path, f"% needs \\usepackage{{booktabs}}\n{latex_of(table)}")
+        write_text(path, f"% needs \\usepackage{{booktabs}} and \\usepackage{{graphicx}}\n{latex_of(table)}")
     document = folder / "tables.tex"
     inputs = "".join(f"\\input{{{path.stem}}}\n\\clearpage\n" for path in paths)
     write_text(document, f"{PREAMBLE}{inputs}\\end{{document}}\n")
@@ -68,7 +72,8 @@ def _tabular(table: Table) -> str:
     frame = pd.DataFrame(lines, columns=pd.MultiIndex.from_tuples(headings))
     if not any(group for group, _ in headings):
         frame.columns = [name for _, name in headings]
-    formats = "".join("l" if worded else "r" for worded in table.worded)
+    words = ["p{0.2\\linewidth}" if long else "l" for long in table.long]
+    formats = "".join(word if worded else "r" for word, worded in zip(words, table.worded, strict=True))
     text = frame.style.hide(axis="index").to_latex(hrules=True, column_format=formats, multicol_align="c")
     return _with_space(_with_group_rules(text, [group for group, _ in headings]), small)
 

@@ -27,6 +27,7 @@ from lib.training.config import RunConfig
 from lib.training.efficiency import Efficiency, Spread, measure_efficiency
 from lib.training.transfer import REASONS
 
+SEEN = {"image_id": "same id", "content": "same pixels", "group": "same lesion"}  # of REASONS
 DROP = (
     "Drop: the metric on the own test set minus that on the other one. The networks are the same, the images are not, "
     "so a drop holds what the change of images costs and what the other images are harder by."
@@ -65,11 +66,11 @@ def transfer_table(study: Study) -> Table:
     for row in rows:
         own = study.answers(row, row.config.dataset)
         none = dict.fromkeys(DIFFERENCE, Absent())
-        cells.append({**_tested(own), **_renamed(none), **_account(own), **seeds_of(row)})
+        cells.append({**_tested(own), **_renamed(none), **_account(own)})
         for pair in pairs:
             if pair.row is row or pair.row.config == row.config:
                 there = pair.second
-                cells.append({**_tested(there), **_renamed(drops[_key(pair)]), **_account(there), **seeds_of(row)})
+                cells.append({**_tested(there), **_renamed(drops[_key(pair)]), **_account(there)})
     tests = notes_on_tests([compared(pairs, "accuracy", paired=False).found])
     notes = [LEVELS, DROP, DROPPED, *tests, *notes_on(rows)]
     return Table("table5_transfer", "Table 5. Trained on one data set, tested on another.", cells, notes, labels=2)
@@ -85,6 +86,7 @@ def _tested(answers: Answers) -> dict[Heading, Cell]:
         ("", "trained on"): Text(config.dataset),
         ("", "backbone"): Text(config.backbone),
         ("", "tested on"): Text(answers.dataset),
+        **seeds_of(answers.row),
         ("", "accuracy (%)"): level(answers, "accuracy"),
         ("", "balanced accuracy (%)"): level(answers, "balanced_accuracy"),
     }
@@ -97,10 +99,10 @@ def _renamed(columns: Mapping[Heading, Cell]) -> dict[Heading, Cell]:
 def _account(answers: Answers) -> dict[Heading, Cell]:
     """How many test images were left out, by reason."""
     if answers.dataset == answers.row.config.dataset:
-        return {("left out", reason): Absent() for reason in REASONS}
+        return {("left out", SEEN[reason]): Absent() for reason in REASONS}
     if answers.missing:
-        return {("left out", reason): Missing(answers.missing) for reason in REASONS}
-    return {("left out", reason): Quantity(answers.dropped[reason]) for reason in REASONS}
+        return {("left out", SEEN[reason]): Missing(answers.missing) for reason in REASONS}
+    return {("left out", SEEN[reason]): Quantity(answers.dropped[reason]) for reason in REASONS}
 
 
 @dataclass(frozen=True)
@@ -193,12 +195,12 @@ def leak_table(study: Study) -> Table:
             cells.append(
                 {
                     ("", "backbone"): Text(pair.row.config.backbone),
+                    **seeds_of(pair.row),
                     ("", "metric"): Text(METRICS[metric]),
                     ("", "lesion-level split (%)"): level(pair.second, metric),
                     ("", "image-level split (%)"): level(pair.first, metric),
                     **inflation,
                     ("", "leaked test images (%)"): of_runs(pair.row, _leaked, 1),
-                    **seeds_of(pair.row),
                 }
             )
     tests = notes_on_tests([each.found for each in found.values()])

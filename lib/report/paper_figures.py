@@ -139,23 +139,19 @@ def _forest_line(ax: Axes, place: int, colour: str, found: Compared, i: int) -> 
     """One difference: a dot, filled where it is significant, its interval, and p; or the word missing."""
     each, corrected = found.found[i], found.corrected[i]
     if isinstance(each, Missing):
-        ax.annotate(
-            "missing", (0, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=GREY
-        )
+        _beside(ax, "missing", 0, place)
         return
     sure = corrected is not None and corrected < SIGNIFICANT
     ax.plot([100 * each.low, 100 * each.high], [place, place], color=colour, linewidth=2)
     ax.plot(100 * each.difference, place, "o", color=colour, markerfacecolor=colour if sure else "white")
     if each.p is None:
-        ax.annotate(
-            "one seed",
-            (100 * each.high, place),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7,
-            color=GREY,
-        )
+        _beside(ax, "one seed", 100 * each.high, place)
+
+
+def _beside(ax: Axes, text: str, x: float, y: float, left: bool = False) -> None:
+    """A few grey words beside a point."""
+    away, anchor = ((-5, 4), "right") if left else ((5, 0), "left")
+    ax.annotate(text, (x, y), xytext=away, textcoords="offset points", ha=anchor, va="center", fontsize=8, color=GREY)
 
 
 def _joined(ax: Axes, pair: Pair, metric: str) -> bool:
@@ -173,13 +169,7 @@ def _point(ax: Axes, kind: str, answers: Answers, metric: str, number: int) -> b
         return False
     x = _parameters(answers)
     _line(ax, [x], [cell.estimate], f"C{number}", kind)
-    ax.annotate(
-        answers.row.config.backbone,
-        (x, 100 * cell.estimate.mean),
-        xytext=(6, 4),
-        textcoords="offset points",
-        fontsize=8,
-    )
+    _beside(ax, answers.row.config.backbone, x, 100 * cell.estimate.mean, left=number == 0)
     return True
 
 

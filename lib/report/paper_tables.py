@@ -56,10 +56,10 @@ def backbones_table(study: Study) -> Table:
     cells = [
         {
             **labels_of(row),
+            **seeds_of(row),
             ("", "parameters (M)"): of_runs(row, lambda run: run.provenance["parameters"] / 1e6, 1),
             **levels(study, row, study.test_sets(rows)),
             ("", "training (min)"): training_minutes(row),
-            **seeds_of(row),
         }
         for row in rows
     ]
@@ -74,10 +74,10 @@ def attention_table(study: Study) -> Table:
     cells = [
         {
             **labels_of(pair.row),
+            **seeds_of(pair.row),
             ("", "without attention (%)"): level(pair.second, "accuracy"),
             ("", f"with {pair.row.config.attention} (%)"): level(pair.first, "accuracy"),
             **columns,
-            **seeds_of(pair.row),
         }
         for pair, columns in zip(pairs, differences.columns, strict=True)
     ]
@@ -122,10 +122,10 @@ def sweep_table(study: Study, name: str) -> Table:
     cells = [
         {
             **labels_of(row),
+            **seeds_of(row),
             **levels(study, row, [row.config.dataset]),
             ("", "best epoch"): of_runs(row, lambda run: run.metrics["best_epoch"]),
             ("", "training (min)"): training_minutes(row),
-            **seeds_of(row),
         }
         for row in rows
     ]
@@ -256,12 +256,12 @@ def _strategies(
         cells.append(
             {
                 **labels_of(row),
+                **seeds_of(row),
                 **levels(study, row, study.test_sets(rows)),
                 **{heading: value(row) for heading, value in extra.items()},
-                ("", "additional parameters (K)"): _additional(row, reference),
+                ("", "additional parameters"): _additional(row, reference),
                 **(dict.fromkeys(DIFFERENCE, Absent()) if row is reference or reference is None else next(others)),
                 **_source(row, table),
-                **seeds_of(row),
             }
         )
     notes = _notes(study, rows)
@@ -270,11 +270,11 @@ def _strategies(
 
 
 def _additional(row: Row, reference: Row | None) -> Cell:
-    """Parameters beyond those of the reference, in thousands."""
+    """Parameters beyond those of the reference."""
     if reference is None or not (row.finished and reference.finished):
         return Missing(f"{row.done} seeds done")
     ours, theirs = (each.finished[0].provenance["parameters"] for each in (row, reference))
-    return Quantity((ours - theirs) / 1e3, 1, plus=True)
+    return Quantity(ours - theirs, plus=True)
 
 
 def _source(row: Row, table: str) -> dict[Heading, Cell]:

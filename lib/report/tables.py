@@ -13,10 +13,13 @@ from lib.files import write_text
 from lib.report.cells import Absent, Cell, Missing, Text
 
 Heading = tuple[str, str]  # group (a test set, or ''), name
+LONG = 30  # characters; longer words are broken into lines
 STYLES = [
-    {"selector": "th, td", "props": "text-align: right"},
+    {
+        "selector": "th, td",
+        "props": "text-align: right; padding: .25em .55em .25em 0; font-size: .84rem; line-height: 1.4",
+    },
     {"selector": "td", "props": "white-space: nowrap"},
-    {"selector": "th.level0:not(:empty)", "props": "text-align: center"},
     {"selector": "caption", "props": "text-align: left; max-width: 48rem"},
     {"selector": "small", "props": "display: block; opacity: .65"},
     {"selector": ".missing", "props": "font-style: italic; opacity: .65; text-decoration: underline dotted"},
@@ -52,6 +55,11 @@ class Table:
         return [any(isinstance(cell, Text) for cell in self.cells[heading]) for heading in self.headings]
 
     @property
+    def long(self) -> list[bool]:
+        """Which columns hold more words than fit on a line."""
+        return [max(len(cell.text) for cell in self.cells[heading]) > LONG for heading in self.headings]
+
+    @property
     def numbers(self) -> pd.DataFrame:
         """What the CSV file holds: every number of every cell in a column of its own, in the heading's unit."""
         return pd.DataFrame([dict(_flat(row)) for row in self.rows]).fillna("")
@@ -75,11 +83,14 @@ def html_of(table: Table) -> str:
     """The table with its notes below; what is missing tells why when the mouse rests on it."""
     if not table.rows:
         return f"<p>{escape(table.caption)} <i>The protocol has no such table.</i></p>"
-    cells = table.cells
-    if not any(group for group, _ in cells.columns):
+    cells, grouped = table.cells, any(group for group, _ in table.headings)
+    if not grouped:
         cells.columns = cells.columns.get_level_values(1)
-    left = [{"selector": f".col{i}", "props": "text-align: left"} for i, worded in enumerate(table.worded) if worded]
-    style = cells.style.format(_html_cell).hide(axis="index").set_table_styles([*STYLES, *left])
+    styles = [*STYLES, {"selector": "th.level0", "props": "text-align: center"}] if grouped else [*STYLES]
+    for i, (worded, long) in enumerate(zip(table.worded, table.long, strict=True)):
+        wrapped = "; white-space: normal; min-width: 8rem; vertical-align: top" if long else ""
+        styles += [{"selector": f".col{i}", "props": f"text-align: left{wrapped}"}] if worded else []
+    style = cells.style.format(_html_cell).hide(axis="index").set_table_styles(styles)
     style = style.set_caption(escape(table.caption)).format_index(escape, axis=1)
     body = style.to_html(table_uuid=table.name, cell_ids=False)
     notes = "".join(f"<li>{escape(note)}</li>" for note in all_notes(table))
