@@ -12,8 +12,9 @@ from lib.paths import ROOT
 PAPERS = {"glsa", "dcal", "lesa", "gattanet"}
 BASE = {"claims", "errors", "files", "inputs", "maps", "paths", "progress", "sources"}
 MODELS = {"backbones", *BASE, *PAPERS}
+PAPER_ROOM = {"errors", "maps", "backbones", *PAPERS}
 ALLOWED = {  # what a room or file of lib may import of lib
-    **dict.fromkeys(PAPERS, {"errors", "maps", "backbones", *PAPERS}),
+    **dict.fromkeys(PAPERS, PAPER_ROOM),
     "backbones": BASE,
     "models": MODELS,
     "data": BASE | {"data"},

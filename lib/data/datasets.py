@@ -16,6 +16,7 @@ from lib.data.pets import load_pets
 from lib.data.phantoms import CLINIC, DEFAULT_IMAGES, LESIONS, Clinic, draw_phantoms
 from lib.data.stl10 import load_stl10
 from lib.errors import WorkbookFileError, WorkbookValueError, choose
+from lib.inputs import note
 from lib.paths import DATA
 
 
@@ -84,6 +85,8 @@ def load_dataset(
             f"No data root for {name}: the folder {root} does not exist. Give the data's folder with --data-root, "
             "or read data/README.md on how to fetch the set."
         )
+    if not entry.built_in:
+        note(root)  # what is built in follows the code alone
     if "limit" in inspect.signature(entry.load).parameters:
         return entry.load(root, name=name, skip_unreadable=skip_unreadable, limit=limit)
     return subset(entry.load(root, name=name, skip_unreadable=skip_unreadable), limit)

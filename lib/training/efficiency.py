@@ -12,8 +12,6 @@ import hashlib
 import json
 import logging
 import os
-import platform
-import re
 import statistics
 import time
 import warnings
@@ -31,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lib.errors import positive
 from lib.files import write_text
 from lib.training import hardware
+from lib.training.code import code_of
 from lib.training.config import RunConfig
 from lib.training.inference import normalise, probabilities, to_unit
 from lib.training.logs import memory_told
@@ -104,21 +103,11 @@ def _conditions(config: RunConfig, classes: int) -> dict[str, object]:
         **{name: getattr(config, name) for name in COSTLY if name not in block},
         "classes": classes,
         "precision": hardware.precision(config),
-        "device": f"{where.type}: {device_name(where)}",
+        "device": f"{where.type}: {hardware.device_name(where)}",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        "code": code_of(config, classes)["model code"],
     }
-
-
-def device_name(where: torch.device) -> str:
-    """The GPU's or the processor's name."""
-    if where.type == "cuda":
-        return torch.cuda.get_device_name(where)
-    with contextlib.suppress(OSError):
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-        if found:
-            return found[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _file_name(config: RunConfig, conditions: dict[str, object]) -> str:

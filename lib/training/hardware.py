@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import platform
+import re
+from pathlib import Path
+
 import torch
 
 from lib.errors import WorkbookValueError, choose
@@ -23,6 +28,17 @@ def device(name: str = "auto") -> torch.device:
             "device='cuda' but PyTorch sees no GPU; use device='auto', or check the driver with nvidia-smi."
         )
     return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
+
+
+def device_name(where: torch.device) -> str:
+    """The GPU's or the processor's name."""
+    if where.type == "cuda":
+        return torch.cuda.get_device_name(where)
+    with contextlib.suppress(OSError):
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def fast_bf16(where: torch.device) -> bool:

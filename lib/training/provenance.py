@@ -49,11 +49,10 @@ def provenance(
     config: RunConfig, images: ImageSet, parts: pd.Series, device: torch.device, seconds: float, model: nn.Module
 ) -> dict:
     """The content of provenance.json."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "commit": commit(),
         "versions": versions(),
-        "device": f"{device.type}: {name}",
+        "device": f"{device.type}: {hardware.device_name(device)}",
         "threads": torch.get_num_threads(),
         "precision": hardware.precision(config),
         "channels_last": hardware.channels_last_helps(config),

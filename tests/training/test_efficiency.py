@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lib.errors import WorkbookValueError
-from lib.training import RunConfig, efficiency
-from lib.training.efficiency import COSTLY, Efficiency, count_macs, device_name, measure_efficiency, peak_bytes
+from lib.training import RunConfig, efficiency, hardware
+from lib.training.efficiency import COSTLY, Efficiency, count_macs, measure_efficiency, peak_bytes
 from lib.training.store import build_model
 
 CPU = torch.device("cpu")
@@ -32,7 +32,7 @@ def test_parts_sum_and_every_number_is_a_measurement(measured):
     for median, low, high in (found.train_ratio, found.inference_ratio, found.latency_ratio):
         assert 0 < low <= median <= high
     assert (found.image_size, found.batch_size) == (32, 2)
-    assert found.device == f"cpu: {device_name(CPU)}"
+    assert found.device == f"cpu: {hardware.device_name(CPU)}"
     assert found.threads == torch.get_num_threads()
 
 
