@@ -33,6 +33,7 @@ tables:
   leak: {backbone: resnet18, attention: none, split: [lesion, image]}
 sweeps:
   learning rate: {backbone: resnet18, lr: [1e-2, 1e-3]}
+  epochs: {backbone: resnet18, max_epoch: [2, 3]}
 """
 
 

@@ -21,6 +21,8 @@ from lib.report.criteria import (
     transfer_drop,
 )
 from lib.report.other_tables import Cost
+from lib.report.paper_tables import Compared
+from lib.report.statistics import Comparison
 from lib.training.efficiency import Efficiency
 
 EARLY, LATE = (0.6, 0.6, 0.6, 0.6), (0.1, 0.2, 0.3, 0.6)
@@ -88,6 +90,21 @@ def test_2_fusion(written, best, verdict):
     (claim,) = fusion_strategy(written.study())
     assert claim.what == "learnable_gate (best on validation)"
     assert claim.verdict == verdict
+
+
+def test_the_thresholds_are_the_readmes(written, monkeypatch):
+    """A gain of 1.2 to 1.8 points is more than 1 point and not more than 2."""
+    written.finish_table("backbones", {"resnet18": 0.7, "resnet34": 0.7})
+    written.finish_table("attention", {"resnet18": 0.7, "resnet34": 0.7})
+    written.finish_table("fusion", dict.fromkeys(("original", "learnable_gate", "weighted_add"), 0.7))
+    gain = Comparison("accuracy", 0.015, 0.012, 0.018, 0.001, 0.1, "g", "t", 3, 240, True)
+    monkeypatch.setattr(
+        "lib.report.criteria.compared", lambda pairs, *_: Compared([gain] * len(pairs), [0.001] * len(pairs), [])
+    )
+    study = written.study()
+    assert {claim.verdict for claim in accuracy_improvement(study)} == {NOT_MET}
+    assert fusion_strategy(study)[0].verdict == MET
+    assert {claim.verdict for claim in significance(study)} == {MET}
 
 
 def test_the_best_fusion_is_chosen_on_validation_not_on_test(written):
