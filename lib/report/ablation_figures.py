@@ -14,7 +14,8 @@ from lib.report.cells import Missing, Percent
 from lib.report.comparison import METRICS
 from lib.report.figures import BLUE, GREY, ORANGE, RED, figure
 from lib.report.gates import GATES, Gate
-from lib.report.paper_tables import Pair, comparison, level
+from lib.report.pairs import Pair, comparison
+from lib.report.paper_tables import level
 from lib.report.statistics import Comparison
 from lib.report.study import Row, Study, any_phantom
 from lib.training.efficiency import count_macs

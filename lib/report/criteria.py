@@ -16,8 +16,9 @@ import numpy as np
 from scipy import stats
 
 from lib.report.cells import Cell, Text, minus, signed, told_p
-from lib.report.other_tables import Cost, transfer_pairs
-from lib.report.paper_tables import REACHED, Pair, attention_pairs, compared, first_epoch, reference_of, reference_pairs
+from lib.report.other_tables import Cost
+from lib.report.pairs import Pair, attention_pairs, compared, reference_of, reference_pairs, transfer_pairs
+from lib.report.paper_tables import REACHED, first_epoch
 from lib.report.statistics import Comparison
 from lib.report.study import Row, Study
 from lib.report.tables import Heading, Table

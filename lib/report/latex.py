@@ -25,8 +25,7 @@ FITTING = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!
 PREAMBLE = r"""\documentclass{article}
 \usepackage[utf8]{inputenc}
 \usepackage[a4paper, landscape, margin=18mm]{geometry}
-\usepackage{booktabs}
-\usepackage{graphicx}
+\usepackage{array, booktabs, graphicx}
 \begin{document}
 """
 
@@ -43,9 +42,10 @@ def latex_of(table: Table) -> str:
     notes = " ".join(escape(note) for note in all_notes(table))
     below = f"\\par\\smallskip\\parbox{{\\linewidth}}{{\\footnotesize {notes}}}\n" if notes else ""
     label = table.name.replace("_", "-")
+    caption = re.sub(r"^Table \d\. ", "", table.caption)  # LaTeX numbers tables itself
     return (
-        f"\\begin{{table}}[htbp]\n\\centering\n\\caption{{{escape(table.caption)}}}\n\\label{{tab:{label}}}\n"
-        f"\\small\\setlength{{\\tabcolsep}}{{4pt}}\n{tabular}{below}\\end{{table}}\n"
+        f"\\begin{{table}}[htbp]\n\\centering\n\\caption{{{escape(caption)}}}\n\\label{{tab:{label}}}\n"
+        f"\\par\\smallskip\\small\\setlength{{\\tabcolsep}}{{4pt}}\n{tabular}{below}\\end{{table}}\n"
     )
 
 
@@ -53,7 +53,7 @@ def write_latex(tables: Sequence[Table], folder: Path) -> list[Path]:
     """Write `<name>.tex` for each table and `tables.tex`, a document of its own that holds them all."""
     paths = [folder / f"{table.name}.tex" for table in tables]
     for path, table in zip(paths, tables, strict=True):
-        write_text(path, f"% needs \\usepackage{{booktabs}} and \\usepackage{{graphicx}}\n{latex_of(table)}")
+        write_text(path, f"% needs \\usepackage{{array, booktabs, graphicx}}\n{latex_of(table)}")
     document = folder / "tables.tex"
     inputs = "".join(f"\\input{{{path.stem}}}\n\\clearpage\n" for path in paths)
     write_text(document, f"{PREAMBLE}{inputs}\\end{{document}}\n")
@@ -72,7 +72,7 @@ def _tabular(table: Table) -> str:
     frame = pd.DataFrame(lines, columns=pd.MultiIndex.from_tuples(headings))
     if not any(group for group, _ in headings):
         frame.columns = [name for _, name in headings]
-    words = ["p{0.2\\linewidth}" if long else "l" for long in table.long]
+    words = [">{\\raggedright\\arraybackslash}p{0.2\\linewidth}" if long else "l" for long in table.long]
     formats = "".join(word if worded else "r" for word, worded in zip(words, table.worded, strict=True))
     text = frame.style.hide(axis="index").to_latex(hrules=True, column_format=formats, multicol_align="c")
     return _with_space(_with_group_rules(text, [group for group, _ in headings]), small)

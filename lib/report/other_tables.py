@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib.errors import WorkbookError
 from lib.report.cells import Absent, Cell, Missing, Quantity, Text
 from lib.report.comparison import METRICS
 from lib.report.footnotes import LEVELS, notes_on, notes_on_tests
-from lib.report.paper_tables import (
-    DIFFERENCE,
-    TESTED_METRICS,
-    Compared,
-    Pair,
-    compared,
-    labels_of,
-    level,
-    of_runs,
-    seeds_of,
-)
+from lib.report.pairs import DIFFERENCE, Compared, Pair, compared, leak_pairs, transfer_pairs
+from lib.report.paper_tables import TESTED_METRICS, labels_of, level, of_runs, seeds_of
 from lib.report.study import Answers, Row, Study
 from lib.report.tables import Heading, Table
 from lib.training.config import RunConfig
@@ -41,21 +32,10 @@ SPLITS = (
     "sides. The two test parts hold different images and are compared unpaired; each is one draw of the split."
 )
 RATIOS = (
-    "Ratios: time over the bare backbone's, both measured in turn in one process: median, lowest and highest round. "
+    "Ratios: time over the bare backbone's, both measured in turn in one process: median, lowest and highest round; the "
+    "bare backbone's own times follow from them. "
     "MACs are multiply-accumulates of one image; memory is of one training step, beyond weights and optimiser state."
 )
-
-
-def transfer_pairs(study: Study) -> list[Pair]:
-    """Each row of Table 5 on its own test set, and on each other one."""
-    rows = study.rows("transfer")
-    datasets = list(dict.fromkeys([*(row.config.dataset for row in rows), *study.plan.test_also_on]))
-    return [
-        Pair(study.answers(row, row.config.dataset), study.answers(row, dataset))
-        for row in rows
-        for dataset in datasets
-        if dataset != row.config.dataset
-    ]
 
 
 def transfer_table(study: Study) -> Table:
@@ -136,12 +116,23 @@ def efficiency_table(costs: Sequence[Cost]) -> Table:
         if cost.network is None:
             cells.append({**labels_of(cost.row), ("", "network"): Missing(cost.missing)})
             continue
-        cells.append({**labels_of(cost.row), ("", "network"): Text("bare"), **_cost_cells(cost.bare, ratios=False)})
+        cells.append({**labels_of(cost.row), ("", "network"): Text("bare"), **_cost_cells(_bare(cost), ratios=False)})
         told = f"{cost.row.config.attention}, {cost.row.config.fusion_strategy}"
         cells.append({**labels_of(cost.row), ("", "network"): Text(told), **_cost_cells(cost.network, ratios=True)})
     where = dict.fromkeys(_conditions(cost.network) for cost in costs if cost.network)
     notes = [RATIOS, f"Measured {'; '.join(where)}."] if where else []
     return Table("table6_efficiency", "Table 6. What the networks cost.", cells, notes)
+
+
+def _bare(cost: Cost) -> Efficiency:
+    """The bare backbone, with the times at which it took turns with the network, so that they agree with the ratios."""
+    network = cost.network
+    return replace(
+        cost.bare,
+        train_images_per_s=network.train_images_per_s * network.train_ratio[0],
+        inference_images_per_s=network.inference_images_per_s * network.inference_ratio[0],
+        latency_ms=network.latency_ms / network.latency_ratio[0],
+    )
 
 
 def _cost_cells(found: Efficiency, ratios: bool) -> dict[Heading, Cell]:
@@ -169,14 +160,6 @@ def _conditions(found: Efficiency) -> str:
         f"on {found.device}, {found.threads} thread{'s' * (found.threads > 1)}, training in {found.precision}, batches of "
         f"{found.batch_size} at {found.image_size}×{found.image_size} pixels"
     )
-
-
-def leak_pairs(study: Study) -> list[Pair]:
-    """Each row under the image-level split with the same row under the lesion-level split."""
-    rows = {row.config: row for row in study.rows("leak")}
-    leaky = [row for row in rows.values() if row.config.split == "image"]
-    pairs = [(row, rows.get(row.config.replace(split="lesion"))) for row in leaky]
-    return [Pair(*(study.answers(row, row.config.dataset) for row in pair)) for pair in pairs if pair[1] is not None]
 
 
 def leak_comparisons(study: Study) -> dict[str, Compared]:

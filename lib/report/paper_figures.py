@@ -12,8 +12,8 @@ from lib.report.ablation_figures import nothing
 from lib.report.cells import Missing, Percent
 from lib.report.comparison import METRICS
 from lib.report.figures import BLUE, GREY, ORANGE, figure
-from lib.report.other_tables import leak_pairs, transfer_pairs
-from lib.report.paper_tables import Compared, Pair, compared, level, pairs_of
+from lib.report.pairs import Compared, Pair, compared, leak_pairs, pairs_of, transfer_pairs
+from lib.report.paper_tables import level
 from lib.report.statistics import Estimate
 from lib.report.study import Answers, Study, any_phantom
 

@@ -1,28 +1,26 @@
 """Tables 1 to 4 of the paper, from the runs of a study: backbones, attention, fusion, residual; and any sweep.
 
-Tables 3 and 4 compare each row with the strategy `original`. Holm's correction is over the rows of a table, for one
-metric on one test set: each column of p-values is one family.
+Table 2 compares each row with its bare backbone, Tables 3 and 4 with the strategy `original` (`lib.report.pairs`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from lib.errors import WorkbookError
-from lib.report.cells import Absent, Cell, Effect, Missing, Percent, Points, PValue, Quantity, Seeds, Text
+from lib.report.cells import Absent, Cell, Missing, Percent, Quantity, Seeds, Text
 from lib.report.comparison import METRICS
 from lib.report.footnotes import LEVELS, notes_on, notes_on_dropped, notes_on_tests
-from lib.report.statistics import Comparison, compare, compare_unpaired, estimate, holm
+from lib.report.pairs import DIFFERENCE, attention_pairs, compared, pairs_of, reference_of, reference_pairs
+from lib.report.statistics import estimate
 from lib.report.study import Answers, Row, Study
 from lib.report.tables import Heading, Table
 from lib.training.store import Run
 
 LEVEL_METRICS = ("accuracy", "balanced_accuracy")
 TESTED_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
-REFERENCE = "original"
 REACHED = 0.95  # of its best validation balanced accuracy: there a training has converged
 CONVERGENCE = (
     f"Convergence: the first epoch whose validation balanced accuracy is {100 * REACHED:.0f} % of the run's best."
@@ -35,19 +33,6 @@ SOURCES = {
     "spatial_attn": "CBAM",
     "cross_attn": "Transformer",
 }
-DIFFERENCE: list[Heading] = [("", "difference (points)"), ("", "p (Holm)"), ("", "effect size")]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two rows to be compared on one test set."""
-
-    first: Answers
-    second: Answers
-
-    @property
-    def row(self) -> Row:
-        return self.first.row
 
 
 def backbones_table(study: Study) -> Table:
@@ -132,61 +117,6 @@ def sweep_table(study: Study, name: str) -> Table:
     axes = max((len(row.label) for row in rows), default=1)
     file = "".join(c if c.isalnum() else "_" for c in name)
     return Table(f"sweep_{file}", f"Sweep: {name}.", cells, [LEVELS, *notes_on(rows)], labels=axes)
-
-
-@dataclass(frozen=True)
-class Compared:
-    """The comparisons of one metric on one test set, in the order of their pairs: themselves, corrected, as cells."""
-
-    found: list[Comparison | Missing]
-    corrected: list[float | None]
-    columns: list[dict[Heading, Cell]]
-
-
-def compared(pairs: Sequence[Pair], metric: str, paired: bool = True) -> Compared:
-    """Compare each pair, on the same test images or (not `paired`) each on its own; p-values are corrected together."""
-    found = [comparison(pair.first, pair.second, metric, paired) for pair in pairs]
-    corrected = holm([each.p if isinstance(each, Comparison) else None for each in found])
-    return Compared(found, corrected, [_difference_cells(*each) for each in zip(found, corrected, strict=True)])
-
-
-def comparison(first: Answers, second: Answers, metric: str, paired: bool = True) -> Comparison | Missing:
-    """`first` − `second`, or why there is none."""
-    for each in (first, second):
-        if each.missing:
-            return Missing(each.missing if each is first else f"{each.row.config.name}: {each.missing}")
-    try:
-        return (compare if paired else compare_unpaired)(first.tests, second.tests, metric)
-    except WorkbookError as error:
-        return Missing(str(error))
-
-
-def pairs_of(study: Study, table: str, dataset: str | None = None) -> list[Pair]:
-    """What Table 2, 3 or 4 compares, on the rows' own data set unless another is named."""
-    return attention_pairs(study, dataset) if table == "attention" else reference_pairs(study, table, dataset)
-
-
-def attention_pairs(study: Study, dataset: str | None = None) -> list[Pair]:
-    """Each row of Table 2 with its bare backbone."""
-    rows = study.rows("attention")
-    return [
-        Pair(*(study.answers(each, dataset or row.config.dataset) for each in (row, study.bare(row)))) for row in rows
-    ]
-
-
-def reference_pairs(study: Study, table: str, dataset: str | None = None) -> list[Pair]:
-    """Each row of Table 3 or 4 but the reference, with the reference."""
-    rows = study.rows(table)
-    reference = reference_of(rows, table)
-    if reference is None:
-        return []
-    others = [row for row in rows if row is not reference]
-    return [Pair(*(study.answers(each, dataset or row.config.dataset) for each in (row, reference))) for row in others]
-
-
-def reference_of(rows: Sequence[Row], table: str) -> Row | None:
-    """The row with the strategy `original`."""
-    return next((row for row in rows if getattr(row.config, f"{table}_strategy") == REFERENCE), None)
 
 
 def levels(study: Study, row: Row, datasets: Sequence[str]) -> dict[Heading, Cell]:
@@ -286,11 +216,3 @@ def _source(row: Row, table: str) -> dict[Heading, Cell]:
 def _notes(study: Study, rows: Sequence[Row]) -> list[str]:
     answers = [study.answers(row, dataset) for row in rows for dataset in study.test_sets(rows)]
     return [LEVELS, *notes_on_dropped(answers), *notes_on(rows)]
-
-
-def _difference_cells(found: Comparison | Missing, corrected: float | None) -> dict[Heading, Cell]:
-    if isinstance(found, Missing):
-        parts: tuple[Cell, Cell, Cell] = (found, found, found)
-    else:
-        parts = (Points(found), PValue(found.p, corrected), Effect(found.effect, found.effect_name))
-    return dict(zip(DIFFERENCE, parts, strict=True))

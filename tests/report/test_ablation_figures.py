@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from lib.report import ablation_figures, gates, paper_figures
 from lib.report.figures import PHANTOM_NOTE
 from lib.report.other_tables import leak_comparisons
-from lib.report.paper_tables import compared, pairs_of
+from lib.report.pairs import compared, pairs_of
 from lib.training.store import build_model
 
 FUSIONS = {"original": 0.7, "learnable_gate": 0.95, "weighted_add": 0.72}

@@ -21,7 +21,7 @@ from lib.report.criteria import (
     transfer_drop,
 )
 from lib.report.other_tables import Cost
-from lib.report.paper_tables import Compared
+from lib.report.pairs import Compared
 from lib.report.statistics import Comparison
 from lib.training.efficiency import Efficiency
 

@@ -204,6 +204,7 @@ def test_table_6_stands_beside_the_bare_backbone(written):
     table = other_tables.efficiency_table(costs)
     assert [c.text for c in column(table, "total", "parameters (M)")] == ["11.000", "11.700", "–"]
     assert column(table, "ratio", "training")[1].below == "[1.05, 1.15]"
+    assert [c.text for c in column(table, "images/s", "training")] == ["110", "100", "–"]
     assert column(table, "network")[2] == Missing("no memory")
 
 
