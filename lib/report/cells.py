@@ -145,7 +145,7 @@ class PValue:
 
     @property
     def columns(self) -> dict[str, float]:
-        return {"": _or_nan(self.p), "holm": _or_nan(self.corrected)}
+        return {"": _or_nan(self.corrected), "raw": _or_nan(self.p)}
 
 
 @dataclass(frozen=True)
