@@ -17,7 +17,6 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 from statsmodels.stats.meta_analysis import effectsize_smd
-from statsmodels.stats.multitest import multipletests
 
 from lib.errors import WorkbookValueError, unknown
 from lib.report.mcnemar import McNemar, mcnemar
@@ -131,12 +130,14 @@ def compare_unpaired(first: Sequence[Tested], second: Sequence[Tested], metric: 
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """P-values of one table after Holm's correction (Scandinavian Journal of Statistics 1979); None and NaN stay."""
-    places = [i for i, p in enumerate(p_values) if p is not None and not math.isnan(p)]
-    corrected = list(p_values)
-    if places:
-        for i, p in zip(places, multipletests([p_values[i] for i in places], method="holm")[1], strict=True):
-            corrected[i] = float(p)
+    """p-values corrected by Holm's step-down method (Scandinavian Journal of Statistics 1979); None and NaN stay as they
+    are and do not count. By hand, since statsmodels' `multipletests`, which the tests compare with, collects garbage at
+    every call: a report makes hundreds."""
+    known = [i for i, p in enumerate(p_values) if p is not None and not math.isnan(p)]
+    known.sort(key=lambda i: p_values[i])
+    corrected, least = list(p_values), 0.0
+    for rank, i in enumerate(known):
+        corrected[i] = least = min(1.0, max(least, (len(known) - rank) * p_values[i]))
     return corrected
 
 
