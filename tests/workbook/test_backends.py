@@ -1,10 +1,12 @@
-"""The same plan gives the same results on each of the three; Slurm's is the real one where `sinfo` answers, else
-submitit's local executor, which takes the same road up to sbatch."""
+"""The same plan gives the same results on each of the three. Slurm is a real one of a single node where Debian's
+slurm-wlm is installed, else submitit's local executor, which takes the same road up to sbatch."""
 
 import json
-import shutil
 import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -14,6 +16,8 @@ from lib.workbook import backends
 from lib.workbook.backends import LocalPool, RayCluster, SlurmCluster, visible_gpus
 from lib.workbook.plan import Job
 from lib.workbook.task import run_task
+
+from .slurm_cluster import slurm_cluster
 
 PARAMETERS = "x: int = 3\nseed: int = 0"
 
@@ -25,12 +29,11 @@ class SubmititLocally(SlurmCluster):
         assert options == {}
 
 
-def has_slurm() -> bool:
-    return bool(shutil.which("sinfo")) and subprocess.run(["sinfo"], capture_output=True).returncode == 0
-
-
-def slurm(folder) -> SlurmCluster:
-    return SlurmCluster(folder, 2) if has_slurm() else SubmititLocally(folder, 2)
+@contextmanager
+def slurm(folder: Path) -> Iterator[SlurmCluster]:
+    """The real one where it can be started, else submitit's stand-in."""
+    with slurm_cluster(folder) as is_up, (SlurmCluster if is_up else SubmititLocally)(folder / "jobs", 2) as backend:
+        yield backend
 
 
 @pytest.fixture
@@ -45,10 +48,10 @@ def printed(task) -> str:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda p: LocalPool(2), lambda p: RayCluster(2), slurm], ids=["local", "ray", "slurm"]
+    "make", [lambda _: LocalPool(2), lambda _: RayCluster(2), slurm], ids=["local", "ray", "slurm"]
 )
 def test_a_back_end_performs_tasks(make, tasks, tmp_path):
-    with make(tmp_path / "jobs") as backend:
+    with make(tmp_path) as backend:
         assert backend.slots == 2
         good, bad = [backend.submit(task, patience=0, timeout=60) for task in tasks]
         assert (good.result(timeout=120).status, bad.result(timeout=120).status) == ("ok", "failed")
