@@ -1,6 +1,8 @@
 """Random changes to a training batch, on the batch's own device, one draw per image.
 
-Images are float [B, 3, H, W] in [0, 1] before and after; they may leave the range a little and are not clipped.
+Images are float [B, 3, H, W] in [0, 1] before and after; they may leave the range a little and are not clipped. All
+keep the size but `fine_grained`, which crops: images are then kept larger (`stored_size`), and `centre_view` is what
+evaluation sees of them.
 """
 
 from __future__ import annotations
@@ -11,6 +13,10 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+CROP = 448 / 550  # side of the fine-grained recipe's crop: images of 550×550 pixels are cropped to 448×448
+PADDING = 10 / 256  # of the person recipe, in heights: 10 pixels round an image of 256×128
+ERASED = (0.485, 0.456, 0.406)  # ImageNet's mean colour, which becomes 0 when a network's input is normalised
 
 
 def affine(images: Tensor, degrees: float, scale: tuple[float, float], shift: float, flip: bool) -> Tensor:
@@ -54,12 +60,78 @@ def jitter(images: Tensor, brightness: float, contrast: float, saturation: float
     return factor(brightness) * mean + factor(contrast) * (images - mean)
 
 
+def mirror(images: Tensor) -> Tensor:
+    """Half of the images, mirrored left to right."""
+    return torch.where(torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5, images.flip(3), images)
+
+
+def random_crop(images: Tensor, height: int, width: int) -> Tensor:
+    """A window of `height`×`width` pixels at a place drawn for each image; no pixel is interpolated."""
+
+    def window(whole: int, part: int) -> Tensor:  # [B, part]: rows or columns
+        start = torch.randint(whole - part + 1, (len(images), 1), device=images.device)
+        return start + torch.arange(part, device=images.device)
+
+    y, x = window(images.shape[2], height), window(images.shape[3], width)
+    each = torch.arange(len(images), device=images.device)
+    return images.permute(0, 2, 3, 1)[each[:, None, None], y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2)
+
+
+def erase(images: Tensor, chance: float, area: tuple[float, float], aspect: float) -> Tensor:
+    """Random erasing (Zhong et al., AAAI 2020): a rectangle in `chance` of the images becomes the mean colour.
+
+    It covers a share of the image in `area`, its height is between 1/`aspect` and `aspect` of its width (drawn evenly
+    in the logarithm), and it is cut to the image where it would be larger, where the paper draws again.
+    """
+    batch, device, (height, width) = len(images), images.device, images.shape[2:]
+    share = torch.empty(batch, device=device).uniform_(*area)
+    tall = torch.empty(batch, device=device).uniform_(-math.log(aspect), math.log(aspect)).exp()
+    sides = ((share * height * width * tall).sqrt(), (share * height * width / tall).sqrt())
+
+    def inside(side: Tensor, whole: int) -> Tensor:  # [B, whole]: which rows or columns
+        side = side.clamp(max=whole)
+        start = torch.rand(batch, device=device) * (whole - side)
+        place = torch.arange(whole, device=device) + 0.5
+        return (place >= start[:, None]) & (place < (start + side)[:, None])
+
+    hole = inside(sides[0], height)[:, None, :, None] & inside(sides[1], width)[:, None, None, :]
+    hole &= torch.rand(batch, 1, 1, 1, device=device) < chance
+    colour = torch.tensor(ERASED, device=device, dtype=images.dtype).view(1, 3, 1, 1)
+    return torch.where(hole, colour, images)
+
+
+def stored_size(size: int, augmentation: str) -> int:
+    """The side, in pixels, at which images are kept so that a network of that `augmentation` gets `size` pixels."""
+    return round(size / CROP) if augmentation == "fine_grained" else size
+
+
+def centre_view(images: Tensor, augmentation: str) -> Tensor:
+    """What a network trained with `augmentation` is shown in evaluation: the middle where training crops, or all."""
+    if augmentation != "fine_grained":
+        return images
+    height, width = (round(side * CROP) for side in images.shape[2:])
+    top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
+    return images[:, :, top : top + height, left : left + width]
+
+
 def _dermoscopy(images: Tensor) -> Tensor:
     return jitter(dihedral(images), 0.1, 0.1, 0.1)
 
 
 def _natural(images: Tensor) -> Tensor:
     return jitter(affine(images, degrees=15, scale=(0.8, 1.25), shift=0.1, flip=True), 0.2, 0.2, 0.2)
+
+
+def _fine_grained(images: Tensor) -> Tensor:
+    height, width = (round(side * CROP) for side in images.shape[2:])
+    return mirror(random_crop(images, height, width))
+
+
+def _person(images: Tensor) -> Tensor:
+    height, width = images.shape[2:]
+    pad = max(1, round(PADDING * height))
+    images = random_crop(F.pad(images, (pad, pad, pad, pad)), height, width)  # black borders, as in the recipe
+    return erase(mirror(images), chance=0.5, area=(0.02, 0.4), aspect=1 / 0.3)
 
 
 def _shift(images: Tensor) -> Tensor:
@@ -71,4 +143,6 @@ AUGMENTATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "dermoscopy": _dermoscopy,  # a lesion has no upright, and its texture is fine: symmetries, no interpolation
     "natural": _natural,  # photographs: upright, either hand
     "shift": _shift,  # characters: neither mirrored nor turned far
+    "fine_grained": _fine_grained,  # DCAL's recipe for birds, cars, aircraft: either hand, a crop, no change of scale
+    "person": _person,  # DCAL's recipe for re-identification, of people and vehicles: cut-outs that are never quite true
 }

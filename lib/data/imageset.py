@@ -16,6 +16,7 @@ from lib.errors import WorkbookFileError, WorkbookValueError, nearest
 log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+OPTIONAL = {"box": "", "identity": 0, "camera": 0}  # columns that a loader may leave out, and what they hold then
 _listed: set[str] = set()  # what this process has warned of already: a set is loaded more than once
 
 
@@ -26,6 +27,11 @@ class ImageSet:
     `rows` has one row an image and at least these columns: `image_id` (str), `path` (str), `label` (index into
     `classes`), `group` (images of one group, a lesion, never stand on two sides of a split), `mask` (path of the
     lesion's mask, "" without one) and `part` (the official split's name, "" where the set has none).
+
+    A loader may give three more, which are filled in where it does not: `box` ("x y width height" of the object in
+    pixels of the original image, "" without one), and in a re-identification set `identity` (1, 2, …; 0 a distractor,
+    −1 junk) and `camera` (1, 2, …); both are 0 in all other sets. There `part` is train, query or gallery, `group` is
+    the identity, and `classes` are all identities of all parts (see `label_identities`).
     """
 
     name: str
@@ -33,6 +39,17 @@ class ImageSet:
     rows: pd.DataFrame
     is_phantom: bool = False  # drawn, not photographed: every figure on it says so
     unreadable: tuple[str, ...] = field(default=())  # images that `skip_unreadable` left out, with the reason
+    banner: int = 0  # lowest rows of pixels of every original that are no part of the picture; decoding cuts them off
+
+    def __post_init__(self) -> None:
+        absent = {name: value for name, value in OPTIONAL.items() if name not in self.rows}
+        if absent:
+            object.__setattr__(self, "rows", self.rows.assign(**absent))
+
+    @property
+    def is_reid(self) -> bool:
+        """Whether this is a re-identification set: images of identities, seen by cameras."""
+        return bool((self.rows["identity"] > 0).any())
 
     @property
     def counts(self) -> pd.Series:
@@ -173,14 +190,33 @@ def refuse_unreadable(lines: Iterable[str], skip: bool) -> None:
             log.warning("left out: %s", line)
 
 
+def label_identities(rows: pd.DataFrame) -> tuple[tuple[str, ...], pd.Series]:
+    """The classes and labels of a re-identification set: one class an identity of any part, sorted by number.
+
+    Junk and distractors are a class each, so that a label is always an index. Which identities a network learns is
+    the split's matter: number those of its training rows anew, `np.unique(labels[train], return_inverse=True)[1]`.
+    """
+    known = sorted(rows["identity"].unique())
+    names = tuple({-1: "junk", 0: "distractor"}.get(each, f"{each:04d}") for each in known)
+    return names, rows["identity"].map({each: i for i, each in enumerate(known)})
+
+
 def subset(images: ImageSet, limit: int | None) -> ImageSet:
-    """About `limit` images, whole groups only, every class in its share but with at least six groups of each official part."""
+    """About `limit` images, whole groups only, every class in its share but with at least six groups of each official part.
+
+    Of a re-identification set, whole identities (and single distractors), in each part in its share.
+    """
     if limit is None or limit >= len(images.rows):
         return images
+    strata = ["part"] if images.is_reid else ["label", "part"]
     groups = images.rows.drop_duplicates("group")[["group", "label", "part"]]
     share = limit / len(images.rows)
     kept: set[str] = set()
-    for _, own in groups.groupby(["label", "part"]):
+    for _, own in groups.groupby(strata):
         number = min(len(own), max(6, round(share * len(own))))
         kept.update(own["group"].sample(n=number, random_state=0))
-    return replace(images, rows=images.rows[images.rows["group"].isin(kept)].reset_index(drop=True))
+    rows = images.rows[images.rows["group"].isin(kept)].reset_index(drop=True)
+    if not images.is_reid:
+        return replace(images, rows=rows)
+    classes, labels = label_identities(rows)
+    return replace(images, classes=classes, rows=rows.assign(label=labels))

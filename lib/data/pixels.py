@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
@@ -14,17 +14,33 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lib.data.imageset import ImageSet, refuse_unreadable
-from lib.errors import WorkbookFileError
+from lib.errors import WorkbookFileError, WorkbookValueError, positive
 from lib.files import save_whole, write_text
 from lib.progress import Progress
 
 DECODER = 1  # raise it when `decode` changes what it returns
 
+Size = int | Sequence[int]  # a side of a square, or (height, width), in pixels
 
-def decode(path: str | Path, size: int) -> np.ndarray:
-    """The image as uint8 [size, size, 3]: upright, RGB, the whole picture squeezed into a square.
 
-    Palette, grey (8 and 16 bit), CMYK and RGBA images are converted; transparency is shown on white.
+def height_and_width(size: Size) -> tuple[int, int]:
+    """`size` as (height, width).
+
+    Raises:
+        WorkbookValueError: neither a whole number of at least 1 nor a pair of such.
+    """
+    pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(pair) != 2:
+        raise WorkbookValueError(f"The image size {size!r} must be a whole number of pixels or a pair (height, width).")
+    positive(**{"The image height": pair[0], "The image width": pair[1]})
+    return pair
+
+
+def decode(path: str | Path, size: Size, banner: int = 0) -> np.ndarray:
+    """The image as uint8 [height, width, 3]: upright, RGB, the whole picture squeezed into `size`.
+
+    Palette, grey (8 and 16 bit), CMYK and RGBA images are converted; transparency is shown on white. The lowest
+    `banner` rows of the original are cut off before.
 
     Raises:
         WorkbookFileError: missing, corrupt or truncated; the message names the file.
@@ -39,7 +55,9 @@ def decode(path: str | Path, size: int) -> np.ndarray:
         raise WorkbookFileError(f"{path}: corrupt or truncated image (of no known format)") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise WorkbookFileError(f"{path}: corrupt or truncated image ({error})") from error
-    return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+    height, width = height_and_width(size)
+    picture = (0, 0, rgb.width, max(1, rgb.height - banner))
+    return np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR, box=picture, reducing_gap=3.0))
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -52,12 +70,12 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def decode_many(paths: Iterable[str], size: int) -> Iterator[np.ndarray | WorkbookFileError]:
+def decode_many(paths: Iterable[str], size: Size, banner: int = 0) -> Iterator[np.ndarray | WorkbookFileError]:
     """`decode` of each path, in order, on all cores; an image that fails yields its error instead."""
 
     def attempt(path: str) -> np.ndarray | WorkbookFileError:
         try:
-            return decode(path, size)
+            return decode(path, size, banner)
         except WorkbookFileError as error:
             return error
 
@@ -65,53 +83,60 @@ def decode_many(paths: Iterable[str], size: int) -> Iterator[np.ndarray | Workbo
         yield from pool.map(attempt, paths)
 
 
-def load_pixels(images: ImageSet, size: int, cache: Path, skip_unreadable: bool = False) -> tuple[ImageSet, np.ndarray]:
-    """All images of the set as a read-only uint8 array [n, size, size, 3], from the cache folder or decoded into it.
+def load_pixels(
+    images: ImageSet, size: Size, cache: Path, skip_unreadable: bool = False
+) -> tuple[ImageSet, np.ndarray]:
+    """All images of the set as a read-only uint8 array [n, height, width, 3], from the cache folder or decoded into it.
 
-    Returns the set (without unreadable images, when these may be skipped) and the array, row by row. The cache's name
-    changes with any file's size or time, so a replaced image is seen.
+    `size` is a side, or (height, width). Returns the set (without unreadable images, when these may be skipped) and
+    the array, row by row. The cache's name changes with any file's size or time, so a replaced image is seen.
 
     Raises:
         WorkbookFileError: images that cannot be read, listed once, unless `skip_unreadable`.
-        WorkbookError: the disk is full.
+        WorkbookValueError: `size` is no size. WorkbookError: the disk is full.
     """
-    stem = cache / f"{images.name}-{size}-{_key(images, size)}"
+    height, width = height_and_width(size)
+    shape = f"{height}" if height == width else f"{height}x{width}"
+    stem = cache / f"{images.name}-{shape}-{_key(images, shape)}"
     array, notes = stem.with_suffix(".npy"), stem.with_suffix(".json")
     if not (array.exists() and notes.exists()):
-        _build(images, size, array, notes)
+        _build(images, (height, width), array, notes)
     problems = json.loads(notes.read_text())
     refuse_unreadable(problems.values(), skip_unreadable)
     pixels = np.load(array, mmap_mode="r")
     return (images.without(problems) if problems else images), pixels
 
 
-def _key(images: ImageSet, size: int) -> str:
+def _key(images: ImageSet, shape: str) -> str:
     stats = ((path, os.stat(path)) for path in images.rows["path"])
     files = "\n".join(f"{path}|{stat.st_size}|{stat.st_mtime_ns}" for path, stat in stats)
-    return hashlib.sha256(f"{DECODER}|{size}|{files}".encode()).hexdigest()[:12]
+    what = f"{shape}-{images.banner}" if images.banner else shape
+    return hashlib.sha256(f"{DECODER}|{what}|{files}".encode()).hexdigest()[:12]
 
 
-def _build(images: ImageSet, size: int, array: Path, notes: Path) -> None:
+def _build(images: ImageSet, size: tuple[int, int], array: Path, notes: Path) -> None:
     problems: dict[str, str] = {}
     save_whole(array, lambda scratch: problems.update(_decode_into(scratch, images, size)))
     write_text(notes, json.dumps(problems))
 
 
-def _decode_into(path: Path, images: ImageSet, size: int) -> dict[str, str]:
+def _decode_into(path: Path, images: ImageSet, size: tuple[int, int]) -> dict[str, str]:
     """Write the .npy file of all readable images; returns what is wrong with the others, by image_id.
 
     Plain writes, not a memory map: on a full disk a map kills the process where a write raises.
     """
     problems = {}
-    with open(path, "wb") as file, Progress(len(images.rows), f"decoding {images.name} at {size}×{size}") as bar:
-        _write_header(file, (len(images.rows), size, size, 3))
-        for row, result in zip(images.rows.itertuples(), decode_many(images.rows["path"], size), strict=True):
+    decoded = decode_many(images.rows["path"], size, images.banner)
+    label = f"decoding {images.name} at {size[0]}×{size[1]}"
+    with open(path, "wb") as file, Progress(len(images.rows), label) as bar:
+        _write_header(file, (len(images.rows), *size, 3))
+        for row, result in zip(images.rows.itertuples(), decoded, strict=True):
             if isinstance(result, np.ndarray):
                 file.write(result.tobytes())
             else:
                 problems[row.image_id] = str(result)
             bar.advance()
-        _write_header(file, (len(images.rows) - len(problems), size, size, 3))
+        _write_header(file, (len(images.rows) - len(problems), *size, 3))
     return problems
 
 

@@ -2,6 +2,7 @@
 
 A random split over *images* puts views of one lesion on both sides: in HAM10000 38.7 % of the test images of an 80/20
 split (67.3 % of the melanomas) stand beside a training image of the same lesion. `image` reproduces that on purpose.
+A re-identification set is divided by identities, and what is not trained on into query and gallery.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("lesion", "image", "official")
 PARTS = ("train", "val", "test")
+REID_PARTS = ("train", "val_query", "val_gallery", "query", "gallery")
 
 
 def split_rows(
@@ -27,12 +29,19 @@ def split_rows(
 
     `lesion` keeps groups whole; `image` ignores them (leaky, and says so). Both divide the official training images
     where a set has official parts. `official` takes the set's own parts; where there is none for validation,
-    `val_fraction` of the official training images, whole groups, drawn with `seed`, is held out for it.
+    `val_fraction` of the official training images, whole groups, drawn with `seed`, is held out for it. A
+    re-identification set has its official split only, and other parts: see `split_identities`.
 
     Raises:
         WorkbookValueError: an unknown split, fractions that leave nothing, a class that is empty in a part.
     """
     split = choose("split", split, SPLITS)
+    if images.is_reid:
+        if split != "official":
+            raise WorkbookValueError(
+                f"{images.name} is a re-identification set, which split={split!r} cannot divide; use split='official'."
+            )
+        return split_identities(images, val_fraction, seed)
     if split == "official":
         parts = _official(images, val_fraction, seed)
     else:
@@ -49,6 +58,55 @@ def split_rows(
             100 * share,
         )
     return parts
+
+
+def split_identities(images: ImageSet, val_fraction: float = 0.1, seed: int = 0) -> pd.Series:
+    """The part, one of REID_PARTS, of each row of a re-identification set; 'unused' for images of no official part.
+
+    The official query and gallery stay as they are. `val_fraction` of the training identities, drawn with `seed`, is
+    held out whole and divided as Market-1501 is (Zheng et al., ICCV 2015): one image of an identity a camera asks in
+    `val_query`, the others answer in `val_gallery`. Every such query has a match there from another camera: an
+    identity that one camera alone has seen asks nothing, and a camera's only image of it answers, but where no camera
+    has two, one of them asks.
+
+    Raises:
+        WorkbookValueError: a part is missing, too few training identities, or none of those held out can ask.
+    """
+    _check_fraction("val_fraction", val_fraction)
+    parts = images.rows["part"].where(images.rows["part"].isin(("train", "query", "gallery")), "unused")
+    absent = [name for name in ("train", "query", "gallery") if name not in set(parts)]
+    if absent:
+        raise WorkbookValueError(
+            f"{images.name} has no official {absent[0]} part here; add its images to the data root."
+        )
+    train = images.rows[parts == "train"]
+    known = np.sort(train["identity"].unique())
+    if len(known) < 4:
+        raise WorkbookValueError(
+            f"The train part of {images.name} has {len(known)} identities; four are the least, two to train on and two to validate on."
+        )
+    rng = np.random.default_rng(seed)
+    number = int(np.clip(round(val_fraction * len(known)), 2, len(known) - 2))
+    held = train[train["identity"].isin(rng.choice(known, number, replace=False))]
+    asks = _queries(held, rng)
+    if not len(asks):
+        raise WorkbookValueError(
+            f"None of the {number} identities of {images.name} that are held out for validation was seen by two cameras; "
+            "raise val_fraction, or choose another split_seed."
+        )
+    parts = parts.mask(parts.index.isin(held.index), "val_gallery")
+    return parts.mask(parts.index.isin(asks), "val_query")
+
+
+def _queries(held: pd.DataFrame, rng: np.random.Generator) -> pd.Index:
+    """Which rows of `held` ask: see `split_identities`."""
+    drawn = held.iloc[rng.permutation(len(held))]
+    drawn = drawn[drawn.groupby("identity")["camera"].transform("nunique") > 1]
+    first = drawn.drop_duplicates(["identity", "camera"])
+    images = drawn.groupby(["identity", "camera"])["camera"].transform("size")
+    best = images.groupby(drawn["identity"]).transform("max")
+    alone = (first.loc[best[first.index] == 1]).drop_duplicates("identity")  # one image a camera: one of them asks
+    return first.index[images[first.index] > 1].union(alone.index)
 
 
 def rows_of(parts: pd.Series, part: str) -> np.ndarray:
