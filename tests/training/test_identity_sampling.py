@@ -1,0 +1,106 @@
+"""P×K batches: what each holds, what an epoch visits, and that (seed, epoch) is all they depend on."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.errors import WorkbookValueError
+from lib.training.identity_sampling import IdentityBatches
+
+
+def labels_of(sizes, seed=0):
+    """Labels of identities with `sizes` images, shuffled; the labels themselves are no row numbers."""
+    return np.random.default_rng(seed).permutation(np.repeat(10 + 3 * np.arange(len(sizes)), sizes))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 30), min_size=4, max_size=25),
+    identities=st.integers(2, 4),
+    images=st.integers(2, 6),
+    epoch=st.integers(0, 100),
+)
+def test_every_batch_is_p_by_k(sizes, identities, images, epoch):
+    labels = labels_of(sizes)
+    sampler = IdentityBatches(labels, identities, images, seed=1)
+    sampler.set_epoch(epoch)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) > 0
+    seen = Counter()
+    for batch in batches:
+        counts = Counter(labels[batch])
+        assert len(counts) == identities
+        assert set(counts.values()) == {images}
+        seen.update(set(batch))
+        for label in counts:
+            own = Counter(i for i in batch if labels[i] == label)
+            size = (labels == label).sum()
+            assert max(own.values()) == -(-images // size)  # copies only where there are too few, and evenly
+            assert len(own) == min(size, images)
+    assert max(seen.values()) == 1  # no image in two batches of an epoch
+
+
+def test_no_more_batches_could_be_filled():
+    """Against filling batch after batch with the identities that have most left, which is optimal."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        sizes = rng.integers(1, 40, rng.integers(3, 20))
+        left, filled = np.maximum(1, sizes // 4), 0
+        while (left > 0).sum() >= 3:
+            left[np.argsort(-left)[:3]] -= 1
+            filled += 1
+        assert len(IdentityBatches(labels_of(sizes), 3, 4)) == filled
+
+
+def test_an_epoch_visits_every_identity_and_over_epochs_every_image():
+    labels = labels_of([9, 2, 13, 8, 4, 1, 6, 5])
+    sampler = IdentityBatches(labels, 2, 4)
+    assert len(sampler) == (2 + 1 + 3 + 2 + 1 + 1 + 1 + 1) // 2
+    seen = set()
+    for epoch in range(30):
+        sampler.set_epoch(epoch)
+        seen |= {i for batch in sampler for i in batch}
+    assert seen == set(range(len(labels)))
+
+
+def test_an_epoch_is_a_function_of_seed_and_number():
+    labels = labels_of([9, 2, 13, 8, 4, 1, 6, 5])
+
+    def epoch(number, seed=0):
+        sampler = IdentityBatches(labels, 3, 4, seed)
+        sampler.set_epoch(number)
+        return list(sampler)
+
+    uninterrupted = IdentityBatches(labels, 3, 4)
+    for number in range(4):
+        uninterrupted.set_epoch(number)
+        np.random.rand(3)  # noqa: NPY002  what others draw from numpy's generator does not matter
+        assert list(uninterrupted) == epoch(number)
+    assert epoch(0) != epoch(1)
+    assert epoch(0) != epoch(0, seed=1)
+
+
+def test_market_1501_loses_few_images():
+    """Sizes like those of its 751 training identities: 2 to 72 images, some 12,900 in all."""
+    rng = np.random.default_rng(0)
+    sizes = np.clip(rng.gamma(2.0, 8.6, 751).astype(int), 2, 72)
+    sampler = IdentityBatches(labels_of(sizes), 16, 4)
+    assert len(sampler) * 64 > 0.88 * sizes.sum()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "arguments", "message"),
+    [
+        ([5, 5, 5], (4, 2), "wants 4 identities; the training part shows 3"),
+        ([9], (2, 2), "the training part shows 1"),
+        ([5, 5, 5], (1, 4), "no triplets"),
+        ([5, 5, 5], (2, 1), "no triplets"),
+        ([5, 5, 5], (0, 4), "identities must be"),
+    ],
+)
+def test_what_makes_no_batches(sizes, arguments, message):
+    with pytest.raises(WorkbookValueError, match=message):
+        IdentityBatches(labels_of(sizes), *arguments)
