@@ -110,6 +110,9 @@ def checked(images: Tensor) -> Tensor:
     return images
 
 
+torch.fx.wrap("checked")  # a recorded forward calls it as it is, and does not look inside
+
+
 def build_backbone(name: str, num_classes: int, pretrained: bool = False) -> Backbone:
     """A backbone by its name in `BACKBONES`.
 

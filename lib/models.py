@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
-from lib.backbones import BACKBONES, Backbone, build_backbone
-from lib.errors import choose
+from lib.backbones import BACKBONES, build_backbone
+from lib.errors import WorkbookValueError, choose, unknown
+from lib.gattanet import build_gatta_toynet, build_toynet, gatta_backbone
 from lib.glsa import LOCAL_ATTENTION, GLSABlock, GLSANet
 
 # Networks that bring their own attention: name → build(num_classes, pretrained). `attn_type` is not for them.
-NETWORKS: dict[str, Callable[[int, bool], nn.Module]] = {}
+NETWORKS: dict[str, Callable[[int, bool], nn.Module]] = {
+    "toynet": build_toynet,
+    "gatta_toynet": build_gatta_toynet,
+}
 
-# Attention that is not a GLSA block: attn_type → build(backbone).
-WRAPPERS: dict[str, Callable[[Backbone], nn.Module]] = {"none": lambda backbone: backbone}
+# Attention that is not a GLSA block: attn_type → build(backbone, **options).
+WRAPPERS: dict[str, Callable[..., nn.Module]] = {"none": lambda backbone: backbone, "gatta": gatta_backbone}
 
 
 def create_model(
@@ -26,6 +32,7 @@ def create_model(
     residual_strategy: str = "original",
     num_heads: int = 8,
     dim_head: int | None = None,
+    **options: Any,
 ) -> nn.Module:
     """A classifier, images [B, 3, H, W] → logits [B, num_classes].
 
@@ -38,17 +45,31 @@ def create_model(
         num_classes: number of logits.
         attn_type: the local attention of a GLSA block ("CBAM", "BAM", "scSE"), or a name in `WRAPPERS`.
         fusion_strategy, residual_strategy, num_heads, dim_head: of the GLSA block; see `GLSABlock`.
+        options: of what stands in `WRAPPERS`; for "gatta" `layers`, `dim`, `passes`, `norm` and `freeze`, see
+            `lib.gattanet.GAttANet`.
 
     Raises:
-        WorkbookValueError: an unknown name (the nearest one is told), or a size that cannot be.
+        WorkbookValueError: an unknown name or option (the nearest one is told), or a size that cannot be.
         WorkbookFileError: the pretrained weights cannot be had.
     """
     name = choose("backbone", backbone_name, [*BACKBONES, *NETWORKS])
     if name in NETWORKS:
+        check_options(name, options, [])
         return NETWORKS[name](num_classes, pretrained)
     attn_type = choose("attn_type", attn_type, LOCAL_ATTENTION | WRAPPERS)
     backbone = build_backbone(name, num_classes, pretrained)
     if attn_type in WRAPPERS:
-        return WRAPPERS[attn_type](backbone)
+        check_options(attn_type, options, [*inspect.signature(WRAPPERS[attn_type]).parameters][1:])
+        return WRAPPERS[attn_type](backbone, **options)
+    check_options(attn_type, options, [])
     block = GLSABlock(backbone.channels, num_heads, attn_type, fusion_strategy, residual_strategy, dim_head)
     return GLSANet(backbone, block)
+
+
+def check_options(name: str, options: dict[str, Any], known: list[str]) -> None:
+    """Raise a WorkbookValueError for the first of `options` that `name` does not take."""
+    for option in options:
+        if not known:
+            raise WorkbookValueError(f"{name} takes no further options: leave out {option}={options[option]!r}.")
+        if option not in known:
+            raise unknown(f"option of {name}", option, known)
