@@ -12,25 +12,21 @@ loses from one set to the other is the price of the domain shift alone.
 from __future__ import annotations
 
 import csv
-import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from PIL import Image
 
 from lib.data.phantom_camera import photograph
 from lib.data.phantom_drawing import draw_lesion
-from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
+from lib.data.phantom_folder import draw_once
+from lib.errors import WorkbookValueError
 from lib.progress import Progress
 
 DEFAULT_IMAGES = 3000
-SPEC_FILE = "phantom.json"
 
 # class: (texture, shape). Either alone leaves two or three classes to guess among, 3/7 of them right at best.
 # Unused crossings: network × elongated, streaks × round.
@@ -78,14 +74,10 @@ def draw_phantom_lesions(root: Path, images: int = DEFAULT_IMAGES, seed: int | N
 def draw_phantoms(root: Path, clinic: Clinic, images: int = DEFAULT_IMAGES, seed: int | None = None) -> Path:
     """Draw `images` phantoms of 160×120 pixels into the folder `root`, unless it holds just that set; returns `root`.
 
-    The set is drawn in a hidden folder beside `root` and renamed when finished, so `root` is whole or absent.
-
     Raises:
         WorkbookValueError: `images` is too small for every class to have six lesions, or `seed` is negative.
-        WorkbookFileError: `root` holds something else.
-        WorkbookError: the drawing could not be written (a full disk, no permission).
+        WorkbookError: as `draw_once`.
     """
-    root = Path(root)
     if _fewest_lesions(images) < LEAST_LESIONS:
         raise WorkbookValueError(
             f"{images} images are too few for {LEAST_LESIONS} lesions of every class; ask for {least_images()} or more."
@@ -94,42 +86,7 @@ def draw_phantoms(root: Path, clinic: Clinic, images: int = DEFAULT_IMAGES, seed
     if seed < 0:
         raise WorkbookValueError(f"The seed {seed} is negative; choose 0 or more.")
     spec = {"name": clinic.name, "version": clinic.version, "images": images, "seed": seed}
-    draft = root.parent / f".{root.name}-{uuid4().hex[:8]}"
-    try:
-        if not _holds(root, spec):
-            draft.mkdir(parents=True)
-            _write(draft, spec, clinic)
-            _publish(draft, root, spec)
-    except WorkbookError:
-        raise
-    except OSError as error:
-        raise WorkbookError(
-            f"Could not draw into {root}: {error}. Free some space or choose another folder."
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return root
-
-
-def _holds(root: Path, spec: dict) -> bool:
-    """Whether `root` is the finished set of `spec`; False where it is free to be drawn into."""
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
-    try:
-        found = json.loads((root / SPEC_FILE).read_text())
-    except (OSError, ValueError):
-        found = "something else"
-    if found != spec:
-        raise WorkbookFileError(f"{root} already holds {found}, not {spec}; delete that folder or choose another one.")
-    return True
-
-
-def _publish(draft: Path, root: Path, spec: dict) -> None:
-    try:
-        os.rename(draft, root)
-    except OSError:
-        if not _holds(root, spec):  # else another process has drawn the same set meanwhile
-            raise
+    return draw_once(root, spec, lambda draft: _write(draft, spec, clinic))
 
 
 # --- which lesions there are ---
@@ -182,7 +139,7 @@ def _lesions(images: int, seed: int) -> list[tuple[str, int, int]]:
 
 
 def _write(folder: Path, spec: dict, clinic: Clinic) -> None:
-    """Draw the whole set of `spec` into the empty `folder`; the spec itself comes last."""
+    """Draw the whole set of `spec` into the empty `folder`."""
     for name in (*PARTS, MASKS):
         (folder / name).mkdir()
     with (folder / "HAM10000_metadata.csv").open("w", newline="") as file:
@@ -195,7 +152,6 @@ def _write(folder: Path, spec: dict, clinic: Clinic) -> None:
                 Image.fromarray(mask).save(folder / MASKS / f"{row[1]}_segmentation.png", compress_level=1)
                 table.writerow(row)
                 bar.advance()
-    (folder / SPEC_FILE).write_text(json.dumps(spec) + "\n")
 
 
 def _draw_all(clinic: Clinic, images: int, seed: int) -> Iterator[tuple[tuple, np.ndarray, np.ndarray]]:
