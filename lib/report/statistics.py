@@ -82,12 +82,8 @@ def estimate(runs: Sequence[Tested], metric: str) -> Estimate:
         WorkbookValueError: no runs, runs tested on different images, or an unknown metric.
     """
     (tests,) = _aligned(runs)
-    values, samples = _values(runs, metric), _samples(tests, runs, metric)
-    mean, (first, *_) = float(values.mean()), tests
-    low, high = uncertainty([values], [samples]).interval(mean)
-    sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
-    low, high = np.clip([low, high], 0, 1).tolist()  # all metrics are fractions; a t interval of two seeds is wide
-    return Estimate(mean, sd, low, high, len(values), len(first), first["group"].nunique())
+    first = tests[0]
+    return estimate_of(_values(runs, metric), _samples(tests, runs, metric), len(first), first["group"].nunique())
 
 
 def compare(first: Sequence[Tested], second: Sequence[Tested], metric: str) -> Comparison:
@@ -129,6 +125,40 @@ def compare_unpaired(first: Sequence[Tested], second: Sequence[Tested], metric: 
     return _difference((first, second), sides, metric, images=sum(len(s[0]) for s in sides), paired=False)
 
 
+def estimate_of(values: np.ndarray, samples: np.ndarray, images: int, groups: int) -> Estimate:
+    """Of a metric's values [S], one a seed, and those on resamples of the images [resamples, S]."""
+    mean = float(values.mean())
+    low, high = uncertainty([values], [samples]).interval(mean)
+    sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    low, high = np.clip([low, high], 0, 1).tolist()  # all metrics are fractions; a t interval of two seeds is wide
+    return Estimate(mean, sd, low, high, len(values), images, groups)
+
+
+def difference_of(
+    metric: str, values: Sequence[np.ndarray], samples: Sequence[np.ndarray], images: int, paired: bool
+) -> Comparison:
+    """The first side minus the second, of what `estimate_of` takes for each; row by row the same resamples if `paired`."""
+    difference, error = float(values[0].mean() - values[1].mean()), uncertainty(values, samples)
+    seeds = min(len(v) for v in values)
+    return Comparison(
+        metric,
+        difference,
+        *error.interval(difference),
+        p=error.p_value(difference) if seeds > 1 else None,
+        effect=hedges_g(*values),
+        effect_name=HEDGES,
+        test=SEEDS_AND_IMAGES if seeds > 1 else NO_CLAIM,
+        seeds=seeds,
+        images=images,
+        paired=paired,
+    )
+
+
+def resampled(groups: Sequence[str], seed: int = 0) -> Resampled:
+    """Bootstrap resamples of whole groups, the same ones whenever it is asked for the same groups."""
+    return _resampled(np.unique(groups, return_inverse=True)[1].astype(np.int64).tobytes(), seed)
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """p-values corrected by Holm's step-down method (Scandinavian Journal of Statistics 1979); None and NaN stay as they
     are and do not count. By hand, since statsmodels' `multipletests`, which the tests compare with, collects garbage at
@@ -163,20 +193,7 @@ def _difference(
     values = [_values(side, metric) for side in runs]
     streams = (0, 0) if paired else (0, 1)  # the same resamples, or independent ones
     samples = [_samples(t, r, metric, seed) for t, r, seed in zip(tests, runs, streams, strict=True)]
-    difference, error = float(values[0].mean() - values[1].mean()), uncertainty(values, samples)
-    seeds = min(len(v) for v in values)
-    return Comparison(
-        metric,
-        difference,
-        *error.interval(difference),
-        p=error.p_value(difference) if seeds > 1 else None,
-        effect=hedges_g(*values),
-        effect_name=HEDGES,
-        test=SEEDS_AND_IMAGES if seeds > 1 else NO_CLAIM,
-        seeds=seeds,
-        images=images,
-        paired=paired,
-    )
+    return difference_of(metric, values, samples, images, paired)
 
 
 def _aligned(*sides: Sequence[Tested]) -> list[list[pd.DataFrame]]:

@@ -1,0 +1,68 @@
+"""What may be said about retrieval: mAP, mINP and CMC over seeds and queries, and the difference of two models.
+
+The queries of one identity are not independent (its clothes are easy to find or not), so identities are resampled. The
+gallery stays as it is: an interval covers other queries and seeds, not another gallery. How seeds and queries are put
+together is told in `lib.report.uncertainty`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+
+from lib.errors import WorkbookValueError
+from lib.report.statistics import Comparison, Estimate, difference_of, estimate_of, resampled
+from lib.training.ranking import RetrievalScores
+
+
+def estimate_retrieval(scores: Sequence[RetrievalScores], metric: str = "map") -> Estimate:
+    """Mean ± standard deviation over the scores of one model, one a seed, with a 95 % interval; `groups` is the number
+    of identities, `images` that of queries.
+
+    Raises:
+        WorkbookValueError: no scores, scores of different queries, or an unknown metric.
+    """
+    _check_paired(scores)
+    table = scores[0].answered
+    return estimate_of(*_resampled(scores, metric), len(table), table["identity"].nunique())
+
+
+def compare_retrieval(
+    first: Sequence[RetrievalScores], second: Sequence[RetrievalScores], metric: str = "map"
+) -> Comparison:
+    """The first model minus the second on the same queries; each sequence holds the scores of a seed each.
+
+    With one seed on a side there is no p-value: the interval then covers other queries, not other trainings.
+
+    Raises:
+        WorkbookValueError: no scores, scores of different queries, or an unknown metric.
+    """
+    _check_paired(first, second)
+    values, samples = zip(*(_resampled(side, metric) for side in (first, second)), strict=True)
+    return difference_of(metric, values, samples, images=len(first[0].answered), paired=True)
+
+
+def cmc_band(scores: Sequence[RetrievalScores], ranks: int = 20) -> list[Estimate]:
+    """CMC-1 … CMC-`ranks` of one model with intervals, each for its rank alone."""
+    return [estimate_retrieval(scores, f"cmc_{k}") for k in range(1, ranks + 1)]
+
+
+def _resampled(scores: Sequence[RetrievalScores], metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """The metric of each seed [S], and on each resample of the identities [resamples, S]."""
+    queries = np.column_stack([each.per_query(metric) for each in scores])
+    weights = resampled(scores[0].answered["identity"]).weights
+    return queries.mean(axis=0), weights @ queries / weights.sum(axis=1, keepdims=True)
+
+
+def _check_paired(*sides: Sequence[RetrievalScores]) -> None:
+    if not all(sides):
+        raise WorkbookValueError("There are no scores to compare: rank the gallery with retrieval_scores, once a seed.")
+    what, known = ["identity", "camera", "matches"], sides[0][0].queries
+    for each in chain(*sides):
+        if not each.queries[what].equals(known[what]):
+            raise WorkbookValueError(
+                f"Scores of {len(known)} and of {len(each.queries)} queries are of different queries or galleries; they "
+                "cannot be paired. Rank the same split, in the same order."
+            )
