@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 HOMES = {
+    "create_dcal_model": "lib.dcal",
     "create_model": "lib.models",
     "RunConfig": "lib.training",
     "RunStore": "lib.training",

@@ -1,0 +1,25 @@
+"""DCAL: dual cross-attention for fine-grained recognition and re-identification."""
+
+from lib.dcal.create import create_dcal_model
+from lib.dcal.glca import GlobalLocalCrossAttention
+from lib.dcal.hook import AttentionRolloutHook
+from lib.dcal.model import Branches, DCALNet
+from lib.dcal.pairs import PAIR_STRATEGIES
+from lib.dcal.pwca import PairWiseCrossAttention
+from lib.dcal.rollout import HEAD_FUSIONS, AttentionRollout
+from lib.dcal.selection import SELECTIONS
+from lib.dcal.uncertainty import UncertaintyWeighting
+
+__all__ = [
+    "HEAD_FUSIONS",
+    "PAIR_STRATEGIES",
+    "SELECTIONS",
+    "AttentionRollout",
+    "AttentionRolloutHook",
+    "Branches",
+    "DCALNet",
+    "GlobalLocalCrossAttention",
+    "PairWiseCrossAttention",
+    "UncertaintyWeighting",
+    "create_dcal_model",
+]

@@ -1,0 +1,89 @@
+"""Building a DCAL network by its backbone's name, with or without pretrained weights."""
+
+from __future__ import annotations
+
+import timm
+from timm.models.vision_transformer import VisionTransformer
+
+from lib.dcal.glca import GlobalLocalCrossAttention
+from lib.dcal.model import DCALNet
+from lib.dcal.vit import attentions
+from lib.errors import WorkbookFileError, WorkbookValueError, nearest, positive
+
+
+def create_dcal_model(
+    backbone_name: str,
+    num_classes: int,
+    top_ratio: float = 0.1,
+    pretrained: bool = False,
+    img_size: int | tuple[int, int] | None = None,
+    drop_path_rate: float = 0.0,
+    glca: bool = True,
+    pwca: bool = True,
+    selection: str = "rollout",
+    glca_input: str = "output",
+    **vit_options: object,
+) -> DCALNet:
+    """DCAL on one of timm's ViTs or DeiTs.
+
+    Args:
+        backbone_name: timm's name, such as "deit_tiny_patch16_224"; distilled ones and ones with registers, too.
+        num_classes: number of logits of each branch.
+        top_ratio: share of the patches that GLCA selects: 0.1 for fine-grained recognition, 0.3 for Re-ID.
+        pretrained: start from timm's weights. Heads for another number of classes, and GLCA, are drawn anew.
+        img_size: pixels, a side or (height, width), that the position embeddings are made for; the backbone's own where
+            left out. Images of other sizes are taken as well, with position embeddings interpolated at every forward.
+        drop_path_rate: stochastic depth of the last block; it grows linearly from 0 at the first.
+        glca, pwca: the branches; with neither, the network is the bare ViT.
+        selection: what GLCA selects by: "rollout", "last_layer" or "random".
+        glca_input: whether GLCA reads the "output" or the "input" of the last block.
+        **vit_options: further arguments of `timm.create_model`.
+
+    Raises:
+        WorkbookValueError: a backbone that timm does not know or that has no class token, a name that is unknown, or a
+            size or ratio that cannot be.
+        WorkbookFileError: the pretrained weights cannot be had; the message says what to do.
+    """
+    positive(num_classes=num_classes)
+    if not (isinstance(drop_path_rate, int | float) and 0 <= drop_path_rate < 1):
+        raise WorkbookValueError(f"drop_path_rate must be at least 0 and below 1, not {drop_path_rate!r}.")
+    if img_size is not None:
+        vit_options["img_size"] = img_size
+    vit = build_vit(backbone_name, pretrained, num_classes=num_classes, drop_path_rate=drop_path_rate, **vit_options)
+    heads = attentions(vit)[0].num_heads
+    local = GlobalLocalCrossAttention(vit.embed_dim, heads, top_ratio, drop_path=drop_path_rate) if glca else None
+    return DCALNet(vit, local, pwca, selection, glca_input)
+
+
+def build_vit(name: str, pretrained: bool, **options: object) -> VisionTransformer:
+    """timm's ViT `name`, read at its class token, for images of any size.
+
+    Raises:
+        WorkbookValueError, WorkbookFileError: see `create_dcal_model`.
+    """
+    if not timm.is_model(name):
+        guess = nearest(str(name), timm.list_models(module="vision_transformer") + timm.list_models(module="deit"))
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        raise WorkbookValueError(
+            f"timm knows no model {name!r}.{hint} timm.list_models('*vit*') and '*deit*' list them."
+        )
+    try:
+        return timm.create_model(name, pretrained, **{"global_pool": "token", "dynamic_img_size": True, **options})
+    except Exception as error:  # a download or a broken file can raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        if pretrained and not isinstance(error, TypeError | AssertionError):
+            raise WorkbookFileError(_no_weights(name, reason)) from error
+        raise WorkbookValueError(
+            f"timm cannot build {name!r} as a ViT read at its class token ({reason}). Choose a ViT or DeiT that has one, "
+            "such as 'deit_tiny_patch16_224', and check the options given for it."
+        ) from error
+
+
+def _no_weights(name: str, reason: str) -> str:
+    config = timm.get_pretrained_cfg(name)
+    source = config.url or f"https://huggingface.co/{config.hf_hub_id}"
+    return (
+        f"The pretrained weights of {name} could not be had ({reason}). On a machine with network access download them "
+        f"from {source} and give the file by pretrained_cfg_overlay={{'file': PATH}}, or build the model with "
+        "pretrained=False."
+    )

@@ -1,0 +1,257 @@
+"""DCAL: self-attention, global-local and pair-wise cross-attention on one ViT (arXiv 2205.02151, CVPR 2022).
+
+L self-attention blocks (SA), one GLCA block on top with weights, norm and head of its own, and L PWCA blocks that are
+the SA blocks again, with the keys and values of a second image beside their own.
+
+Known deviations: none from the equations. The paper leaves open whether GLCA reads the input or the output of the last
+block (here the output, `glca_input`), and how GLCA's weights start (drawn anew, also on a pretrained backbone).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from lib.dcal.glca import GlobalLocalCrossAttention
+from lib.dcal.hook import AttentionRolloutHook
+from lib.dcal.looking import rows_by_name, token_of
+from lib.dcal.pwca import pairwise_block
+from lib.dcal.selection import SELECTIONS
+from lib.dcal.uncertainty import UncertaintyWeighting
+from lib.dcal.vit import attend, check_blocks, embed, finish, grid_of, project
+from lib.errors import WorkbookError, WorkbookValueError, choose
+from lib.maps import Mapped
+
+GLCA_INPUTS = ("output", "input")
+
+# Partners in a batch: an index [B], or what gives one from the SA class tokens [B, D], as hard pairs need.
+Partners = Tensor | Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Branches:
+    """What the branches say about the images: logits [B, num_classes] and normed class tokens [B, D].
+
+    None where a branch is switched off, or, for PWCA, where no partners were given.
+    """
+
+    sa: Tensor
+    sa_token: Tensor
+    glca: Tensor | None = None
+    glca_token: Tensor | None = None
+    pwca: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """The SA stream: tokens [B, T, D] into and out of the last block; queries, keys and values of each block."""
+
+    into_last: Tensor
+    out: Tensor
+    qkv: list[tuple[Tensor, Tensor, Tensor]]
+
+
+class DCALNet(Mapped):
+    """A timm ViT or DeiT with GLCA and PWCA.
+
+    Args:
+        vit: the backbone, with a class token and a head for `num_classes`.
+        glca: the GLCA block, or None to leave the branch out.
+        pwca: whether training takes pairs.
+        selection: how GLCA's tokens are chosen, a name in `SELECTIONS`.
+        glca_input: whether GLCA reads the "output" or the "input" of the last SA block.
+
+    Raises:
+        WorkbookValueError: a backbone that cannot be taken apart, or an unknown name.
+    """
+
+    def __init__(
+        self,
+        vit: VisionTransformer,
+        glca: GlobalLocalCrossAttention | None = None,
+        pwca: bool = True,
+        selection: str = "rollout",
+        glca_input: str = "output",
+    ) -> None:
+        super().__init__()
+        check_blocks(vit)
+        self.vit = vit
+        self.glca = glca
+        if glca is not None:
+            self.glca_norm = nn.LayerNorm(vit.embed_dim, eps=1e-6)
+            self.glca_head = nn.Linear(vit.embed_dim, vit.num_classes)
+            nn.init.trunc_normal_(self.glca_head.weight, std=0.02)
+            nn.init.zeros_(self.glca_head.bias)
+        self.pwca = pwca
+        self.select = SELECTIONS[choose("selection", selection, SELECTIONS)]
+        self.glca_input = choose("glca_input", glca_input, GLCA_INPUTS)
+        self.weighting = UncertaintyWeighting("sa", *["glca"] * (glca is not None), *["pwca"] * pwca)
+        self.read = 2 if hasattr(vit, "dist_token") else 1  # tokens that the SA head reads
+
+    def forward(self, images: Tensor, paired_images: Tensor | None = None, training: bool = False):
+        """Images [B, 3, H, W] → logits [B, num_classes] whose softmax is the paper's answer.
+
+        The paper adds the probabilities of SA and GLCA; log(½ softmax(SA) + ½ softmax(GLCA)) are logits of just that
+        mean, so that any classifier's loss, softmax and argmax mean what they should. Without GLCA the SA logits.
+
+        With `training=True` and a second image for each first, the three branches' logits (sa, glca, pwca), None for
+        one that is switched off. Where the second images are of the same batch, `branches` is cheaper.
+
+        Raises:
+            WorkbookValueError: a pair where none is read, none where one is needed, or images that do not fit.
+        """
+        if training:
+            found = self._pairs(images, paired_images)
+            return found.sa, found.glca, found.pwca
+        if paired_images is not None:
+            raise WorkbookValueError("A second image is read in training only: call model(x, paired_x, training=True).")
+        found = self._run(images)
+        self.keep(images=images)
+        if found.glca is None:
+            return found.sa
+        return torch.logaddexp(found.sa.log_softmax(1), found.glca.log_softmax(1)) - math.log(2)
+
+    def branches(self, images: Tensor, partners: Partners | None = None) -> Branches:
+        """All branches on images [B, 3, H, W].
+
+        `partners` [B] tells for each image which other image of the batch distracts it in PWCA; its keys and values
+        are then those that the SA stream has already computed. A function is asked with the SA class tokens [B, D],
+        detached. Training with PWCA needs partners; without them the PWCA branch is left out.
+
+        Raises:
+            WorkbookValueError: training without partners, partners that do not fit, or images that do not fit.
+        """
+        if partners is None and self.training and self.pwca:
+            raise WorkbookValueError(
+                "PWCA without a pair: training needs partners, an index [B] of other images of the batch, "
+                "branches(images, partners); lib.dcal.PAIR_STRATEGIES draws them."
+            )
+        return self._run(images, partners)
+
+    def inference(self, images: Tensor) -> Tensor:
+        """softmax(SA) + softmax(GLCA), [B, num_classes]: the paper's rule for fine-grained recognition."""
+        found = self._run(images)
+        return found.sa.softmax(1) if found.glca is None else found.sa.softmax(1) + found.glca.softmax(1)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """[B, 2·D]: the class tokens of SA and GLCA, the paper's descriptor for re-identification; [B, D] without GLCA."""
+        found = self._run(images)
+        return found.sa_token if found.glca_token is None else torch.cat([found.sa_token, found.glca_token], 1)
+
+    def compute_loss(
+        self,
+        sa_logits: Tensor,
+        glca_logits: Tensor | None,
+        targets: Tensor,
+        loss_fn: Callable[[Tensor, Tensor], Tensor],
+        pwca_logits: Tensor | None = None,
+    ) -> Tensor:
+        """½ Σ_k (e^{−w_k} L_k + w_k) over the branches that have logits; PWCA's target is image 1's label, too."""
+        logits = {"sa": sa_logits, "glca": glca_logits, "pwca": pwca_logits}
+        return self.weighting(**{name: loss_fn(x, targets) for name, x in logits.items() if x is not None})
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters that weight decay is not for: the ViT's own, and the uncertainties."""
+        return {f"vit.{name}" for name in self.vit.no_weight_decay()} | {"weighting.w"}
+
+    def count_parameters(self) -> dict[str, int]:
+        """{'total', 'backbone', 'glca', 'loss'}; the parts sum to the total. PWCA has none of its own."""
+        parts = dict.fromkeys(("backbone", "glca", "loss"), 0)
+        for name, parameter in self.named_parameters():
+            part = {"vit": "backbone", "weighting": "loss"}.get(name.split(".")[0], "glca")
+            parts[part] += parameter.numel()
+        return {"total": sum(parts.values()), **parts}
+
+    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
+        """What the last eval forward looked at, each [B, h, w] over the patches; the forward is repeated for it.
+
+        'rollout': the class token's row through all layers; 'rollout_layer_1' …: through the first 1, 2, … layers;
+        'layer_1_head_1' …: what the class token pays to each patch in one head; 'glca_selected': 1 where GLCA asks;
+        'glca_attention': what GLCA's class token pays, mean over the heads. With `query` (row, column) the rollout and
+        the heads are those of that patch instead of the class token.
+
+        Raises:
+            WorkbookError: the last forward was not one in eval mode.
+            WorkbookValueError: `query` is outside the grid of patches.
+        """
+        images = self.kept["images"]
+        if self.training:
+            raise WorkbookError("Maps belong to a network in eval mode: call model.eval()(images) first.")
+        height, width = grid_of(self.vit, images)
+        with torch.no_grad(), AttentionRolloutHook(self.vit) as hook:
+            self.vit.forward_features(images)
+        rows = rows_by_name(hook, token_of(query, height, width, hook.prefix))
+        if self.glca is not None:
+            rows |= {f"glca_{name}": row for name, row in self.glca.maps().items()}
+        return {name: rearrange(row, "b (h w) -> b h w", h=height) for name, row in rows.items()}
+
+    def _pairs(self, images: Tensor, paired_images: Tensor | None) -> Branches:
+        """Branches of `images`, each with an image of its own as distractor, which passes the SA stream as well."""
+        if not self.pwca:
+            return self._run(images)
+        if paired_images is None:
+            raise WorkbookValueError(
+                "PWCA without a pair: training needs a second batch, model(x, paired_x, training=True)."
+            )
+        if paired_images.shape != images.shape:
+            raise WorkbookValueError(
+                f"The pair does not fit: images of shape {list(images.shape)} and {list(paired_images.shape)}."
+            )
+        second = torch.arange(len(images), 2 * len(images), device=images.device)
+        return self._run(torch.cat([images, paired_images]), second)
+
+    def _run(self, images: Tensor, partners: Partners | None = None) -> Branches:
+        """Branches of the first B images, where `partners` has B entries; the others only distract."""
+        grid_of(self.vit, images)
+        embedded = embed(self.vit, images)
+        stream = self._self_attention(embedded)
+        sa_tokens = self.vit.norm(stream.out[:, : self.read])
+        if callable(partners):
+            partners = partners(sa_tokens[:, 0].detach())
+        asked = len(images) if partners is None else len(_checked(partners, len(images)))
+        sa_tokens = sa_tokens[:asked]
+        found = {"sa": self.vit.forward_head(sa_tokens), "sa_token": sa_tokens[:, 0]}
+        if self.glca is not None:
+            found["glca_token"] = self._global_local(stream, asked)
+            found["glca"] = self.glca_head(found["glca_token"])
+        if self.pwca and partners is not None:
+            found["pwca"] = self._pair_wise(embedded[:asked], stream, partners)
+        return Branches(**found)
+
+    def _self_attention(self, x: Tensor) -> _Stream:
+        """All blocks on embedded tokens [B, T, D]; to the number what `vit.blocks` computes."""
+        qkv, into = [], x
+        for block in self.vit.blocks:
+            into = x
+            qkv.append(project(block.attn, block.norm1(x)))
+            x = finish(block, x, attend(block.attn, *qkv[-1]))
+        return _Stream(into, x, qkv)
+
+    def _global_local(self, stream: _Stream, asked: int) -> Tensor:
+        """GLCA's normed class token [B, D] of the first `asked` images."""
+        x = (stream.out if self.glca_input == "output" else stream.into_last)[:asked]
+        scores = self.select([(q[:asked], k[:asked]) for q, k, _ in stream.qkv], self.training)
+        return self.glca_norm(self.glca(x, scores[:, self.vit.num_prefix_tokens :])[:, 0])
+
+    def _pair_wise(self, x: Tensor, stream: _Stream, partners: Tensor) -> Tensor:
+        """PWCA's logits [B, num_classes]: the SA blocks once more, each with the partners' keys and values."""
+        last = len(self.vit.blocks) - 1
+        for number, (block, (_, k, v)) in enumerate(zip(self.vit.blocks, stream.qkv, strict=True)):
+            first = self.read if number == last else None  # nobody reads the other tokens of the last block
+            x = pairwise_block(block, x, k[partners], v[partners], first)
+        return self.vit.forward_head(self.vit.norm(x))
+
+
+def _checked(partners: Tensor, images: int) -> Tensor:
+    if partners.ndim != 1 or partners.dtype != torch.int64 or len(partners) > images:
+        raise WorkbookValueError(
+            f"Partners are one index for each of {images} images, int64 of shape [{images}], not {partners.dtype} of "
+            f"shape {list(partners.shape)}."
+        )
+    return partners

@@ -1,0 +1,73 @@
+"""Pair-wise cross-attention (DCAL, arXiv 2205.02151, section 3.3, eq. 6).
+
+softmax(Q₁ [K₁; K₂]ᵀ / √d) [V₁; V₂]: every token of image 1 asks, the tokens of both images answer in one softmax, and
+the target stays image 1's label. Image 2 only distracts, in training; at inference nothing of this is computed.
+"""
+
+from __future__ import annotations
+
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from lib.dcal.glca import new_block
+from lib.dcal.vit import attend, finish, project
+from lib.errors import WorkbookValueError
+
+
+class PairWiseCrossAttention(nn.Module):
+    """One pre-norm block whose keys and values come from two images.
+
+    In a network its weights are those of self-attention; `pairwise_block` runs it on a block that exists already.
+
+    Args:
+        embed_dim: D.
+        num_heads: heads; they divide D.
+        training_only: at inference image 2 is not looked at and the block is plain self-attention.
+        mlp_ratio: hidden width of the FFN over D.
+        drop_path: probability of stochastic depth.
+
+    Raises:
+        WorkbookValueError: a size is not a positive whole number, or `num_heads` does not divide `embed_dim`.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        training_only: bool = True,
+        mlp_ratio: float = 4.0,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.training_only = training_only
+        self.block = new_block(embed_dim, num_heads, mlp_ratio, drop_path)
+
+    def forward(self, x1: Tensor, x2: Tensor | None = None, training: bool | None = None) -> Tensor:
+        """Tokens of image 1 [B, T, D] and of image 2 [B, S, D] → [B, T, D]
+
+        `training` is the module's own mode where it is left out.
+
+        Raises:
+            WorkbookValueError: image 2 is needed and missing, or is not of image 1's batch and width.
+        """
+        training = self.training if training is None else training
+        if self.training_only and not training:
+            x2 = x1[:, :0]
+        elif x2 is None:
+            raise WorkbookValueError("PWCA without a pair: give the tokens of a second image, pwca(x1, x2).")
+        elif x2.shape[::2] != x1.shape[::2]:
+            raise WorkbookValueError(f"The pair does not fit: tokens {list(x1.shape)} and {list(x2.shape)}.")
+        _, k2, v2 = project(self.block.attn, self.block.norm1(x2))
+        return pairwise_block(self.block, x1, k2, v2)
+
+
+def pairwise_block(block: Block, x: Tensor, k2: Tensor, v2: Tensor, first: int | None = None) -> Tensor:
+    """A pre-norm block in which x [B, T, D] also attends to keys and values of another image, [B, h, S, d] each.
+
+    Only the `first` tokens go through, as [B, first, D], where no other is read afterwards; left out, all T do.
+    """
+    normed = block.norm1(x)
+    q, k, v = project(block.attn, normed, None if first is None else normed[:, :first])
+    attended = attend(block.attn, q, torch.cat([k, k2], 2), torch.cat([v, v2], 2))
+    return finish(block, x[:, :first], attended)

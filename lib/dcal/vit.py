@@ -1,0 +1,110 @@
+"""timm's Vision Transformer, taken apart where DCAL reaches in (ViT: arXiv 2010.11929; DeiT: arXiv 2012.12877).
+
+A pre-norm block is `finish(block, x, attend(block.attn, *project(block.attn, block.norm1(x))))`. Between the two calls
+keys and values can be exchanged (PWCA) or queries left out (GLCA). Weights, norms and stochastic depth are timm's own
+modules: nothing is copied, so nothing can drift from what timm trained.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from timm.layers import Attention
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+from torch.nn.functional import linear, scaled_dot_product_attention
+
+from lib.errors import WorkbookValueError
+
+
+def project(attn: Attention, x: Tensor, asking: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries of the tokens `asking` [B, M, D], keys and values of `x` [B, T, D], all normed → [B, h, M or T, d]
+
+    Left out, all of `x` ask. Tokens that do not ask cost no query.
+    """
+    if asking is None:
+        q, k, v = rearrange(attn.qkv(x), "b t (three h d) -> three b h t d", three=3, h=attn.num_heads)
+    else:
+        sizes = [len(attn.qkv.weight) // 3, len(attn.qkv.weight) // 3 * 2]
+        of_q, of_kv = attn.qkv.weight.split(sizes)
+        bias_q, bias_kv = (None, None) if attn.qkv.bias is None else attn.qkv.bias.split(sizes)
+        q = rearrange(linear(asking, of_q, bias_q), "b m (h d) -> b h m d", h=attn.num_heads)
+        k, v = rearrange(linear(x, of_kv, bias_kv), "b t (two h d) -> two b h t d", two=2, h=attn.num_heads)
+    return attn.q_norm(q), attn.k_norm(k), v
+
+
+def attend(attn: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q kᵀ / √d) v through the output projection: [B, h, M, d] and twice [B, h, S, d] → [B, M, D]"""
+    heads = scaled_dot_product_attention(q, k, v, dropout_p=attn.attn_drop.p if attn.training else 0.0)
+    return attn.proj_drop(attn.proj(attn.norm(rearrange(heads, "b h m d -> b m (h d)"))))
+
+
+def finish(block: Block, x: Tensor, attended: Tensor) -> Tensor:
+    """Both residuals of a pre-norm block and its FFN: x and what it attended to, [B, M, D] each → [B, M, D]"""
+    x = x + block.drop_path1(block.ls1(attended))
+    return x + block.drop_path2(block.ls2(block.mlp(block.norm2(x))))
+
+
+def embed(vit: VisionTransformer, images: Tensor) -> Tensor:
+    """The tokens that the first block sees: [B, 3, H, W] → [B, T, D]"""
+    return vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images))))
+
+
+def grid_of(vit: VisionTransformer, images: Tensor) -> tuple[int, int]:
+    """Rows and columns of patches in `images` [B, 3, H, W].
+
+    Raises:
+        WorkbookValueError: no batch of RGB images, or the patches do not fill them.
+    """
+    shape, (height, width) = tuple(images.shape), vit.patch_embed.patch_size
+    if len(shape) != 4 or shape[1] != vit.in_chans:
+        raise WorkbookValueError(f"The network takes images of shape [B, {vit.in_chans}, H, W], not {list(shape)}.")
+    if shape[2] % height or shape[3] % width or 0 in shape:
+        raise WorkbookValueError(
+            f"Images of {shape[2]}×{shape[3]} pixels cannot be cut into patches of {height}×{width}: "
+            f"resize them to multiples of the patch."
+        )
+    return shape[2] // height, shape[3] // width
+
+
+def attentions(model: nn.Module) -> list[Attention]:
+    """The attention layers of a timm ViT or DeiT, first to last.
+
+    Raises:
+        WorkbookValueError: the model is no timm ViT, has no class token, or an attention other than softmax(q kᵀ) v
+            of its `q_norm` and `k_norm`, such as rotary embeddings or differential attention.
+    """
+    kind = type(model).__name__
+    if not isinstance(model, VisionTransformer):
+        vits = [name for name, part in model.named_modules() if isinstance(part, VisionTransformer)]
+        hint = f" Its part {vits[0]!r} is one: give that." if vits else ""
+        raise WorkbookValueError(f"{kind} is not one of timm's VisionTransformers (ViT, DeiT).{hint}")
+    if model.cls_token is None:
+        raise WorkbookValueError(
+            f"This {kind} has no class token, whose row the rollout follows. Choose one that has, "
+            "such as 'deit_tiny_patch16_224'."
+        )
+    layers = [getattr(block, "attn", None) for block in model.blocks]
+    for number, attn in enumerate(layers):
+        if type(attn) is not Attention:
+            raise WorkbookValueError(
+                f"Block {number} of this {kind} attends by {type(attn).__name__} in {type(model.blocks[number]).__name__}, "
+                "whose attention cannot be told from its queries and keys alone. Choose a plain ViT or DeiT."
+            )
+    return layers
+
+
+def check_blocks(vit: VisionTransformer) -> None:
+    """Raise a WorkbookValueError unless every block is one that `project`, `attend` and `finish` put together."""
+    for number, (block, attn) in enumerate(zip(vit.blocks, attentions(vit), strict=True)):
+        if type(block) is not Block or getattr(attn, "gate", None) is not None:
+            gated = " with gated attention" if type(block) is Block else ""
+            raise WorkbookValueError(
+                f"Block {number} is a {type(block).__name__}{gated}; DCAL needs plain pre-norm blocks, as in "
+                "'deit_tiny_patch16_224' or 'vit_base_patch16_224'."
+            )
+
+
+def at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    """float32 for half precision, whose rows of attention would sum to one only within a percent."""
+    return torch.promote_types(dtype, torch.float32)
