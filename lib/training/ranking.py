@@ -110,7 +110,7 @@ def retrieval_scores(
         keys = sort_keys(distances)
         matches = np.sort(keys[right])
         keys[excluded] = LAST_KEY
-        table.append((identity, camera, *_scores(1 + np.searchsorted(np.sort(keys), matches))))
+        table.append((identity, camera, *_scores(_ranks(matches, keys))))
     found = RetrievalScores(pd.DataFrame(table, columns=COLUMNS))
     _check_matches(found, skip_unmatched)
     return found
@@ -155,6 +155,12 @@ def _protocol(gallery: Embedded, identity: int, camera: int) -> tuple[np.ndarray
     same = gallery.identities == identity
     excluded = (same & (gallery.cameras == camera)) | (gallery.identities == JUNK)
     return excluded, same & ~excluded
+
+
+def _ranks(matches: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """How many of all `keys` are not above each of the sorted `matches`: counted between them, without sorting `keys`."""
+    between = np.bincount(np.searchsorted(matches, keys), minlength=len(matches) + 1)
+    return np.cumsum(between[:-1])
 
 
 def _scores(ranks: np.ndarray) -> tuple[int, float, float, float]:
