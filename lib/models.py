@@ -61,7 +61,7 @@ def create_model(
     if attn_type in WRAPPERS:
         check_options(attn_type, options, [*inspect.signature(WRAPPERS[attn_type]).parameters][1:])
         return WRAPPERS[attn_type](backbone, **options)
-    check_options(attn_type, options, [])
+    check_options(attn_type, options, ["fusion_strategy", "residual_strategy", "num_heads", "dim_head"])
     block = GLSABlock(backbone.channels, num_heads, attn_type, fusion_strategy, residual_strategy, dim_head)
     return GLSANet(backbone, block)
 

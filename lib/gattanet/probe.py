@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from lib.errors import WorkbookValueError, unknown
+from lib.errors import WorkbookValueError
 
 INPUT_SIZE = (3, 224, 224)
 
@@ -18,7 +19,7 @@ def named_layers(backbone: nn.Module, names: Sequence[str]) -> dict[str, nn.Modu
     """The submodules of those names.
 
     Raises:
-        WorkbookValueError: no name at all, one that does not exist (the nearest is told), or one module named twice.
+        WorkbookValueError: no name at all, one that does not exist (the nearest are told), or one module named twice.
     """
     known = {name: module for name, module in backbone.named_modules(remove_duplicate=False) if name}
     if isinstance(names, str) or not names:
@@ -28,7 +29,11 @@ def named_layers(backbone: nn.Module, names: Sequence[str]) -> dict[str, nn.Modu
         )
     for name in names:
         if name not in known:
-            raise unknown("layer", name, known)
+            close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.0)
+            raise WorkbookValueError(
+                f"The backbone has no layer {name!r}. The nearest names are {', '.join(close)}; "
+                "backbone.named_modules() gives all."
+            )
     layers = {name: known[name] for name in names}
     if len({id(layer) for layer in layers.values()}) < len(names):
         raise WorkbookValueError(f"layers={list(names)} name a layer twice: name each once.")
