@@ -1,0 +1,24 @@
+"""LESA: self-attention whose local term is a convolution, in bottleneck ResNets (arXiv 2107.05637)."""
+
+from lib.lesa.checkpoint import create_lesa, load_official, load_weights
+from lib.lesa.context import ContextTerm
+from lib.lesa.layer import LESA, lesa_layers, without
+from lib.lesa.model import BASES, PAPER_BLOCKS, LESANet, insert_lesa, keep_resolution, lesa_net
+from lib.lesa.position import POSITIONS
+
+__all__ = [
+    "BASES",
+    "LESA",
+    "PAPER_BLOCKS",
+    "POSITIONS",
+    "ContextTerm",
+    "LESANet",
+    "create_lesa",
+    "insert_lesa",
+    "keep_resolution",
+    "lesa_layers",
+    "lesa_net",
+    "load_official",
+    "load_weights",
+    "without",
+]

@@ -1,0 +1,179 @@
+"""The official LESA checkpoints, and anything saved from this room's own networks.
+
+The official classification code (arXiv 2107.05637) saves {'epoch', 'state_dict', …} of a DataParallel model. Its names
+become this room's here; its index tables (`flatten_index`) hold no weights, but are checked to mean what ours mean.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lib.errors import WorkbookFileError, WorkbookValueError, choose, positive
+from lib.lesa.model import BASES, LESANet, lesa_net
+
+# An official name within a layer → ours.
+NAMES = {
+    "x_transform.0.": "local.0.",
+    "x_transform.1.": "local.1.",
+    "bn_x.": "local.2.",
+    "qkv_transform.": "context.to_qkv.",
+    "bn_qkv.": "context.norm_qkv.",
+    "bn_similarity.": "context.norm_logits.",
+    "bn_output.": "context.norm_out.",
+    "relative": "context.position.table",
+    "rel_height": "context.position.rows",
+    "rel_width": "context.position.columns",
+    "reasoning.": "gate.",
+    "projection.0.": "gate.4.",
+    "projection.1.": "gate.5.",
+}
+OFFICIAL = re.compile(rf"(^|\.)({'|'.join(map(re.escape, NAMES))})(?=[^.]*$|\d\.)")
+WRAPPERS = ("state_dict", "model", "model_state_dict")
+
+
+def create_lesa(name: str, num_classes: int = 1000, pretrained: bool = False) -> LESANet:
+    """The paper's network `name`, a key of `BASES`.
+
+    Pretrained weights are the official ones (ImageNet-1k). They lie behind a link that only a browser can follow, so
+    the file has to be put into torch hub's folder by hand. The last layer is kept for 1000 classes and drawn anew for
+    any other number.
+
+    Raises:
+        WorkbookValueError: an unknown name, or `num_classes` is not a positive whole number.
+        WorkbookFileError: the weights are not there; the message says which file to put where.
+    """
+    name = choose("network", name, BASES)
+    if not pretrained:
+        return lesa_net(name, num_classes)
+    positive(num_classes=num_classes)
+    model = load_official(Path(torch.hub.get_dir(), "checkpoints", f"{name}.pth.tar"), name)
+    if num_classes != model.net.fc.out_features:
+        model.net.fc = nn.Linear(model.net.fc.in_features, num_classes)
+    return model
+
+
+def load_official(
+    file: str | Path, name: str = "lesa_resnet50", num_classes: int = 1000, image_size: tuple[int, int] = (224, 224)
+) -> LESANet:
+    """The network `name` with the weights of an official checkpoint, or of one in this room's names.
+
+    Raises:
+        WorkbookFileError: there is no such file, or it is no checkpoint.
+        WorkbookValueError: the checkpoint is of another network; missing and surplus keys are named.
+    """
+    checkpoint = read_checkpoint(file)
+    model = lesa_net(name, num_classes, image_size=image_size)
+    load_weights(model.net, checkpoint)
+    return model
+
+
+def read_checkpoint(file: str | Path) -> Mapping:
+    """What `torch.save` wrote to `file`, tensors only.
+
+    Raises:
+        WorkbookFileError: there is no such file, or it cannot be read.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise WorkbookFileError(
+            f"There is no checkpoint {str(file)!r}. The README of github.com/Chenglin-Yang/LESA_classification links the "
+            "official ones: download one in a browser and put it there, or build the model with pretrained=False."
+        )
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise WorkbookFileError(
+            f"{str(file)!r} is not a checkpoint of weights ({reason}). Download it again."
+        ) from error
+
+
+def load_weights(module: nn.Module, checkpoint: Mapping) -> None:
+    """Fill a ResNet with LESA layers, or one LESA layer, from an official checkpoint or its own state dict, strictly.
+
+    With or without DataParallel's `module.` in front of the names, and with or without the dictionary that a training
+    script wraps around them. Nothing is changed when something does not fit.
+
+    Raises:
+        WorkbookValueError: missing or surplus keys, or shapes that differ; all are named, up to five of a kind.
+    """
+    weights = converted(checkpoint)
+    own = module.state_dict()
+    strays = {
+        "missing": [name for name in own if name not in weights],
+        "surplus": [name for name in weights if name not in own],
+        "of another shape": [
+            f"{name} ({list(weights[name].shape)}, not {list(tensor.shape)})"
+            for name, tensor in own.items()
+            if name in weights and weights[name].shape != tensor.shape
+        ],
+    }
+    if any(strays.values()):
+        told = "; ".join(f"{len(names)} {what}: {shortened(names)}" for what, names in strays.items() if names)
+        raise WorkbookValueError(
+            f"The checkpoint does not fit {type(module).__name__}: {told}. Build the network that it was saved from: "
+            "the same name, number of classes, image size and position scheme."
+        )
+    module.load_state_dict(weights)
+
+
+def converted(checkpoint: Mapping) -> dict[str, Tensor]:
+    """A state dict in this room's names, from an official checkpoint or from one in this room's names.
+
+    Raises:
+        WorkbookValueError: it holds no tensors by name, or an index table of another scheme.
+    """
+    state = next((checkpoint[key] for key in WRAPPERS if isinstance(checkpoint.get(key), Mapping)), checkpoint)
+    others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    if others or not state:
+        found = f"{shortened(others)} beside or instead of tensors" if others else "nothing"
+        raise WorkbookValueError(
+            f"A checkpoint holds tensors by name, perhaps under 'state_dict'; this one holds {found}."
+        )
+    if all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    for name, tensor in state.items():
+        if is_index(name):
+            check_index(name, tensor)
+    return dict(ours(name, tensor) for name, tensor in state.items() if not is_index(name))
+
+
+def ours(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    """An official name and tensor in this room's form; any other pair as it is."""
+    found = OFFICIAL.search(name)
+    if not found:
+        return name, tensor
+    if found[2] == "qkv_transform.":  # theirs is a Conv1d
+        tensor = tensor.unsqueeze(3)
+    if found[2] in ("rel_height", "rel_width"):
+        tensor = tensor.T
+    return f"{name[: found.start(2)]}{NAMES[found[2]]}{name[found.end(2) :]}", tensor
+
+
+def is_index(name: str) -> bool:
+    return name.rpartition(".")[2] == "flatten_index"
+
+
+def check_index(name: str, index: Tensor) -> None:
+    """Hold that an official index table is i − j + N − 1, which `FlattenedPosition` computes.
+
+    Raises:
+        WorkbookValueError: it is not.
+    """
+    positions = torch.arange(math.isqrt(index.numel()))
+    expected = (positions[:, None] - positions + len(positions) - 1).flatten()
+    if not torch.equal(index.cpu(), expected):
+        raise WorkbookValueError(
+            f"{name} is not the index table of relative positions that the official code writes; its weights would be misread."
+        )
+
+
+def shortened(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,174 @@
+"""LESA's binary term: self-attention of all positions over all positions (arXiv 2107.05637, section 3.2).
+
+[q; k; v] = BN(W x). Per head the logits are BN(q_i·k_j) + BN(q_i·r^q_ij) + BN(k_j·r^k_ji), softmax over j gives P, and
+b = BN(Σ_j P_ij v_j) + BN(Σ_j P_ij r^v_ij). With `detection_qr` there is no r^k and no r^v.
+
+The logits' BatchNorms are folded into scales of q and k, in training too: softmax takes away whatever shifts a row, and
+the batch's mean and variance over N² pairs follow exactly from sums over N positions (`moments`). No [3g, N, N] stack
+is ever normalised. The maps of a few heads at a time are built, and in training built again for the gradient
+instead of stored. Logits, softmax and statistics are at least float32, whatever autocast says.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import einsum, rearrange
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from lib.errors import WorkbookValueError, choose, positive
+from lib.lesa.position import POSITIONS
+from lib.lesa.relative import Relative
+from lib.maps import Mapped
+
+# Elements of the N×N maps built at once: what a CPU's cache holds; an accelerator wants more work per call.
+CHUNK = {"cpu": 2**18}
+ACCELERATOR_CHUNK = 2**25
+
+
+class ContextTerm(Mapped):
+    """[B, C, H, W] → [B, C, H, W] for any H and W.
+
+    Args:
+        channels: C.
+        size: height and width of the map that the position scheme's tables are for.
+        groups: heads g; 2g must divide C.
+        position: a name in `POSITIONS`.
+
+    Raises:
+        WorkbookValueError: a name is unknown, a size is not a positive whole number, or 2g does not divide C.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int], groups: int = 8, position: str = "classification") -> None:
+        super().__init__()
+        positive(channels=channels, groups=groups)
+        self.groups = dividing(groups, channels)
+        self.dim = channels // (2 * groups)
+        self.to_qkv = nn.Conv2d(channels, 2 * channels, 1, bias=False)
+        self.norm_qkv = nn.BatchNorm2d(2 * channels)
+        self.position = POSITIONS[choose("position", position, POSITIONS)](self.dim, size)
+        full = self.position.on_keys_and_values
+        self.norm_logits = nn.BatchNorm2d((3 if full else 2) * groups)
+        self.norm_out = nn.BatchNorm2d((2 if full else 1) * channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        qkv = self.norm_qkv(self.to_qkv(x))
+        with torch.autocast(x.device.type, enabled=False):
+            qkv = rearrange(at_least_float32(qkv), "b (g c) y x -> b g (y x) c", g=self.groups)
+            q, k, v = qkv.split([self.dim, self.dim, 2 * self.dim], dim=3)
+            relative = self.position(height, width)
+            scored = self.scaled(q, k, relative)
+            sums = attend(scored, rearrange(v, "b g i d -> (b g) i d"), relative)
+            stacked = rearrange(sums, "(b g) (y x) d two -> b (g d two) y x", g=self.groups, y=height)
+            out = rearrange(self.norm_out(stacked), "b (c two) y x -> b c y x two", two=sums.shape[3]).sum(4)
+        self.keep(size=torch.tensor((height, width)), **scored)
+        return out.to(x.dtype)
+
+    def scaled(self, q: Tensor, k: Tensor, relative: dict[str, Relative]) -> dict[str, Tensor]:
+        """Queries and keys with the logits' BatchNorms folded in; each [b, g, N, d] → [(b g), N, d]."""
+        norm = self.norm_logits
+        moments = None
+        if norm.training:
+            parts = [pair_moments(q, k), relative["q"].moments(q)]
+            parts += [relative["k"].moments(k)] if "k" in relative else []
+            moments = [torch.cat(part) for part in zip(*parts, strict=True)]
+        count = q.shape[0] * q.shape[2] ** 2
+        scales = rearrange(batch_norm_scale(norm, moments, count), "(s g) -> s g 1 1", g=self.groups)
+        scored = {"query": q * scales[0], "key": k, "query_position": q * scales[1]}
+        if "k" in relative:
+            scored["key_position"] = k * scales[2]
+        return {name: rearrange(t, "b g i d -> (b g) i d") for name, t in scored.items()}
+
+    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
+        """What `query` (row, column; None: the centre) pays to every position: 'context' [B, H, W], the mean over the
+        heads, and 'context_heads' [B, g, H, W]."""
+        kept = dict(self.kept)
+        height, width = kept.pop("size").tolist()
+        row, column = inside(query, height, width)
+        with torch.no_grad():
+            pairs = weights(kept, self.position(height, width))
+        heads = rearrange(pairs[:, row * width + column], "(b g) (y x) -> b g y x", g=self.groups, y=height)
+        return {"context": heads.mean(1), "context_heads": heads}
+
+
+def weights(scored: dict[str, Tensor], relative: dict[str, Relative]) -> Tensor:
+    """P [n, N, N], each row (a query) sums to one, from what `ContextTerm.scaled` gives."""
+    logits = relative["q"].products(scored["query_position"])
+    if "k" in relative:
+        logits = logits + relative["k"].products(scored["key_position"]).mT
+    return torch.baddbmm(logits, scored["query"], scored["key"].mT).softmax(-1)
+
+
+def attend(scored: dict[str, Tensor], v: Tensor, relative: dict[str, Relative]) -> Tensor:
+    """Σ_j P_ij v_j and Σ_j P_ij r^v_ij beside each other: v [n, N, d] → [n, N, d, 2], or [n, N, d, 1] without r^v."""
+
+    def chunk(v: Tensor, **scored: Tensor) -> Tensor:
+        pairs = weights(scored, relative)
+        sums = [pairs @ v] + ([relative["v"].averages(pairs)] if "v" in relative else [])
+        return torch.stack(sums, dim=3)
+
+    maps = max(1, CHUNK.get(v.device.type, ACCELERATOR_CHUNK) // v.shape[1] ** 2)
+    parts = zip(*(t.split(maps) for t in (v, *scored.values())), strict=True)
+    if not torch.is_grad_enabled():
+        return torch.cat([chunk(part[0], **dict(zip(scored, part[1:], strict=True))) for part in parts])
+    again = {"use_reentrant": False, "preserve_rng_state": False}
+    return torch.cat([checkpoint(chunk, p[0], **dict(zip(scored, p[1:], strict=True)), **again) for p in parts])
+
+
+def pair_moments(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and mean square of q_i·k_j over images and pairs: [b, g, N, d] twice → [g], [g].
+
+    Σ_ij (q_i·k_j)² is the inner product of the Gram matrices QᵀQ and KᵀK.
+    """
+    pairs = q.shape[0] * q.shape[2] ** 2
+    mean = einsum(q.sum(2), k.sum(2), "b g d, b g d -> g") / pairs
+    return mean, einsum(q.mT @ q, k.mT @ k, "b g c d, b g c d -> g") / pairs
+
+
+def batch_norm_scale(norm: nn.BatchNorm2d, moments: list[Tensor] | None, count: int) -> Tensor:
+    """γ/√(σ²+ε) of `norm` [channels], from a batch's mean and mean square over `count` numbers (None: eval).
+
+    Updates the running statistics as BatchNorm does. The bias shifts every logit of a row alike, so softmax takes it
+    away; it stays in the graph with its true gradient, zero, because DDP waits for every parameter.
+    """
+    variance = norm.running_var
+    if moments is not None:
+        mean, square = moments
+        variance = (square - mean**2).clamp(min=0)
+        with torch.no_grad():
+            norm.num_batches_tracked += 1
+            norm.running_mean.lerp_(mean, norm.momentum)
+            norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
+    return norm.weight * (variance + norm.eps).rsqrt() + 0 * norm.bias
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def dividing(groups: int, channels: int) -> int:
+    """`groups`, if twice as many divide `channels`; else a WorkbookValueError with the nearest numbers that do."""
+    if channels % (2 * groups):
+        fitting = [n for n in range(1, channels + 1) if channels % (2 * n) == 0]
+        near = [n for n in fitting if n < groups][-1:] + [n for n in fitting if n > groups][:1]
+        remedy = f"Nearest that fit: {' and '.join(map(str, near))}." if near else "Give an even number of channels."
+        raise WorkbookValueError(
+            f"groups={groups} does not fit {channels} channels: each group needs an even number of them. {remedy}"
+        )
+    return groups
+
+
+def inside(query: tuple[int, int] | None, height: int, width: int) -> tuple[int, int]:
+    """`query`, or the centre for None.
+
+    Raises:
+        WorkbookValueError: it is not a position of the map.
+    """
+    row, column = (height // 2, width // 2) if query is None else query
+    if not (0 <= row < height and 0 <= column < width):
+        raise WorkbookValueError(
+            f"The query (row {row}, column {column}) is outside the {height}×{width} map: "
+            f"rows go from 0 to {height - 1}, columns from 0 to {width - 1}."
+        )
+    return row, column
