@@ -1,24 +1,35 @@
 """Data: loaders of the official layouts, honest splits, cached pixels. Knows no model."""
 
-from lib.data.augmentation import AUGMENTATIONS
+from lib.data.augmentation import AUGMENTATIONS, centre_view, stored_size
+from lib.data.boxes import relative_boxes
+from lib.data.cub import Part, load_parts
 from lib.data.datasets import DATASETS, Dataset, load_dataset
 from lib.data.imageset import ImageSet
-from lib.data.pixels import decode, load_pixels
+from lib.data.pixels import Size, decode, height_and_width, load_pixels
 from lib.data.sampling import SAMPLERS, EpochBatches
-from lib.data.splits import SPLITS, leak_share, rows_of, split_rows
+from lib.data.splits import REID_PARTS, SPLITS, leak_share, rows_of, split_identities, split_rows
 
 __all__ = [
     "AUGMENTATIONS",
     "DATASETS",
+    "REID_PARTS",
     "SAMPLERS",
     "SPLITS",
     "Dataset",
     "EpochBatches",
     "ImageSet",
+    "Part",
+    "Size",
+    "centre_view",
     "decode",
+    "height_and_width",
     "leak_share",
     "load_dataset",
+    "load_parts",
     "load_pixels",
+    "relative_boxes",
     "rows_of",
+    "split_identities",
     "split_rows",
+    "stored_size",
 ]

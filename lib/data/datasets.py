@@ -7,13 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lib.data import phantom_birds, phantom_people, phantoms
+from lib.data.aircraft import load_aircraft
 from lib.data.caltech import load_caltech101, load_caltech256
+from lib.data.cars import load_cars
+from lib.data.cub import load_cub
 from lib.data.folders import load_digits_set, load_image_folder
 from lib.data.ham10000 import load_ham10000
 from lib.data.imageset import ImageSet, subset
 from lib.data.isic2018 import load_isic2018
+from lib.data.msmt17 import load_msmt17
 from lib.data.pets import load_pets
-from lib.data.phantoms import CLINIC, DEFAULT_IMAGES, LESIONS, Clinic, draw_phantoms
+from lib.data.phantom_birds import draw_birds
+from lib.data.phantom_people import draw_people
+from lib.data.phantoms import CLINIC, LESIONS, draw_phantoms
+from lib.data.pixels import Size
+from lib.data.reid import load_duke, load_market, load_veri
 from lib.data.stl10 import load_stl10
 from lib.errors import WorkbookFileError, WorkbookValueError, choose
 from lib.inputs import note
@@ -26,33 +35,33 @@ class Dataset:
 
     load: Callable[..., ImageSet]  # load(root, name, skip_unreadable), and `limit` where fewer can be made
     augmentation: str  # one of lib.data.augmentation.AUGMENTATIONS
-    quick_size: int  # side in pixels for the quick profile, on two cores
+    quick_size: Size  # side in pixels, or (height, width), for the quick profile, on two cores
     built_in: bool = False  # made on demand, nothing to download
 
 
-def load_phantom_lesions(
-    root: Path, name: str = "phantom-lesions", skip_unreadable: bool = False, limit: int | None = None
-) -> ImageSet:
-    """Draw `limit` phantom images below `root` (once), then read them as HAM10000."""
-    return _load_phantoms(LESIONS, root, name, skip_unreadable, limit)
+def _phantoms(draw: Callable[[Path, int], Path], load: Callable[..., ImageSet], images: int) -> Callable[..., ImageSet]:
+    """A loader that draws `limit` (None: `images`) phantoms below its root, once, and reads them as the real set."""
+
+    def load_phantoms(root: Path, name: str, skip_unreadable: bool = False, limit: int | None = None) -> ImageSet:
+        number = images if limit is None else limit
+        drawn = draw(Path(root) / f"{number}-images", number)
+        return replace(load(drawn, name, skip_unreadable), is_phantom=True)
+
+    return load_phantoms
 
 
-def load_phantom_clinic(
-    root: Path, name: str = "phantom-clinic", skip_unreadable: bool = False, limit: int | None = None
-) -> ImageSet:
-    """As `load_phantom_lesions`: the same classes, other lesions, another clinic's camera."""
-    return _load_phantoms(CLINIC, root, name, skip_unreadable, limit)
-
-
-def _load_phantoms(clinic: Clinic, root: Path, name: str, skip_unreadable: bool, limit: int | None) -> ImageSet:
-    images = DEFAULT_IMAGES if limit is None else limit
-    drawn = draw_phantoms(Path(root) / f"{images}-images", clinic, images)
-    return replace(load_ham10000(drawn, name, skip_unreadable), is_phantom=True)
-
+load_phantom_lesions = _phantoms(
+    lambda root, n: draw_phantoms(root, LESIONS, n), load_ham10000, phantoms.DEFAULT_IMAGES
+)
+load_phantom_clinic = _phantoms(lambda root, n: draw_phantoms(root, CLINIC, n), load_ham10000, phantoms.DEFAULT_IMAGES)
+load_phantom_birds = _phantoms(draw_birds, load_cub, phantom_birds.DEFAULT_IMAGES)
+load_phantom_people = _phantoms(draw_people, load_market, phantom_people.DEFAULT_IMAGES)
 
 DATASETS: dict[str, Dataset] = {
     "phantom-lesions": Dataset(load_phantom_lesions, "dermoscopy", 64, built_in=True),
     "phantom-clinic": Dataset(load_phantom_clinic, "dermoscopy", 64, built_in=True),
+    "phantom-birds": Dataset(load_phantom_birds, "fine_grained", 64, built_in=True),
+    "phantom-people": Dataset(load_phantom_people, "person", (128, 64), built_in=True),
     "digits": Dataset(load_digits_set, "shift", 32, built_in=True),
     "HAM10000": Dataset(load_ham10000, "dermoscopy", 96),
     "isic-2018-task-3": Dataset(load_isic2018, "dermoscopy", 96),
@@ -60,6 +69,13 @@ DATASETS: dict[str, Dataset] = {
     "Caltech101": Dataset(load_caltech101, "natural", 96),
     "Caltech256": Dataset(load_caltech256, "natural", 96),
     "oxford-iiit-pet": Dataset(load_pets, "natural", 96),
+    "CUB-200-2011": Dataset(load_cub, "fine_grained", 96),
+    "StanfordCars": Dataset(load_cars, "fine_grained", 96),
+    "FGVCAircraft": Dataset(load_aircraft, "fine_grained", 96),
+    "Market-1501": Dataset(load_market, "person", (128, 64)),
+    "DukeMTMC-reID": Dataset(load_duke, "person", (128, 64)),
+    "MSMT17": Dataset(load_msmt17, "person", (128, 64)),
+    "VeRi-776": Dataset(load_veri, "person", 96),
     "imagefolder": Dataset(load_image_folder, "natural", 96),
 }
 

@@ -2,7 +2,8 @@
 
 HAM10000 comes from Harvard Dataverse, which tells an MD5 for each file; ISIC-2018 Task 3 from the challenge's archive,
 which tells none: there the length is compared with the host's and every archive member with its CRC. STL10, Caltech101,
-Caltech256 and Oxford-IIIT Pet come through torchvision, which knows their hosts and MD5 sums, but does not resume.
+Caltech256, Oxford-IIIT Pet and FGVC Aircraft come through torchvision, which knows their hosts, but does not resume.
+The other fine-grained and re-identification sets are given by hand: asked for one, it says where.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 
+from lib.data import cars, cub, msmt17, reid
 from lib.data.archive import extract
 from lib.data.torchvision_download import UNPACKED, fetch_with_torchvision
 from lib.errors import CommandLine, WorkbookError, choose, run_command
@@ -89,10 +91,25 @@ def isic2018_files() -> list[Remote]:
     return [Remote(f"{ISIC_ARCHIVE}/{name}", name) for name in ISIC_FILES]
 
 
+BY_HAND = {  # sets that no program may or can fetch: where they are
+    "CUB-200-2011": cub.ADVICE,
+    "StanfordCars": cars.ADVICE,
+    "Market-1501": reid.MARKET.advice,
+    "DukeMTMC-reID": reid.DUKE.advice,
+    "MSMT17": msmt17.ADVICE,
+    "VeRi-776": reid.VERI.advice,
+}
+
+
+def _by_hand(name: str, root: Path) -> None:
+    raise WorkbookError(f"{name} cannot be fetched by this command. {BY_HAND[name]} Unpack it into {root}.")
+
+
 SOURCES: dict[str, Callable[[Path], None]] = {  # fetch a set into a folder
     "HAM10000": lambda root: fetch_all(ham10000_files(), root),
     "isic-2018-task-3": lambda root: fetch_all(isic2018_files(), root),
     **{name: partial(fetch_with_torchvision, name) for name in UNPACKED},
+    **{name: partial(_by_hand, name) for name in BY_HAND},
 }
 
 
@@ -104,7 +121,8 @@ def download(name: str, root: Path | None = None) -> Path:
     """
     name = choose("dataset", name, SOURCES)
     root = DATA / name if root is None else Path(root)
-    root.mkdir(parents=True, exist_ok=True)
+    if name not in BY_HAND:
+        root.mkdir(parents=True, exist_ok=True)
     SOURCES[name](root)
     return root
 

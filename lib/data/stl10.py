@@ -11,19 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from PIL import Image
 
-from lib.data.folders import write_folder
-from lib.data.imageset import ImageSet, attach_images, folder, images_by_stem, label_indices, read_table, unpacked
+from lib.data.imageset import ImageSet, folder, unpacked
+from lib.data.pictures import load_pictures
 from lib.errors import WorkbookFileError
-from lib.progress import Progress
 
 if TYPE_CHECKING:
     from torchvision.datasets import STL10
 
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
-PARTS = ("train", "test")
 
 
 def load_stl10(root: Path, name: str = "STL10", skip_unreadable: bool = False) -> ImageSet:
@@ -39,14 +35,7 @@ def load_stl10(root: Path, name: str = "STL10", skip_unreadable: bool = False) -
             f"{root} is no STL-10 data set: no folder stl10_binary in it. Give the folder that holds it, or that folder "
             f"itself, or fetch the set with `python -m lib.data.download {name}`."
         )
-    pictures = binary / "png"
-    if not pictures.is_dir():
-        write_folder(pictures, lambda scratch: _write_pictures(scratch, binary))
-    index = pictures / "index.csv"
-    table = read_table(index, ("image_id", "class", "part"))
-    table["label"] = label_indices(index, table["class"], CLASSES)
-    rows, missing = attach_images(index, table, images_by_stem(pictures), skip_unreadable)
-    return ImageSet(name, CLASSES, rows.assign(group=rows["image_id"], mask=""), unreadable=missing)
+    return load_pictures(name, binary / "png", lambda part: _arrays(binary, part), skip_unreadable)
 
 
 def labelled_stl10() -> type[STL10]:
@@ -59,23 +48,8 @@ def labelled_stl10() -> type[STL10]:
     return LabelledSTL10
 
 
-def _write_pictures(target: Path, binary: Path) -> None:
-    for name in CLASSES:
-        (target / name).mkdir()
-    rows = []
-    for part in PARTS:
-        pixels, labels = _arrays(binary, part)
-        with Progress(len(pixels), f"Writing STL10's {part} pictures") as bar:
-            for number, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
-                image_id = f"{part}_{number:04d}"
-                Image.fromarray(picture).save(target / CLASSES[label] / f"{image_id}.png")
-                rows.append((image_id, CLASSES[label], part))
-                bar.advance()
-    pd.DataFrame(rows, columns=["image_id", "class", "part"]).to_csv(target / "index.csv", index=False)
-
-
-def _arrays(binary: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures, uint8 [n, 96, 96, 3], and labels [n] of one part."""
+def _arrays(binary: Path, part: str) -> tuple[np.ndarray, list[str]]:
+    """Pixels, uint8 [n, 96, 96, 3], and class names [n] of one part."""
     reader = labelled_stl10()
     try:
         read = reader(binary.parent, split=part)
@@ -85,4 +59,4 @@ def _arrays(binary: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
         raise WorkbookFileError(
             f"{binary} {what}; remove the folder and fetch the set again with `python -m lib.data.download STL10`."
         ) from error
-    return read.data.transpose(0, 2, 3, 1), read.labels
+    return read.data.transpose(0, 2, 3, 1), [CLASSES[label] for label in read.labels]

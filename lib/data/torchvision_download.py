@@ -1,6 +1,6 @@
-"""Data sets that torchvision downloads: STL10, Caltech101, Caltech256 and Oxford-IIIT Pet.
+"""Data sets that torchvision downloads: STL10, Caltech101, Caltech256, Oxford-IIIT Pet and FGVC Aircraft.
 
-torchvision knows their addresses and MD5 sums and unpacks straight into its folder, where half a set would pass for a
+torchvision knows their addresses and MD5 sums (of FGVC Aircraft the address only) and unpacks straight into its folder, where half a set would pass for a
 whole one. So it works in a scratch folder below the data root, and what it unpacked is moved into place when whole.
 A finished archive is not fetched again after an interruption; a broken one is, from its beginning.
 """
@@ -29,6 +29,7 @@ UNPACKED = {  # what each set's class of torchvision unpacks below its root
     "Caltech101": "caltech101",
     "Caltech256": "caltech256",
     "oxford-iiit-pet": "oxford-iiit-pet",
+    "FGVCAircraft": "fgvc-aircraft-2013b",
 }
 ARCHIVES = (".zip", ".tar", ".gz")
 UNREACHABLE = (URLError, HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
@@ -69,7 +70,7 @@ def fetch_with_torchvision(name: str, root: Path) -> None:
 def _torchvision_class(name: str) -> type:
     from torchvision import datasets  # slow to import
 
-    classes = {"Caltech101": datasets.Caltech101, "Caltech256": datasets.Caltech256}
+    classes = {name: getattr(datasets, name) for name in ("Caltech101", "Caltech256", "FGVCAircraft")}
     return {"STL10": labelled_stl10(), "oxford-iiit-pet": datasets.OxfordIIITPet, **classes}[name]
 
 
@@ -78,6 +79,9 @@ def _drop_unpacked(scratch: Path, name: str) -> None:
     for path in (*scratch.glob("*"), *scratch.glob(f"{name}/*")):
         if path.is_dir() and path.name != name:
             shutil.rmtree(path)
+    target = scratch / name
+    if target.is_dir() and not any(path.suffix in ARCHIVES for path in target.iterdir()):
+        shutil.rmtree(target)
 
 
 def _drop_archives(folder: Path) -> None:
