@@ -11,6 +11,7 @@ from lib.data import phantom_birds, phantom_people, phantoms
 from lib.data.aircraft import load_aircraft
 from lib.data.caltech import load_caltech101, load_caltech256
 from lib.data.cars import load_cars
+from lib.data.cifar import load_cifar10, load_cifar100
 from lib.data.cub import load_cub
 from lib.data.folders import load_digits_set, load_image_folder
 from lib.data.ham10000 import load_ham10000
@@ -66,6 +67,8 @@ DATASETS: dict[str, Dataset] = {
     "HAM10000": Dataset(load_ham10000, "dermoscopy", 96),
     "isic-2018-task-3": Dataset(load_isic2018, "dermoscopy", 96),
     "STL10": Dataset(load_stl10, "natural", 96),
+    "CIFAR10": Dataset(load_cifar10, "natural", 32),
+    "CIFAR100": Dataset(load_cifar100, "natural", 32),
     "Caltech101": Dataset(load_caltech101, "natural", 96),
     "Caltech256": Dataset(load_caltech256, "natural", 96),
     "oxford-iiit-pet": Dataset(load_pets, "natural", 96),

@@ -1,4 +1,4 @@
-"""Data sets that torchvision downloads: STL10, Caltech101, Caltech256, Oxford-IIIT Pet and FGVC Aircraft.
+"""Data sets that torchvision downloads: STL10, CIFAR, Caltech101, Caltech256, Oxford-IIIT Pet and FGVC Aircraft.
 
 torchvision knows their addresses and MD5 sums (of FGVC Aircraft the address only) and unpacks straight into its folder, where half a set would pass for a
 whole one. So it works in a scratch folder below the data root, and what it unpacked is moved into place when whole.
@@ -21,11 +21,13 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
+from lib.data.cifar import FOLDERS
 from lib.data.stl10 import labelled_stl10
 from lib.errors import WorkbookError
 
 UNPACKED = {  # what each set's class of torchvision unpacks below its root
     "STL10": "stl10_binary",
+    **FOLDERS,
     "Caltech101": "caltech101",
     "Caltech256": "caltech256",
     "oxford-iiit-pet": "oxford-iiit-pet",
@@ -70,7 +72,7 @@ def fetch_with_torchvision(name: str, root: Path) -> None:
 def _torchvision_class(name: str) -> type:
     from torchvision import datasets  # slow to import
 
-    classes = {name: getattr(datasets, name) for name in ("Caltech101", "Caltech256", "FGVCAircraft")}
+    classes = {name: getattr(datasets, name) for name in ("Caltech101", "Caltech256", "FGVCAircraft", *FOLDERS)}
     return {"STL10": labelled_stl10(), "oxford-iiit-pet": datasets.OxfordIIITPet, **classes}[name]
 
 
