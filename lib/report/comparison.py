@@ -52,7 +52,7 @@ def paired_differences(first: Run, second: Run) -> dict[str, tuple[float, float,
         raise WorkbookValueError(
             f"{first.path.name} and {second.path.name} were tested on different images; they cannot be paired."
         )
-    resampled = Resampled(a["group"])
+    resampled = Resampled(a["group"], strata=a["label"])
     samples = []
     for run, table in ((first, a), (second, b)):
         labels = table["label"].map({c: i for i, c in enumerate(run.classes)}).to_numpy()

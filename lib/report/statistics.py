@@ -156,7 +156,7 @@ def difference_of(
 
 def resampled(groups: Sequence[str], seed: int = 0) -> Resampled:
     """Bootstrap resamples of whole groups, the same ones whenever it is asked for the same groups."""
-    return _resampled(np.unique(groups, return_inverse=True)[1].astype(np.int64).tobytes(), seed)
+    return _resampled(np.unique(groups, return_inverse=True)[1].astype(np.int64).tobytes(), None, seed)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -223,7 +223,7 @@ def _values(runs: Sequence[Tested], metric: str) -> np.ndarray:
 
 
 def _samples(tests: Sequence[pd.DataFrame], runs: Sequence[Tested], metric: str, seed: int = 0) -> np.ndarray:
-    """The metric of each run on each resample of the lesions, [resamples, S]."""
+    """The metric of each run on each resample of the lesions, class by class, [resamples, S]."""
     columns = []
     for table, run in zip(tests, runs, strict=True):
         classes = tuple(run.classes)
@@ -239,9 +239,10 @@ def _measured(
     probabilities: bytes, labels: bytes, groups: bytes, classes: tuple[str, ...], seed: int
 ) -> dict[str, np.ndarray]:
     answers = np.frombuffer(probabilities).reshape(-1, len(classes))
-    return _resampled(groups, seed).measure(answers, np.frombuffer(labels, np.int64), classes)
+    return _resampled(groups, labels, seed).measure(answers, np.frombuffer(labels, np.int64), classes)
 
 
 @lru_cache(maxsize=4)  # 13 MB for 1,600 images
-def _resampled(groups: bytes, seed: int) -> Resampled:
-    return Resampled(np.frombuffer(groups, np.int64), seed=seed)
+def _resampled(groups: bytes, strata: bytes | None, seed: int) -> Resampled:
+    kept = None if strata is None else np.frombuffer(strata, np.int64)
+    return Resampled(np.frombuffer(groups, np.int64), seed=seed, strata=kept)

@@ -79,7 +79,9 @@ def uncertainty(values: Sequence[np.ndarray], samples: Sequence[np.ndarray]) -> 
     Args:
         values: the metric of each seed, [S] for each side.
         samples: the same on bootstrap resamples of the images, [resamples, S] for each side; row by row the same
-            resamples where the sides are paired. Rows with a NaN (a class is missing) are left out.
+            resamples where the sides are paired. Rows with a NaN are left out: a resample without an image of a class
+            has no recall of it and no mean over classes. Resamples drawn class by class have no such rows, unless the
+            test set lacks the class.
 
     A side with one seed leaves the seeds' variance unknown: the interval then covers the images only.
     """

@@ -6,7 +6,6 @@ keeps counts per lesion and multiplies: a second, not minutes. A test holds both
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -61,31 +60,52 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str
 class Resampled:
     """The metrics on bootstrap resamples of whole groups (lesions): views of one lesion are not independent.
 
+    With `strata` (the label of each image) each class keeps its number of groups, as the splits, which are drawn class
+    by class, keep it from one test set to the next. So no resample lacks a class, and macro F1, which hangs on the
+    shares of the classes, is not spread by shares that no test set would have (simulated: its intervals cover 94 to
+    95 % with strata, 95 to 99 % without). Without strata groups are drawn from all.
+
     Two models on the same images are compared on the same resamples: give both the same `seed`.
     """
 
-    def __init__(self, groups: Sequence[str], resamples: int = 1000, seed: int = 0) -> None:
-        _, self.group = np.unique(np.asarray(groups), return_inverse=True)
-        n = self.group.max() + 1
-        draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
-        self.weights = draws[:, self.group].astype(np.float64)  # (resamples, images)
+    def __init__(
+        self, groups: Sequence[str], resamples: int = 1000, seed: int = 0, strata: Sequence[str] | None = None
+    ) -> None:
+        _, first, self.group = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
+        stratum = np.zeros(len(first)) if strata is None else np.asarray(strata)[first]
+        rng, draws = np.random.default_rng(seed), np.empty((resamples, len(first)))
+        for each in np.unique(stratum):
+            members = np.flatnonzero(stratum == each)
+            n = len(members)
+            draws[:, members] = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+        self.weights = draws[:, self.group]  # (resamples, images)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """The mean of a number an image, [N], on each resample, [resamples]."""
+        return self.weights @ np.asarray(values, dtype=float) / self.weights.sum(axis=1)
 
     def measure(self, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
-        """Each metric's value on each resample, [resamples]."""
+        """Each metric's value on each resample, [resamples].
+
+        A class without images has no part in a mean over classes (a class that is only answered has an F1 of 0); a
+        resample that lacks a class of the test set has no such mean: it is NaN, not a mean over fewer classes.
+        """
         w, p, y, k = self.weights, np.asarray(probabilities), np.asarray(labels), len(classes)
         predicted = p.argmax(axis=1)
         truth, said = np.eye(k)[y], np.eye(k)[predicted]
         hits, support, answers = w @ (truth * said), w @ truth, w @ said  # (resamples, classes)
-        with warnings.catch_warnings():  # a rare class may be missing from a resample: 0/0 is NaN and left out of means
-            warnings.simplefilter("ignore", RuntimeWarning)
-            recall = hits / support
-            values = {
-                "accuracy": hits.sum(axis=1) / w.sum(axis=1),
-                "balanced_accuracy": np.nanmean(recall, axis=1),
-                "macro_f1": np.nanmean(2 * hits / (support + answers), axis=1),
-                "macro_auroc": np.nanmean([_auroc(w, p[:, c], y == c) for c in range(k)], axis=0),
-                "ece": _ece(w, p.max(axis=1), predicted == y),
-            }
+        present = truth.any(axis=0)
+        whole = np.where((support[:, present] > 0).all(axis=1), 1.0, np.nan)
+        with np.errstate(invalid="ignore"):  # 0/0: the recall of a class that the resample lacks is NaN
+            recall, f1 = hits / support, np.nan_to_num(2 * hits / (support + answers))
+            auroc = [_auroc(w, p[:, c], y == c) for c in np.flatnonzero(present)]
+        values = {
+            "accuracy": hits.sum(axis=1) / w.sum(axis=1),
+            "balanced_accuracy": whole * recall[:, present].mean(axis=1),
+            "macro_f1": whole * f1[:, present | said.any(axis=0)].mean(axis=1),
+            "macro_auroc": whole * np.mean(auroc, axis=0),
+            "ece": _ece(w, p.max(axis=1), predicted == y),
+        }
         return values | {f"recall_{name}": recall[:, c] for c, name in enumerate(classes)}
 
 

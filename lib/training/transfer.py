@@ -34,10 +34,11 @@ from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.files import write_text
 from lib.training import hardware
 from lib.training.config import RunConfig
-from lib.training.fitting import predictions_frame, prepare
-from lib.training.inference import EVALUATION_BATCH, predict_rows
+from lib.training.fitting import prepare
+from lib.training.inference import EVALUATION_BATCH, augmentation_of, decoded_size, predict_rows
 from lib.training.metrics import Resampled, intervals
 from lib.training.store import Run, RunStore
+from lib.training.testing import predictions_frame
 
 log = logging.getLogger(__name__)
 
@@ -228,7 +229,9 @@ def _tested(
     table = images.rows.iloc[rows]
     found = np.empty((0, len(run.classes)))
     if len(rows):
-        found = predict_rows(run.model(), pixels, rows, EVALUATION_BATCH, hardware.device())
+        found = predict_rows(
+            run.model(), pixels, rows, EVALUATION_BATCH, hardware.device(), augmentation_of(run.config)
+        )
     frame = predictions_frame(table, labels, found, run.classes)
     return frame, _metrics(found, labels, table["group"], run.classes) if len(rows) else {"test": {}, "intervals": {}}
 
@@ -240,7 +243,7 @@ def _metrics(found: np.ndarray, labels: np.ndarray, groups: pd.Series, classes: 
     test = {name: value.item() for name, value in once.measure(found, labels, classes).items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)  # a class without images has no interval
-        ranges = intervals(Resampled(groups).measure(found, labels, classes))
+        ranges = intervals(Resampled(groups, strata=labels).measure(found, labels, classes))
     return {
         "test": {name: _json_number(round(value, 6)) for name, value in test.items()},
         "intervals": {name: [_json_number(v) for v in ends] for name, ends in ranges.items()},

@@ -254,7 +254,8 @@ def test_one_seed_has_the_interval_of_its_images_and_supports_no_claim(plain, be
     found = estimate(plain[:1], metric)
     table = plain[0].predictions
     labels = table["label"].map(CLASSES.index).to_numpy()
-    samples = Resampled(table["group"]).measure(table[[f"prob_{c}" for c in CLASSES]], labels, CLASSES)[metric]
+    resampled = Resampled(table["group"], strata=labels)
+    samples = resampled.measure(table[[f"prob_{c}" for c in CLASSES]], labels, CLASSES)[metric]
     low, high = intervals({metric: samples})[metric]
     shift = np.nanmean(samples) - found.mean  # the bootstrap's bias, of which the interval is freed
     assert math.isnan(found.sd)
@@ -324,10 +325,23 @@ def test_the_order_of_rows_does_not_matter(plain, better):
         assert estimate(mixed, metric) == estimate(better, metric)
 
 
+@pytest.mark.parametrize(("metric", "value"), [("balanced_accuracy", 1 / 3), ("recall_a", 1.0), ("recall_c", 0.0)])
+def test_a_constant_answer_is_known_without_error(metric, value):
+    """Balanced accuracy 1/K by definition, however few lesions a class has."""
+    table = run(0, images=60).predictions.assign(prob_a=1.0, prob_b=0.0, prob_c=0.0, prediction="a")
+    labels = table["label"].map(CLASSES.index).to_numpy()
+    constant = SimpleNamespace(predictions=table, classes=CLASSES)
+    constant.metrics = {"test": measure(table[["prob_a", "prob_b", "prob_c"]].to_numpy(), labels, CLASSES)}
+    assert (table.groupby("label")["group"].nunique() < 6).any()
+    found = estimate([constant] * 3, metric)
+    assert (found.mean, found.low, found.high) == pytest.approx((value, value, value), abs=1e-6)
+
+
 def test_a_class_without_test_images_has_no_interval(plain):
     rows = plain[0].predictions["label"] != "c"
     less = [SimpleNamespace(**{**vars(r), "predictions": r.predictions[rows]}) for r in plain]
     assert math.isnan(estimate(less, "recall_c").low)
+    assert 0.4 < estimate(less, "balanced_accuracy").low < 1
 
 
 def test_each_run_is_resampled_once(plain, better, monkeypatch):

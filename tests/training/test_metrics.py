@@ -65,6 +65,38 @@ def test_whole_lesions_are_resampled():
     assert ((weights[:, 0] + weights[:, 2]) == 2).all()
 
 
+def test_each_class_keeps_its_number_of_lesions():
+    labels = np.repeat([0, 0, 0, 1, 2, 2], 2)
+    weights = Resampled(np.arange(12) // 2, resamples=50, strata=labels).weights
+    assert (weights[:, ::2] == weights[:, 1::2]).all()
+    assert (weights @ np.eye(3)[labels] == [6, 2, 4]).all()
+    assert len(np.unique(weights, axis=0)) > 20
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+def test_a_resample_that_lacks_a_class_has_no_mean_over_classes(stratified):
+    """Not a mean over fewer: a constant answer has a balanced accuracy of 1/3 wherever it has one."""
+    y = np.array([0] * 20 + [1] * 3 + [2] * 2)
+    p = np.tile([0.8, 0.1, 0.1, 0.0], (25, 1))  # the fourth class has no image
+    resampled = Resampled(np.arange(25), strata=y if stratified else None)
+    samples = resampled.measure(p, y, (*CLASSES, "d"))
+    whole = (resampled.weights @ np.eye(3)[y] > 0).all(axis=1)
+    assert whole.all() == stratified
+    for name in ("balanced_accuracy", "macro_f1", "macro_auroc"):
+        assert (np.isfinite(samples[name]) == whole).all()
+    assert samples["balanced_accuracy"][whole] == pytest.approx(1 / 3)
+    assert samples["macro_auroc"][whole] == pytest.approx(1 / 2)
+    assert np.isfinite(samples["accuracy"]).all()
+    assert np.isnan(samples["recall_d"]).all()
+
+
+def test_a_class_that_is_only_answered_counts_in_every_resample():
+    y, said = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2])
+    samples = Resampled(np.arange(4), strata=y).measure(np.eye(3)[said], y, CLASSES)["macro_f1"]
+    assert measure(np.eye(3)[said], y, CLASSES)["macro_f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert np.unique(samples) == pytest.approx([1 / 3, 5 / 9, 2 / 3])  # of the second class none, one, both are right
+
+
 def test_views_of_one_lesion_widen_the_interval():
     p, y = answers(100)
     p, y = np.repeat(p, 4, axis=0), np.repeat(y, 4)
