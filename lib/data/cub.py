@@ -39,6 +39,7 @@ def load_cub(root: Path, name: str = "CUB-200-2011", skip_unreadable: bool = Fal
     base = find_base(folder(root, name), name, "images.txt", ADVICE)
     path = base / "images.txt"
     table = read_list(path, "number", "file")
+    looked_up(path, table, "number", "file")  # no number stands twice
     for column, file in (("class", "image_class_labels.txt"), ("side", "train_test_split.txt")):
         table[column] = _of_images(path, table, base / file, column)
     wrong = table[~table["side"].isin(PARTS)]

@@ -1,6 +1,7 @@
 """Images of any mode become uint8 RGB; broken ones are named; the cache is whole or absent."""
 
 import errno
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from lib import files
 from lib.data import decode, load_dataset, load_pixels
 from lib.data import pixels as pixels_module
-from lib.errors import WorkbookError, WorkbookFileError
+from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "CMYK", "1"])
@@ -91,3 +92,33 @@ def test_a_full_disk_leaves_nothing_half_written(ham_root, tmp_path, monkeypatch
     with pytest.raises(WorkbookError, match="No space left"):
         load_pixels(load_dataset("HAM10000", ham_root), 16, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_size_may_be_a_height_and_a_width(ham_root, tmp_path):
+    images = load_dataset("HAM10000", ham_root)
+    _, tall = load_pixels(images, (32, 16), tmp_path / "cache")
+    assert tall.shape == (84, 32, 16, 3)
+    assert np.array_equal(tall[3], decode(images.rows["path"][3], (32, 16)))
+    original = Image.open(images.rows["path"][3])
+    assert np.array_equal(tall[3], np.asarray(original.resize((16, 32), Image.Resampling.BILINEAR, reducing_gap=3.0)))
+    _, square = load_pixels(images, 24, tmp_path / "cache")
+    _, pair = load_pixels(images, [24, 24], tmp_path / "cache")  # as a JSON file holds a pair
+    assert pair.filename == square.filename
+    names = sorted(path.name.rsplit("-", 1)[0] for path in (tmp_path / "cache").glob("*.npy"))
+    assert names == ["HAM10000-24", "HAM10000-32x16"]
+
+
+@pytest.mark.parametrize("size", [0, (16, 0), (16,), (16, 16, 3), 2.5, "16"])
+def test_what_is_no_size_is_told(size, ham_root, tmp_path):
+    with pytest.raises(WorkbookValueError, match=r"image (size|height|width).* must be a whole number"):
+        load_pixels(load_dataset("HAM10000", ham_root), size, tmp_path / "cache")
+
+
+def test_a_banner_is_cut_off_and_counts_for_the_cache(ham_root, tmp_path):
+    images = load_dataset("HAM10000", ham_root)  # 40×30 pixels
+    cut = replace(images, banner=10)
+    _, whole = load_pixels(images, 20, tmp_path / "cache")
+    _, upper = load_pixels(cut, 20, tmp_path / "cache")
+    assert not np.array_equal(whole, upper)
+    original = Image.open(images.rows["path"][0]).crop((0, 0, 40, 20))
+    assert np.array_equal(upper[0], np.asarray(original.resize((20, 20), Image.Resampling.BILINEAR)))

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.data import EpochBatches, ImageSet, leak_share, split_rows
+from lib.data import REID_PARTS, EpochBatches, ImageSet, leak_share, split_identities, split_rows
 from lib.data.imageset import subset
+from lib.data.reid import reid_set
 from lib.data.sampling import SAMPLERS
 from lib.data.survey import leakage
 from lib.errors import WorkbookValueError
@@ -183,3 +184,85 @@ def test_a_last_batch_of_one_is_dropped():
     batches = EpochBatches(np.zeros(33, int), 16, "none")
     assert [len(b) for b in batches] == [16, 16] == [16] * len(batches)
     assert len(EpochBatches(np.zeros(5, int), 16, "none")) == 1
+
+
+# --- re-identification ---
+
+
+def reid_images(people, seed=0):
+    """people[i] = images of training identity i in cameras 1, 2, …; and two test identities, junk and a distractor."""
+    rows = [
+        ("train", i + 1, camera + 1)
+        for i, counts in enumerate(people)
+        for camera, n in enumerate(counts)
+        for _ in range(n)
+    ]
+    rows += [
+        ("query", 900, 1),
+        ("gallery", 900, 2),
+        ("query", 901, 2),
+        ("gallery", 901, 1),
+        ("gallery", -1, 1),
+        ("gallery", 0, 2),
+    ]
+    table = pd.DataFrame(rows, columns=["part", "identity", "camera"]).sample(
+        frac=1, random_state=seed, ignore_index=True
+    )
+    table["image_id"] = [f"I{i}" for i in range(len(table))]
+    return reid_set("people", table.assign(path=""))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    people=st.lists(st.lists(st.integers(0, 4), min_size=6, max_size=6).filter(any), min_size=4, max_size=30),
+    val=st.floats(0.05, 0.6),
+    seed=st.integers(0, 1000),
+)
+def test_held_out_identities_ask_once_a_camera_and_every_query_has_a_match(people, val, seed):
+    images = reid_images(people, seed)
+    try:
+        parts = split_identities(images, val, seed)
+    except WorkbookValueError as error:  # nobody who is held out was seen twice: told, never an empty part
+        assert "was seen by two cameras" in str(error)  # noqa: PT017
+        assert sum(sum(n > 0 for n in counts) > 1 for counts in people) <= len(people) - 2
+        return
+    rows = images.rows.assign(is_in=parts)
+    official = rows["part"] != "train"
+    assert rows.loc[official, "is_in"].equals(rows.loc[official, "part"])
+    train, held = (rows[rows["is_in"].isin(names)] for names in (["train"], ["val_query", "val_gallery"]))
+    assert not set(train["identity"]) & set(held["identity"])
+    assert set(train["identity"]) | set(held["identity"]) == set(range(1, len(people) + 1))
+    assert held["identity"].nunique() == min(max(2, round(val * len(people))), len(people) - 2)
+    queries, gallery = (held[held["is_in"] == name] for name in ("val_query", "val_gallery"))
+    assert not queries.duplicated(["identity", "camera"]).any()
+    for query in queries.itertuples():
+        assert ((gallery["identity"] == query.identity) & (gallery["camera"] != query.camera)).any()
+    for identity, own in held.groupby("identity"):  # who could ask does
+        several = own["camera"].value_counts()
+        assert (len(several) > 1) == (identity in set(queries["identity"]))
+        if len(several) > 1 and several.max() > 1:
+            assert set(queries.loc[queries["identity"] == identity, "camera"]) == set(several.index[several > 1])
+
+
+def test_the_split_of_identities_depends_on_its_seed_alone():
+    images = reid_images([[3, 2, 2]] * 20)
+    parts = split_identities(images, 0.2, seed=3)
+    assert split_rows(images, "official", val_fraction=0.2, seed=3).equals(parts)
+    assert not split_identities(images, 0.2, seed=4).equals(parts)
+    assert set(parts) == set(REID_PARTS)
+    assert parts.value_counts().to_dict()["val_query"] == 4 * 3
+
+
+def test_identities_that_cannot_be_divided_are_told():
+    with pytest.raises(WorkbookValueError, match="people has 1 identities; four are the least"):
+        split_identities(reid_images([[3, 3]]))
+    with pytest.raises(
+        WorkbookValueError, match="None of the 2 identities .* was seen by two cameras; raise val_fraction"
+    ):
+        split_identities(reid_images([[3, 0]] * 6))
+    with pytest.raises(WorkbookValueError, match="val_fraction=1"):
+        split_identities(reid_images([[3, 3]] * 6), val_fraction=1)
+    images = reid_images([[3, 3]] * 6)
+    images.rows.loc[images.rows["part"] == "query", "part"] = ""
+    with pytest.raises(WorkbookValueError, match="people has no official query part here"):
+        split_identities(images)
