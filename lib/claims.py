@@ -2,13 +2,15 @@
 
 A claim is a file, `.<name>.claim-<n>`, created exclusively, which is atomic on local disks and on NFS. Its owner touches
 it every few seconds. When the owner has died (its process is gone or, seen from another machine, the file's time has
-stood still for a minute) whoever creates generation n + 1 takes over, and exactly one can. Nobody edits another's claim:
-an owner that had only been asleep finds the newer generation and stops.
+stood still for a minute) whoever creates generation n + 1 takes over. Exactly one can, however late it acts on what it
+saw, because a generation that was taken over is never removed: its number cannot be had again. Nobody edits another's
+claim: an owner that had only been asleep finds the newer generation and stops.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import math
 import os
@@ -28,6 +30,10 @@ STALE_S = 60.0  # without a sign of life an owner on another machine counts as d
 POLL_S = 0.5  # between two looks at a claim that another holds
 
 
+class ClaimLost(WorkbookError):
+    """Another process has taken over what this one was working on."""
+
+
 class Claim:
     """The right to work on `path`, which need not exist. Keep the object while you wait: it remembers what it saw."""
 
@@ -40,15 +46,15 @@ class Claim:
     def acquire(self) -> bool:
         """Take the claim if it is free or its owner is dead; False when a living process holds it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            latest = self._latest()
-            if latest and self._alive(latest):
-                return False
+        latest = self._latest()
+        while not (latest and self._alive(latest)):
+            latest += 1
             try:
-                self._create(latest + 1)
+                self._create(latest)
             except FileExistsError:
-                continue  # another was first
+                continue  # another was first: is it alive?
             return True
+        return False
 
     def wait(self, tell: Callable[[str], object], patience: float = math.inf) -> bool:
         """Acquire, for at most `patience` seconds; `tell` is called once with the owner's name if there is one."""
@@ -76,10 +82,10 @@ class Claim:
         """Call this now and then while you hold the claim.
 
         Raises:
-            WorkbookError: another process has taken over, because this one gave no sign of life for too long.
+            ClaimLost: another process has taken over, because this one gave no sign of life for too long.
         """
-        if self._generation is not None and self._latest() != self._generation:
-            raise WorkbookError(
+        if self._generation is not None and not self._is_ours():
+            raise ClaimLost(
                 f"{self.owner()} has taken over {self.path}, because this process gave no sign of life for "
                 f"{self.stale_s:.0f} s. It stops here; what it had saved is kept and the other goes on from there."
             )
@@ -89,7 +95,7 @@ class Claim:
         if self._generation is None:
             return
         self._released.set()
-        if self._latest() == self._generation:
+        if self._is_ours():
             try:
                 write_text(self._file(self._generation), json.dumps(_ourselves() | {"released": True}))
             except WorkbookError:  # a full disk still lets files be removed
@@ -101,14 +107,16 @@ class Claim:
 
     def _latest(self) -> int:
         """The newest generation; 0 when nobody ever claimed."""
-        numbers = (p.name.rpartition("-")[2] for p in self.path.parent.glob(f".{self.path.name}.claim-*"))
+        numbers = (p.name.rpartition("-")[2] for p in self.path.parent.glob(f".{glob.escape(self.path.name)}.claim-*"))
         return max((int(n) for n in numbers if n.isdigit()), default=0)
+
+    def _is_ours(self) -> bool:
+        """Whether our generation is there and the newest; asked without listing the folder, so often."""
+        return self._file(self._generation).exists() and not self._file(self._generation + 1).exists()
 
     def _create(self, generation: int) -> None:
         with open(self._file(generation), "x", encoding="utf-8") as file:
             json.dump(_ourselves(), file)
-        for older in range(max(1, generation - 2), generation):
-            self._file(older).unlink(missing_ok=True)
         self._generation = generation
         self._released = threading.Event()
         threading.Thread(target=_beat, args=(self._file(generation), self._released), daemon=True).start()

@@ -43,7 +43,7 @@ def test_a_claim_has_one_owner_until_it_is_released(tmp_path):
     first.check()
     first.release()
     assert second.acquire()
-    assert [p.name for p in tmp_path.iterdir()] == [".work.claim-2"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".work.claim-1", ".work.claim-2"]
 
 
 def test_a_claim_can_be_given_back_on_a_full_disk(tmp_path, monkeypatch):
@@ -80,6 +80,31 @@ def test_a_used_process_number_is_not_the_owner(tmp_path):
     owner = claims._ourselves() | {"started": psutil.Process().create_time() - 100}
     (tmp_path / ".work.claim-1").write_text(json.dumps(owner))
     assert Claim(tmp_path / "work").acquire()
+
+
+def test_who_acts_late_on_what_it_saw_does_not_become_a_second_owner(tmp_path, monkeypatch):
+    """It finds generation 1 dead; before it creates the second, others have taken over twice."""
+    Claim(tmp_path / "work")._file(1).write_text('{"released": true}')
+    late, quick = Claim(tmp_path / "work"), [Claim(tmp_path / "work") for _ in range(2)]
+    create = Claim._create
+
+    def overtaken(claim, generation):
+        if claim is late and generation == 2:
+            assert quick[0].acquire()
+            quick[0].release()
+            assert quick[1].acquire()
+        create(claim, generation)
+
+    monkeypatch.setattr(Claim, "_create", overtaken)
+    assert not late.acquire()
+    quick[1].check()
+    quick[1].release()
+    assert late.acquire()
+
+
+def test_a_name_may_hold_brackets(tmp_path):
+    assert Claim(tmp_path / "a [1]").acquire()
+    assert not Claim(tmp_path / "a [1]").acquire()
 
 
 def elsewhere(tmp_path, content='{"machine": "elsewhere", "host": "elsewhere", "pid": 1, "started": 0}'):
