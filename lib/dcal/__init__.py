@@ -3,7 +3,7 @@
 from lib.dcal.create import create_dcal_model
 from lib.dcal.glca import GlobalLocalCrossAttention
 from lib.dcal.hook import AttentionRolloutHook
-from lib.dcal.model import Branches, DCALNet
+from lib.dcal.model import GLCA_INPUTS, Branches, DCALNet
 from lib.dcal.pairs import PAIR_STRATEGIES
 from lib.dcal.pwca import PairWiseCrossAttention
 from lib.dcal.rollout import HEAD_FUSIONS, AttentionRollout
@@ -11,6 +11,7 @@ from lib.dcal.selection import SELECTIONS
 from lib.dcal.uncertainty import UncertaintyWeighting
 
 __all__ = [
+    "GLCA_INPUTS",
     "HEAD_FUSIONS",
     "PAIR_STRATEGIES",
     "SELECTIONS",

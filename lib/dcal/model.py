@@ -113,6 +113,16 @@ class DCALNet(Mapped):
             raise WorkbookValueError("A second image is read in training only: call model(x, paired_x, training=True).")
         found = self._run(images)
         self.keep(images=images)
+        return self.combine(found)
+
+    @property
+    def answering(self) -> tuple[str, ...]:
+        """The branches that answer at inference."""
+        return ("sa",) if self.glca is None else ("sa", "glca")
+
+    @staticmethod
+    def combine(found: Branches) -> Tensor:
+        """Logits [B, num_classes] of SA and GLCA together: see `forward`."""
         if found.glca is None:
             return found.sa
         return torch.logaddexp(found.sa.log_softmax(1), found.glca.log_softmax(1)) - math.log(2)
@@ -132,7 +142,7 @@ class DCALNet(Mapped):
                 "PWCA without a pair: training needs partners, an index [B] of other images of the batch, "
                 "branches(images, partners); lib.dcal.PAIR_STRATEGIES draws them."
             )
-        return self._run(images, partners)
+        return self._run(images, _checked(partners, len(images)) if isinstance(partners, Tensor) else partners)
 
     def inference(self, images: Tensor) -> Tensor:
         """softmax(SA) + softmax(GLCA), [B, num_classes]: the paper's rule for fine-grained recognition."""
@@ -213,8 +223,8 @@ class DCALNet(Mapped):
         stream = self._self_attention(embedded)
         sa_tokens = self.vit.norm(stream.out[:, : self.read])
         if callable(partners):
-            partners = partners(sa_tokens[:, 0].detach())
-        asked = len(images) if partners is None else len(_checked(partners, len(images)))
+            partners = _checked(partners(sa_tokens[:, 0].detach()), len(images))
+        asked = len(images) if partners is None else len(partners)
         sa_tokens = sa_tokens[:asked]
         found = {"sa": self.vit.forward_head(sa_tokens), "sa_token": sa_tokens[:, 0]}
         if self.glca is not None:
@@ -249,7 +259,7 @@ class DCALNet(Mapped):
 
 
 def _checked(partners: Tensor, images: int) -> Tensor:
-    if partners.ndim != 1 or partners.dtype != torch.int64 or len(partners) > images:
+    if partners.ndim != 1 or partners.dtype != torch.int64 or len(partners) != images:
         raise WorkbookValueError(
             f"Partners are one index for each of {images} images, int64 of shape [{images}], not {partners.dtype} of "
             f"shape {list(partners.shape)}."

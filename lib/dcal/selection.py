@@ -52,5 +52,5 @@ def check_ratio(top_ratio: float) -> float:
 
 def top_patches(scores: Tensor, top_ratio: float) -> Tensor:
     """[B, N] → [B, R]: the places of the R = ⌈top_ratio · N⌉ highest scores, best first."""
-    count = math.ceil(round(check_ratio(top_ratio) * scores.shape[1], 6))  # 0.1 · 30 is 3.0000000000000004
-    return scores.topk(count, dim=1).indices
+    share = round(check_ratio(top_ratio) * scores.shape[1], 6)  # 0.1 · 30 is 3.0000000000000004
+    return scores.topk(max(1, math.ceil(share)), dim=1).indices

@@ -1,0 +1,108 @@
+import pytest
+import timm
+import torch
+from timm.layers import resample_abs_pos_embed
+
+import lib
+from lib.dcal import create_dcal_model
+from lib.errors import WorkbookFileError, WorkbookValueError
+
+from .helpers import DEIT, DISTILLED, SIZES, tiny_vit
+
+
+@pytest.fixture(params=[DEIT, DISTILLED])
+def checkpoint(request, tmp_path):
+    """A timm checkpoint of 1000 classes, and the name of its model."""
+    state = tiny_vit(request.param, num_classes=1000).float().state_dict()
+    file = tmp_path / "weights.pth"
+    torch.save(state, file)
+    return request.param, file, state
+
+
+def loaded(name, file, num_classes=7, **options):
+    overlay = {"file": str(file)}
+    return create_dcal_model(name, num_classes, pretrained=True, pretrained_cfg_overlay=overlay, **SIZES | options)
+
+
+def test_loading_a_checkpoint_leaves_every_loaded_weight_bit_identical(checkpoint):
+    name, file, state = checkpoint
+    found = loaded(name, file).vit.state_dict()
+    assert found.keys() == state.keys()
+    for key, weight in state.items():
+        if not key.startswith("head"):
+            assert torch.equal(found[key], weight), key
+    assert found["head.weight"].shape == (7, 24)
+
+
+def test_the_head_is_kept_for_as_many_classes(checkpoint):
+    name, file, state = checkpoint
+    found = loaded(name, file, num_classes=1000).vit.state_dict()
+    assert all(torch.equal(found[key], weight) for key, weight in state.items())
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 32)])
+def test_position_embeddings_are_interpolated_for_another_size(checkpoint, size):
+    name, file, state = checkpoint
+    model = loaded(name, file, img_size=size)
+    prefix = model.vit.num_prefix_tokens
+    grid = (size[0] // 8, size[1] // 8)
+    expected = resample_abs_pos_embed(state["pos_embed"], grid, (4, 4), num_prefix_tokens=prefix)
+    torch.testing.assert_close(model.vit.pos_embed.data, expected)
+    assert model(torch.randn(1, 3, *size)).shape == (1, 7)
+
+
+def test_lib_has_it():
+    assert lib.create_dcal_model is create_dcal_model
+
+
+@pytest.mark.parametrize(
+    "name", ["vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2", "deit3_small_patch16_224"]
+)
+def test_other_vits_with_a_class_token(name):
+    model = create_dcal_model(name, 3, img_size=56, patch_size=14, embed_dim=24, depth=2, num_heads=3).eval()
+    x = torch.randn(2, 3, 56, 56)
+    torch.testing.assert_close(model.branches(x).sa, model.vit(x))
+    assert model(x).shape == (2, 3)
+    assert model.maps()["rollout"].shape == (2, 4, 4)
+
+
+def test_deit_tiny_costs_what_the_paper_says():
+    model = create_dcal_model(DEIT, 200)
+    bare = sum(p.numel() for p in timm.create_model(DEIT, num_classes=200).parameters())
+    assert 1.08 < model.count_parameters()["total"] / bare < 1.10
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "deit_tiny_patch16_22",
+            {},
+            "timm knows no model 'deit_tiny_patch16_22'. Did you mean 'deit_tiny_patch16_224'",
+        ),
+        ("vit_base_patch16_gap_224", {"depth": 1}, "read at its class token"),
+        ("resnet18", {}, "timm cannot build 'resnet18' as a ViT"),
+        (DEIT, {"depht": 2}, "unexpected keyword argument 'depht'"),
+        (DEIT, {"top_ratio": 0}, "top_ratio must be above 0"),
+        (DEIT, {"selection": "rolout"}, "Unknown selection 'rolout'. Did you mean 'rollout'"),
+        (DEIT, {"glca_input": "inputs"}, "Unknown glca_input 'inputs'. Did you mean 'input'"),
+        (DEIT, {"drop_path_rate": 1.0}, "drop_path_rate must be at least 0 and below 1"),
+    ],
+)
+def test_bad_input(name, options, message):
+    with pytest.raises(WorkbookValueError, match=message):
+        create_dcal_model(name, 5, **(SIZES if name == DEIT else {}) | options)
+
+
+def test_no_classes():
+    with pytest.raises(WorkbookValueError, match="num_classes must be a whole number"):
+        create_dcal_model(DEIT, 0)
+
+
+def test_weights_that_cannot_be_had(tmp_path):
+    with pytest.raises(WorkbookFileError, match=r"could not be had .* download them from https.*pretrained=False"):
+        loaded(DEIT, tmp_path / "missing.pth")
+    broken = tmp_path / "broken.pth"
+    broken.write_bytes(b"not a checkpoint")
+    with pytest.raises(WorkbookFileError, match="could not be had"):
+        loaded(DEIT, broken)

@@ -1,0 +1,97 @@
+import pytest
+import torch
+
+from lib.dcal import HEAD_FUSIONS, AttentionRollout
+from lib.dcal import rollout as source
+from lib.errors import WorkbookError, WorkbookValueError
+
+from .helpers import chained, drawn
+
+
+@pytest.fixture
+def layers():
+    return [(drawn(2, 3, 19, 8, seed=2 * n), drawn(2, 3, 19, 8, seed=2 * n + 1)) for n in range(4)]
+
+
+@pytest.fixture
+def maps(layers):
+    return [(q @ k.mT / 8**0.5).softmax(-1) for q, k in layers]
+
+
+@pytest.mark.parametrize("token", [0, 7, 18])
+def test_vector_recursion_is_the_product_of_matrices(layers, maps, token):
+    for given in (layers, maps):
+        found = AttentionRollout().row(given, token)
+        torch.testing.assert_close(found, chained(maps)[:, token], rtol=0, atol=1e-14)
+        torch.testing.assert_close(AttentionRollout().matrix(given), chained(maps), rtol=0, atol=1e-14)
+
+
+def test_rows_are_the_products_of_the_first_layers(layers, maps):
+    found = AttentionRollout().rows(layers)
+    for n in range(4):
+        torch.testing.assert_close(found[:, n], chained(maps[: n + 1])[:, 0])
+
+
+def test_rows_in_small_pieces_are_the_same(layers, monkeypatch):
+    whole = AttentionRollout().row(layers), AttentionRollout().matrix(layers)
+    monkeypatch.setitem(source.AT_ONCE, "cpu", 2 * 3 * 19 * 5)  # 5 of 19 rows at once: the last piece is shorter
+    torch.testing.assert_close((AttentionRollout().row(layers), AttentionRollout().matrix(layers)), whole)
+
+
+def test_no_more_than_a_few_rows_of_a_map_exist_at_once(layers, monkeypatch):
+    monkeypatch.setitem(source.AT_ONCE, "cpu", 2 * 3 * 19 * 5)
+    assert [maps.shape[2] for _, maps in source._chunks(layers[0], slice(None))] == [5, 5, 5, 4]
+    assert [maps.shape[2] for _, maps in source._chunks(layers[0], slice(3, 4))] == [1]
+
+
+@pytest.mark.parametrize(("name", "fuse"), [("mean", torch.mean), ("max", torch.amax), ("min", torch.amin)])
+def test_fusions_of_heads(layers, maps, name, fuse):
+    fused = [fuse(m, 1) for m in maps]
+    fused = [(f / f.sum(-1, keepdim=True)).unsqueeze(1) for f in fused]
+    torch.testing.assert_close(AttentionRollout(name).matrix(layers), chained(fused))
+    torch.testing.assert_close(AttentionRollout(name).row(layers), chained(fused)[:, 0])
+    torch.testing.assert_close(AttentionRollout(name).attention(layers[1]), fused[1][:, 0])
+
+
+@pytest.mark.parametrize("head", [0, 2])
+def test_a_single_head(layers, maps, head):
+    one = [m[:, head : head + 1] for m in maps]
+    torch.testing.assert_close(AttentionRollout(head).row(layers), chained(one)[:, 0])
+    torch.testing.assert_close(AttentionRollout(head).row(maps), chained(one)[:, 0])
+
+
+@pytest.mark.parametrize("fusion", [*HEAD_FUSIONS, 1])
+def test_every_row_is_a_mixture_of_tokens(layers, fusion):
+    matrix = AttentionRollout(fusion).matrix(layers)
+    assert (matrix >= 0).all()
+    torch.testing.assert_close(matrix.sum(-1), torch.ones(2, 19, dtype=torch.float64))
+
+
+def test_half_precision_and_autocast_keep_rows_that_sum_to_one(layers):
+    halves = [(q.bfloat16(), k.bfloat16()) for q, k in layers]
+    expected = AttentionRollout().row(layers).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for given in (halves, [(q.float(), k.float()) for q, k in layers]):
+            found = AttentionRollout().row(given)
+            assert found.dtype == torch.float32
+            torch.testing.assert_close(found.sum(1), torch.ones(2))
+            torch.testing.assert_close(found, expected, rtol=0.02, atol=1e-3)
+
+
+def test_has_no_gradients(layers):
+    given = [(q.requires_grad_(), k.requires_grad_()) for q, k in layers]
+    assert not AttentionRollout().row(given).requires_grad
+    assert not AttentionRollout().rows(given).requires_grad
+    assert not AttentionRollout().matrix([(q @ k.mT).softmax(-1) for q, k in given]).requires_grad
+
+
+def test_nothing_to_roll_out():
+    with pytest.raises(WorkbookError, match="no attention to roll out"):
+        AttentionRollout().row([])
+
+
+def test_unknown_fusions_and_heads(layers):
+    with pytest.raises(WorkbookValueError, match="Did you mean 'mean'"):
+        AttentionRollout("meen")
+    with pytest.raises(WorkbookValueError, match="no head 3: the layers have heads 0 to 2"):
+        AttentionRollout(3).row(layers)
