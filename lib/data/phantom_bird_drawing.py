@@ -17,7 +17,7 @@ from lib.data.phantom_drawing import smooth_noise
 
 SIDE, FINE = 128, 3  # pixels of a drawn image; drawn that many times as large, so that edges are smooth
 COLOURS = {"red": (205, 45, 40), "yellow": (235, 195, 40), "blue": (50, 90, 205)}
-BEAKS = {"short": 0.34, "long": 0.78}  # lengths in half body lengths
+BEAKS = {"short": 0.3, "long": 0.8}  # lengths in half body lengths
 PARTS = ("beak", "crown", "eye", "wing", "tail")
 PLUMAGE = np.float32([[150, 125, 100], [120, 120, 122], [128, 126, 88], [95, 84, 78], [165, 150, 128]])  # RGB
 SCENES = np.float32(
@@ -51,12 +51,12 @@ class _Pen:
     def __init__(self, rng: np.random.Generator) -> None:
         self.layer = Image.new("RGBA", (SIDE * FINE, SIDE * FINE))
         self.draw = ImageDraw.Draw(self.layer)
-        scale, turn = rng.uniform(17, 28), rng.uniform(-0.55, 0.35)  # pixels a unit; radians
+        scale, turn = rng.uniform(22, 30), rng.uniform(-0.55, 0.35)  # pixels a unit; radians
         cos, sin = math.cos(turn) * scale, math.sin(turn) * scale
         side = 1 if rng.random() < 0.5 else -1  # which way it looks
         self.turning = np.array([[side * cos, -side * sin], [sin, cos]])
-        margin = 1.6 * scale
-        self.place = np.clip(rng.normal(SIDE / 2, 14, 2), margin, SIDE - margin)
+        margin = 1.75 * scale
+        self.place = np.clip(rng.normal(SIDE / 2, 12, 2), margin, SIDE - margin)
 
     def at(self, points: np.ndarray) -> np.ndarray:
         """[n, 2] in the bird's units to pixels of the picture."""
@@ -136,7 +136,7 @@ def _tail(pen: _Pen, colour: np.ndarray, mark: str, rng: np.random.Generator) ->
         return np.stack([-0.75 - cos * along + sin * across, 0.02 - sin * along - cos * across], axis=1)
 
     pen.polygon(swung([[0, -0.2], [0, 0.2], [length, spread], [length, -spread]]), colour)
-    near, far = length - 0.5, length - 0.14
+    near, far = length - 0.65, length - 0.1
     low, high = (0.2 + (spread - 0.2) * along / length for along in (near, far))
     pen.polygon(swung([[near, -low], [near, low], [far, high], [far, -high]]), _shades(mark, rng))
     return tuple(swung([[(near + far) / 2, 0.0]])[0])
@@ -163,7 +163,7 @@ def _head(pen: _Pen, colour: np.ndarray, marks: Marks, rng: np.random.Generator)
     pen.polygon(_ellipse(x, y, radius, radius, nod, (-np.pi - 0.05, -0.35)), _shades(marks.crown, rng))
     eye = on(0.42, 0.12)
     if marks.ring:
-        pen.polygon(_ellipse(*eye, 0.2, 0.2), np.array([250, 248, 240]))
+        pen.polygon(_ellipse(*eye, 0.23, 0.23), np.array([250, 248, 240]))
     pen.polygon(_ellipse(*eye, 0.095, 0.095), np.array([20, 15, 15]))
     return {"beak": on(0.92 + length / 2, 0.0), "crown": on(-0.2, 0.72), "eye": eye}
 
@@ -181,7 +181,7 @@ def _wing(pen: _Pen, colour: np.ndarray, mark: str, rng: np.random.Generator) ->
         colour,
     )
     middle = rng.uniform(0.42, 0.6)
-    patch = np.add([[-0.22, 0.16], [0.16, 0.22], [0.24, -0.14], [-0.16, -0.18]], [middle, 0.02])
+    patch = np.add([[-0.3, 0.22], [0.22, 0.28], [0.32, -0.16], [-0.22, -0.22]], [middle, 0.02])
     pen.polygon(swung(patch.tolist()), _shades(mark, rng))
     return tuple(swung([[middle, 0.03]])[0])
 
@@ -202,7 +202,7 @@ def _scenery(rng: np.random.Generator) -> Image.Image:
     draw = ImageDraw.Draw(scene)
     for _ in range(rng.integers(6, 22)):
         _blob(draw, np.array([70, 115, 55]) * rng.uniform(0.6, 1.4) + rng.normal(0, 14, 3), rng.uniform(3, 11), rng)
-    for _ in range(rng.integers(2, 9)):
+    for _ in range(rng.integers(1, 6)):
         _blob(draw, _shades(str(rng.choice(list(COLOURS))), rng), rng.uniform(2, 5.5), rng)
     return scene.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.4)))
 

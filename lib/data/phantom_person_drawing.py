@@ -84,11 +84,11 @@ def camera(rng: np.random.Generator) -> Camera:
     grey = rng.uniform(90, 175)
     return Camera(
         ground=grey * rng.normal(1, 0.06, 3) * 0.9,
-        wall=rng.uniform(70, 200) * rng.normal(1, 0.12, 3),
+        wall=rng.uniform(80, 190) * rng.normal(1, 0.08, 3),
         structure=str(rng.choice(["tiles", "bars", "foliage"])),
-        light=rng.uniform(0.65, 1.15) * rng.normal(1, 0.08, 3),
+        light=rng.uniform(0.75, 1.12) * rng.normal(1, 0.06, 3),
         blur=rng.uniform(0.3, 0.9),
-        noise=rng.uniform(2, 7),
+        noise=rng.uniform(2, 6),
         behind=rng.choice([0.15, 0.5, 0.85]),
     )
 
