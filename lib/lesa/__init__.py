@@ -2,6 +2,7 @@
 
 from lib.lesa.checkpoint import create_lesa, load_official, load_weights
 from lib.lesa.context import ContextTerm
+from lib.lesa.detection import lesa_backbone, with_pyramid
 from lib.lesa.layer import LESA, lesa_layers, without
 from lib.lesa.model import BASES, PAPER_BLOCKS, LESANet, insert_lesa, keep_resolution, lesa_net
 from lib.lesa.position import POSITIONS
@@ -16,9 +17,11 @@ __all__ = [
     "create_lesa",
     "insert_lesa",
     "keep_resolution",
+    "lesa_backbone",
     "lesa_layers",
     "lesa_net",
     "load_official",
     "load_weights",
+    "with_pyramid",
     "without",
 ]

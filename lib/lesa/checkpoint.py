@@ -87,12 +87,15 @@ def read_checkpoint(file: str | Path) -> Mapping:
             "official ones: download one in a browser and put it there, or build the model with pretrained=False."
         )
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        if not isinstance(checkpoint, Mapping):
+            raise ValueError(f"it holds a {type(checkpoint).__name__}")
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise WorkbookFileError(
             f"{str(file)!r} is not a checkpoint of weights ({reason}). Download it again."
         ) from error
+    return checkpoint
 
 
 def load_weights(module: nn.Module, checkpoint: Mapping) -> None:

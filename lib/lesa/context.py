@@ -11,6 +11,8 @@ instead of stored. Logits, softmax and statistics are at least float32, whatever
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from einops import einsum, rearrange
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ from lib.lesa.relative import Relative
 from lib.maps import Mapped
 
 # Elements of the N×N maps built at once: what a CPU's cache holds; an accelerator wants more work per call.
-CHUNK = {"cpu": 2**18}
+CHUNK = {"cpu": 2**19}
 ACCELERATOR_CHUNK = 2**25
 
 
@@ -54,7 +56,7 @@ class ContextTerm(Mapped):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         qkv = self.norm_qkv(self.to_qkv(x))
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device.type):
             qkv = rearrange(at_least_float32(qkv), "b (g c) y x -> b g (y x) c", g=self.groups)
             q, k, v = qkv.split([self.dim, self.dim, 2 * self.dim], dim=3)
             relative = self.position(height, width)
@@ -141,6 +143,10 @@ def batch_norm_scale(norm: nn.BatchNorm2d, moments: list[Tensor] | None, count: 
             norm.running_mean.lerp_(mean, norm.momentum)
             norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
     return norm.weight * (variance + norm.eps).rsqrt() + 0 * norm.bias
+
+
+def without_autocast(device: str) -> AbstractContextManager:
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def at_least_float32(x: Tensor) -> Tensor:
