@@ -22,6 +22,7 @@ def create_dcal_model(
     pwca: bool = True,
     selection: str = "rollout",
     glca_input: str = "output",
+    glca_readout: str = "class",
     **vit_options: object,
 ) -> DCALNet:
     """DCAL on one of timm's ViTs or DeiTs.
@@ -37,6 +38,8 @@ def create_dcal_model(
         glca, pwca: the branches; with neither, the network is the bare ViT.
         selection: what GLCA selects by: "rollout", "last_layer" or "random".
         glca_input: whether GLCA reads the "output" or the "input" of the last block.
+        glca_readout: what GLCA's head reads: its "class" token, as in the paper, where selection cannot change the
+            logits (see `lib.dcal.model`), or the "mean" of class and selected tokens, where it does.
         **vit_options: further arguments of `timm.create_model`.
 
     Raises:
@@ -52,7 +55,7 @@ def create_dcal_model(
     vit = build_vit(backbone_name, pretrained, num_classes=num_classes, drop_path_rate=drop_path_rate, **vit_options)
     heads = attentions(vit)[0].num_heads
     local = GlobalLocalCrossAttention(vit.embed_dim, heads, top_ratio, drop_path=drop_path_rate) if glca else None
-    return DCALNet(vit, local, pwca, selection, glca_input)
+    return DCALNet(vit, local, pwca, selection, glca_input, glca_readout)
 
 
 def build_vit(name: str, pretrained: bool, **options: object) -> VisionTransformer:

@@ -5,6 +5,10 @@ the SA blocks again, with the keys and values of a second image beside their own
 
 Known deviations: none from the equations. The paper leaves open whether GLCA reads the input or the output of the last
 block (here the output, `glca_input`), and how GLCA's weights start (drawn anew, also on a pretrained backbone).
+
+What the equations imply: in one block a query knows nothing of other queries, so with a single GLCA block whose class
+token alone is read (the paper's M = 1), logits and gradients are the same whichever tokens are selected, and how many.
+Selection is then something to look at; it counts where `glca_readout="mean"` reads the selected tokens, too.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from lib.errors import WorkbookError, WorkbookValueError, choose
 from lib.maps import Mapped
 
 GLCA_INPUTS = ("output", "input")
+GLCA_READOUTS = ("class", "mean")
 
 # Partners in a batch: an index [B], or what gives one from the SA class tokens [B, D], as hard pairs need.
 Partners = Tensor | Callable[[Tensor], Tensor]
@@ -36,7 +41,7 @@ Partners = Tensor | Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Branches:
-    """What the branches say about the images: logits [B, num_classes] and normed class tokens [B, D].
+    """What the branches say about the images: logits [B, num_classes] and the normed tokens [B, D] that heads read.
 
     None where a branch is switched off, or, for PWCA, where no partners were given.
     """
@@ -66,6 +71,7 @@ class DCALNet(Mapped):
         pwca: whether training takes pairs.
         selection: how GLCA's tokens are chosen, a name in `SELECTIONS`.
         glca_input: whether GLCA reads the "output" or the "input" of the last SA block.
+        glca_readout: what GLCA's head reads: its "class" token (the paper), or the "mean" of class and selected tokens.
 
     Raises:
         WorkbookValueError: a backbone that cannot be taken apart, or an unknown name.
@@ -78,6 +84,7 @@ class DCALNet(Mapped):
         pwca: bool = True,
         selection: str = "rollout",
         glca_input: str = "output",
+        glca_readout: str = "class",
     ) -> None:
         super().__init__()
         check_blocks(vit)
@@ -91,6 +98,7 @@ class DCALNet(Mapped):
         self.pwca = pwca
         self.select = SELECTIONS[choose("selection", selection, SELECTIONS)]
         self.glca_input = choose("glca_input", glca_input, GLCA_INPUTS)
+        self.glca_readout = choose("glca_readout", glca_readout, GLCA_READOUTS)
         self.weighting = UncertaintyWeighting("sa", *["glca"] * (glca is not None), *["pwca"] * pwca)
         self.read = 2 if hasattr(vit, "dist_token") else 1  # tokens that the SA head reads
 
@@ -244,10 +252,11 @@ class DCALNet(Mapped):
         return _Stream(into, x, qkv)
 
     def _global_local(self, stream: _Stream, asked: int) -> Tensor:
-        """GLCA's normed class token [B, D] of the first `asked` images."""
+        """What GLCA's head reads of the first `asked` images, normed: [B, D]"""
         x = (stream.out if self.glca_input == "output" else stream.into_last)[:asked]
         scores = self.select([(q[:asked], k[:asked]) for q, k, _ in stream.qkv], self.training)
-        return self.glca_norm(self.glca(x, scores[:, self.vit.num_prefix_tokens :])[:, 0])
+        out = self.glca(x, scores[:, self.vit.num_prefix_tokens :])
+        return self.glca_norm(out[:, 0] if self.glca_readout == "class" else out.mean(1))
 
     def _pair_wise(self, x: Tensor, stream: _Stream, partners: Tensor) -> Tensor:
         """PWCA's logits [B, num_classes]: the SA blocks once more, each with the partners' keys and values."""
