@@ -42,7 +42,7 @@ def named_layers(backbone: nn.Module, names: Sequence[str]) -> dict[str, nn.Modu
 
 def draw_images(backbone: nn.Module, input_size: Sequence[int] | None) -> Tensor:
     """Two images [2, *input_size] where the backbone is; None is timm's own size, or else 3×224×224."""
-    size = input_size or getattr(backbone, "pretrained_cfg", {}).get("input_size", INPUT_SIZE)
+    size = input_size or (getattr(backbone, "pretrained_cfg", None) or {}).get("input_size", INPUT_SIZE)
     images = torch.randn(2, *size, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
     like = next(itertools.chain(backbone.parameters(), backbone.buffers()), images)
     return images.to(like.device, like.dtype)
