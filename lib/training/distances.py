@@ -120,9 +120,7 @@ def sort_keys(distances: Tensor) -> np.ndarray:
     The bits of a float32 that is not negative sort as the number does; below them stand the column's. No two keys of a
     row are equal, so any way to sort, split or count them breaks ties by column.
     """
-    bits = (distances.numpy() + np.float32(0)).view(
-        np.uint32
-    )  # −0 + 0 is 0, and its bits are those of the least number
+    bits = (distances.numpy() + np.float32(0)).view(np.uint32)  # −0 + 0 is 0, whose bits are the least
     return (bits.astype(np.uint64) << np.uint64(32)) | np.arange(bits.shape[-1], dtype=np.uint64)
 
 

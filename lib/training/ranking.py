@@ -127,9 +127,13 @@ def best_answers(
     """The first `top` gallery images for each of the queries `rows`, without those that do not count.
 
     Raises:
-        WorkbookValueError: as `retrieval_scores`; a query without a match is no error here, its answers are all wrong.
+        WorkbookValueError: as `retrieval_scores`, or a row that no query has; a query without a match is no error
+            here, its answers are all wrong.
     """
     positive(top=top)
+    absent = sorted(set(rows) - set(range(len(query))))
+    if absent:
+        raise WorkbookValueError(f"There is no query {absent[0]}: the rows of {len(query)} queries go from 0.")
     _check(query, gallery)
     answers = {}
     for row, distances in _rows(query, gallery, distance, reranking):

@@ -162,6 +162,11 @@ def test_answers_are_the_best_that_count():
     assert -1 not in gallery.identities[everything[0].gallery]
 
 
+def test_a_row_that_no_query_has():
+    with pytest.raises(WorkbookValueError, match="There is no query 9"):
+        best_answers(people(9, 5, identities=(1, 6)), people(40, 6), [0, 9])
+
+
 def test_the_table_survives_a_file(tmp_path):
     found = retrieval_scores(people(30, 0, identities=(1, 8)), people(25, 1, identities=(-1, 8)), skip_unmatched=True)
     found.queries.to_csv(tmp_path / "queries.csv", index=False)
