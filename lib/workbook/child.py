@@ -3,7 +3,7 @@
 Papermill's own command line cannot say which signal ended a kernel, so this speaks to its API instead.
 The exit status is 0 when every cell ran, DEAD_KERNEL when the kernel died, NO_PAGE when only the page could not be
 written, and 1 otherwise. What the notebook prints goes to stdout as it is printed. The process ends with the one
-that started it, however that ends, and the kernel with this one: nothing goes on computing unattended.
+that started it, however and however soon that ends, and the kernel with this one: nothing goes on computing unattended.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class _Engine(NBClientEngine):
 def main(spec: dict) -> int:
     """Run `spec["notebook"]` with `spec["parameters"]` into `spec["output"]`; returns the exit status.
 
-    When all went well the output moves to `spec["executed"]`, and its page is written to `spec["page"]`.
+    When all went well its page is written to `spec["page"]`. `spec["parent"]` is the process that wants this done.
     """
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(spec["parent"],), daemon=True).start()
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     papermill_engines.register("workbook", _Engine)
     try:
@@ -70,8 +70,7 @@ def main(spec: dict) -> int:
         return DEAD_KERNEL
     except PapermillExecutionError:
         return 1  # told in the notebook
-    os.replace(spec["output"], spec["executed"])
-    return _write_page(Path(spec["executed"]), Path(spec["page"]))
+    return _write_page(Path(spec["output"]), Path(spec["page"]))
 
 
 def _write_page(executed: Path, page: Path) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Any
@@ -20,6 +24,8 @@ import nbformat
 import psutil
 from ipykernel.kernelspec import write_kernel_spec
 
+from lib.errors import WorkbookError
+from lib.files import save_whole
 from lib.inputs import NOTES, states
 from lib.paths import ROOT
 from lib.progress import HEADLESS
@@ -51,34 +57,50 @@ def execute(
     environment: Mapping[str, str] | None = None,
     log: IO[str] | None = None,
     cancelled: Event | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> Result:
     """Run `notebook` with `parameters` and write it with its outputs to `executed`, whatever happens, and to `page`.
 
     The kernel is the running interpreter, in the repository's root, with `environment` on top of ours. What the
     notebook prints appears in `log`, or on stdout behind the notebook's number. Ctrl-C, `cancelled` (from another
-    thread) and the timeout [s, of the whole run] keep the outputs so far.
+    thread) and the timeout [s, of the whole run] keep the outputs so far. `check` is called all the time, and before
+    anything is written; what it raises stops the run, and nothing is kept.
 
     Raises:
-        OSError: `executed` cannot be written.
+        WorkbookError: `executed` cannot be written.
     """
-    executed.parent.mkdir(parents=True, exist_ok=True)
-    running = executed.with_name(f".{executed.stem}.running.ipynb")
-    spec = {"notebook": str(notebook), "output": str(running), "executed": str(executed), "page": str(page)}
-    spec["parameters"] = dict(parameters)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as private:
-        surroundings = {**_environment(Path(private)), **(environment or {})}
+    with tempfile.TemporaryDirectory(prefix="workbook-", ignore_cleanup_errors=True) as folder:
+        private = Path(folder)  # to this attempt, so that no other one's is ever touched
+        output, html = private / executed.name, private / "page.html"
+        spec = {"notebook": str(notebook), "output": str(output), "page": str(html), "parent": os.getpid()}
+        spec["parameters"] = dict(parameters)
+        surroundings = {**_environment(private), **(environment or {})}
         relay = _writer(log, notebook.stem.split("_")[0])
-        ended_by, exit_status, complaint = _run(spec, surroundings, relay, timeout, cancelled or Event())
-        inputs = states(Path(surroundings[NOTES]))
-    if exit_status not in (0, NO_PAGE):
-        _keep(running, notebook, executed)
+        stop_when = _Stop(timeout, cancelled or Event(), check)
+        ended_by, exit_status, complaint = _run(spec, surroundings, relay, stop_when)
+        inputs = states(private / "inputs")
+        if exit_status not in (0, NO_PAGE):
+            _repair(output, notebook)
+        check()
+        save_whole(executed, partial(shutil.copyfile, output))
+        if exit_status == 0:
+            exit_status, complaint = _place(html, page)
     status, error, cell = _verdict(ended_by, exit_status, executed, complaint)
     return Result(status, time.monotonic() - began, error, cell, inputs)
 
 
+@dataclass(frozen=True)
+class _Stop:
+    """What may end a run before its time."""
+
+    timeout: float | None
+    cancelled: Event
+    check: Callable[[], object]
+
+
 def _run(
-    spec: dict, environment: dict[str, str], relay: Callable[[str], None], timeout: float | None, cancelled: Event
+    spec: dict, environment: dict[str, str], relay: Callable[[str], None], stop_when: _Stop
 ) -> tuple[str | None, int, str]:
     """Run the child; returns what ended it, where we did, its exit status, and the last line of its stderr."""
     with tempfile.TemporaryFile("w+") as stderr:
@@ -94,7 +116,7 @@ def _run(
         )
         thread = Thread(target=_relay, args=(process.stdout, relay), daemon=True)
         thread.start()
-        ended_by = _wait(process, timeout, cancelled)
+        ended_by = _wait(process, stop_when)
         thread.join(timeout=5)
         stderr.seek(0)
         return ended_by, process.returncode, stderr.read().strip().rpartition("\n")[2]
@@ -127,26 +149,22 @@ def _relay(stream: IO[str], write: Callable[[str], None]) -> None:
             write(line.rstrip())
 
 
-def _wait(process: subprocess.Popen, timeout: float | None, cancelled: Event) -> str | None:
+def _wait(process: subprocess.Popen, stop_when: _Stop) -> str | None:
     """Wait for the end; returns 'timeout' or 'interrupted' when that is what brought it about."""
-    watcher = Thread(target=_stop_when, args=(cancelled, process), daemon=True)
-    watcher.start()
+    until = time.monotonic() + (math.inf if stop_when.timeout is None else stop_when.timeout)
     try:
-        process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        stop(process)
+        while (left := until - time.monotonic()) > 0:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(min(POLL_S, left))
+                return None
+            if stop_when.cancelled.is_set():
+                return "interrupted"
+            stop_when.check()
         return "timeout"
     except KeyboardInterrupt:
-        stop(process)
         return "interrupted"
-    return "interrupted" if cancelled.is_set() else None
-
-
-def _stop_when(cancelled: Event, process: subprocess.Popen) -> None:
-    while process.poll() is None:
-        if cancelled.wait(POLL_S):
-            stop(process)
-            return
+    finally:
+        stop(process)
 
 
 def stop(process: subprocess.Popen, patience: float = PATIENCE_S) -> None:
@@ -168,13 +186,21 @@ def stop(process: subprocess.Popen, patience: float = PATIENCE_S) -> None:
         process.wait()
 
 
-def _keep(running: Path, notebook: Path, executed: Path) -> None:
-    """Move the executed notebook to its place. One cut off while it was saved gives way to the bare notebook."""
+def _repair(output: Path, notebook: Path) -> None:
+    """An executed notebook that was cut off while it was saved gives way to the bare notebook."""
     try:
-        nbformat.read(running, as_version=4)
+        nbformat.read(output, as_version=4)
     except (FileNotFoundError, nbformat.reader.NotJSONError):
-        nbformat.write(nbformat.read(notebook, as_version=4), running)
-    os.replace(running, executed)
+        nbformat.write(nbformat.read(notebook, as_version=4), output)
+
+
+def _place(html: Path, page: Path) -> tuple[int, str]:
+    """Put the page where it belongs; returns the exit status that this comes to, and a complaint."""
+    try:
+        save_whole(page, partial(shutil.copyfile, html))
+    except WorkbookError as error:
+        return NO_PAGE, str(error)
+    return 0, ""
 
 
 def _verdict(ended_by: str | None, exit_status: int, path: Path, complaint: str) -> tuple[str, str | None, int | None]:

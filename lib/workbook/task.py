@@ -17,7 +17,7 @@ from typing import Any
 
 import nbformat
 
-from lib.claims import Claim
+from lib.claims import Claim, ClaimLost
 from lib.inputs import state
 from lib.progress import duration
 from lib.report.html import export_html
@@ -104,10 +104,11 @@ def perform(
     watched: bool = False,
 ) -> Entry | None:
     """Execute `task` unless its results stand, and keep the record; None when another process holds it for longer
-    than `patience` [s]. What the notebook prints goes to stdout if `watched`, else to the task's log.
+    than `patience` [s], or has taken it over because this one gave no sign of life. What the notebook prints goes to
+    stdout if `watched`, else to the task's log.
 
     Raises:
-        OSError: its folder cannot be written.
+        OSError, WorkbookError: its folder cannot be written.
     """
     claim = Claim(task.executed)
     if not claim.wait(lambda owner: print(f"waiting for {owner}, which executes {task.name}", flush=True), patience):
@@ -117,8 +118,12 @@ def perform(
             return entry
         with nullcontext() if watched else open(task.log, "w", encoding="utf-8") as log:
             how = {"timeout": timeout, "environment": environment, "cancelled": cancelled, "log": log}
-            result = execute(task.job.notebook, task.executed, task.page, task.job.parameters, **how)
+            result = execute(task.job.notebook, task.executed, task.page, task.job.parameters, check=claim.check, **how)
+        claim.check()
         return _keep(task, result)
+    except ClaimLost as lost:
+        print(lost, flush=True)
+        return None
     finally:
         claim.release()
 

@@ -88,7 +88,7 @@ def test_the_index_tells_what_the_notebooks_say(workshop):
 
 def test_paths_are_the_callers(workshop):
     assert f"02 | {workshop.folder / 'images'}" in workshop.out
-    assert not list(workshop.report.rglob("*.part")) + list(workshop.report.rglob("*.running.ipynb"))
+    assert all(path.name.endswith(".claim-1") for path in workshop.report.rglob(".*"))
 
 
 def test_a_subset_keeps_the_other_entries(workshop, notebook):

@@ -7,9 +7,11 @@ import time
 
 import nbformat
 import psutil
+import pytest
 
+from lib.claims import ClaimLost
 from lib.paths import ROOT
-from lib.workbook.execute import _keep, execute, stop
+from lib.workbook.execute import _repair, execute, stop
 
 NASTY = '007 "quoted" \\n \n é 🙂'
 
@@ -104,17 +106,17 @@ def test_what_does_not_stop_is_killed_with_all_it_started():
 
 def test_an_output_that_was_cut_off_gives_way_to_the_bare_notebook(notebook, tmp_path):
     path = notebook(tmp_path / "01_a.ipynb", "1 + 1")
-    running = tmp_path / ".01_a.running.ipynb"
-    running.write_text('{"cells": [')
-    _keep(running, path, tmp_path / "out.ipynb")
-    assert nbformat.read(tmp_path / "out.ipynb", as_version=4) == nbformat.read(path, as_version=4)
+    output = tmp_path / "out.ipynb"
+    output.write_text('{"cells": [')
+    _repair(output, path)
+    assert nbformat.read(output, as_version=4) == nbformat.read(path, as_version=4)
 
 
 def test_a_page_that_cannot_be_written_is_told(notebook, tmp_path):
     (tmp_path / "page.html").mkdir()
     result = execute(notebook(tmp_path / "01_a.ipynb", "1"), tmp_path / "out.ipynb", tmp_path / "page.html", {"x": 1})
     assert result.status == "failed"
-    assert result.error.startswith("its page could not be written: WorkbookError: Cannot write")
+    assert result.error.startswith("its page could not be written: Cannot write")
     assert (tmp_path / "out.ipynb").exists()
 
 
@@ -133,6 +135,20 @@ def test_a_run_can_be_cancelled_from_another_thread(notebook, tmp_path):
     result = execute(path, tmp_path / "o.ipynb", tmp_path / "o.html", {"x": 1}, log=log, cancelled=cancelled)
     assert result.status == "interrupted"
     assert log.lines == ["begun"]
+
+
+def test_a_check_that_fails_stops_the_run_and_nothing_is_kept(notebook, tmp_path):
+    path = notebook(tmp_path / "01_slow.ipynb", "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
+    log = Log(lambda line: None)
+
+    def check():
+        if log.lines:
+            raise ClaimLost("gone")
+
+    with pytest.raises(ClaimLost):
+        execute(path, tmp_path / "o" / "o.ipynb", tmp_path / "o" / "o.html", {"x": 1}, log=log, check=check)
+    assert not psutil.pid_exists(int(log.lines[0]))
+    assert not (tmp_path / "o").exists()
 
 
 class Log:
@@ -167,3 +183,31 @@ def test_nothing_goes_on_when_its_parent_is_killed(notebook, tmp_path):
     process.kill()
     process.wait()
     assert not psutil.wait_procs(family, timeout=20)[1]
+
+
+TOO_SOON = """
+import os, subprocess, sys
+from pathlib import Path
+from lib.workbook import execute
+
+class Last(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        print(self.pid, flush=True)
+        os._exit(1)
+
+execute.subprocess.Popen = Last
+execute.execute(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), {"x": 1})
+"""
+
+
+def test_nothing_begins_when_its_parent_is_killed_before_it_could_look(notebook, tmp_path):
+    path = notebook(tmp_path / "01_slow.ipynb", f"open({str(tmp_path / 'begun')!r}, 'w')\nimport time\ntime.sleep(600)")
+    command = [sys.executable, "-c", TOO_SOON, str(path), str(tmp_path / "o.ipynb"), str(tmp_path / "o.html")]
+    orphan = psutil.Process(int(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout))
+    try:
+        assert not psutil.wait_procs([orphan], timeout=60)[1]
+        assert not (tmp_path / "begun").exists()
+    finally:
+        for process in [*orphan.children(recursive=True), orphan] if orphan.is_running() else []:
+            process.kill()

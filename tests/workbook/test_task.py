@@ -1,5 +1,6 @@
 """A task is performed once, until something that it rests on changes."""
 
+import json
 import os
 from datetime import datetime
 
@@ -119,6 +120,24 @@ def test_a_failure_is_recorded_and_tried_again(job, tmp_path, monkeypatch):
     assert task_file.tell(perform(task)) == "died in cell [3] after 2 s: the kernel died"
     assert "the kernel died" in task.page.read_text()
     assert task.done() is None
+
+
+def test_who_was_taken_over_keeps_nothing(job, executions, tmp_path, monkeypatch):
+    """It slept for longer than its claim lives: the other's results and record stay as they are."""
+    task = run_task(job, tmp_path)
+    before = task_file.execute
+
+    def execute(*args, check, **how):
+        check()
+        result = before(*args, **how)
+        Claim(task.executed)._file(2).write_text('{"host": "other", "pid": 7}')
+        write_entry(task.executed, entry(task, duration=9.0))
+        return result
+
+    monkeypatch.setattr(task_file, "execute", execute)
+    assert perform(task) is None
+    assert read_entry(task.executed).duration == 9.0
+    assert json.loads(Claim(task.executed)._file(2).read_text()) == {"host": "other", "pid": 7}
 
 
 def test_the_claim_is_given_back_whatever_happens(job, tmp_path, monkeypatch):
