@@ -118,7 +118,8 @@ def test_a_frozen_start_learns_alpha_first():
 def test_a_forward_may_ask_for_its_mode_and_a_frozen_one_stays_in_eval():
     class Dropping(ToyNet):
         def forward(self, images):
-            return super().forward(nn.functional.dropout(images, 0.5, self.training))
+            logits = super().forward(nn.functional.dropout(images, 0.2, self.training))
+            return nn.functional.dropout(logits, 0.5, self.training)
 
     images = torch.randn(2, *SIZE)
     for freeze in (False, True):
