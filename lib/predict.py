@@ -12,11 +12,11 @@ import numpy as np
 
 from lib.data.imageset import IMAGE_SUFFIXES, images_by_stem, read_table, refuse_unreadable
 from lib.data.pixels import decode_many
-from lib.errors import CommandLine, WorkbookFileError, run_command
+from lib.errors import CommandLine, WorkbookFileError, WorkbookValueError, run_command
 from lib.files import save_whole
 from lib.progress import Progress
 from lib.training import Run, RunStore, hardware
-from lib.training.inference import probabilities
+from lib.training.inference import augmentation_of, decoded_size, probabilities
 
 BATCH = 64
 PATH_COLUMNS = ("path", "file", "filename")  # relative to the table
@@ -55,10 +55,14 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
     Raises:
         WorkbookFileError: no image there, or one that cannot be read (unless `skip_unreadable`); nothing is written.
     """
+    if run.config.task == "reid":
+        raise WorkbookValueError(
+            f"{run.path.name} tells identities apart and has no classes to predict; use run.model().embed(images)."
+        )
     images, missing = find_images(source)
     refuse_unreadable(missing, skip_unreadable)
     where = hardware.device(device)
-    model = run.model().to(where)
+    model, seen = run.model().to(where), augmentation_of(run.config)
     written: list[int] = []
 
     def write(scratch: Path) -> None:
@@ -66,8 +70,8 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
         with open(scratch, "w", newline="", encoding="utf-8") as file, Progress(len(images), "predicting") as bar:
             table = csv.writer(file)
             table.writerow(["image_id", "path", "prediction", *(f"prob_{c}" for c in run.classes)])
-            for batch, pixels in _batches(images, run.config.image_size, problems):
-                for (name, path), row in zip(batch, probabilities(model, pixels, where), strict=True):
+            for batch, pixels in _batches(images, decoded_size(run.config), problems):
+                for (name, path), row in zip(batch, probabilities(model, pixels, where, seen), strict=True):
                     table.writerow([name, path, run.classes[row.argmax()], *(f"{p:.7g}" for p in row)])
                 written.append(len(batch))
                 bar.advance(len(batch))
@@ -79,8 +83,10 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
     return sum(written)
 
 
-def _batches(images: list[tuple[str, Path]], size: int, problems: list[str]) -> Iterator[tuple[list, np.ndarray]]:
-    """Readable images in batches of [≤ BATCH, size, size, 3]; unreadable ones are added to `problems`."""
+def _batches(
+    images: list[tuple[str, Path]], size: tuple[int, int], problems: list[str]
+) -> Iterator[tuple[list, np.ndarray]]:
+    """Readable images in batches of [≤ BATCH, height, width, 3]; unreadable ones are added to `problems`."""
     remaining = iter(images)
     while batch := list(islice(remaining, BATCH)):
         decoded = list(zip(batch, decode_many([str(path) for _, path in batch], size), strict=True))

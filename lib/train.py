@@ -21,6 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     """Train (or resume, or find) the run that the flags describe and print its test metrics."""
     settings = vars(build_parser().parse_args(argv))
     profile, output_dir = settings.pop("profile"), settings.pop("output_dir")
+    profile = profile or _recipe(settings)
     config = profile_config(profile, **settings) if profile else RunConfig.from_dict(settings)
     run = fit(config, RunStore(f"{output_dir}/runs") if output_dir else None)
     print(f"{run.path}  (best epoch {run.metrics['best_epoch']})")
@@ -28,6 +29,14 @@ def main(argv: list[str] | None = None) -> int:
         low, high = run.metrics["intervals"][name]
         print(f"  test {name:<20} {value:.3f}  [{low:.3f}, {high:.3f}]")
     return 0
+
+
+def _recipe(settings: dict[str, Any]) -> str | None:
+    """DCAL's recipe where `--task fgvc` or `--task reid` stands alone; `fgvc` is classification."""
+    task = settings.get("task")
+    if task == "fgvc":
+        del settings["task"]
+    return task if task in ("fgvc", "reid") else None
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,7 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     for f in dataclasses.fields(RunConfig):
         flags = sorted({f"--{f.name}", f"--{f.name.replace('_', '-')}"}, key=lambda flag: "-" in flag[2:])
         known = f.metadata.get("known")
-        note = f"default {f.default}" + (f"; one of {', '.join(known)}" if known else "")
+        listed = known and not callable(known)
+        note = f"default {f.default}" + (f"; one of {', '.join(known)}" if listed else "")
         if hints[f.name] is bool:
             parser.add_argument(*flags, dest=f.name, action="store_true", help=note)
         else:

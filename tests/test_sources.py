@@ -9,8 +9,8 @@ from torch import nn
 from lib import inputs, sources
 from lib.glsa import FUSION_STRATEGIES, BaseFusion
 from lib.inputs import NOTES, note, state, states
-from lib.sources import code_digest, imported, imports, statements
-from lib.training import RunConfig
+from lib.sources import code_digest, imported, imports, statements, statements_of
+from lib.training import RunConfig, code
 from lib.training.code import code_of
 
 
@@ -71,6 +71,23 @@ def test_a_new_strategy_makes_no_other_runs_stale_and_an_edited_one_does(monkeyp
     mine = code_of(config(fusion_strategy="mean"), 7)
     monkeypatch.setitem(FUSION_STRATEGIES, "mean", type("Mean", (BaseFusion,), {"forward": lambda s, A, L, x=None: L}))
     assert code_of(config(fusion_strategy="mean"), 7) != mine  # where no file holds the class, its byte code counts
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "counts"),
+    [
+        ("lib.glsa.local", "MIN_HIDDEN = 64", True),
+        ("lib.backbones", "def checked(images): return images", True),
+        ("lib.models", "def create_model(name): return None", True),
+        ("lib.glsa.fusion", "REGISTRY = {'mean': None}", False),
+        ("lib.errors", "def positive(**sizes): return None", False),
+        ("lib.training.ranking", "METRICS = ('map',)", False),
+    ],
+)
+def test_constants_and_functions_of_a_models_files_count(monkeypatch, module, line, counts):
+    before = code_of(config(), 7)
+    monkeypatch.setattr(code, "statements_of", lambda name: statements_of(name) + f"\n{line}\n" * (name == module))
+    assert (code_of(config(), 7) != before) is counts
 
 
 def test_finding_the_code_draws_no_random_numbers():

@@ -1,11 +1,12 @@
 """The code that decides what a run computes, as digests: a run whose code has changed is trained again.
 
-Of the model only the classes that it is built of count, with the functions beside them: a new fusion strategy makes no
-other strategy's runs stale. Of the rest, the whole files do.
+Of the files that the model's classes stand in, and of those that they import, everything counts but other networks'
+layers and the registries: a new fusion strategy makes no other strategy's runs stale. Of the rest, the whole files do.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import sys
@@ -16,8 +17,8 @@ from types import CodeType, FunctionType
 import torch
 from torch import nn
 
-from lib.sources import statements, statements_of
-from lib.training.config import RunConfig
+from lib.sources import imported, statements, statements_of
+from lib.training.config import BRANCHES, RunConfig
 from lib.training.store import build_model
 
 DECIDING = (
@@ -32,31 +33,62 @@ DECIDING = (
     "lib.training.module",
     "lib.training.optimisers",
     "lib.training.recorder",
+    "lib.training.testing",
     "lib.training.trainer",
 )
+FINE_GRAINED = ("lib.training.fine_grained",)
+REIDENTIFICATION = (
+    "lib.training.distances",
+    "lib.training.identity_sampling",
+    "lib.training.people",
+    "lib.training.ranking",
+    "lib.training.reidentification",
+    "lib.training.reranking",
+    "lib.training.triplet",
+)
 NOT_OURS = {"torch", "torchvision", "timm", "einops", *sys.stdlib_module_names}  # versions are in the provenance
+ASIDE = {"lib", "lib.errors", "lib.paths"}  # of what a model's files import: what it says, not what it computes
 
 
 def code_of(config: RunConfig, classes: int) -> dict[str, str]:
     """{'model code': digest, 'training code': digest} of the code that `config` runs with now."""
     with torch.device("meta"):  # structure only: no memory, no initial weights, no random numbers
         model = build_model(config, classes, pretrained=False)
-    training = (statements_of(name) for name in DECIDING)
-    return {"model code": _digest(_model_code(model)), "training code": _digest(training)}
+    names = DECIDING + FINE_GRAINED * (config.attention in BRANCHES) + REIDENTIFICATION * (config.task == "reid")
+    return {"model code": _digest(_model_code(model)), "training code": _digest(map(statements_of, names))}
 
 
 def _model_code(model: nn.Module) -> Iterator[str]:
     types = {base for module in model.modules() for base in type(module).__mro__ if _is_ours(base)}
-    for each in sorted(types, key=lambda t: (t.__module__, t.__qualname__)):
-        yield _source(each)
-    for name in sorted({each.__module__ for each in types}):
+    ours = {each.__module__ for each in types if each.__module__.split(".")[0] == "lib"}
+    for name in sorted((imported(ours) | {"lib.models"}) - ASIDE):
+        yield _deciding(name, types)
+    for each in sorted(types, key=lambda t: (t.__module__, t.__qualname__)):  # a user's own
+        if each.__module__ not in ours:
+            yield _source(each)
+    for name in sorted({each.__module__ for each in types} - ours - {"__main__"}):
         functions = inspect.getmembers(sys.modules[name], inspect.isfunction)
-        yield from (_source(f) for _, f in functions if f.__module__ == name and name != "__main__")
+        yield from (_source(f) for _, f in functions if f.__module__ == name)
 
 
 def _is_ours(type_: type) -> bool:
     """Whether a class is the workbook's or the user's own."""
     return type_.__module__.split(".")[0] not in NOT_OURS
+
+
+def _deciding(name: str, types: set[type]) -> str:
+    """The statements of a module without imports, registries and the layers that are not of `types`."""
+    tree = ast.parse(statements_of(name))
+
+    def decides(node: ast.stmt) -> bool:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            return False
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            return not isinstance(node.value, (ast.Dict, ast.List))
+        kind = getattr(sys.modules.get(name), getattr(node, "name", ""), None)
+        return not (isinstance(kind, type) and issubclass(kind, nn.Module) and kind not in types)
+
+    return "\n".join(ast.unparse(node) for node in tree.body if decides(node))
 
 
 def _source(what: type | FunctionType) -> str:

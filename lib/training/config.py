@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib
 import json
 import math
 import types
@@ -16,15 +17,34 @@ from lib.backbones import BACKBONES
 from lib.data import AUGMENTATIONS, DATASETS, SAMPLERS, SPLITS
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.glsa import FUSION_STRATEGIES, LOCAL_ATTENTION, RESIDUAL_STRATEGIES
+from lib.models import NETWORKS, WRAPPERS
+from lib.training.distances import DISTANCES
 from lib.training.losses import LOSSES
 from lib.training.optimisers import LR_SCHEDULERS, OPTIMIZERS
 
 PRECISIONS = ("auto", "32", "bf16", "16")
 DEVICES = ("auto", "cpu", "cuda")
+TASKS = ("classification", "reid")
+
+# `attention` on a ViT: which of DCAL's branches are trained beside self-attention (SA), as (GLCA, PWCA).
+BRANCHES = {"SA": (False, False), "SA+GLCA": (True, False), "SA+PWCA": (False, True), "DCAL": (True, True)}
+
+# The settings of one network or task, which play no role in the runs of others.
+GLSA_SETTINGS = {"fusion_strategy", "residual_strategy", "num_heads"}
+GATTA_SETTINGS = {"gatta_dim", "gatta_passes", "gatta_norm", "freeze_backbone"}
+VIT_SETTINGS = {"patch_size", "depth", "drop_path"}
+GLCA_SETTINGS = {"top_ratio", "selection", "glca_input"}
+REID_SETTINGS = {"images_per_identity", "triplet_margin", "distance", "rerank"}
 
 
-def _choice(default: str | None, known: typing.Iterable[str]) -> Any:
+def _choice(default: str | None, known: typing.Iterable[str] | typing.Callable[[], typing.Iterable[str]]) -> Any:
+    """A field that names one of `known`; a function is asked when the field plays a role."""
     return field(default=default, metadata={"known": known})
+
+
+def _dcal(name: str) -> typing.Callable[[], typing.Iterable[str]]:
+    """A registry of `lib.dcal`, found when somebody asks: timm takes two seconds to import."""
+    return lambda: getattr(importlib.import_module("lib.dcal"), name)
 
 
 def _aside(default: Any, known: typing.Iterable[str] | None = None) -> Any:
@@ -40,11 +60,14 @@ class RunConfig:
         WorkbookValueError: an unknown name (with the nearest known one), a wrong type, a value out of range.
     """
 
+    task: str = _choice("classification", TASKS)  # `reid`: re-identification
+
     # data
     dataset: str = _choice("phantom-lesions", DATASETS)
     data_root: str | None = None  # the data set's folder; None is its place in data/
     limit_images: int | None = None  # about this many images only, whole lesions; None takes all
-    image_size: int = 224  # side in pixels; the whole picture is squeezed into a square
+    image_size: int = 224  # side, or height, in pixels; the whole picture is squeezed into it
+    image_width: int | None = None  # pixels; None makes a square. Re-identification of people takes 256×128
     split: str = _choice("lesion", SPLITS)  # `image` leaks views of one lesion, on purpose
     val_fraction: float = 0.1  # for early stopping and the choice of the best epoch
     test_fraction: float = 0.2  # looked at once, after training
@@ -56,12 +79,33 @@ class RunConfig:
     skip_unreadable: bool = False  # go on without images that cannot be read
 
     # model
-    backbone: str = _choice("resnet18", BACKBONES)
-    pretrained: bool = False  # ImageNet weights from torchvision
-    attention: str = _choice("CBAM", LOCAL_ATTENTION)  # `none` is the bare backbone
+    backbone: str = "resnet18"  # of torchvision, of the workbook, or with one of BRANCHES a ViT of timm's
+    pretrained: bool = False  # ImageNet weights from torchvision or timm
+    attention: str = "CBAM"  # of a GLSA block, GAttANet's or DCAL's; `none` is the bare backbone
     fusion_strategy: str = _choice("original", FUSION_STRATEGIES)
     residual_strategy: str = _choice("original", RESIDUAL_STRATEGIES)
     num_heads: int = 8
+
+    # GAttANet
+    gatta_dim: int = 64  # of keys and queries
+    gatta_passes: int = 2  # 1 is the backbone
+    gatta_norm: str | None = None  # "layer" normalises the agreement
+    freeze_backbone: bool = False  # train keys, queries and α only
+
+    # DCAL, and the ViT it stands on
+    patch_size: int | None = None  # pixels; None is the backbone's own, as is a `depth` of None
+    depth: int | None = None  # self-attention layers
+    drop_path: float = 0.1  # stochastic depth of the last layer, growing from 0 at the first
+    top_ratio: float = 0.1  # share of the patches that GLCA asks for; the paper takes 0.3 for re-identification
+    selection: str = _choice("rollout", _dcal("SELECTIONS"))
+    glca_input: str = _choice("output", _dcal("GLCA_INPUTS"))  # of the last self-attention layer
+    pairs: str = _choice("random", _dcal("PAIR_STRATEGIES"))  # who distracts whom in PWCA
+
+    # re-identification; a batch is batch_size / images_per_identity identities
+    images_per_identity: int = 4
+    triplet_margin: float | None = None  # None is the soft margin
+    distance: str = _choice("cosine", DISTANCES)
+    rerank: bool = False  # report k-reciprocal re-ranking, too
 
     # loss
     loss_type: str = _choice("focal", LOSSES)
@@ -95,20 +139,47 @@ class RunConfig:
         hints = typing.get_type_hints(type(self))
         for f in dataclasses.fields(self):
             value = _checked(f.name, getattr(self, f.name), hints[f.name])
-            known = f.metadata.get("known")
-            if known is not None and value is not None:
-                value = choose(f.name, value, known)
             object.__setattr__(self, f.name, value)
+        self._check_network()
+        for f in dataclasses.fields(self):
+            known, value = f.metadata.get("known"), getattr(self, f.name)
+            if known is not None and value is not None and f.name not in self.idle:
+                known = known() if callable(known) else known
+                object.__setattr__(self, f.name, choose(f.name, value, known))
         if self.data_root is not None:
             object.__setattr__(self, "data_root", str(Path(self.data_root).expanduser().resolve()))
         self._check_ranges()
         self._check_correction()
 
+    def _check_network(self) -> None:
+        attention = choose("attention", self.attention, LOCAL_ATTENTION | WRAPPERS | BRANCHES)
+        object.__setattr__(self, "attention", attention)
+        if attention in BRANCHES:
+            return  # timm knows its ViTs
+        object.__setattr__(self, "backbone", choose("backbone", self.backbone, [*BACKBONES, *NETWORKS]))
+        if self.backbone in NETWORKS and attention != "none":
+            raise WorkbookValueError(f"{self.backbone} has attention of its own: take attention='none'.")
+        if self.task == "reid":
+            raise WorkbookValueError(
+                f"task='reid' needs a network that embeds: take attention='DCAL' (or {', '.join([*BRANCHES][:-1])}) and "
+                f"a ViT such as deit_tiny_patch16_224, not attention={attention!r}."
+            )
+
     def _check_ranges(self) -> None:
-        for name, least in (("image_size", 32), ("batch_size", 2), ("max_epoch", 1), ("num_heads", 1), ("seed", 0)):
-            if getattr(self, name) < least:
+        least_of = {"image_size": 32, "image_width": 32, "batch_size": 2, "max_epoch": 1, "num_heads": 1, "seed": 0}
+        least_of |= {"gatta_dim": 1, "gatta_passes": 1, "patch_size": 1, "depth": 1, "images_per_identity": 2}
+        for name, least in least_of.items():
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 raise WorkbookValueError(f"{name}={getattr(self, name)} must be at least {least}.")
-        for name in ("lr", "gradient_clip", "early_stopping_patience", "limit_images", "focal_alpha"):
+        for name in (
+            "lr",
+            "gradient_clip",
+            "early_stopping_patience",
+            "limit_images",
+            "focal_alpha",
+            "top_ratio",
+            "triplet_margin",
+        ):
             value = getattr(self, name)
             for each in value if isinstance(value, tuple) else (value,):
                 if each is not None and not 0 < each < math.inf:
@@ -116,7 +187,13 @@ class RunConfig:
         for name in ("weight_decay", "focal_gamma", "warmup_epochs", "split_seed"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise WorkbookValueError(f"{name}={getattr(self, name)} must be finite and not negative.")
-        for name in ("label_smoothing", "class_balanced_beta"):
+        if self.top_ratio > 1:
+            raise WorkbookValueError(f"top_ratio={self.top_ratio} must be at most 1: it is a share of the patches.")
+        if self.task == "reid" and self.batch_size % self.images_per_identity:
+            raise WorkbookValueError(
+                f"batch_size={self.batch_size} must be a multiple of images_per_identity={self.images_per_identity}."
+            )
+        for name in ("label_smoothing", "class_balanced_beta", "drop_path"):
             if not 0 <= getattr(self, name) < 1:
                 raise WorkbookValueError(f"{name}={getattr(self, name)} must lie in [0, 1).")
 
@@ -149,11 +226,40 @@ class RunConfig:
         return type(self).from_dict({**self.to_dict(), **changes})
 
     @property
+    def idle(self) -> set[str]:
+        """The settings that play no role in this run: those of other networks and tasks."""
+        glca, pwca = BRANCHES.get(self.attention, (False, False))
+        roles = {
+            **dict.fromkeys(GLSA_SETTINGS, self.attention not in {*WRAPPERS, *BRANCHES}),
+            **dict.fromkeys(GATTA_SETTINGS, self.attention == "gatta"),
+            **dict.fromkeys(VIT_SETTINGS, self.attention in BRANCHES),
+            **dict.fromkeys(GLCA_SETTINGS, glca),
+            "pairs": pwca,
+            **dict.fromkeys(REID_SETTINGS, self.task == "reid"),
+        }
+        return {name for name, role in roles.items() if not role}
+
+    @property
+    def bare(self) -> RunConfig:
+        """The same run of the backbone without attention, or of the ViT without DCAL's branches."""
+        return self.replace(attention="SA" if self.attention in BRANCHES else "none")
+
+    @property
+    def monitor(self) -> str:
+        """The column of training_log.csv whose highest value marks the best epoch."""
+        if self.task == "reid":
+            return "val_map"
+        return "val_accuracy" if self.attention in BRANCHES else "val_balanced_accuracy"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of what the network sees, in pixels."""
+        return self.image_size, self.image_width or self.image_size
+
+    @property
     def hash(self) -> str:
         """Eight hex digits over every field that decides what is computed."""
-        aside = {f.name for f in dataclasses.fields(self) if f.metadata.get("aside")}
-        if self.attention == "none":
-            aside |= {"fusion_strategy", "residual_strategy", "num_heads"}  # the bare backbone has none of them
+        aside = self.idle | {f.name for f in dataclasses.fields(self) if f.metadata.get("aside")}
         content = {k: v for k, v in self.to_dict().items() if k not in aside}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -161,7 +267,7 @@ class RunConfig:
     def name(self) -> str:
         """The name of the run's folder: readable, and unique by its hash."""
         parts = [self.dataset, self.backbone, self.attention]
-        if self.attention != "none":
+        if "fusion_strategy" not in self.idle:
             parts += [self.fusion_strategy, self.residual_strategy]
         return "-".join([*parts, f"s{self.seed}", self.hash])
 

@@ -33,7 +33,6 @@ from lib.training.code import code_of
 from lib.training.config import RunConfig
 from lib.training.inference import normalise, probabilities, to_unit
 from lib.training.logs import memory_told
-from lib.training.losses import build_loss
 from lib.training.optimisers import build_optimisation
 from lib.training.store import build_model
 
@@ -41,8 +40,9 @@ log = logging.getLogger(__name__)
 
 # The settings that a step's cost follows; another one (a seed, the data) is no reason to measure again.
 COSTLY = (
-    "backbone", "attention", "fusion_strategy", "residual_strategy", "num_heads",
-    "image_size", "batch_size", "loss_type", "optimizer", "gradient_clip",
+    "backbone", "attention", "fusion_strategy", "residual_strategy", "num_heads", "gatta_dim", "gatta_passes",
+    "gatta_norm", "freeze_backbone", "patch_size", "depth", "drop_path", "top_ratio", "selection", "glca_input", "pairs",
+    "image_size", "image_width", "batch_size", "loss_type", "optimizer", "gradient_clip",
 )  # fmt: skip
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 MIB = 2**20
@@ -97,10 +97,9 @@ def measure_efficiency(
 
 def _conditions(config: RunConfig, classes: int) -> dict[str, object]:
     """All that a measurement depends on, and the file's name with it."""
-    where, bare = hardware.device(config.device), config.attention == "none"
-    block = {"fusion_strategy", "residual_strategy", "num_heads"} if bare else set()  # the bare backbone has none
+    where = hardware.device(config.device)
     return {
-        **{name: getattr(config, name) for name in COSTLY if name not in block},
+        **{name: getattr(config, name) for name in COSTLY if name not in config.idle},
         "classes": classes,
         "precision": hardware.precision(config),
         "device": f"{where.type}: {hardware.device_name(where)}",
@@ -113,7 +112,7 @@ def _conditions(config: RunConfig, classes: int) -> dict[str, object]:
 def _file_name(config: RunConfig, conditions: dict[str, object]) -> str:
     digest = hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:8]
     parts = [config.backbone, config.attention]
-    if config.attention != "none":
+    if "fusion_strategy" not in config.idle:
         parts += [config.fusion_strategy, config.residual_strategy]
     return "-".join([*parts, f"{config.image_size}px", digest]) + ".json"
 
@@ -132,7 +131,7 @@ def _read(path: Path) -> Efficiency | None:
 
 def _measure(config: RunConfig, classes: int, rounds: int, seconds: float, conditions: dict) -> Efficiency:
     model = _Subject(config, classes)
-    bare = _Subject(config.replace(attention="none"), classes) if config.attention != "none" else None
+    bare = _Subject(config.bare, classes) if config.attention != config.bare.attention else None
     log.info("measuring the efficiency of %s %s at %d px", config.backbone, config.attention, config.image_size)
     inference = _alternate(model.infer, bare and bare.infer, rounds, seconds / 4)
     latency = _alternate(model.infer_one, bare and bare.infer_one, rounds, seconds / 4)
@@ -162,10 +161,10 @@ class _Subject:
         self.config, self.where = config, hardware.device(config.device)
         self.precision = hardware.precision(config)
         rng = np.random.default_rng(0)
-        self.pixels = rng.integers(0, 256, (config.batch_size, config.image_size, config.image_size, 3), dtype=np.uint8)
+        self.pixels = rng.integers(0, 256, (config.batch_size, *config.size, 3), dtype=np.uint8)
         self.labels = torch.from_numpy(rng.integers(0, classes, config.batch_size)).to(self.where)
-        self.loss = build_loss(config, [1] * classes).to(self.where)
         self.model = build_model(config, classes, pretrained=False).to(self.where).eval()
+        self.classes = [str(i) for i in range(classes)]
 
     def infer(self) -> None:
         probabilities(self.model, self.pixels, self.where)
@@ -174,7 +173,10 @@ class _Subject:
         probabilities(self.model, self.pixels[:1], self.where)
 
     def prepare_training(self) -> None:
-        self.model.train()
+        from lib.training.trainer import classifier  # Lightning takes seconds to import
+
+        module = classifier(self.config)(self.config, self.model, self.classes, [1] * len(self.classes))
+        self.losses = module.to(self.where).train().losses
         if hardware.channels_last_helps(self.config):
             self.model.to(memory_format=torch.channels_last)
         self.optimizer = build_optimisation(self.model, self.config.replace(lr_scheduler="none"), steps_per_epoch=1)
@@ -185,7 +187,7 @@ class _Subject:
         """One step, in the order of Lightning's: old gradients go after the forward."""
         images = normalise(to_unit(self.images))
         with torch.autocast(self.where.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST):
-            loss = self.loss(self.model(images), self.labels)
+            loss, _ = self.losses(images, self.labels)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)

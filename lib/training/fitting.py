@@ -6,9 +6,8 @@ import contextlib
 import itertools
 import json
 import logging
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,22 +15,23 @@ import pandas as pd
 import torch
 
 from lib.claims import Claim
-from lib.data import ImageSet, load_dataset, load_pixels, rows_of, split_rows
-from lib.errors import WorkbookError, WorkbookFileError
+from lib.data import ImageSet, load_dataset, load_pixels, split_rows
+from lib.errors import WorkbookFileError
 from lib.files import write_text
 from lib.progress import duration
 from lib.training import hardware
 from lib.training.code import code_of
 from lib.training.config import RunConfig
-from lib.training.inference import EVALUATION_BATCH, predict_rows
+from lib.training.inference import decoded_size
 from lib.training.logs import run_log
-from lib.training.metrics import Resampled, intervals, measure
+from lib.training.people import trained_identities
 from lib.training.provenance import provenance
 from lib.training.store import Run, RunStore, build_model
+from lib.training.testing import test
 
 log = logging.getLogger(__name__)
 
-Prepared = tuple[ImageSet, np.ndarray, pd.Series]  # images, pixels [n, size, size, 3], part of each row
+Prepared = tuple[ImageSet, np.ndarray, pd.Series]  # images, pixels [n, height, width, 3], part of each row
 
 
 def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
@@ -76,16 +76,21 @@ def _train_and_test(
         log.debug("config %s", json.dumps(config.to_dict()))
         log.debug("%s: %s", images.name, images.counts.to_dict())
         torch.manual_seed(config.seed)
-        model = build_model(config, len(images.classes))
+        classes = trained_identities(images, parts)[0] if config.task == "reid" else images.classes
+        model = build_model(config, len(classes))
         write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
         write_text(run.path / "basis.json", json.dumps(basis, indent=1))
         began = time.monotonic()
         seconds = train(config, run, model, images, pixels, parts, claim.check)
-        _test(run, images, pixels, parts, provenance(config, images, parts, device, seconds, model), device)
+        facts = provenance(config, images, parts, classes, device, seconds, model)
+        write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
+        test(run, images, pixels, parts, device)
+        metric = config.monitor.removeprefix("val_")
         log.info(
-            "finished after %s: test balanced accuracy %.3f",
+            "finished after %s: test %s %.3f",
             duration(time.monotonic() - began),
-            run.metrics["test"]["balanced_accuracy"],
+            metric.replace("_", " "),
+            run.metrics["test"][metric],
         )
 
 
@@ -115,7 +120,7 @@ def _set_aside(run: Run, basis: dict) -> None:
 
 
 def prepare(config: RunConfig, store: RunStore) -> Prepared:
-    """The data of a run: the image set, its pixels [n, size, size, 3] and the part of each row."""
+    """The data of a run: the image set, its pixels [n, height, width, 3] and the part of each row."""
     return _pixels_and_parts(config, store, _load(config))
 
 
@@ -124,40 +129,6 @@ def _load(config: RunConfig) -> ImageSet:
 
 
 def _pixels_and_parts(config: RunConfig, store: RunStore, images: ImageSet) -> Prepared:
-    images, pixels = load_pixels(images, config.image_size, store.root.parent / "cache", config.skip_unreadable)
+    images, pixels = load_pixels(images, decoded_size(config), store.root.parent / "cache", config.skip_unreadable)
     parts = split_rows(images, config.split, config.val_fraction, config.test_fraction, config.split_seed)
     return images, pixels, parts
-
-
-def _test(run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, facts: dict, device: torch.device) -> None:
-    """Predict the test split once with the best weights, write predictions and metrics; `metrics.json` comes last."""
-    write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
-    rows = rows_of(parts, "test")
-    table, labels = images.rows.iloc[rows], images.rows["label"].to_numpy()[rows]
-    found = predict_rows(run.model(), pixels, rows, EVALUATION_BATCH, device)
-    if not math.isfinite(found.sum()):
-        raise WorkbookError(f"The best weights of {run.path.name} give probabilities that are not numbers; lower lr.")
-    frame = predictions_frame(table, labels, found, images.classes)
-    write_text(run.path / "predictions.csv", frame.to_csv(index=False, float_format="%.7g"))
-    test = measure(found, labels, images.classes)
-    samples = Resampled(frame["group"]).measure(found, labels, images.classes)
-    result = {"best_epoch": _best_epoch(run.log), "test": test, "intervals": intervals(samples)}
-    write_text(run.path / "metrics.json", json.dumps(result, indent=1))
-
-
-def predictions_frame(
-    table: pd.DataFrame, labels: np.ndarray, found: np.ndarray, classes: Sequence[str]
-) -> pd.DataFrame:
-    """predictions.csv: a row an image of `table`, with its label (index) and probabilities [N, K] by name."""
-    names = np.array(classes)
-    columns = {
-        "image_id": table["image_id"],
-        "group": table["group"],
-        "label": names[labels],
-        "prediction": names[found.argmax(axis=1)],
-    }
-    return pd.DataFrame(columns).assign(**{f"prob_{c}": found[:, i] for i, c in enumerate(classes)})
-
-
-def _best_epoch(log_table: pd.DataFrame) -> int:
-    return int(log_table["epoch"][log_table["val_balanced_accuracy"].idxmax()])

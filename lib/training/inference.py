@@ -1,13 +1,21 @@
-"""Class probabilities of a trained model for uint8 images, the same way after training and in `lib.predict`."""
+"""What a trained model says about uint8 images, the same way after training and in `lib.predict`."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lib.data import DATASETS
+from lib.data.augmentation import centre_view, stored_size
+from lib.training.config import RunConfig
+
 EVALUATION_BATCH = 256  # images
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained weights expect
+
+Ask = Callable[[nn.Module, np.ndarray, torch.device | str, str], np.ndarray]
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -22,17 +30,58 @@ def normalise(images: Tensor) -> Tensor:
     return (images - mean) / std
 
 
+def augmentation_of(config: RunConfig) -> str:
+    """The name of the augmentation that `config` trains with."""
+    return config.augmentation or DATASETS[config.dataset].augmentation
+
+
+def decoded_size(config: RunConfig) -> tuple[int, int]:
+    """(height, width) in pixels at which images are decoded: more than the network sees where training crops."""
+    height, width = (stored_size(side, augmentation_of(config)) for side in config.size)
+    return height, width
+
+
+def network_input(pixels: np.ndarray, augmentation: str, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 images [B, H, W, 3] as a network that was trained with `augmentation` is shown them, float [B, 3, h, w]."""
+    images = to_unit(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
+    return normalise(centre_view(images, augmentation))
+
+
 @torch.inference_mode()
-def probabilities(model: nn.Module, pixels: np.ndarray, device: torch.device | str = "cpu") -> np.ndarray:
+def probabilities(
+    model: nn.Module, pixels: np.ndarray, device: torch.device | str = "cpu", augmentation: str = "none"
+) -> np.ndarray:
     """Softmax of the logits, float32 [B, K], for a batch of uint8 images [B, H, W, 3]; the model is in eval mode."""
-    images = normalise(to_unit(torch.from_numpy(np.ascontiguousarray(pixels)).to(device)))
-    return model(images).float().softmax(dim=1).cpu().numpy()
+    return model(network_input(pixels, augmentation, device)).float().softmax(dim=1).cpu().numpy()
+
+
+@torch.inference_mode()
+def embeddings(
+    model: nn.Module, pixels: np.ndarray, device: torch.device | str = "cpu", augmentation: str = "none"
+) -> np.ndarray:
+    """What a re-identification model makes of a batch of uint8 images [B, H, W, 3], float32 [B, D]."""
+    return model.embed(network_input(pixels, augmentation, device)).float().cpu().numpy()
+
+
+@torch.inference_mode()
+def branch_answers(
+    model: nn.Module, pixels: np.ndarray, device: torch.device | str = "cpu", augmentation: str = "none"
+) -> np.ndarray:
+    """The class that each branch of a DCAL model answers alone, int64 [B, branches] in the order of `answering`."""
+    found = model.branches(network_input(pixels, augmentation, device))
+    return torch.stack([getattr(found, name).argmax(dim=1) for name in model.answering], dim=1).cpu().numpy()
 
 
 def predict_rows(
-    model: nn.Module, pixels: np.ndarray, rows: np.ndarray, batch_size: int, device: torch.device | str
+    model: nn.Module,
+    pixels: np.ndarray,
+    rows: np.ndarray,
+    batch_size: int,
+    device: torch.device | str,
+    augmentation: str = "none",
+    ask: Ask = probabilities,
 ) -> np.ndarray:
-    """Probabilities of the chosen rows of a pixel array, [len(rows), K]."""
+    """What `ask` (`probabilities`, `branch_answers` or `embeddings`) says about the chosen rows of a pixel array, [len(rows), …]."""
     model = model.to(device).eval()
     batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    return np.concatenate([probabilities(model, pixels[batch], device) for batch in batches])
+    return np.concatenate([ask(model, pixels[batch], device, augmentation) for batch in batches])

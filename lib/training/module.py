@@ -1,4 +1,8 @@
-"""The LightningModule of a classifier: augmentation on the device, loss, metrics; the model stays a plain nn.Module."""
+"""The LightningModule of a classifier: augmentation on the device, loss, metrics; the model stays a plain nn.Module.
+
+What is special about training another network is in the methods that its own module overrides: `losses` for a batch,
+`validation_step` and `validation_row` for an epoch.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +12,32 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from lib.data import AUGMENTATIONS, DATASETS
+from lib.data import AUGMENTATIONS
+from lib.data.augmentation import centre_view
 from lib.errors import WorkbookError
 from lib.training.config import RunConfig
-from lib.training.inference import normalise, to_unit
+from lib.training.inference import augmentation_of, normalise, to_unit
 from lib.training.losses import build_loss
 from lib.training.metrics import build_metrics, flatten
 from lib.training.optimisers import build_optimisation
 
 
 class Classifier(pl.LightningModule):
-    """Trains `model` as `config` says. Batches are (uint8 images [B, H, W, 3], labels [B])."""
+    """Trains `model` as `config` says. Batches are (uint8 images [B, H, W, 3], labels [B]).
+
+    `counts` are the training images of each class.
+    """
 
     def __init__(self, config: RunConfig, model: nn.Module, classes: Sequence[str], counts: Sequence[int]) -> None:
         super().__init__()
         self.config, self.classes = config, tuple(classes)
         self.model = model
         self.loss = build_loss(config, counts)
-        self.augment = AUGMENTATIONS[config.augmentation or DATASETS[config.dataset].augmentation]
+        self.augmentation = augmentation_of(config)
+        self.augment = AUGMENTATIONS[self.augmentation]
         self.train_loss, self.val_loss = MeanMetric(), MeanMetric()
         self.train_accuracy = MulticlassAccuracy(len(classes), average="micro")
         self.val_metrics = build_metrics(classes)
@@ -42,7 +51,8 @@ class Classifier(pl.LightningModule):
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
         images, labels = batch
         images = to_unit(images)
-        return normalise(self._augmented(images) if self.trainer.training else images), labels
+        seen = self._augmented(images) if self.trainer.training else centre_view(images, self.augmentation)
+        return normalise(seen), labels
 
     def _augmented(self, images: Tensor) -> Tensor:
         """A function of (seed, epoch, batch) and nothing else, so that all models see the same images."""
@@ -53,8 +63,7 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
-        logits = self.model(images)
-        loss = self.loss(logits, labels)
+        loss, logits = self.losses(images, labels)
         if not torch.isfinite(loss):
             raise WorkbookError(
                 f"The loss became {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}: lower lr "
@@ -64,6 +73,11 @@ class Classifier(pl.LightningModule):
         self.train_accuracy.update(logits.detach(), labels)
         self.batch_loss = loss.detach()
         return loss
+
+    def losses(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The training loss of a batch, a scalar, and the logits [B, K] whose accuracy is logged."""
+        logits = self.model(images)
+        return self.loss(logits, labels), logits
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *args: object, **kwargs: object) -> None:
         # Here and not in the Trainer, which refuses to clip for fused optimisers even where no scaler is at work.
@@ -87,11 +101,15 @@ class Classifier(pl.LightningModule):
             "train_accuracy": float(self.train_accuracy.compute()),
             "val_loss": float(self.val_loss.compute()),
         }
-        val = flatten(self.val_metrics.compute(), self.classes, "val_")
+        val = self.validation_row()
         row |= {"val_accuracy": val.pop("val_accuracy"), "learning_rate": self.learning_rate} | val
-        for metric in (self.train_loss, self.train_accuracy, self.val_loss, self.val_metrics):
+        for metric in filter(lambda each: isinstance(each, Metric | MetricCollection), self.children()):
             metric.reset()
         return row
+
+    def validation_row(self) -> dict[str, float]:
+        """The epoch's validation metrics by the log's names, `val_accuracy` among them."""
+        return flatten(self.val_metrics.compute(), self.classes, "val_")
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: object) -> None:
         # Lightning steps a plateau schedule after the epoch's checkpoint is written, so a resumed run would lag behind

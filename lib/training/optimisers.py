@@ -17,7 +17,8 @@ OPTIMIZERS: dict[str, Callable[[list[dict], float, bool], optim.Optimizer]] = {
     "RAdam": lambda groups, lr, fused: optim.RAdam(groups, lr, decoupled_weight_decay=True),
     "Adam": lambda groups, lr, fused: optim.Adam(groups, lr, fused=fused),
     "AdamW": lambda groups, lr, fused: optim.AdamW(groups, lr, fused=fused),
-    "SGD": lambda groups, lr, fused: optim.SGD(groups, lr, momentum=0.9, nesterov=True, fused=fused),
+    "SGD": lambda groups, lr, fused: optim.SGD(groups, lr, momentum=0.9, fused=fused),
+    "Nesterov": lambda groups, lr, fused: optim.SGD(groups, lr, momentum=0.9, nesterov=True, fused=fused),
 }
 
 

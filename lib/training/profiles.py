@@ -1,4 +1,6 @@
-"""Sizes of work: seconds for tests, minutes on two cores, a real data set on a GPU, the seeds' whole protocol."""
+"""Sizes of work (seconds for tests, minutes on two cores, a real data set on a GPU, GLSA's whole protocol), and the
+recipes that the other papers trained with.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lib.data import DATASETS
+from lib.data.pixels import height_and_width
 from lib.errors import choose
 from lib.training.config import RunConfig
 
@@ -16,6 +19,19 @@ _MODERN = {
     "lr_scheduler": "CosineWarmup",
     "weight_decay": 0.05,
     "sampler": "sqrt",
+}
+
+_DCAL = {
+    "attention": "DCAL",
+    "backbone": "deit_tiny_patch16_224",
+    "pretrained": True,
+    "split": "official",
+    "sampler": "none",
+    "loss_type": "cross_entropy",
+    "lr_scheduler": "CosineWarmup",
+    "warmup_epochs": 0.0,
+    "early_stopping_patience": None,
+    "gradient_clip": None,
 }
 
 PROFILES: dict[str, dict[str, Any]] = {
@@ -47,6 +63,32 @@ PROFILES: dict[str, dict[str, Any]] = {
         "lr_scheduler": "ReduceLROnPlateau",
         "early_stopping_patience": 15,
     },
+    # DCAL, section 4.1. The rate is 5e-4/512 times the batch. The paper names Adam; its weight decay is that of DeiT's
+    # AdamW, which leaves the gradient's moments alone.
+    "fgvc": {
+        **_DCAL,
+        "dataset": "CUB-200-2011",
+        "image_size": 448,
+        "optimizer": "AdamW",
+        "weight_decay": 0.05,
+        "lr": 5e-4 / 512 * 16,
+        "batch_size": 16,
+        "max_epoch": 100,
+        "top_ratio": 0.1,
+    },
+    "reid": {
+        **_DCAL,
+        "task": "reid",
+        "dataset": "Market-1501",
+        "image_size": 256,
+        "image_width": 128,  # vehicles: 256
+        "optimizer": "SGD",
+        "weight_decay": 1e-4,
+        "lr": 0.008,
+        "batch_size": 64,  # 16 identities × 4
+        "max_epoch": 120,
+        "top_ratio": 0.3,
+    },
 }
 
 
@@ -59,7 +101,9 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
     values = dict(PROFILES[choose("profile", profile, PROFILES)])
     values |= {name: value for name, value in settings.items() if value is not None}
     dataset = choose("dataset", values.get("dataset", "phantom-lesions"), DATASETS)
-    values.setdefault("image_size", DATASETS[dataset].quick_size)
+    height, width = height_and_width(DATASETS[dataset].quick_size)
+    if "image_size" not in values:
+        values |= {"image_size": height, "image_width": None if width == height else width}
     return RunConfig.from_dict(values)
 
 

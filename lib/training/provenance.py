@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
@@ -46,9 +47,15 @@ def versions() -> dict[str, str]:
 
 
 def provenance(
-    config: RunConfig, images: ImageSet, parts: pd.Series, device: torch.device, seconds: float, model: nn.Module
+    config: RunConfig,
+    images: ImageSet,
+    parts: pd.Series,
+    classes: Sequence[str],
+    device: torch.device,
+    seconds: float,
+    model: nn.Module,
 ) -> dict:
-    """The content of provenance.json."""
+    """The content of provenance.json; `classes` are those of the network's head."""
     return {
         "commit": commit(),
         "versions": versions(),
@@ -66,6 +73,6 @@ def provenance(
         "is_phantom": images.is_phantom,
         "data_fingerprint": images.fingerprint(),
         "images": len(images.rows),
-        "classes": list(images.classes),
+        "classes": list(classes),
         "unreadable": list(images.unreadable),
     }

@@ -21,14 +21,13 @@ from lib.training.module import Classifier
 
 log = logging.getLogger(__name__)
 
-MONITOR = "val_balanced_accuracy"
-
 
 class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all others
     """Writes training_log.csv, best.safetensors and last.ckpt after every epoch, and stops early.
 
     The lines live in the checkpoint too, so that an interrupted and resumed run writes the same log as one that was
-    never interrupted. The best epoch has the highest validation balanced accuracy; the test split is not touched.
+    never interrupted. The best epoch has the highest `RunConfig.monitor`, a validation metric; the test split is not
+    touched.
     """
 
     def __init__(self, folder: Path, patience: int | None, before_saving: Callable[[], None]) -> None:
@@ -55,35 +54,43 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
             if isinstance(each.scheduler, ReduceLROnPlateau):  # here and not by Lightning: see Classifier
                 each.scheduler.step(row["val_loss"])
         self._keep_best(row, module)
-        stop = self._waited_too_long(row)
+        stop = self._waited_too_long(row, module.config.monitor)
         trainer.should_stop = trainer.should_stop or stop
         self.finished = stop or row["epoch"] >= module.config.max_epoch
         for logger in trainer.loggers:
             logger.log_metrics(row, step=int(row["epoch"]))
-        self._report(row, module.config.max_epoch)
+        self._report(row, module)
         save_whole(self.folder / "last.ckpt", trainer.save_checkpoint)
         write_text(self.folder / "training_log.csv", pd.DataFrame(self.rows).to_csv(index=False, float_format="%.6f"))
 
     def _keep_best(self, row: dict[str, float], module: Classifier) -> None:
-        if row[MONITOR] > self.best:
-            self.best, self.best_epoch = row[MONITOR], int(row["epoch"])
+        if row[module.config.monitor] > self.best:
+            self.best, self.best_epoch = row[module.config.monitor], int(row["epoch"])
             weights = {k: v.detach().cpu().contiguous() for k, v in module.model.state_dict().items()}
             save_whole(self.folder / "best.safetensors", lambda path: save_file(weights, path))
 
-    def _waited_too_long(self, row: dict[str, float]) -> bool:
+    def _waited_too_long(self, row: dict[str, float], monitor: str) -> bool:
         waited = int(row["epoch"]) - self.best_epoch
         if self.patience is None or waited < self.patience:
             return False
-        log.info("early stop: no better %s for %d epochs", MONITOR, waited)
+        log.info("early stop: no better %s for %d epochs", monitor, waited)
         return True
 
-    def _report(self, row: dict[str, float], epochs: int) -> None:
-        mark = " (best so far)" if row["epoch"] == self.best_epoch else ""
+    def _report(self, row: dict[str, float], module: Classifier) -> None:
+        config = module.config
+        shown = {name: row[name] for name in ("val_accuracy", config.monitor)}
         log.info(
-            "epoch %d/%d: train loss %.4f, accuracy %.3f; validation loss %.4f, accuracy %.3f, balanced accuracy %.3f%s; lr %.2g; %s",
-            row["epoch"], epochs, row["train_loss"], row["train_accuracy"], row["val_loss"], row["val_accuracy"],
-            row[MONITOR], mark, row["learning_rate"], duration(time.monotonic() - self.began),
-        )  # fmt: skip
+            "epoch %d/%d: train loss %.4f, accuracy %.3f; validation loss %.4f, %s%s; lr %.2g; %s",
+            row["epoch"],
+            config.max_epoch,
+            row["train_loss"],
+            row["train_accuracy"],
+            row["val_loss"],
+            ", ".join(f"{name.removeprefix('val_').replace('_', ' ')} {value:.3f}" for name, value in shown.items()),
+            " (best so far)" if row["epoch"] == self.best_epoch else "",
+            row["learning_rate"],
+            duration(time.monotonic() - self.began),
+        )
         if len(self.rows) > 1 and row["learning_rate"] != self.rows[-2]["learning_rate"]:
             log.debug("learning rate changed from %g to %g", self.rows[-2]["learning_rate"], row["learning_rate"])
 

@@ -7,9 +7,10 @@
     basis.json          digests of the data and of the code that the run was begun with
     training_log.csv    a line an epoch: epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,…
     train.log           everything that was logged, DEBUG
-    best.safetensors    weights of the epoch with the best validation balanced accuracy
+    best.safetensors    weights of the epoch that did best on validation
     last.ckpt           the state to resume from
     predictions.csv     test split: image_id, group, label, prediction, prob_<class>…
+    queries.csv         instead, of re-identification: image_id, identity, camera, matches, average_precision, …
     metrics.json        test metrics with intervals; its presence says that the run is finished
     provenance.json     commit, versions, device, data, seeds, wall time
 """
@@ -31,21 +32,51 @@ from lib.errors import WorkbookFileError, nearest
 from lib.inputs import note
 from lib.models import create_model
 from lib.paths import OUTPUTS
-from lib.training.config import RunConfig
+from lib.training.config import BRANCHES, RunConfig
+from lib.training.ranking import RetrievalScores
 
 RUNS = OUTPUTS / "runs"
+
+# A setting of RunConfig → the argument of create_model that it is.
+OPTIONS = {
+    "fusion_strategy": "fusion_strategy",
+    "residual_strategy": "residual_strategy",
+    "num_heads": "num_heads",
+    "gatta_dim": "dim",
+    "gatta_passes": "passes",
+    "gatta_norm": "norm",
+    "freeze_backbone": "freeze",
+}
 
 
 def build_model(config: RunConfig, classes: int, pretrained: bool | None = None) -> nn.Module:
     """The untrained model that `config` describes (`pretrained=False` where weights are loaded next)."""
+    pretrained = config.pretrained if pretrained is None else pretrained
+    if config.attention in BRANCHES:
+        return _build_vit(config, classes, pretrained)
+    options = {name: getattr(config, field) for field, name in OPTIONS.items() if field not in config.idle}
     return create_model(
+        config.backbone, pretrained=pretrained, num_classes=classes, attn_type=config.attention, **options
+    )
+
+
+def _build_vit(config: RunConfig, classes: int, pretrained: bool) -> nn.Module:
+    from lib.dcal import create_dcal_model  # timm takes two seconds to import
+
+    glca, pwca = BRANCHES[config.attention]
+    shape = {name: getattr(config, name) for name in ("patch_size", "depth") if getattr(config, name) is not None}
+    return create_dcal_model(
         config.backbone,
-        pretrained=config.pretrained if pretrained is None else pretrained,
-        num_classes=classes,
-        attn_type=config.attention,
-        fusion_strategy=config.fusion_strategy,
-        residual_strategy=config.residual_strategy,
-        num_heads=config.num_heads,
+        classes,
+        top_ratio=config.top_ratio,
+        pretrained=pretrained,
+        img_size=config.size,
+        drop_path_rate=config.drop_path,
+        glca=glca,
+        pwca=pwca,
+        selection=config.selection,
+        glca_input=config.glca_input,
+        **shape,
     )
 
 
@@ -85,6 +116,11 @@ class Run:
         """predictions.csv of the test split, a row an image."""
         names = dict.fromkeys(("image_id", "group", "label", "prediction"), str)  # a class may be called 0, or NA
         return pd.read_csv(self._file("predictions.csv"), dtype=names, keep_default_na=False)
+
+    @cached_property
+    def retrieval(self) -> RetrievalScores:
+        """Of a re-identification run: queries.csv, what the gallery answers to each query."""
+        return RetrievalScores(pd.read_csv(self._file("queries.csv"), dtype={"image_id": str}))
 
     @cached_property
     def metrics(self) -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from lib.data import EpochBatches, ImageSet, rows_of
 from lib.training import hardware
-from lib.training.config import RunConfig
+from lib.training.config import BRANCHES, RunConfig
+from lib.training.identity_sampling import IdentityBatches
 from lib.training.inference import EVALUATION_BATCH
 from lib.training.logs import lightning_manners, memory_told
 from lib.training.module import Classifier
+from lib.training.people import trained_identities
 from lib.training.recorder import BatchProgress, Recorder
 from lib.training.store import Run
 from lib.training.tracking import tracking
@@ -41,6 +44,17 @@ class Batches(Dataset):
         return torch.from_numpy(self.pixels[rows]), torch.from_numpy(self.labels[rows])
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What a task trains: its module, its rows, and what stands beside an image in a batch."""
+
+    module: Classifier
+    train: np.ndarray  # rows
+    batches: EpochBatches | IdentityBatches  # of positions in `train`
+    val: np.ndarray  # rows
+    labels: np.ndarray  # of every row
+
+
 def train(
     config: RunConfig,
     run: Run,
@@ -54,29 +68,61 @@ def train(
 
     `before_saving` is called after every epoch; what it raises ends the training with the last epoch's files intact.
     """
-    labels = images.rows["label"].to_numpy(dtype=np.int64)
-    train, val = rows_of(parts, "train"), rows_of(parts, "val")
-    counts = np.bincount(labels[train], minlength=len(images.classes)).tolist()
     recorder = Recorder(run.path, config.early_stopping_patience, before_saving)
     checkpoint = _resume_from(run.path / "last.ckpt", recorder)
     if recorder.finished:
         return recorder.seconds
-    module = Classifier(config, model, images.classes, counts)
+    setup = _setup(config, model, images, parts)
     if hardware.channels_last_helps(config):
-        module.model.to(memory_format=torch.channels_last)
-    batches = EpochBatches(labels[train], config.batch_size, config.sampler, config.seed)
-    batches.set_epoch(len(recorder.rows))  # Lightning does so too, but only after a resumed run's first batch is drawn
-    in_order = [list(range(i, min(i + EVALUATION_BATCH, len(val)))) for i in range(0, len(val), EVALUATION_BATCH)]
+        setup.module.model.to(memory_format=torch.channels_last)
+    setup.batches.set_epoch(len(recorder.rows))  # Lightning does so too, but after a resumed run's first batch is drawn
+    in_order = [
+        list(range(i, min(i + EVALUATION_BATCH, len(setup.val)))) for i in range(0, len(setup.val), EVALUATION_BATCH)
+    ]
     with lightning_manners(), memory_told(config), tracking(config, run.path) as logger:
         trainer = _trainer(config, run, recorder, logger)
         trainer.fit(
-            module,
-            _loader(Batches(pixels, labels, train), batches),
-            _loader(Batches(pixels, labels, val), in_order),
+            setup.module,
+            _loader(Batches(pixels, setup.labels, setup.train), setup.batches),
+            _loader(Batches(pixels, setup.labels, setup.val), in_order),
             ckpt_path=checkpoint,
             weights_only=False,
         )
     return recorder.seconds
+
+
+def _setup(config: RunConfig, model: torch.nn.Module, images: ImageSet, parts: pd.Series) -> Setup:
+    if config.task == "reid":
+        return _identities(config, model, images, parts)
+    labels = images.rows["label"].to_numpy(dtype=np.int64)
+    train, val = rows_of(parts, "train"), rows_of(parts, "val")
+    counts = np.bincount(labels[train], minlength=len(images.classes)).tolist()
+    module = classifier(config)(config, model, images.classes, counts)
+    batches = EpochBatches(labels[train], config.batch_size, config.sampler, config.seed)
+    return Setup(module, train, batches, val, labels)
+
+
+def classifier(config: RunConfig) -> type[Classifier]:
+    """The module that trains the network of `config` on classes."""
+    if config.attention not in BRANCHES:
+        return Classifier
+    from lib.training.fine_grained import FineGrained  # timm takes two seconds to import
+
+    return FineGrained
+
+
+def _identities(config: RunConfig, model: torch.nn.Module, images: ImageSet, parts: pd.Series) -> Setup:
+    from lib.training.reidentification import ReIdentification
+
+    classes, labels = trained_identities(images, parts)
+    train = rows_of(parts, "train")
+    val = np.concatenate([rows_of(parts, "val_query"), rows_of(parts, "val_gallery")])
+    labels[val] = val  # a validation batch tells its rows of `people`
+    people = images.rows[["identity", "camera"]].assign(asks=parts == "val_query")
+    counts = np.bincount(labels[train], minlength=len(classes)).tolist()
+    number = config.batch_size // config.images_per_identity
+    batches = IdentityBatches(labels[train], number, config.images_per_identity, config.seed)
+    return Setup(ReIdentification(config, model, classes, counts, people), train, batches, val, labels)
 
 
 def _loader(data: Batches, batches: Iterable[list[int]]) -> DataLoader:

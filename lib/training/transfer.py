@@ -140,7 +140,7 @@ def transfer(
     if found.finished:
         return found
     store = store or RunStore(run.path.parent)
-    images, pixels = load_pixels(images, run.config.image_size, store.root.parent / "cache", skip_unreadable)
+    images, pixels = load_pixels(images, decoded_size(run.config), store.root.parent / "cache", skip_unreadable)
     rows, split = _test_rows(images, run.config)
     reasons = _seen(run, store, images, pixels, rows)
     dropped = {reason: reasons.count(reason) for reason in REASONS}
@@ -162,6 +162,10 @@ def match_classes(run: Run, images: ImageSet) -> np.ndarray:
     Raises:
         WorkbookValueError: the two have not the same classes.
     """
+    if run.config.task == "reid":
+        raise WorkbookValueError(
+            f"{run.path.name} tells identities apart, which no two data sets share: it has no classes to transfer."
+        )
     for spelling in (str, str.casefold):
         ours, theirs = ([spelling(name) for name in names] for names in (run.classes, images.classes))
         if sorted(ours) == sorted(theirs):

@@ -160,9 +160,9 @@ def test_a_run_is_trained_again_when_its_code_has_changed(tiny, finished, tmp_pa
     shutil.copytree(finished.path, store.run(tiny).path)
     assert fit(tiny, store).path == store.run(tiny).path
     assert not (store.root / "superseded").exists()
-    monkeypatch.setattr("lib.training.code.statements_of", lambda module: f"{module}: other statements")
+    monkeypatch.setattr("lib.training.code.statements_of", lambda module: f"other = {module!r}")
     fit(tiny, store)
-    assert "was begun with other training code" in caplog.text
+    assert "was begun with other model code, training code" in caplog.text
 
 
 def test_a_second_process_waits_and_finds_the_run_finished(tiny, tmp_path):

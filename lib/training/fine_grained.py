@@ -1,0 +1,54 @@
+"""The LightningModule of DCAL on classes: three branches and their uncertainty-weighted loss (arXiv 2205.02151)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy
+
+from lib.dcal import PAIR_STRATEGIES, Branches
+from lib.training.config import RunConfig
+from lib.training.module import Classifier
+
+
+class FineGrained(Classifier):
+    """Trains a `DCALNet`: pairs are drawn within a batch, so image 2 costs no second pass.
+
+    Validated is what the paper reports, the sum of the probabilities of SA and GLCA, and beside it each of the two:
+    `val_accuracy`, `val_accuracy_sa` and `val_accuracy_glca`.
+    """
+
+    def __init__(self, config: RunConfig, model: nn.Module, classes: Sequence[str], counts: Sequence[int]) -> None:
+        super().__init__(config, model, classes, counts)
+        self.draw_partners = PAIR_STRATEGIES[config.pairs] if model.pwca else None
+        self.branch_accuracy = nn.ModuleDict(
+            {name: MulticlassAccuracy(len(classes), average="micro") for name in model.answering}
+        )
+
+    def losses(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.branches(images, labels)
+        loss = self.model.compute_loss(found.sa, found.glca, labels, self.loss, pwca_logits=found.pwca)
+        return loss, found.sa
+
+    def branches(self, images: Tensor, labels: Tensor) -> Branches:
+        """The branches of a training batch, each image with its partner."""
+        if self.draw_partners is None:
+            return self.model.branches(images)
+        return self.model.branches(images, lambda tokens: self.draw_partners(labels, tokens))
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        images, labels = batch
+        found = self.model.branches(images)
+        for name, accuracy in self.branch_accuracy.items():
+            accuracy.update(getattr(found, name).float(), labels)
+        logits = self.model.combine(found).float()
+        self.val_loss.update(self.loss(logits, labels), len(labels))
+        self.val_metrics.update(logits.softmax(dim=1), labels)
+
+    def validation_row(self) -> dict[str, float]:
+        row = super().validation_row()
+        for name, accuracy in self.branch_accuracy.items():
+            row[f"val_accuracy_{name}"] = round(float(accuracy.compute()), 6)
+            accuracy.reset()
+        return row

@@ -1,0 +1,70 @@
+"""The LightningModule of re-identification: every branch learns identities and, by triplets, distances.
+
+DCAL's recipe (arXiv 2205.02151, section 4.1): cross-entropy on a branch's logits plus the batch-hard triplet loss on
+its class token. The paper does not say whether PWCA has triplets too; here it has none, since its class token is no
+part of the embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from lib.errors import WorkbookError
+from lib.training.config import RunConfig
+from lib.training.fine_grained import FineGrained
+from lib.training.people import embedded
+from lib.training.ranking import retrieval_scores
+from lib.training.triplet import BatchHardTriplet
+
+
+class ReIdentification(FineGrained):
+    """Trains a `DCALNet` to tell identities apart that it has never seen.
+
+    A validation batch is (uint8 images, rows of `people`), where `people` has the columns `identity`, `camera` and
+    `asks` (whether the image is a query). The identities of validation are no classes of the network's head, so the
+    validation loss is that of triplets over all of them.
+    """
+
+    def __init__(
+        self, config: RunConfig, model: nn.Module, classes: Sequence[str], counts: Sequence[int], people: pd.DataFrame
+    ) -> None:
+        super().__init__(config, model, classes, counts)
+        self.people = people
+        self.triplet = BatchHardTriplet(config.triplet_margin)
+        self.embedded: list[tuple[Tensor, Tensor]] = []  # of this validation: embeddings and rows
+
+    def losses(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.branches(images, labels)
+        losses = {"sa": self.loss(found.sa, labels) + self.triplet(found.sa_token, labels)}
+        if found.glca is not None:
+            losses["glca"] = self.loss(found.glca, labels) + self.triplet(found.glca_token, labels)
+        if found.pwca is not None:
+            losses["pwca"] = self.loss(found.pwca, labels)
+        return self.model.weighting(**losses), found.sa
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        images, rows = batch
+        self.embedded.append((self.model.embed(images).float().cpu(), rows.cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        vectors, rows = (torch.cat(each) for each in zip(*self.embedded, strict=True))
+        self.embedded.clear()
+        if not torch.isfinite(vectors).all():
+            raise WorkbookError(
+                f"The embeddings became infinite in epoch {self.current_epoch + 1}: lower lr ({self.config.lr}), or "
+                "train with precision='32'."
+            )
+        table = self.people.loc[rows.numpy()]
+        self.val_loss.update(self.triplet(vectors, torch.tensor(table["identity"].to_numpy())), len(table))
+        super().on_validation_epoch_end()
+        asks = table["asks"].to_numpy(copy=True)  # torch wants one that it may write to
+        query, gallery = (embedded(vectors[part], table[part]) for part in (asks, ~asks))
+        self.found = retrieval_scores(query, gallery, self.config.distance, skip_unmatched=True).metrics()
+
+    def validation_row(self) -> dict[str, float]:
+        """`val_accuracy` is CMC-1: the share of queries that are answered right at once."""
+        return {"val_accuracy": self.found["cmc_1"], **{f"val_{name}": v for name, v in self.found.items()}}

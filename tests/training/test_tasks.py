@@ -1,0 +1,243 @@
+"""DCAL's tasks on the common trainer: fine-grained recognition and re-identification, each trained, resumed and tested."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from lib.dcal import create_dcal_model
+from lib.errors import WorkbookValueError
+from lib.training import RunStore, fit, profile_config
+from lib.training import fitting as fitting_file
+from lib.training.fine_grained import FineGrained
+from lib.training.fitting import prepare
+from lib.training.inference import embeddings, network_input, predict_rows
+from lib.training.metrics import Resampled
+from lib.training.people import embedded, trained_identities
+from lib.training.ranking import METRICS, retrieval_scores
+from lib.training.reidentification import ReIdentification
+from lib.training.triplet import BatchHardTriplet
+
+VIT = {
+    "backbone": "vit_tiny_patch16_224",
+    "patch_size": 16,
+    "depth": 2,
+    "loss_type": "cross_entropy",
+    "sampler": "none",
+}
+
+
+def birds(**settings):
+    values = {"dataset": "phantom-birds", "attention": "DCAL", "split": "official", "limit_images": 120} | settings
+    return profile_config("smoke", **(VIT | {"batch_size": 16, "image_size": 32} | values))
+
+
+def people(**settings):
+    values = {
+        "dataset": "phantom-people",
+        "task": "reid",
+        "attention": "DCAL",
+        "split": "official",
+        "val_fraction": 0.2,
+    }
+    sizes = {"image_size": 64, "image_width": 32, "batch_size": 8, "images_per_identity": 2, "limit_images": 300}
+    return profile_config("smoke", **(VIT | values | sizes | settings))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return RunStore(tmp_path_factory.mktemp("tasks") / "runs")
+
+
+@pytest.fixture(scope="module")
+def bird_run(store):
+    return fit(birds(), store)
+
+
+@pytest.fixture(scope="module")
+def people_run(store):
+    return fit(people(rerank=True), store)
+
+
+def test_each_branch_is_validated_and_tested(bird_run):
+    assert {"val_accuracy", "val_accuracy_sa", "val_accuracy_glca"} <= set(bird_run.log.columns)
+    test, table = bird_run.metrics["test"], bird_run.predictions
+    assert bird_run.metrics["best_epoch"] == bird_run.log["epoch"][bird_run.log["val_accuracy"].idxmax()]
+    for name in ("sa", "glca"):
+        right = (table[f"prediction_{name}"] == table["label"]).mean()
+        assert test[f"accuracy_{name}"] == pytest.approx(right, abs=1e-5)
+        low, high = bird_run.metrics["intervals"][f"accuracy_{name}"]
+        assert low <= right <= high
+
+
+def test_the_probabilities_are_the_mean_of_sa_and_glca(bird_run, store):
+    images, pixels, parts = prepare(bird_run.config, store)
+    rows = np.flatnonzero(parts == "test")[:4]
+    model = bird_run.model()
+    with torch.inference_mode():
+        found = model.branches(network_input(pixels[rows], "fine_grained"))
+    mean = (found.sa.softmax(1) + found.glca.softmax(1)) / 2
+    kept = bird_run.predictions.set_index("image_id").loc[images.rows["image_id"].iloc[rows]]
+    assert np.allclose(kept.filter(like="prob_"), mean, atol=1e-4)
+
+
+def module(**settings):
+    config = birds(drop_path=0.0, **settings)
+    model = fitting_file.build_model(config, 10)
+    return FineGrained(config, model, [str(i) for i in range(10)], [1] * 10)
+
+
+def test_all_three_branches_reach_the_loss():
+    trained = module().train()
+    images, labels = torch.randn(2, 3, 32, 32), torch.tensor([0, 1])  # of two, each is the other's partner
+    loss, _ = trained.losses(images, labels)
+    found = trained.model.branches(images, torch.tensor([1, 0]))
+    terms = [nn.functional.cross_entropy(x, labels).item() for x in (found.sa, found.glca, found.pwca)]
+    assert loss.item() == pytest.approx(0.5 * sum(terms), rel=1e-5)  # the uncertainties start at 0
+    loss.backward()
+    assert trained.model.weighting.w.grad.tolist() == pytest.approx([0.5 * (1 - t) for t in terms], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("attention", "glca", "pwca"), [("SA", 0, 0), ("SA+GLCA", 1, 0), ("SA+PWCA", 0, 1), ("DCAL", 1, 1)]
+)
+def test_the_ablation_switches_build_what_they_say(attention, glca, pwca):
+    model = fitting_file.build_model(birds(attention=attention), 10)
+    assert (model.glca is not None, model.pwca) == (glca, pwca)
+    assert module(attention=attention).losses(torch.randn(4, 3, 32, 32), torch.arange(4))[0].isfinite()
+
+
+@pytest.mark.parametrize("pairs", ["random", "inter_class", "intra_class", "hard"])
+def test_every_pair_strategy_trains(pairs):
+    assert module(pairs=pairs).losses(torch.randn(4, 3, 32, 32), torch.tensor([0, 0, 1, 1]))[0].isfinite()
+
+
+@pytest.mark.parametrize("make", [birds, people])
+def test_resumed_runs_equal_uninterrupted_ones(make, tmp_path, monkeypatch, bird_run, people_run):
+    whole = {birds: bird_run, people: people_run}[make]
+    config = whole.config
+    stop = {"after": 1}
+
+    def interrupt(self, *args, **kwargs):
+        kept(self, *args, **kwargs)
+        if len(self.rows) == stop["after"]:
+            stop["after"] = 0
+            raise KeyboardInterrupt
+
+    from lib.training.recorder import Recorder
+
+    kept = Recorder.on_train_epoch_end
+    monkeypatch.setattr(Recorder, "on_train_epoch_end", interrupt)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        fit(config, tmp_path / "runs")
+    again = fit(config, tmp_path / "runs")
+    assert "resuming after epoch 1" in (again.path / "train.log").read_text()
+    pd.testing.assert_frame_equal(again.log, whole.log)
+    assert again.metrics == whole.metrics
+
+
+def test_a_query_is_never_answered_by_who_was_trained_on(people_run, store):
+    images, _, parts = prepare(people_run.config, store)
+    classes, labels = trained_identities(images, parts)
+    assert people_run.classes == classes
+    identities = images.rows["identity"]
+    assert set(identities[parts == "train"]).isdisjoint(identities[(parts != "train") & (identities > 0)])
+    assert (labels[parts == "train"] >= 0).all()
+    assert (labels[parts != "train"] == -1).all()
+    assert sorted(set(labels[parts == "train"])) == list(range(len(classes)))
+
+
+def test_retrieval_is_that_of_the_best_weights(people_run, store):
+    images, pixels, parts = prepare(people_run.config, store)
+    asked = []
+    for part in ("query", "gallery"):
+        rows = np.flatnonzero(parts == part)
+        vectors = predict_rows(people_run.model(), pixels, rows, 64, "cpu", "person", embeddings)
+        asked.append(embedded(vectors, images.rows.iloc[rows]))
+    found = retrieval_scores(*asked, skip_unmatched=True)
+    assert people_run.metrics["test"]["map"] == pytest.approx(found.metrics()["map"], abs=1e-4)
+    assert len(people_run.retrieval.queries) == people_run.metrics["queries"] == len(asked[0])
+    assert people_run.retrieval.metrics() == pytest.approx(
+        {m: people_run.metrics["test"][m] for m in METRICS}, abs=1e-5
+    )
+    assert {f"{name}_reranked" for name in METRICS} <= set(people_run.metrics["test"])
+    assert people_run.metrics["best_epoch"] == people_run.log["epoch"][people_run.log["val_map"].idxmax()]
+    for name in METRICS:
+        low, high = people_run.metrics["intervals"][name]
+        assert low <= people_run.metrics["test"][name] <= high
+
+
+def test_identities_are_resampled_whole():
+    resampled = Resampled([1, 1, 2], resamples=200)
+    assert set(np.round(resampled.mean([1, 1, 0]), 3)) == {0.0, 0.667, 1.0}
+
+
+def test_triplets_are_part_of_each_branchs_loss():
+    config = people(drop_path=0.0, attention="SA+GLCA")
+    model = fitting_file.build_model(config, 2).eval()
+    trained = ReIdentification(config, model, ["1", "2"], [2, 2], pd.DataFrame())
+    images, labels = torch.randn(4, 3, 64, 32), torch.tensor([0, 0, 1, 1])
+    found, triplet = model.branches(images), BatchHardTriplet()
+    terms = [
+        nn.functional.cross_entropy(logits, labels) + triplet(token, labels)
+        for logits, token in ((found.sa, found.sa_token), (found.glca, found.glca_token))
+    ]
+    assert trained.losses(images, labels)[0].item() == pytest.approx(0.5 * sum(terms).item(), rel=1e-5)  # w starts at 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"attention": "CBAM", "backbone": "resnet18"}, "task='reid' needs a network that embeds"),
+        ({"batch_size": 9}, "batch_size=9 must be a multiple of images_per_identity=2"),
+        ({"distance": "cosin"}, "Unknown distance 'cosin'. Did you mean 'cosine'"),
+        ({"images_per_identity": 1}, "images_per_identity=1 must be at least 2"),
+        ({"top_ratio": 1.5}, "top_ratio=1.5 must be at most 1"),
+        ({"pairs": "rndom"}, "Unknown pairs 'rndom'. Did you mean 'random'"),
+    ],
+)
+def test_what_cannot_be_is_named(settings, message):
+    with pytest.raises(WorkbookValueError, match=message):
+        people(**settings)
+
+
+def test_a_backbone_that_timm_does_not_know_is_named(tmp_path):
+    with pytest.raises(WorkbookValueError, match="deit_tiny_patch16_224"):
+        fit(birds().replace(backbone="deit_tiny_patch16_22"), tmp_path)
+
+
+def test_a_split_with_one_identity_is_an_error():
+    with pytest.raises(WorkbookValueError, match="one identity"):
+        retrieval_scores(*[embedded(np.eye(4), pd.DataFrame({"identity": [1] * 4, "camera": [1, 2, 3, 4]}))] * 2)
+
+
+def test_settings_of_other_networks_do_not_change_a_run():
+    assert (
+        birds(attention="SA").hash
+        == birds(attention="SA", top_ratio=0.5, pairs="hard", fusion_strategy="cross_attn").hash
+    )
+    assert birds().hash != birds(top_ratio=0.5).hash
+    assert birds().hash == birds(images_per_identity=8, num_heads=4).hash
+    assert birds().bare == birds(attention="SA")
+
+
+@pytest.mark.parametrize("name", ["fgvc", "reid"])
+def test_the_papers_recipes(name):
+    config = profile_config(name)
+    assert (config.attention, config.max_epoch, config.batch_size) == (
+        "DCAL",
+        *{"fgvc": (100, 16), "reid": (120, 64)}[name],
+    )
+    assert config.lr == pytest.approx({"fgvc": 5e-4 / 512 * 16, "reid": 0.008}[name])
+    assert config.top_ratio == {"fgvc": 0.1, "reid": 0.3}[name]
+    assert config.size == {"fgvc": (448, 448), "reid": (256, 128)}[name]
+    assert json.loads(json.dumps(config.to_dict()))
+
+
+def test_the_size_reaches_the_network():
+    model = create_dcal_model("vit_tiny_patch16_224", 3, img_size=(64, 32), depth=1)
+    assert model(torch.randn(2, 3, 64, 32)).shape == (2, 3)
+    assert people().size == (64, 32)
