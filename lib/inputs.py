@@ -1,6 +1,7 @@
-"""The files that a notebook reads, noted while it runs, so that it runs again when one of them has changed.
+"""The files that a notebook reads, noted as it reads them, so that it runs again when one of them has changed since.
 
-`run_all.py` names a file in the environment; `note` appends to it. Without that, as in JupyterLab, `note` does nothing.
+`run_all.py` names a file in the environment, to which `note` and `wrote` append. Without that, as in JupyterLab, they
+do nothing.
 """
 
 from __future__ import annotations
@@ -14,19 +15,27 @@ _noted: set[str] = set()
 
 
 def note(path: str | Path) -> None:
-    """Say that results depend on the file or folder at `path`, or on there being none."""
+    """Say that results depend on the file or folder at `path` as it is now, or on there being none; call it before
+    reading. Of several looks the first counts: results may rest on what it saw, though another process writes later."""
+    if str(Path(path).absolute()) not in _noted:
+        wrote(path)
+
+
+def wrote(path: str | Path) -> None:
+    """Say that this process has seen to `path`: results depend on it as it is now, whatever it was at the first look."""
     notes, text = os.environ.get(NOTES), str(Path(path).absolute())
-    if notes and text not in _noted:
+    if notes:
         _noted.add(text)
         with open(notes, "a", encoding="utf-8") as file:
-            file.write(text + "\n")
+            file.write(f"{state(path)}\t{text}\n")
 
 
 def states(notes: Path) -> dict[str, str]:
-    """The state, now, of everything that was noted in the file `notes`."""
+    """Everything that was noted in the file `notes`, in the state in which it was read; the last note wins."""
     if not notes.exists():
         return {}
-    return {path: state(path) for path in sorted(set(notes.read_text(encoding="utf-8").splitlines()))}
+    pairs = (line.partition("\t") for line in notes.read_text(encoding="utf-8").splitlines())
+    return {path: then for then, _, path in pairs}
 
 
 def state(path: str | Path) -> str:

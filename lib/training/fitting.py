@@ -18,6 +18,7 @@ from lib.claims import Claim
 from lib.data import ImageSet, load_dataset, load_pixels, split_rows
 from lib.errors import WorkbookFileError
 from lib.files import write_text
+from lib.inputs import wrote
 from lib.progress import duration
 from lib.training import hardware
 from lib.training.code import code_of
@@ -61,6 +62,7 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
         if not (run.finished and run.basis == basis):  # another process may have been at it
             _set_aside(run, basis)
             _train_and_test(config, run, prepared, basis, device, claim)
+    wrote(run.path / "metrics.json")
     return Run(run.path)
 
 

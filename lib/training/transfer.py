@@ -32,6 +32,7 @@ from torch import nn
 from lib.data import ImageSet, load_dataset, load_pixels, rows_of, split_rows
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.files import write_text
+from lib.inputs import wrote
 from lib.training import hardware
 from lib.training.config import RunConfig
 from lib.training.fitting import prepare
@@ -153,6 +154,7 @@ def transfer(
     results |= {"dropped": dropped, "images": len(rows), "split": split, "is_phantom": images.is_phantom}
     write_text(found.path / "predictions.csv", frame.to_csv(index=False, float_format="%.7g"))
     write_text(found.path / "metrics.json", json.dumps(results, indent=1, allow_nan=False))
+    wrote(found.path / "metrics.json")
     return found
 
 

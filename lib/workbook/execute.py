@@ -44,7 +44,7 @@ class Result:
     duration: float  # seconds
     error: str | None = None  # one line
     cell: int | None = None  # the n of In [n] that was running when it ended badly
-    inputs: dict[str, str] = field(default_factory=dict)  # what was read, and its state: see lib.inputs
+    inputs: dict[str, str] = field(default_factory=dict)  # what was read, and its state then: see lib.inputs
 
 
 def execute(

@@ -122,6 +122,17 @@ def test_a_failure_is_recorded_and_tried_again(job, tmp_path, monkeypatch):
     assert task.done() is None
 
 
+@pytest.mark.parametrize(("by", "stands"), [("another", False), ("itself", True)])
+def test_a_run_that_appears_during_the_execution(notebook, tmp_path, by, stands):
+    """The page was made without it; next time it must not be said that nothing has changed."""
+    run = tmp_path / "metrics.json"
+    source = f"from lib.inputs import note, wrote\nnote({str(run)!r})\nopen({str(run)!r}, 'w').close()"
+    source += f"\nwrote({str(run)!r})" * (by == "itself") + f"\nnote({str(run)!r})"
+    task = notebook_task(Job(notebook(tmp_path / "04_a.ipynb", source), {"x": 3}), tmp_path / "report")
+    assert perform(task).status == "ok"
+    assert (task.done() is not None) is stands
+
+
 def test_who_was_taken_over_keeps_nothing(job, executions, tmp_path, monkeypatch):
     """It slept for longer than its claim lives: the other's results and record stay as they are."""
     task = run_task(job, tmp_path)
