@@ -266,3 +266,11 @@ def test_identities_that_cannot_be_divided_are_told():
     images.rows.loc[images.rows["part"] == "query", "part"] = ""
     with pytest.raises(WorkbookValueError, match="people has no official query part here"):
         split_identities(images)
+
+
+def test_where_no_camera_has_two_images_of_somebody_one_of_them_asks():
+    images = reid_images([[1, 1, 1], [1, 0, 1], [5, 0, 0]] * 4)
+    held = images.rows.assign(is_in=split_identities(images, 0.6)).query("is_in in ('val_query', 'val_gallery')")
+    asks = held[held["is_in"] == "val_query"].groupby("identity").size()
+    assert asks.to_dict() == {i: 1 for i in held["identity"] if i % 3 != 0}  # and who was seen by one camera never
+    assert len(asks) < held["identity"].nunique()
