@@ -1,8 +1,8 @@
-"""Torchvision's ResNets and VGGs, cut in two where attention goes in.
+"""Classifiers cut in two where attention goes in, before the last convolutional block.
 
-ResNet: arXiv 1512.03385, cut after `layer3`. VGG: arXiv 1409.1556, cut after the fourth max-pool, before the last
-convolutional block. Both cuts see 14×14 positions for a 224×224 image. The networks themselves are torchvision's,
-unchanged, so that its weights load as they are.
+ResNet: arXiv 1512.03385, cut after `layer3`. VGG: arXiv 1409.1556, cut after the fourth max-pool. Both cuts see 14×14
+positions for a 224×224 image. The networks themselves are torchvision's, unchanged, so that its weights load as they
+are. The toy network is `lib.toynet`'s, for images of 32 pixels, of which its cut sees 8×8 positions.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import torchvision
 from torch import Tensor, nn
 
 from lib.errors import WorkbookFileError, WorkbookValueError, choose, positive
+from lib.toynet import ToyNet
 
-MIN_SIZE = 32  # pixels; five halvings leave one position
+MIN_SIZE = 32  # pixels; a ResNet's or VGG's five halvings leave one position
 
 
 class Backbone(nn.Module):
@@ -28,8 +29,13 @@ class Backbone(nn.Module):
         super().__init__()
         self.net = net
 
+    @classmethod
+    def untrained(cls, name: str, num_classes: int) -> nn.Module:
+        """The network `name` that this class cuts: torchvision's."""
+        return torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+
     def lower(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] → [B, channels, H/16, W/16]"""
+        """[B, 3, H, W] → [B, channels, h, w]"""
         raise NotImplementedError
 
     def upper(self, features: Tensor) -> Tensor:
@@ -83,7 +89,29 @@ class VGGBackbone(Backbone):
         return net.classifier(net.avgpool(net.features[self.cut :](features)).flatten(1))
 
 
-# Torchvision's name → where it is cut. Another one is one line: BACKBONES["wide_resnet50_2"] = ResNetBackbone
+class ToyNetBackbone(Backbone):
+    """The toy network, cut after `conv2`."""
+
+    head = "dense2"
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__(net)
+        self.channels = net.conv3[0].in_channels
+
+    @classmethod
+    def untrained(cls, name: str, num_classes: int) -> nn.Module:
+        return ToyNet(num_classes)
+
+    def lower(self, images: Tensor) -> Tensor:
+        net = self.net
+        return net.conv2(net.conv1(checked(images)))
+
+    def upper(self, features: Tensor) -> Tensor:
+        net = self.net
+        return net.dense2(net.dense1(net.pool(net.conv3(features))))
+
+
+# Name → where the network is cut. Another of torchvision's one is one line: BACKBONES["wide_resnet50_2"] = ResNetBackbone
 BACKBONES: dict[str, type[Backbone]] = {
     "resnet18": ResNetBackbone,
     "resnet34": ResNetBackbone,
@@ -94,6 +122,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "vgg13": VGGBackbone,
     "vgg16": VGGBackbone,
     "vgg19": VGGBackbone,
+    "toynet": ToyNetBackbone,
 }
 
 
@@ -104,8 +133,8 @@ def checked(images: Tensor) -> Tensor:
         raise WorkbookValueError(f"A backbone takes images of shape [B, 3, H, W], not {list(shape)}.")
     if min(shape[2:]) < MIN_SIZE:
         raise WorkbookValueError(
-            f"Images of {shape[2]}×{shape[3]} pixels are too small: a backbone halves them five times and needs at "
-            f"least {MIN_SIZE}×{MIN_SIZE}. Resize them first."
+            f"Images of {shape[2]}×{shape[3]} pixels are too small: a backbone halves them up to five times and "
+            f"needs at least {MIN_SIZE}×{MIN_SIZE}. Resize them first."
         )
     return images
 
@@ -120,14 +149,17 @@ def build_backbone(name: str, num_classes: int, pretrained: bool = False) -> Bac
     drawn anew for any other number.
 
     Raises:
-        WorkbookValueError: the name is unknown, or `num_classes` is not a positive whole number.
+        WorkbookValueError: the name is unknown, `num_classes` is not a positive whole number, or torchvision has no
+            weights of that name.
         WorkbookFileError: the weights cannot be downloaded or read; the message says which file to put where.
     """
     name = choose("backbone", name, BACKBONES)
     positive(num_classes=num_classes)
     wrapper = BACKBONES[name]
     if not pretrained:
-        return wrapper(torchvision.models.get_model(name, weights=None, num_classes=num_classes))
+        return wrapper(wrapper.untrained(name, num_classes))
+    if name not in torchvision.models.list_models():
+        raise WorkbookValueError(f"There are no pretrained weights of {name}: build it with pretrained=False.")
     net = torchvision.models.get_model(name, weights=None)
     load_default_weights(net, name)
     last = net.get_submodule(wrapper.head)

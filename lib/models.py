@@ -11,15 +11,14 @@ from torch import nn
 
 from lib.backbones import BACKBONES, build_backbone
 from lib.errors import WorkbookValueError, choose, unknown
-from lib.gattanet import build_gatta_toynet, build_toynet, gatta_backbone
+from lib.gattanet import gatta_backbone
 from lib.glsa import LOCAL_ATTENTION, GLSABlock, GLSANet
-from lib.lesa import BASES, create_lesa
+from lib.lesa import create_lesa
 
 # Networks that bring their own attention: name → build(num_classes, pretrained). `attn_type` is not for them.
 NETWORKS: dict[str, Callable[[int, bool], nn.Module]] = {
-    "toynet": build_toynet,
-    "gatta_toynet": build_gatta_toynet,
-    **{name: partial(create_lesa, name) for name in BASES},  # lesa_resnet50, lesa_wrn50
+    "lesa_resnet50": partial(create_lesa, "lesa_resnet50"),
+    "lesa_wrn50": partial(create_lesa, "lesa_wrn50"),
 }
 
 # Attention that is not a GLSA block: attn_type → build(backbone, **options).

@@ -9,6 +9,7 @@ import torchvision
 from lib.backbones import BACKBONES, ResNetBackbone, build_backbone
 from lib.errors import WorkbookFileError, WorkbookValueError
 
+TORCHVISION = [name for name in BACKBONES if name != "toynet"]
 CHANNELS = {"resnet18": 256, "resnet34": 256, "resnet50": 1024, "resnet101": 1024, "resnet152": 1024}
 CHANNELS |= dict.fromkeys(["vgg11", "vgg13", "vgg16", "vgg19"], 512)
 
@@ -25,8 +26,8 @@ def test_is_torchvisions_network(name):
         assert torch.equal(backbone(x), reference(x))
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_every_backbone_is_cut_at_14_by_14(name):
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_torchvisions_networks_are_cut_at_14_by_14(name):
     with torch.device("meta"):  # shapes only: no memory, no arithmetic
         backbone = build_backbone(name, num_classes=7).eval()
         features = backbone.lower(torch.empty(2, 3, 224, 224))
@@ -46,7 +47,7 @@ def test_other_sizes(name, size):
         assert backbone(torch.empty(1, 3, *size)).shape == (1, 7)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vgg11"])
+@pytest.mark.parametrize("name", ["resnet18", "vgg11", "toynet"])
 def test_images_that_cannot_be(name):
     with torch.device("meta"):
         backbone = build_backbone(name, num_classes=7)
@@ -64,6 +65,18 @@ def test_names_and_numbers_that_cannot_be():
     for num_classes in (0, -1, 2.5, True):
         with pytest.raises(WorkbookValueError, match="num_classes must be a whole number of at least 1"):
             build_backbone("resnet18", num_classes)
+
+
+def test_the_toy_network_is_cut_before_its_last_convolution():
+    torch.manual_seed(0)
+    backbone = build_backbone("toynet", 7).eval()
+    x = torch.randn(2, 3, 32, 40)
+    with torch.no_grad():
+        assert backbone.lower(x).shape == (2, backbone.channels, 8, 10)
+        assert torch.equal(backbone(x), backbone.net(x))
+    assert backbone.net.get_submodule(backbone.head).out_features == 7
+    with pytest.raises(WorkbookValueError, match="no pretrained weights of toynet: build it with pretrained=False"):
+        build_backbone("toynet", 7, pretrained=True)
 
 
 def test_another_backbone_is_one_line(monkeypatch):

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from lib.backbones import Backbone
+from lib.backbones import Backbone, ToyNetBackbone, VGGBackbone
 from lib.gattanet.model import GAttANet
 
 INPUT_SIZE = (3, 64, 64)  # to find the layers' shapes; any backbone takes it, and it is soon done
 
 
 def default_layers(backbone: Backbone) -> tuple[str, ...]:
-    """The last three stages of maps: of a ResNet `layer2` to `layer4`, of a VGG the last three max-pools; and a VGG's
-    two hidden dense layers. Not the logits."""
-    features = getattr(backbone.net, "features", None)
-    if features is None:
-        return ("net.layer2", "net.layer3", "net.layer4")
-    pools = [i for i, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
-    return (*(f"net.features.{i}" for i in pools[-3:]), "net.classifier.1", "net.classifier.4")
+    """The last three stages of maps: of a ResNet `layer2` to `layer4`, of a VGG the last three max-pools, of the toy
+    network its convolutional layers; and the hidden dense layers, where there are any. Not the logits."""
+    if isinstance(backbone, ToyNetBackbone):
+        return ("net.conv1", "net.conv2", "net.conv3", "net.dense1")
+    if isinstance(backbone, VGGBackbone):
+        pools = [i for i, layer in enumerate(backbone.net.features) if isinstance(layer, nn.MaxPool2d)]
+        return (*(f"net.features.{i}" for i in pools[-3:]), "net.classifier.1", "net.classifier.4")
+    return ("net.layer2", "net.layer3", "net.layer4")
 
 
 def gatta_backbone(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lib.gattanet import GAttANet, ToyNet
+from lib.gattanet import GAttANet
+from lib.toynet import ToyNet
 
 LAYERS = ("conv1", "conv3", "dense1", "dense2")
 SIZE = (3, 16, 16)

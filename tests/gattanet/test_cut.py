@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from lib.errors import WorkbookValueError
-from lib.gattanet import GAttANet, ToyNet
+from lib.gattanet import GAttANet
+from lib.toynet import ToyNet
 
 from .helpers import SIZE
 

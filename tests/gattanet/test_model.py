@@ -13,7 +13,8 @@ from torch import nn
 from lib import create_model
 from lib.backbones import build_backbone
 from lib.errors import WorkbookError, WorkbookValueError
-from lib.gattanet import GAttANet, ToyNet, class_agreement
+from lib.gattanet import GAttANet, class_agreement
+from lib.toynet import ToyNet
 
 from .helpers import LAYERS, SIZE, float64, toy
 
@@ -267,14 +268,12 @@ def test_create_model_tells_mistakes():
         ):
             with pytest.raises(WorkbookValueError, match=message):
                 create_model("resnet18", num_classes=7, **{"attn_type": "gatta"} | options)
-        with pytest.raises(WorkbookValueError, match="toynet takes no further options"):
-            create_model("toynet", num_classes=7, dim=3)
+        with pytest.raises(WorkbookValueError, match="lesa_resnet50 takes no further options"):
+            create_model("lesa_resnet50", num_classes=7, dim=3)
 
 
-def test_toy_networks_by_name():
-    images = torch.randn(2, 3, 32, 32)
-    assert create_model("toynet", num_classes=7)(images).shape == (2, 7)
-    model = create_model("gatta_toynet", num_classes=7)
+def test_the_toy_network_agrees_in_its_convolutions_and_its_hidden_dense_layer():
+    model = create_model("toynet", num_classes=7, attn_type="gatta", dim=8, passes=3)
+    assert (model.passes, model.agreement[0].key.shape) == (3, (32, 8))
     assert [type(part).__name__ for part in model.agreement] == 3 * ["MapAgreement"] + ["UnitAgreement"]
-    with pytest.raises(WorkbookValueError, match="no pretrained weights"):
-        create_model("gatta_toynet", pretrained=True)
+    assert model(torch.randn(2, 3, 32, 32)).shape == (2, 7)

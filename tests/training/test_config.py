@@ -4,9 +4,11 @@ import dataclasses
 import json
 
 import pytest
+import torch
 
 from lib.errors import WorkbookValueError
 from lib.training import PROFILES, RunConfig, profile_config
+from lib.training.store import build_model
 
 
 def test_names_are_normalised_so_equal_runs_have_equal_hashes():
@@ -89,6 +91,26 @@ def test_every_profile_makes_a_config_and_settings_win():
         assert isinstance(profile_config(name), RunConfig)
     assert profile_config("quick", dataset="HAM10000").image_size == 96
     assert profile_config("quick", image_size=48, max_epoch=None).image_size == 48
+
+
+@pytest.mark.parametrize(
+    ("profile", "changes", "data", "layers"),
+    [
+        ("gattanet-toynet", {}, ("CIFAR10", "official", 32), 4),
+        ("gattanet-toynet", {"dataset": "CIFAR100"}, ("CIFAR100", "official", 32), 4),
+        ("gattanet-resnet", {"dataset": "CIFAR100", "gatta_dim": 32}, ("CIFAR100", "official", 64), 3),
+        ("gattanet-imagenet", {"data_root": "ILSVRC/train"}, ("imagefolder", "lesion", 224), 3),
+    ],
+)
+def test_gattanets_networks_and_data_sets_by_name(profile, changes, data, layers):
+    config = profile_config(profile, **changes)
+    assert (config.dataset, config.split, config.image_size) == data
+    with torch.device("meta"):
+        model = build_model(config, 10)
+        assert (model.passes, len(model.agreement)) == (2, layers)
+        assert model.agreement[0].key.shape[1] == config.gatta_dim
+        assert model(torch.empty(2, 3, config.image_size, config.image_size)).shape == (2, 10)
+    assert type(build_model(config.bare, 10)) is type(model.backbone)
 
 
 def test_the_name_for_weights_and_biases():

@@ -1,4 +1,4 @@
-"""The small network of the paper's first experiments: three convolutional layers and two dense ones.
+"""A network of three convolutional and two dense layers, that of GAttANet's first experiments.
 
 GAttANet, arXiv 2104.05575. Known deviation: widths, normalisation and pooling are this project's.
 """
@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lib.errors import WorkbookValueError, positive
-from lib.gattanet.model import GAttANet
-
-TOY_LAYERS = ("conv1", "conv2", "conv3", "dense1")
+from lib.errors import positive
 
 
 class ToyNet(nn.Module):
@@ -35,19 +32,3 @@ def conv_layer(inputs: int, outputs: int) -> nn.Sequential:
     """A 3×3 convolution with its norm; halves the map."""
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2))
-
-
-def build_toynet(num_classes: int, pretrained: bool = False) -> ToyNet:
-    """For three-channel images.
-
-    Raises:
-        WorkbookValueError: `pretrained`, or `num_classes` is not a positive whole number.
-    """
-    if pretrained:
-        raise WorkbookValueError("The toy network has no pretrained weights: build it with pretrained=False.")
-    return ToyNet(num_classes)
-
-
-def build_gatta_toynet(num_classes: int, pretrained: bool = False) -> GAttANet:
-    """`build_toynet` with agreement at its hidden layers, `TOY_LAYERS`."""
-    return GAttANet(build_toynet(num_classes, pretrained), TOY_LAYERS, input_size=(3, 32, 32))
