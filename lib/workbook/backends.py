@@ -1,7 +1,8 @@
 """Where the runs of a study are performed: this machine, a Slurm cluster, a Ray cluster. The same plan, the same results.
 
-A back end is a context manager with `slots`, the number of runs it takes at a time, and `submit(task, **how)`, which
-answers at once with a `Future` of `perform(task, **how)`. Leaving it on an exception cancels what still runs.
+A back end is a context manager with `slots`, the number of runs it takes at a time, `queues`, whether these may have to
+wait for others there, and `submit(task, **how)`, which answers at once with a `Future` of `perform(task, **how)`. Leaving
+it on an exception cancels what still runs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -38,6 +39,7 @@ class Backend(Protocol):
     """What the three have in common."""
 
     slots: int
+    queues: bool
 
     def submit(self, task: Task, **how: Any) -> Future: ...
 
@@ -48,6 +50,8 @@ class Backend(Protocol):
 
 class LocalPool:
     """Runs on this machine, one a GPU; without GPUs one a core, as memory allows, each with its share of the threads."""
+
+    queues = False
 
     def __init__(self, workers: int | None = None) -> None:
         gpus = visible_gpus()
@@ -86,6 +90,7 @@ class SlurmCluster:
     """
 
     cluster = "slurm"  # what submitit calls it
+    queues = True
 
     def __init__(self, folder: Path, workers: int | None = None, options: Mapping[str, str] | None = None) -> None:
         submitit = _module("submitit", "slurm")
@@ -130,6 +135,7 @@ class RayCluster:
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         self._ray = _module("ray", "ray")
         self._workers, self._address = workers, address
+        self.queues = address is not None  # others may use it, too
 
     def __enter__(self) -> RayCluster:
         ray, on_sigterm = self._ray, signal.getsignal(signal.SIGTERM)
@@ -148,11 +154,10 @@ class RayCluster:
                 f"No Ray cluster at {self._address!r} ({error}): start one with `ray start --head`, or leave --address out."
             ) from error
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end us without a word
-        resources = ray.cluster_resources()
-        gpus = int(resources.get("GPU", 0))
-        self.slots = self._workers or gpus or int(resources["CPU"])
-        cpus = max(1, int(resources["CPU"]) // self.slots)
-        self._perform = ray.remote(num_cpus=cpus, num_gpus=1 if gpus else 0, max_retries=0)(perform)
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        cpus, gpus = (int(sum(node.get(kind, 0) for node in nodes)) for kind in ("CPU", "GPU"))
+        self.slots = self._workers or gpus or cpus
+        self._perform = ray.remote(num_cpus=cpus_each(nodes, self.slots), num_gpus=min(gpus, 1), max_retries=0)(perform)
         self._references: list[Any] = []
         return self
 
@@ -166,6 +171,24 @@ class RayCluster:
         reference = self._perform.remote(task, **how)
         self._references.append(reference)
         return reference.future()
+
+
+def cpus_each(nodes: Sequence[Mapping[str, float]], slots: int) -> int:
+    """The most CPUs that each of `slots` runs can have while all of them fit onto the nodes of a Ray cluster, given what
+    each node has; one where not even so all fit. A run stands on one node, which has a GPU for it if any node has GPUs.
+
+    Raises:
+        WorkbookError: there is no node that could take a run; Ray would wait for one without a word.
+    """
+    has_gpus = any(node.get("GPU") for node in nodes)
+
+    def places(cpus: int) -> float:
+        return sum(min(node.get("CPU", 0) // cpus, node.get("GPU", 0) if has_gpus else math.inf) for node in nodes)
+
+    if not places(1):
+        raise WorkbookError(f"No node of the Ray cluster has a CPU{' and a GPU' * has_gpus} for a run: {list(nodes)}.")
+    fitting = (cpus for cpus in range(1, int(max(node.get("CPU", 0) for node in nodes)) + 1) if places(cpus) >= slots)
+    return max(fitting, default=1)
 
 
 def visible_gpus() -> list[str]:
@@ -209,9 +232,9 @@ def _watched(done: Callable[[], bool], result: Callable[[], Any], every: float) 
     future: Future = Future()
 
     def watch() -> None:
-        while not done():
-            time.sleep(every)
         try:
+            while not done():
+                time.sleep(every)
             future.set_result(result())
         except Exception as error:
             future.set_exception(error)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from ray.cluster_utils import Cluster
 
 from lib.errors import WorkbookError, WorkbookValueError
 from lib.workbook import backends
-from lib.workbook.backends import LocalPool, RayCluster, SlurmCluster, visible_gpus
+from lib.workbook.backends import LocalPool, RayCluster, SlurmCluster, _watched, cpus_each, visible_gpus
 from lib.workbook.plan import Job
 from lib.workbook.task import run_task
 
@@ -59,6 +60,54 @@ def test_a_back_end_performs_tasks(make, tasks, tmp_path):
     assert [task.log.read_text() for task in tasks] == ["x is 1\n", "x is 2\n"]
     assert json.loads(tasks[1].executed.with_suffix(".json").read_text())["error"].startswith("AssertionError")
     assert all(task.page.exists() for task in tasks)
+
+
+def test_a_run_fits_onto_a_node_of_a_running_ray_cluster(tasks):
+    """A large head without a GPU, and a small node with one: all of the cluster's CPUs fit nowhere."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 6, "num_gpus": 0})
+    try:
+        cluster.add_node(num_cpus=1, num_gpus=1)
+        with RayCluster(address=cluster.address) as backend:
+            assert (backend.slots, backend.queues) == (1, True)
+            ended = [backend.submit(task, patience=0, timeout=60) for task in tasks]
+            assert [each.result(timeout=120).status for each in ended] == ["ok", "failed"]
+    finally:
+        cluster.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "slots", "cpus"),
+    [
+        ([(32, 0), (8, 1), (8, 1)], 2, 8),
+        ([(32, 0), (8, 1), (8, 1)], 1, 8),
+        ([(8, 0), (8, 0)], 1, 8),
+        ([(3, 0), (3, 0)], 2, 3),
+        ([(3, 0), (3, 0)], 3, 1),
+        ([(2, 0)], 2, 1),
+        ([(2, 0)], 5, 1),
+        ([(0, 0), (4, 0)], 2, 2),
+        ([(4, 4)], 4, 1),
+    ],
+)
+def test_the_cpus_that_each_run_on_a_ray_cluster_gets(nodes, slots, cpus):
+    assert cpus_each([{"CPU": float(c), "GPU": float(g)} for c, g in nodes], slots) == cpus
+
+
+def test_a_ray_cluster_without_room_for_a_run_is_told():
+    with pytest.raises(WorkbookError, match="No node of the Ray cluster has a CPU and a GPU"):
+        cpus_each([{"CPU": 8.0}, {"GPU": 2.0}], 2)
+
+
+def test_a_look_that_fails_is_told_instead_of_waited_for():
+    looks = iter([False, OSError("the shared folder is gone")])
+
+    def done():
+        look = next(looks)
+        if isinstance(look, Exception):
+            raise look
+        return look
+
+    assert isinstance(_watched(done, None, 0.01).exception(timeout=10), OSError)
 
 
 def places(monkeypatch, gpus, workers=None):
