@@ -18,6 +18,7 @@ from lib.workbook.backends import Backend
 from lib.workbook.task import Task, tell
 
 LOOK_S = 2.0  # between two looks at tasks that another process performs
+SPEAK_S = 60.0  # without a line somebody may think that it hangs
 LAST_LINES = 5
 
 
@@ -60,7 +61,7 @@ def _seconds_each(tasks: list[Task], done: list[Entry], runs: Path) -> float | N
 
 @dataclass
 class Sweep:
-    """The work on a plan. `tell` gets a line whenever a run ends, `entries` its record."""
+    """The work on a plan. `tell` gets a line whenever a run ends, and at least every minute; `entries` the records."""
 
     plan: Plan
     backend: Backend
@@ -70,24 +71,34 @@ class Sweep:
 
     def run(self) -> None:
         """Perform what is to do. In the end `entries` has every task."""
-        self.began = time.monotonic()
+        self.began = self.spoke = time.monotonic()
         self.todo = deque((task, 0.0) for task in self.plan.todo)
         self.flying: dict[Future, Task] = {}
         self.elsewhere: dict[Task, Claim] = {}  # another process performs them
+        self.begun: set[Task] = set()  # of what is flying: seen to be performed
         while self.todo or self.flying or self.elsewhere:
             self._submit()
-            ended, _ = wait(self.flying, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+            ended = self._pause()
             finished = [(self.flying.pop(future), future) for future in ended]
             self._submit()  # first, so that no slot waits for what is told
             for task, future in finished:
                 self._take(task, future)
             if not ended:
                 self._look_elsewhere()
+            if time.monotonic() - self.spoke >= SPEAK_S:
+                self._say("")
 
     def _submit(self) -> None:
         while self.todo and len(self.flying) < self.backend.slots:
             task, patience = self.todo.popleft()
             self.flying[self.backend.submit(task, patience=patience, **self.how)] = task
+
+    def _pause(self) -> set[Future]:
+        """Those of the flying that have ended, after LOOK_S at the latest."""
+        if self.flying:
+            return wait(self.flying, timeout=LOOK_S, return_when=FIRST_COMPLETED).done
+        time.sleep(LOOK_S)  # `wait` does not wait for nothing
+        return set()
 
     def _take(self, task: Task, future: Future) -> None:
         try:
@@ -112,17 +123,31 @@ class Sweep:
 
     def _enter(self, task: Task, entry: Entry, by: str = "") -> None:
         self.entries[task] = entry
-        self.tell(f"{len(self.entries)}/{len(self.plan.tasks)} {task.name}: {tell(entry)}{by} | {self._status()}")
+        self._say(f" {task.name}: {tell(entry)}{by}")
         if entry.status != "ok":
             for line in last_lines(task):
                 self.tell(f"    {line}")
 
+    def _say(self, what: str) -> None:
+        self.spoke = time.monotonic()
+        self.tell(f"{len(self.entries)}/{len(self.plan.tasks)}{what} | {self._status()}")
+
     def _status(self) -> str:
-        failed = sum(entry.status != "ok" for entry in self.entries.values())
-        fresh = len(self.entries) - len(self.plan.done)
-        left = len(self.plan.tasks) - len(self.entries)
-        rate = fresh / (time.monotonic() - self.began)
-        return f"{len(self.flying) + len(self.elsewhere)} running, {failed} failed, {duration(left / rate)} left"
+        running, failed = self._running(), sum(entry.status != "ok" for entry in self.entries.values())
+        queued = len(self.flying) + len(self.elsewhere) - running
+        fresh, left = len(self.entries) - len(self.plan.done), len(self.plan.tasks) - len(self.entries)
+        told = [f"{running} running", f"{queued} queued" * bool(queued), f"{failed} failed"]
+        if fresh:
+            told.append(f"{duration(left * (time.monotonic() - self.began) / fresh)} left")
+        return ", ".join(filter(None, told))
+
+    def _running(self) -> int:
+        """How many are being performed: on a back end with a queue of its own, those that somebody has claimed."""
+        flying = set(self.flying.values())
+        if self.backend.queues:
+            self.begun |= {task for task in flying - self.begun if not Claim(task.executed).is_free()}
+            flying &= self.begun
+        return len(flying) + len(self.elsewhere)
 
 
 def last_lines(task: Task) -> Sequence[str]:

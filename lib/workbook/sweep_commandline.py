@@ -43,15 +43,15 @@ def main(arguments: Sequence[str]) -> int:
     """
     chosen = _parser().parse_intermixed_args(arguments)
     report = chosen.output_dir.absolute() / "report"
+    backend = _backend(chosen, report)
     protocol = _protocol(chosen)
     tasks = [run_task(_job(protocol, values, chosen.output_dir), report) for values in protocol.runs()]
     found = make_plan(tasks, report / "runs", chosen.force)
     if chosen.dry_run:
-        return show_plan(protocol, found, _slots(chosen))
+        with backend as place:
+            return show_plan(protocol, found, place.slots)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
-    failed = perform_study(
-        protocol, found, _backend(chosen, report), report, {"force": chosen.force, "timeout": chosen.timeout}
-    )
+    failed = perform_study(protocol, found, backend, report, {"force": chosen.force, "timeout": chosen.timeout})
     return max(failed, _then(protocol, chosen, report))
 
 
@@ -138,11 +138,6 @@ def _backend(chosen: argparse.Namespace, report: Path) -> Backend:
     if name == "ray":
         return RayCluster(chosen.workers, chosen.address)
     return LocalPool(chosen.workers)
-
-
-def _slots(chosen: argparse.Namespace) -> int:
-    """How many at a time, as far as it is known before a cluster is asked."""
-    return chosen.workers or LocalPool().slots
 
 
 def _workers(text: str) -> int:

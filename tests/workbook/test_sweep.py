@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import Future
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import psutil
@@ -51,8 +53,8 @@ def tasks(notebook, tmp_path):
 class Pretend:
     """A back end that answers at once what `answer` says; what it was given is in `given`."""
 
-    def __init__(self, answer, slots=2):
-        self.answer, self.slots, self.given, self.most = answer, slots, [], 0
+    def __init__(self, answer, slots=2, queues=False):
+        self.answer, self.slots, self.queues, self.given = answer, slots, queues, []
 
     def submit(self, task, **how):
         self.given.append((task, how))
@@ -144,6 +146,67 @@ def test_what_another_process_dropped_is_taken_over(tasks, tmp_path, monkeypatch
     assert entries[tasks[0]].status == "ok"
 
 
+class Clock:
+    """Instead of the module `time`: sleeping takes no time, and is counted."""
+
+    def __init__(self, monkeypatch, on_sleep):
+        self.now, self.slept, self.on_sleep = 1000.0, 0, on_sleep
+        monkeypatch.setattr("lib.workbook.sweep.time", self)
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        self.slept += 1
+        self.on_sleep(self.slept)
+
+
+def test_waiting_for_others_is_no_busy_loop(tasks, tmp_path, monkeypatch):
+    looks = []
+    task = tasks[0]
+
+    def done(states=None):
+        looks.append(1)
+        return read_entry(task.executed)
+
+    found = make_plan(tasks[:1], tmp_path)
+    object.__setattr__(task, "done", done)
+    claim = Claim(task.executed)
+    assert claim.acquire()
+    clock = Clock(monkeypatch, lambda slept: slept == 5 and finish(task))
+    entries = {}
+    Sweep(found, Pretend(lambda task: None), lambda line: None, entries).run()
+    assert entries[task].status == "ok"
+    assert clock.slept == 5
+    assert len(looks) == clock.slept
+
+
+def test_a_line_appears_every_minute(tasks, tmp_path, monkeypatch):
+    """Two jobs of a cluster: one of them is queued for hours, then both run, then they end."""
+    flying = [Future(), Future()]
+    backend = Pretend(None, queues=True)
+    backend.submit = lambda task, **how: flying[tasks.index(task)]
+    claims = [Claim(task.executed) for task in tasks]
+    clock = Clock(monkeypatch, None)
+
+    def wait(futures, timeout, return_when):
+        clock.now += timeout
+        step = round((clock.now - 1000) / timeout)
+        if step in (1, 60):
+            assert claims[step // 60].acquire()
+        if step == 95:
+            [future.set_result(ended(task)) for task, future in zip(tasks, flying, strict=False)]
+        return SimpleNamespace(done={future for future in futures if future.done()})
+
+    monkeypatch.setattr("lib.workbook.sweep.wait", wait)
+    told = []
+    Sweep(make_plan(tasks[:2], tmp_path), backend, told.append, {}).run()
+    assert told[:3] == ["0/2 | 1 running, 1 queued, 0 failed", "0/2 | 2 running, 0 failed", "0/2 | 2 running, 0 failed"]
+    assert len(told) == 5
+    assert told[-1].endswith("| 0 running, 0 failed, 0 s left")
+
+
 def test_the_plan_estimates_from_what_is_recorded(tasks, tmp_path):
     runs = tmp_path / "report" / "runs"
     assert make_plan(tasks, runs).estimate(2).startswith("no estimate")
@@ -194,6 +257,7 @@ def test_a_grid_from_end_to_end(notebook, tmp_path):
         (["quick", "--backend", "slurn"], "Unknown back end 'slurn'. Did you mean 'slurm'"),
         (["quick", "--address", "auto"], "--address is for --backend ray"),
         (["quick", "--slurm", "time=1"], "--slurm is for --backend slurm"),
+        (["quick", "--dry-run", "--backend", "slurn"], "Unknown back end 'slurn'. Did you mean 'slurm'"),
         (["quick", "--workers", "0"], "at least 1, not '0'"),
         (["quick", "--gird", "a=1"], "Did you mean '--grid'"),
     ],
@@ -202,6 +266,17 @@ def test_a_mistake_is_told_before_the_first_run(arguments, message, tmp_path):
     with pytest.raises(WorkbookError, match=message):
         main(["sweep", *arguments, "--output-dir", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_estimates_with_the_back_ends_slots(notebook, tmp_path, monkeypatch, capsys):
+    path = notebook(tmp_path / "04_a.ipynb", "1", parameters=PARAMETERS)
+    write_entry(tmp_path / "report" / "runs" / "another" / "04_a.ipynb", Entry("ok", 2.0, "2026-01-01T00:00:00", {}))
+    monkeypatch.setattr(
+        "lib.workbook.sweep_commandline.RayCluster", lambda *_: nullcontext(Pretend(None, slots=7, queues=True))
+    )
+    arguments = ["sweep", str(path), "--grid", "x=1,2,3", "--output-dir", str(tmp_path)]
+    assert main([*arguments, "--dry-run", "--backend", "ray", "--address", "auto"]) == 0
+    assert "about 2 s at 7 at a time" in capsys.readouterr().out
 
 
 def test_notebooks_that_read_the_study_are_executed_at_its_end(notebook, tmp_path, monkeypatch, capsys):
