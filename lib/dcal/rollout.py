@@ -21,7 +21,7 @@ from lib.errors import WorkbookError, WorkbookValueError, choose
 Layer = Tensor | tuple[Tensor, Tensor]
 
 # Numbers of S_l in work at once. A CPU is fastest while they stay in its cache, a GPU with few large kernels.
-AT_ONCE = {"cpu": 2**19, "cuda": 2**26}
+AT_ONCE = {"cpu": 2**18, "cuda": 2**26}
 
 
 def _normalised(rows: Tensor) -> Tensor:
@@ -86,9 +86,8 @@ class AttentionRollout:
     def _down(self, v: Tensor, layer: Layer, among: slice = slice(None)) -> Tensor:
         """½ v S + ½ v for rows v [B, m, T]; `among` tells where v is not zero, if that is known."""
         out = v / 2
-        with torch.autocast(v.device.type, enabled=False):
-            for at, maps in _chunks(layer, among):
-                out.baddbmm_(v[:, :, at], self.fuse(maps).to(v.dtype), alpha=0.5)
+        for at, maps in _chunks(layer, among):  # in place, where autocast does not reach: full precision
+            out.baddbmm_(v[:, :, at], self.fuse(maps).to(v.dtype), alpha=0.5)
         return out
 
     def _one_hot(self, layer: Layer, token: int) -> Tensor:

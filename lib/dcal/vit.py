@@ -56,7 +56,8 @@ def grid_of(vit: VisionTransformer, images: Tensor) -> tuple[int, int]:
     Raises:
         WorkbookValueError: no batch of RGB images, or the patches do not fill them.
     """
-    shape, (height, width) = tuple(images.shape), vit.patch_embed.patch_size
+    # Pixels of a patch: in a hybrid, whose patches are cut from the features of a convolutional stem, more than its size.
+    shape, (height, width) = tuple(images.shape), vit.patch_embed.feat_ratio(as_scalar=False)
     if len(shape) != 4 or shape[1] != vit.in_chans:
         raise WorkbookValueError(f"The network takes images of shape [B, {vit.in_chans}, H, W], not {list(shape)}.")
     if shape[2] % height or shape[3] % width or 0 in shape:

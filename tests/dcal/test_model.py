@@ -4,6 +4,7 @@ from torch.nn.functional import cross_entropy
 
 from lib.dcal import PAIR_STRATEGIES, SELECTIONS, DCALNet, create_dcal_model
 from lib.dcal import model as source
+from lib.dcal.vit import finish
 from lib.errors import WorkbookError, WorkbookValueError
 
 from .helpers import DEIT, DISTILLED, SIZES, chained, images, tiny_dcal, tiny_vit, unfused
@@ -52,10 +53,11 @@ def test_glca_can_read_the_last_blocks_input():
     )
 
 
-def test_selection_by_the_last_layer_is_its_class_row():
-    model = tiny_dcal(selection="last_layer")
+@pytest.mark.parametrize("name", [DEIT, DISTILLED])
+def test_selection_by_the_last_layer_is_its_class_row(name):
+    model = tiny_dcal(name, selection="last_layer")
     model(images())
-    row = unfused(model.vit, images())[-1].mean(1)[:, 0, 1:]
+    row = unfused(model.vit, images())[-1].mean(1)[:, 0, model.vit.num_prefix_tokens :]
     assert torch.equal(model.maps()["glca_selected"].flatten(1).bool(), row >= row.topk(4).values[:, -1:])
 
 
@@ -238,6 +240,17 @@ def test_stochastic_depth_drops():
     torch.testing.assert_close(model(images()), model(images()), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("dropped", [("drop_path1",), ("drop_path2",), ("drop_path1", "drop_path2")])
+def test_stochastic_depth_drops_either_residual(dropped):
+    block = tiny_dcal(drop_path_rate=0.5).vit.blocks[-1].train()
+    for name in ("drop_path1", "drop_path2"):
+        getattr(block, name).drop_prob = float(name in dropped)
+    x, attended = torch.randn(2, 3, 24).double(), torch.randn(2, 3, 24).double()
+    y = x if "drop_path1" in dropped else x + attended
+    expected = y if "drop_path2" in dropped else y + block.mlp(block.norm2(y))
+    torch.testing.assert_close(finish(block, x, attended), expected)
+
+
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 64), (48, 16), (24, 40)])
 def test_any_size_of_input(height, width):
     model, x = tiny_dcal(), images(2, height, width)
@@ -265,6 +278,15 @@ def test_maps_are_rows_of_the_chain():
     patch = model.maps((2, 1))["rollout"]
     torch.testing.assert_close(patch, chained(layers)[:, 1 + 9, 1:].unflatten(1, (4, 4)))
     assert not any(m.requires_grad for m in maps.values())
+
+
+def test_a_hybrids_maps_lie_on_the_grid_of_its_stem():
+    """R50-ViT-B, of the paper's tables, cuts its patches from a convolutional stem's features, here of 4×4 pixels each."""
+    model = tiny_dcal("vit_tiny_r_s16_p8_224", img_size=64, patch_size=2)
+    model(images(2, 64, 64))
+    assert {tuple(each.shape) for each in model.maps().values()} == {(2, 8, 8)}
+    with pytest.raises(WorkbookValueError, match="patches of 8×8"):
+        model(images(2, 60, 64))
 
 
 def test_maps_need_a_forward_in_eval_mode():
