@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib
 import json
@@ -136,7 +137,7 @@ class RunConfig:
     wandb_run: str | None = _aside(None)  # the base of the run's name there; None is the backbone
 
     def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
+        hints = _types(type(self))
         for f in dataclasses.fields(self):
             value = _checked(f.name, getattr(self, f.name), hints[f.name])
             object.__setattr__(self, f.name, value)
@@ -275,6 +276,12 @@ class RunConfig:
     def wandb_name(self) -> str:
         """`{base}_{fusion}_{residual}_{attention}`."""
         return "_".join([self.wandb_run or self.backbone, self.fusion_strategy, self.residual_strategy, self.attention])
+
+
+@functools.cache
+def _types(cls: type) -> dict[str, Any]:
+    """The annotated type of each field; a sweep makes thousands of configs."""
+    return typing.get_type_hints(cls)
 
 
 def _checked(name: str, value: Any, hint: Any) -> Any:

@@ -19,17 +19,20 @@ In `tables` and `sweeps` a list is an axis of the grid, anything else is fixed.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, nearest, unknown
+from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, choose, nearest, unknown
 from lib.inputs import note
 from lib.paths import ROOT
+from lib.workbook.cells import check_of
 from lib.workbook.parameters import Parameter, check_names, parse, parse_all, read_parameters
 from lib.workbook.plan import find_notebooks
 
@@ -66,6 +69,7 @@ class Protocol:
     test_also_on: list[str] = field(default_factory=list)
     then: list[Path] = field(default_factory=list)
     path: Path | None = None
+    lines: dict[tuple[str, Any], int] = field(default_factory=dict)  # where in the file a parameter has a value
 
     def grids(self) -> dict[str, Grid]:
         """Tables and sweeps by name."""
@@ -81,6 +85,36 @@ class Protocol:
         grids = (grid for name, grid in self.grids().items() if name != "efficiency")
         every = (self.run(settings, seed) for grid in grids for settings in grid.settings() for seed in self.seeds)
         return list({repr(sorted(run.items())): run for run in every}.values())
+
+    def check(self) -> None:
+        """Let the notebook itself judge the parameters of every row and every seed, before hours have passed.
+
+        Raises:
+            WorkbookValueError: no run can have them; the message names the line of the file.
+        """
+        ask = check_of(self.notebook)
+        rows = [(name, settings) for name, grid in self.grids().items() for settings in grid.settings()]
+        runs = [(name, self.run(settings, self.seeds[0])) for name, settings in rows]
+        runs += [(rows[0][0], self.run(rows[0][1], seed)) for seed in self.seeds[1:]]
+        for name, run in runs if ask else []:
+            try:
+                ask(run)
+            except WorkbookValueError as error:
+                raise WorkbookValueError(f"{self._place(name, run, ask)}{error}") from None
+
+    def _place(self, grid: str, run: Mapping[str, Any], ask: Callable[[Mapping[str, Any]], object]) -> str:
+        """Where the file says what is wrong with `run`: the value without which it would be right."""
+        if self.path is None:
+            return ""
+        for name, parameter in read_parameters(self.notebook).items():
+            line = self.lines.get((name, run[name]))
+            try:
+                ask({**run, name: parameter.default})
+            except WorkbookValueError:
+                continue
+            if line is not None:
+                return f"{self.path}, line {line}: "
+        return f"{self.path}, {grid}: "
 
 
 def read_protocol(name: str | Path) -> Protocol:
@@ -114,9 +148,12 @@ def grid_protocol(notebook: Path, axes: Mapping[str, list[str]], fixed: Mapping[
     seeds = typed.pop("seed", [parse(known["seed"], fixed.get("seed", known["seed"].default))])
     others = parse_all(known, {name: value for name, value in fixed.items() if name not in axes})
     grid = Grid("grid", typed, _without(others, [*typed, "seed"]))
-    return Protocol(
-        f"{notebook.stem}-grid", f"{notebook.stem} over {', '.join(axes)}", notebook, seeds, {}, {"grid": grid}
-    )
+    name = "-".join([notebook.stem, *axes, _hash(typed, seeds, grid.fixed)])
+    return Protocol(name, f"{notebook.stem} over {', '.join(axes)}", notebook, seeds, {}, {"grid": grid})
+
+
+def _hash(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _require_seed(notebook: Path, known: Mapping[str, Parameter]) -> None:
@@ -143,7 +180,7 @@ class _Reader:
     """Reads one file. Complaints tell the line, so it works on YAML's nodes, which know theirs."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.lines = path, {}
 
     def protocol(self) -> Protocol:
         top = self._mapping(self._parse(), "the protocol")
@@ -160,14 +197,15 @@ class _Reader:
         if not any(grids.values()):
             raise self._wrong(self.root, "there is neither a table nor a sweep, so nothing to run")
         return Protocol(
-            name=self.path.stem,
+            name=self.path.stem if self.path.parent == PROTOCOLS else f"{self.path.stem}-{_hash(str(self.path))}",
             title=self._text(top["title"][1]) if "title" in top else self.path.stem,
             notebook=notebook,
             seeds=self._seeds(top, known),
-            data_roots={name: self._folder(node) for name, (_, node) in self._section(top, "data_roots").items()},
-            test_also_on=[self._text(node) for node in self._sequence(top, "test_also_on")],
-            then=[self._notebook(node) for node in self._sequence(top, "then")],
+            data_roots={self._dataset(key): self._folder(v) for key, v in self._section(top, "data_roots").values()},
+            test_also_on=[self._dataset(node) for node in self._sequence(top, "test_also_on")],
+            then=[self._reader(node) for node in self._sequence(top, "then")],
             path=self.path,
+            lines=self.lines,
             **grids,
         )
 
@@ -184,6 +222,8 @@ class _Reader:
         section = self._section(top, kind)
         if kind == "tables":
             self._check(section, TABLES, "table")
+        for name in {*section} & {*TABLES} if kind == "sweeps" else ():
+            raise self._wrong(section[name][0], f"{name!r} is the name of a table; give the sweep another")
         return {name: self._grid(name, *section[name], known, common) for name in section}
 
     def _grid(self, name: str, key: yaml.Node, node: yaml.Node, known: Mapping[str, Parameter], common: dict) -> Grid:
@@ -221,11 +261,36 @@ class _Reader:
         """As the parameter's type. YAML 1.1 takes 1e-3 and a quoted "3" for text, as a command line does."""
         if not isinstance(node, yaml.ScalarNode):
             raise self._wrong(node, f"{parameter.name} takes one value or a list of values")
-        value = yaml.SafeLoader("").construct_object(node)
         try:
-            return parse(parameter, value)
+            value = parse(parameter, self._plain(node))
         except WorkbookValueError as error:
             raise self._wrong(node, str(error).rstrip(".")) from None
+        if parameter.name == "dataset" and value is not None:
+            value = self._dataset(node)
+        self.lines.setdefault((parameter.name, value), node.start_mark.line + 1)
+        return value
+
+    def _plain(self, node: yaml.ScalarNode) -> Any:
+        try:
+            return yaml.SafeLoader("").construct_object(node)
+        except (yaml.YAMLError, ValueError, LookupError, AttributeError):  # the latter three are slips of the library
+            kind = node.tag.removeprefix("tag:yaml.org,2002:")
+            raise WorkbookValueError(f"{node.value!r} cannot be read as {kind}; quote it if it is text.") from None
+
+    def _dataset(self, node: yaml.Node) -> str:
+        from lib.data import DATASETS  # takes a second, and not every protocol names one
+
+        try:
+            return choose("dataset", self._text(node), DATASETS)
+        except WorkbookValueError as error:
+            raise self._wrong(node, str(error).rstrip(".")) from None
+
+    def _reader(self, node: yaml.Node) -> Path:
+        """A notebook that reads a study."""
+        notebook = self._notebook(node)
+        if "protocol" not in read_parameters(notebook):
+            raise self._wrong(node, f"{notebook.name} has no parameter 'protocol': it does not read a study")
+        return notebook
 
     def _notebook(self, node: yaml.Node) -> Path:
         try:
@@ -250,6 +315,7 @@ class _Reader:
             raise self._wrong(node, f"{what} must be 'name: value' pairs")
         found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key, value in node.value:
+            self._text(key)
             if key.value in found:
                 raise self._wrong(key, f"{key.value!r} stands there twice; remove one")
             found[key.value] = (key, value)

@@ -47,12 +47,15 @@ def main(arguments: Sequence[str]) -> int:
     protocol = _protocol(chosen)
     tasks = [run_task(_job(protocol, values, chosen.output_dir), report) for values in protocol.runs()]
     found = make_plan(tasks, report / "runs", chosen.force)
+    if found.todo:  # what is done can be done
+        protocol.check()
+    then = _then(protocol, chosen.output_dir.absolute())
     if chosen.dry_run:
         with backend as place:
             return show_plan(protocol, found, place.slots)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
     failed = perform_study(protocol, found, backend, report, {"force": chosen.force, "timeout": chosen.timeout})
-    return max(failed, _then(protocol, chosen, report))
+    return max(failed, run(then, report, chosen.force, chosen.timeout) if then else 0)
 
 
 def show_plan(protocol: Protocol, found: Plan, slots: int) -> int:
@@ -83,12 +86,9 @@ def perform_study(protocol: Protocol, found: Plan, backend: Backend, report: Pat
     return 1 if bad else 0
 
 
-def _then(protocol: Protocol, chosen: argparse.Namespace, report: Path) -> int:
-    """Execute the notebooks that read the study."""
-    if not protocol.then:
-        return 0
-    jobs = plan(protocol.then, chosen.output_dir.absolute(), {"protocol": str(protocol.path)}, [])
-    return run(jobs, report, chosen.force, chosen.timeout)
+def _then(protocol: Protocol, output_dir: Path) -> list[Job]:
+    """The notebooks that read the study when its runs are done."""
+    return plan(protocol.then, output_dir, {"protocol": str(protocol.path)}, []) if protocol.then else []
 
 
 def _summary(protocol: Protocol, found: Plan) -> str:

@@ -23,6 +23,7 @@ from lib.progress import duration
 from lib.report.html import export_html
 from lib.report.records import Entry, read_entry, write_entry
 from lib.sources import code_digest, imports
+from lib.workbook.cells import python
 from lib.workbook.execute import Result, execute
 from lib.workbook.parameters import read_parameters
 from lib.workbook.plan import Job, number
@@ -172,8 +173,7 @@ def _code(notebook: Path, changed: int) -> str:
 
 
 def _imports(source: str) -> list[str]:
-    python = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
     try:
-        return imports(python)
+        return imports(python(source))
     except SyntaxError:  # the notebook will say so itself
         return []

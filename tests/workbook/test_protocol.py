@@ -87,6 +87,19 @@ def test_efficiency_is_measured_and_runs_that_two_tables_share_are_one(tmp_path)
         ("notebook: 02\ntables: {leak: {seed: [1]}}", 2, "Unknown parameter 'seed'. Known: profile"),
         ("notebook: 02\nthen: 03\ntables: {leak: {lr: 1}}", 2, "then must be a list"),
         ("notebook: 02\ndata_roots: {HAM10000: nowhere}\ntables: {leak: {lr: 1}}", 2, "does not exist or is not a folder"),
+        ("notebook: 02\ntables: {leak: {dataset: [HAM1000]}}", 2, "Unknown dataset 'HAM1000'. Did you mean 'HAM10000'"),
+        ("notebook: 02\ndata_roots: {HAM1000: .}\ntables: {leak: {lr: 1}}", 2, "Unknown dataset 'HAM1000'. Did you mean"),
+        ("notebook: 02\ntest_also_on: [isic-2018-task4]\ntables: {leak: {lr: 1}}", 2, "Did you mean 'isic-2018-task-3'"),
+        ("notebook: 02\nthen: [03,\n 01]\ntables: {leak: {lr: 1}}", 3, "has no parameter 'protocol'"),
+        ("notebook: 02\nsweeps:\n  fusion: {lr: 1}", 3, "'fusion' is the name of a table"),
+        ("notebook: 02\nsweeps:\n  efficiency: {lr: 1}", 3, "'efficiency' is the name of a table"),
+        ("notebook: 02\ntables:\n  ? [a, b]\n  : 1", 3, "a single value is wanted here"),
+        ("notebook: 02\ntables:\n  leak:\n    lr: !!int abc", 4, "'abc' cannot be read as int"),
+        ("notebook: 02\ntables:\n  leak:\n    lr: !!int ''", 4, "'' cannot be read as int"),
+        ("notebook: 02\ntables:\n  leak:\n    lr: !foo abc", 4, "'abc' cannot be read as !foo"),
+        ("notebook: 02\ntables:\n  leak:\n    backbone: 2020-13-45", 4, "'2020-13-45' cannot be read as timestamp"),
+        ("notebook: 02\ntables:\n  leak:\n    backbone: !!timestamp x", 4, "'x' cannot be read as timestamp"),
+        ("notebook: 02\ntables:\n  leak:\n    backbone: !!bool x", 4, "'x' cannot be read as bool"),
         ("- notebook", 1, "must be 'name: value' pairs"),
     ],
 )  # fmt: skip
@@ -95,6 +108,58 @@ def test_a_mistake_is_told_with_its_line(tmp_path, text, line, message):
         read_protocol(write(tmp_path, text))
     assert f"study.yaml, line {line}: " in str(raised.value)
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (
+            "tables:\n  fusion:\n    fusion_strategy: [original,\n      orignal]",
+            5,
+            "'orignal'. Did you mean 'original'",
+        ),
+        ("common:\n  profile: ful\ntables: {leak: {lr: 1}}", 3, "Unknown profile 'ful'. Did you mean 'full'"),
+        ("sweeps:\n  rate: {lr: [0.1]}\n  other:\n    lr: [-1.0]", 5, "lr=-1.0 must be above 0"),
+        ("tables:\n  efficiency:\n    backbone: [resnet0]", 4, "'resnet0'. Did you mean"),
+        ("seeds: [0,\n  -1]\ntables: {leak: {lr: 1}}", 3, "seed=-1 must be at least 0"),
+    ],
+)
+def test_what_the_notebook_will_refuse_is_told_with_its_line(tmp_path, text, line, message):
+    protocol = read_protocol(write(tmp_path, f"notebook: 02\n{text}\n"))
+    with pytest.raises(WorkbookValueError) as raised:
+        protocol.check()
+    assert f"study.yaml, line {line}: " in str(raised.value)
+    assert message in str(raised.value)
+
+
+def test_a_grid_of_the_command_line_is_checked_by_the_notebook_too():
+    with pytest.raises(WorkbookValueError, match="^Unknown fusion.strategy 'orignal'. Did you mean 'original'"):
+        grid_protocol(NOTEBOOK, {"fusion_strategy": ["orignal"]}, {}).check()
+
+
+def test_a_data_set_may_be_written_in_any_way(tmp_path):
+    (tmp_path / "ham").mkdir()
+    text = "notebook: 02\ndata_roots: {ham-10000: ham}\ntest_also_on: [ISIC-2018-task3]\ntables: {leak: {dataset: ham10000}}"
+    protocol = read_protocol(write(tmp_path, text))
+    assert protocol.test_also_on == ["isic-2018-task-3"]
+    assert protocol.runs()[0]["data_root"] == str(tmp_path / "ham")
+
+
+def test_each_study_has_a_name_of_its_own(tmp_path):
+    grids = [
+        grid_protocol(NOTEBOOK, axes, fixed).name
+        for axes, fixed in (
+            ({"lr": ["1"]}, {}), ({"lr": ["2"]}, {}), ({"lr": ["1"]}, {"profile": "smoke"}), ({"lr": ["1"], "seed": ["1"]}, {}),
+        )
+    ]  # fmt: skip
+    assert len(set(grids)) == 4
+    assert grids[0].startswith("02_glsa_training-lr-")
+    files = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        files.append(read_protocol(write(tmp_path / folder, "notebook: 02\ntables: {leak: {lr: 1}}")).name)
+    assert files[0] != files[1]
+    assert read_protocol("quick").name == "quick"
 
 
 @pytest.mark.parametrize(

@@ -232,14 +232,15 @@ def test_a_grid_from_end_to_end(notebook, tmp_path):
     assert done.returncode == 1
     assert "2 of 4 runs ok" in done.stdout
     assert "AssertionError" in done.stdout
-    page = (tmp_path / "out" / "report" / "studies" / "04_a-grid.html").read_text()
+    study = next((tmp_path / "out" / "report" / "studies").glob("04_a-x-seed-*.html"))
+    page = study.read_text()
     assert page.count('class="badge ok"') == page.count('class="badge failed"') == 2
     folders = sorted((tmp_path / "out" / "report" / "runs").iterdir())
     assert all(f"../runs/{folder.name}/index.html" in page for folder in folders)
     assert (
         "&lt;b&gt;A" in (folders[0] / "index.html").read_text() or "A</h1>" in (folders[0] / "index.html").read_text()
     )
-    assert 'href="studies/04_a-grid.html"' in (tmp_path / "out" / "report" / "index.html").read_text()
+    assert f'href="studies/{study.name}"' in (tmp_path / "out" / "report" / "index.html").read_text()
     again = sweep(*arguments, "--dry-run")
     assert (again.stdout.count("done   04-"), again.stdout.count("to do  04-")) == (2, 2)
 
@@ -250,6 +251,7 @@ def test_a_grid_from_end_to_end(notebook, tmp_path):
         (["02"], "needs at least one --grid"),
         (["02", "--grid", "fusion=a"], "Did you mean 'fusion_strategy'"),
         (["02", "--grid", "lr="], "--grid lr= is empty"),
+        (["02", "--grid", "lr=-1", "--dry-run"], "lr=-1.0 must be above 0"),
         (["02", "--grid", "lr"], "--grid takes NAME=VALUE"),
         (["02", "--grid", "lr=1", "--grid", "lr=2"], "--grid lr is given twice"),
         (["quick", "-p", "lr=1"], "a protocol says itself what it runs"),
