@@ -2,7 +2,8 @@
 
 ResNet: arXiv 1512.03385, cut after `layer3`. VGG: arXiv 1409.1556, cut after the fourth max-pool. Both cuts see 14×14
 positions for a 224×224 image. The networks themselves are torchvision's, unchanged, so that its weights load as they
-are. The toy network is `lib.toynet`'s, for images of 32 pixels, of which its cut sees 8×8 positions.
+are. The toy network is `lib.toynet`'s, for images of 32 pixels, of which its cut sees 8×8 positions. `resnet26_small` is
+a bottleneck ResNet for small images on a CPU.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models.resnet import Bottleneck, ResNet
 
 from lib.errors import WorkbookFileError, WorkbookValueError, choose, positive
 from lib.toynet import ToyNet
@@ -70,6 +72,32 @@ class ResNetBackbone(Backbone):
         return net.fc(net.avgpool(net.layer4(features)).flatten(1))
 
 
+class NarrowBottleneck(Bottleneck):
+    """A bottleneck that widens to `planes` channels, not to four times as many."""
+
+    expansion = 1
+
+
+class SmallResNetBackbone(ResNetBackbone):
+    """A ResNet of two bottlenecks a stage, a quarter as wide as torchvision's, cut after `layer3`.
+
+    Positions are 8 pixels apart from `layer2` on, since the last two stages have no stride: 8×8 for a 64×64 image.
+    """
+
+    @classmethod
+    def untrained(cls, name: str, num_classes: int) -> nn.Module:
+        net = ResNet(NarrowBottleneck, [2, 2, 2, 2], num_classes, width_per_group=16)
+        return keep_resolution(keep_resolution(net, "layer3"), "layer4")
+
+
+def keep_resolution(net: ResNet, stage: str = "layer4") -> ResNet:
+    """Take the stride out of a stage of a bottleneck ResNet, in place and without dilation."""
+    block = getattr(net, stage)[0]
+    block.conv2.stride = block.downsample[0].stride = (1, 1)
+    block.stride = 1
+    return net
+
+
 class VGGBackbone(Backbone):
     """Any of torchvision's VGGs, cut after the fourth max-pool."""
 
@@ -118,6 +146,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "resnet50": ResNetBackbone,
     "resnet101": ResNetBackbone,
     "resnet152": ResNetBackbone,
+    "resnet26_small": SmallResNetBackbone,
     "vgg11": VGGBackbone,
     "vgg13": VGGBackbone,
     "vgg16": VGGBackbone,

@@ -13,7 +13,7 @@ from lib.backbones import BACKBONES, build_backbone
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.gattanet import gatta_backbone
 from lib.glsa import LOCAL_ATTENTION, GLSABlock, GLSANet
-from lib.lesa import create_lesa
+from lib.lesa import create_lesa, lesa_classifier, self_attention_classifier
 
 # Networks that bring their own attention: name → build(num_classes, pretrained). `attn_type` is not for them.
 NETWORKS: dict[str, Callable[[int, bool], nn.Module]] = {
@@ -22,7 +22,12 @@ NETWORKS: dict[str, Callable[[int, bool], nn.Module]] = {
 }
 
 # Attention that is not a GLSA block: attn_type → build(backbone, **options).
-WRAPPERS: dict[str, Callable[..., nn.Module]] = {"none": lambda backbone: backbone, "gatta": gatta_backbone}
+WRAPPERS: dict[str, Callable[..., nn.Module]] = {
+    "none": lambda backbone: backbone,
+    "gatta": gatta_backbone,
+    "lesa": lesa_classifier,
+    "self_attention": self_attention_classifier,
+}
 
 
 def create_model(
@@ -48,7 +53,8 @@ def create_model(
         attn_type: the local attention of a GLSA block ("CBAM", "BAM", "scSE"), or a name in `WRAPPERS`.
         fusion_strategy, residual_strategy, num_heads, dim_head: of the GLSA block; see `GLSABlock`.
         options: of what stands in `WRAPPERS`; for "gatta" `layers`, `dim`, `passes`, `norm` and `freeze`, see
-            `lib.gattanet.GAttANet`.
+            `lib.gattanet.GAttANet`; for "lesa" and "self_attention" `position`, `image_size` and `groups`, see
+            `lib.lesa.lesa_classifier`.
 
     Raises:
         WorkbookValueError: an unknown name or option (the nearest one is told), or a size that cannot be.

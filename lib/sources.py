@@ -67,6 +67,8 @@ def statements(source: str) -> str:
         ):
             first, last = node.body[0].lineno - 1, node.body[0].end_lineno
             lines[first:last] = [""] * (last - first)
+            if len(node.body) == 1:  # it has no other statement: what is left is to be Python still
+                lines[first] = f"{' ' * node.body[0].col_offset}pass"
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 

@@ -9,7 +9,7 @@ import torchvision
 from lib.backbones import BACKBONES, ResNetBackbone, build_backbone
 from lib.errors import WorkbookFileError, WorkbookValueError
 
-TORCHVISION = [name for name in BACKBONES if name != "toynet"]
+TORCHVISION = [name for name in BACKBONES if name in torchvision.models.list_models()]
 CHANNELS = {"resnet18": 256, "resnet34": 256, "resnet50": 1024, "resnet101": 1024, "resnet152": 1024}
 CHANNELS |= dict.fromkeys(["vgg11", "vgg13", "vgg16", "vgg19"], 512)
 
@@ -77,6 +77,21 @@ def test_the_toy_network_is_cut_before_its_last_convolution():
     assert backbone.net.get_submodule(backbone.head).out_features == 7
     with pytest.raises(WorkbookValueError, match="no pretrained weights of toynet: build it with pretrained=False"):
         build_backbone("toynet", 7, pretrained=True)
+
+
+def test_the_small_resnet_keeps_8_pixels_between_positions():
+    torch.manual_seed(0)
+    backbone = build_backbone("resnet26_small", 7).eval()
+    x = torch.randn(2, 3, 64, 80)
+    with torch.no_grad():
+        features = backbone.lower(x)
+        assert features.shape == (2, backbone.channels, 8, 10)
+        assert backbone.net.layer4(features).shape == (2, 512, 8, 10)
+        assert torch.equal(backbone(x), backbone.net(x))
+    convolutions = sum(isinstance(m, torch.nn.Conv2d) and "downsample" not in n for n, m in backbone.named_modules())
+    assert convolutions + 1 == 26
+    with pytest.raises(WorkbookValueError, match="no pretrained weights of resnet26_small"):
+        build_backbone("resnet26_small", 7, pretrained=True)
 
 
 def test_another_backbone_is_one_line(monkeypatch):

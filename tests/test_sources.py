@@ -33,6 +33,7 @@ def test_remarks_do_not_count_and_code_does():
     assert statements(remarked) == statements(plain) == 'x = "# no comment"\ndef f(a):\n    return a + 1'
     assert statements(plain.replace("1", "2")) != statements(plain)
     assert statements('def f(): "one line"\n') == 'def f(): "one line"'
+    assert statements('def f():\n    """Says\n    nothing else."""\n') == "def f():\n    pass"
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@
 from lib.lesa.checkpoint import create_lesa, load_official, load_weights
 from lib.lesa.context import ContextTerm
 from lib.lesa.detection import lesa_backbone, with_pyramid
-from lib.lesa.layer import LESA, lesa_layers, without
+from lib.lesa.layer import LESA, SelfAttention, lesa_layers, without
 from lib.lesa.model import BASES, PAPER_BLOCKS, LESANet, insert_lesa, keep_resolution, lesa_net
 from lib.lesa.position import POSITIONS
+from lib.lesa.wrap import lesa_classifier, self_attention_classifier
 
 __all__ = [
     "BASES",
@@ -14,14 +15,17 @@ __all__ = [
     "POSITIONS",
     "ContextTerm",
     "LESANet",
+    "SelfAttention",
     "create_lesa",
     "insert_lesa",
     "keep_resolution",
     "lesa_backbone",
+    "lesa_classifier",
     "lesa_layers",
     "lesa_net",
     "load_official",
     "load_weights",
+    "self_attention_classifier",
     "with_pyramid",
     "without",
 ]

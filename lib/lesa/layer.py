@@ -1,7 +1,8 @@
 """Locally Enhanced Self-Attention, the layer that replaces a bottleneck's 3×3 convolution (arXiv 2107.05637).
 
 out = u + ω ⊙ b: the unary, local term u is a convolution, the binary, context term b is self-attention, and the gate ω
-is computed from both. A stride of 2 is an average pool at the end.
+is computed from both. A stride of 2 is an average pool at the end. `SelfAttention`, out = b, is what LESA enhances: with
+one position scheme and one set of BatchNorms for both, LESA differs from it by its local term and its gate alone.
 """
 
 from __future__ import annotations
@@ -20,17 +21,15 @@ from lib.maps import Mapped
 TERMS = ("local", "context")
 
 
-class LESA(Mapped):
-    """[B, C, H, W] → [B, C, ⌈H/stride⌉, ⌈W/stride⌉] for any H and W.
+class SelfAttention(Mapped):
+    """The context term alone, [B, C, H, W] → [B, C, ⌈H/stride⌉, ⌈W/stride⌉] for any H and W.
 
-    Maps, before the stride: 'gate' ω [B, C, H, W]; the norms over channels of the terms as they are added, 'local'
-    |u| and 'context_term' |ω ⊙ b|, and of the 'ungated' |b|, each [B, 1, H, W]; 'context' and 'context_heads', the
-    attention of one position, see `ContextTerm.maps`.
+    Maps, before the stride: 'context' and 'context_heads', the attention of one position, see `ContextTerm.maps`.
 
     Args:
         channels: C.
         size: height and width of the map that the position scheme's tables are for.
-        groups: groups of the 3×3 convolution and heads of the attention; 2·groups must divide C.
+        groups: heads; 2·groups must divide C.
         position: "classification", "detection_qr" or "axial", see `lib.lesa.position`.
         stride: 1 or more.
 
@@ -49,8 +48,43 @@ class LESA(Mapped):
         super().__init__()
         positive(stride=stride)
         self.channels, self.stride = channels, stride
-        self.switched_off: str | None = None
         self.context = ContextTerm(channels, size, groups, position)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] != self.channels:
+            raise WorkbookValueError(
+                f"This {type(self).__name__} layer takes {self.channels} channels, not {x.shape[1]}."
+            )
+        x = self.whole(x)
+        return x if self.stride == 1 else F.avg_pool2d(x, self.stride, ceil_mode=True)
+
+    def whole(self, x: Tensor) -> Tensor:
+        """The output at full resolution, before the stride."""
+        return self.context(x)
+
+    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
+        return self.context.maps(query)
+
+
+class LESA(SelfAttention):
+    """[B, C, H, W] → [B, C, ⌈H/stride⌉, ⌈W/stride⌉] for any H and W.
+
+    Maps, before the stride: 'gate' ω [B, C, H, W]; the norms over channels of the terms as they are added, 'local'
+    |u| and 'context_term' |ω ⊙ b|, and of the 'ungated' |b|, each [B, 1, H, W]; and those of `SelfAttention`.
+
+    Arguments and errors are `SelfAttention`'s; the 3×3 convolution has as many groups as the attention has heads.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: tuple[int, int],
+        groups: int = 8,
+        position: str = "classification",
+        stride: int = 1,
+    ) -> None:
+        super().__init__(channels, size, groups, position, stride)
+        self.switched_off: str | None = None
         self.local = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, groups=groups, bias=False),
             nn.Conv2d(channels, channels, 1, bias=False),
@@ -66,26 +100,21 @@ class LESA(Mapped):
             nn.Sigmoid(),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1] != self.channels:
-            raise WorkbookValueError(f"This LESA layer takes {self.channels} channels, not {x.shape[1]}.")
-        return self.pooled(self.local(x) if self.switched_off == "context" else self.both(x))
-
-    def both(self, x: Tensor) -> Tensor:
-        """u + ω ⊙ b, or ω ⊙ b alone while the local term is switched off; at full resolution."""
-        u, b = self.local(x), self.context(x)
+    def whole(self, x: Tensor) -> Tensor:
+        """u + ω ⊙ b, or what `without` leaves of it."""
+        u = self.local(x)
+        if self.switched_off == "context":
+            return u
+        b = self.context(x)
         gate = self.gate(torch.cat([u, b], dim=1))
         self.keep(gate=gate, local=u, context=b)
         return gate * b if self.switched_off == "local" else u + gate * b
-
-    def pooled(self, x: Tensor) -> Tensor:
-        return x if self.stride == 1 else F.avg_pool2d(x, self.stride, ceil_mode=True)
 
     def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
         gate, u, b = (self.kept[name] for name in ("gate", "local", "context"))
         terms = {"local": u, "context_term": gate * b, "ungated": b}
         norms = {name: term.norm(dim=1, keepdim=True) for name, term in terms.items()}
-        return {"gate": gate, **norms, **self.context.maps(query)}
+        return {"gate": gate, **norms, **super().maps(query)}
 
 
 @contextmanager

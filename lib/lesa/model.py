@@ -1,7 +1,7 @@
 """LESA in torchvision's bottleneck ResNets, and the paper's two networks (arXiv 2107.05637, section 4.1).
 
 LESA_ResNet50 and LESA_WRN50 hold LESA in `layer3` but its first block and in all of `layer4`, which keeps `layer3`'s
-resolution: 8 layers on 14×14 positions for a 224×224 image.
+resolution (`keep_resolution` before `insert_lesa`): 8 layers on 14×14 positions for a 224×224 image. Plain self-attention stands in the same places.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from lib.backbones import ResNetBackbone
+from lib.backbones import ResNetBackbone, keep_resolution
 from lib.errors import WorkbookValueError, choose, positive
-from lib.lesa.layer import LESA, lesa_layers
+from lib.lesa.layer import LESA, SelfAttention
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 PAPER_BLOCKS = {"layer3": (1, 2, 3, 4, 5), "layer4": (0, 1, 2)}
@@ -22,15 +22,16 @@ BASES = {"lesa_resnet50": "resnet50", "lesa_wrn50": "wide_resnet50_2"}
 
 
 class LESANet(ResNetBackbone):
-    """A torchvision ResNet that holds LESA layers (`insert_lesa`), images [B, 3, H, W] → [B, num_classes].
+    """A torchvision ResNet that holds LESA or self-attention (`insert_lesa`), images [B, 3, H, W] → [B, num_classes].
 
     Any size from 32 pixels on. A block is named by its stage and number: "layer3.1".
     """
 
     @property
-    def blocks(self) -> dict[str, LESA]:
-        """The LESA layers by the name of their block."""
-        return {name.removesuffix(".conv2"): layer for name, layer in lesa_layers(self.net).items()}
+    def blocks(self) -> dict[str, SelfAttention]:
+        """The layers by the name of their block."""
+        found = {name: layer for name, layer in self.net.named_modules() if isinstance(layer, SelfAttention)}
+        return {name.removesuffix(".conv2"): layer for name, layer in found.items()}
 
     def maps(self, query: tuple[int, int] | None = None, block: str | None = None) -> dict[str, Tensor]:
         """The maps of one block (None: the last one); see `LESA`."""
@@ -38,11 +39,11 @@ class LESANet(ResNetBackbone):
         return blocks[list(blocks)[-1] if block is None else choose("block", block, blocks)].maps(query)
 
     def count_parameters(self) -> dict[str, int]:
-        """{'total', 'backbone', 'local', 'context', 'gate'}; the parts sum to the total."""
-        parts = {"local": 0, "context": 0, "gate": 0}
+        """{'total', 'backbone', 'context'} and of LESA 'local' and 'gate'; the parts sum to the total."""
+        parts: dict[str, int] = {}
         for layer in self.blocks.values():
-            for name in parts:
-                parts[name] += sum(p.numel() for p in getattr(layer, name).parameters())
+            for name, part in layer.named_children():
+                parts[name] = parts.get(name, 0) + sum(p.numel() for p in part.parameters())
         total = sum(p.numel() for p in self.parameters())
         return {"total": total, "backbone": total - sum(parts.values()), **parts}
 
@@ -53,6 +54,7 @@ def insert_lesa(
     position: str = "classification",
     image_size: tuple[int, int] = (224, 224),
     groups: int = 8,
+    layer: type[SelfAttention] = LESA,
 ) -> ResNet:
     """Replace the 3×3 convolutions of `blocks` by LESA layers with the same channels and stride, in place.
 
@@ -64,6 +66,7 @@ def insert_lesa(
         position: the scheme, see `LESA`.
         image_size: height and width in pixels that the position tables are made for; other sizes are resampled to.
         groups: see `LESA`.
+        layer: `LESA`, or `SelfAttention` for its context term alone.
 
     Raises:
         WorkbookValueError: not a bottleneck ResNet, an unknown stage or block, or what `LESA` raises.
@@ -74,7 +77,7 @@ def insert_lesa(
         for number in numbers:
             block, stride = bottleneck(net, stage, number), stride_before(net, stage, number)
             size = (-(-image_size[0] // stride), -(-image_size[1] // stride))
-            block.conv2 = LESA(block.conv2.in_channels, size, groups, position, block.conv2.stride[0])
+            block.conv2 = layer(block.conv2.in_channels, size, groups, position, block.conv2.stride[0])
             block.bn2 = nn.Identity()
     return net
 
@@ -95,8 +98,8 @@ def bottleneck(net: ResNet, stage: str, number: int) -> Bottleneck:
         raise WorkbookValueError(
             "LESA replaces the 3×3 convolution of a bottleneck; resnet18 and resnet34 have none. Take resnet50 or larger."
         )
-    if isinstance(block.conv2, LESA):
-        raise WorkbookValueError(f"{stage}.{number} holds LESA already; name each block once.")
+    if isinstance(block.conv2, SelfAttention):
+        raise WorkbookValueError(f"{stage}.{number} holds {type(block.conv2).__name__} already; name each block once.")
     return block
 
 
@@ -107,17 +110,6 @@ def stride_before(net: ResNet, stage: str, number: int) -> int:
         for block in getattr(net, name)[: number if name == stage else None]:
             stride *= block.stride
     return stride
-
-
-def keep_resolution(net: ResNet, stage: str = "layer4") -> ResNet:
-    """Take the stride out of a stage, in place and without dilation, as LESA's classifiers do with `layer4`.
-
-    Call it before `insert_lesa`.
-    """
-    block = getattr(net, stage)[0]
-    block.conv2.stride = block.downsample[0].stride = (1, 1)
-    block.stride = 1
-    return net
 
 
 def lesa_net(

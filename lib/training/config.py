@@ -18,6 +18,7 @@ from lib.backbones import BACKBONES
 from lib.data import AUGMENTATIONS, DATASETS, SAMPLERS, SPLITS
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.glsa import FUSION_STRATEGIES, LOCAL_ATTENTION, RESIDUAL_STRATEGIES
+from lib.lesa import POSITIONS
 from lib.models import NETWORKS, WRAPPERS
 from lib.training.distances import DISTANCES
 from lib.training.losses import LOSSES
@@ -33,6 +34,7 @@ BRANCHES = {"SA": (False, False), "SA+GLCA": (True, False), "SA+PWCA": (False, T
 # The settings of one network or task, which play no role in the runs of others.
 GLSA_SETTINGS = {"fusion_strategy", "residual_strategy", "num_heads"}
 GATTA_SETTINGS = {"gatta_dim", "gatta_passes", "gatta_norm", "freeze_backbone"}
+LESA_SETTINGS = {"lesa_position"}
 VIT_SETTINGS = {"patch_size", "depth", "drop_path"}
 GLCA_SETTINGS = {"top_ratio", "selection", "glca_input"}
 REID_SETTINGS = {"images_per_identity", "triplet_margin", "distance", "rerank"}
@@ -82,7 +84,7 @@ class RunConfig:
     # model
     backbone: str = "resnet18"  # of torchvision, of the workbook, or with one of BRANCHES a ViT of timm's
     pretrained: bool = False  # ImageNet weights from torchvision or timm
-    attention: str = "CBAM"  # of a GLSA block, GAttANet's or DCAL's; `none` is the bare backbone
+    attention: str = "CBAM"  # of a GLSA block, GAttANet's, LESA's or DCAL's; `none` is the bare backbone
     fusion_strategy: str = _choice("original", FUSION_STRATEGIES)
     residual_strategy: str = _choice("original", RESIDUAL_STRATEGIES)
     num_heads: int = 8
@@ -92,6 +94,9 @@ class RunConfig:
     gatta_passes: int = 2  # 1 is the backbone
     gatta_norm: str | None = None  # "layer" normalises the agreement
     freeze_backbone: bool = False  # train keys, queries and α only
+
+    # LESA, and plain self-attention in its places
+    lesa_position: str = _choice("classification", POSITIONS)  # `axial` knows rows from columns; not the paper's
 
     # DCAL, and the ViT it stands on
     patch_size: int | None = None  # pixels; None is the backbone's own, as is a `depth` of None
@@ -233,6 +238,7 @@ class RunConfig:
         roles = {
             **dict.fromkeys(GLSA_SETTINGS, self.attention not in {*WRAPPERS, *BRANCHES}),
             **dict.fromkeys(GATTA_SETTINGS, self.attention == "gatta"),
+            **dict.fromkeys(LESA_SETTINGS, self.attention in {"lesa", "self_attention"}),
             **dict.fromkeys(VIT_SETTINGS, self.attention in BRANCHES),
             **dict.fromkeys(GLCA_SETTINGS, glca),
             "pairs": pwca,

@@ -41,8 +41,8 @@ log = logging.getLogger(__name__)
 # The settings that a step's cost follows; another one (a seed, the data) is no reason to measure again.
 COSTLY = (
     "backbone", "attention", "fusion_strategy", "residual_strategy", "num_heads", "gatta_dim", "gatta_passes",
-    "gatta_norm", "freeze_backbone", "patch_size", "depth", "drop_path", "top_ratio", "selection", "glca_input", "pairs",
-    "image_size", "image_width", "batch_size", "loss_type", "optimizer", "gradient_clip",
+    "gatta_norm", "freeze_backbone", "lesa_position", "patch_size", "depth", "drop_path", "top_ratio", "selection",
+    "glca_input", "pairs", "image_size", "image_width", "batch_size", "loss_type", "optimizer", "gradient_clip",
 )  # fmt: skip
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 MIB = 2**20

@@ -141,6 +141,27 @@ PROFILES: dict[str, dict[str, Any]] = {
         "batch_size": 256,
         "max_epoch": 90,
     },
+    # LESA, section 4.1: 95 epochs and 5 of warm-up, rate 0.05 at batch 512. The share of one of the paper's four GPUs. Of
+    # the data root the same holds as for `gattanet-imagenet`.
+    "lesa-imagenet": {
+        "attention": "lesa",
+        "dataset": "imagefolder",
+        "backbone": "resnet50",
+        "image_size": 224,
+        "val_fraction": 0.02,
+        "test_fraction": 0.04,
+        "sampler": "none",
+        "loss_type": "cross_entropy",
+        "optimizer": "Nesterov",
+        "weight_decay": 8e-5,
+        "lr": 0.05 / 512 * 128,
+        "batch_size": 128,
+        "lr_scheduler": "CosineWarmup",
+        "warmup_epochs": 5.0,
+        "max_epoch": 100,
+        "early_stopping_patience": None,
+        "gradient_clip": None,
+    },
 }
 
 

@@ -46,6 +46,7 @@ OPTIONS = {
     "gatta_passes": "passes",
     "gatta_norm": "norm",
     "freeze_backbone": "freeze",
+    "lesa_position": "position",
 }
 
 
@@ -55,6 +56,8 @@ def build_model(config: RunConfig, classes: int, pretrained: bool | None = None)
     if config.attention in BRANCHES:
         return _build_vit(config, classes, pretrained)
     options = {name: getattr(config, field) for field, name in OPTIONS.items() if field not in config.idle}
+    if "position" in options:
+        options["image_size"] = config.size  # that its tables are made for
     return create_model(
         config.backbone, pretrained=pretrained, num_classes=classes, attn_type=config.attention, **options
     )

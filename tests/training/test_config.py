@@ -121,3 +121,24 @@ def test_the_name_for_weights_and_biases():
 def test_configs_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         RunConfig().lr = 1.0
+
+
+def test_lesas_imagenet_recipe():
+    config = profile_config("lesa-imagenet", data_root="ILSVRC/train")
+    assert (config.backbone, config.attention, config.lesa_position) == ("resnet50", "lesa", "classification")
+    assert (config.max_epoch, config.warmup_epochs, config.lr_scheduler) == (100, 5.0, "CosineWarmup")  # 95 + 5
+    assert (config.optimizer, config.weight_decay) == ("Nesterov", 8e-5)
+    assert config.lr * 512 / config.batch_size == pytest.approx(0.05)
+    assert (config.size, config.dataset, config.gradient_clip) == ((224, 224), "imagefolder", None)
+
+
+def test_lesas_settings_count_where_lesa_stands():
+    lesa = RunConfig(attention="LESA", backbone="resnet26_small", lesa_position="axial")
+    assert lesa.hash != lesa.replace(lesa_position="classification").hash
+    assert lesa.bare == lesa.replace(attention="none")
+    assert lesa.bare.hash == lesa.bare.replace(lesa_position="classification").hash
+    with pytest.raises(WorkbookValueError, match="Unknown lesa_position 'axiall'. Did you mean 'axial'"):
+        lesa.replace(lesa_position="axiall")
+    layers = build_model(lesa.replace(image_size=96, image_width=64), 7).blocks.values()
+    assert {type(layer.context.position).__name__ for layer in layers} == {"AxialPosition"}
+    assert {layer.context.position.size for layer in layers} == {(12, 8)}
