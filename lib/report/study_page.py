@@ -17,6 +17,9 @@ from lib.report.html import CONTENT_SECURITY, TEMPLATES, style
 from lib.report.records import Entry
 
 
+OF_ATTENTION = ("fusion_strategy", "residual_strategy")  # parameters that play no role without it
+
+
 @dataclass(frozen=True)
 class StudyRun:
     """One run of a study; `entry` is None while it has not been executed."""
@@ -61,9 +64,13 @@ def _varied(runs: Sequence[StudyRun]) -> list[str]:
 def _row(run: StudyRun, varied: Sequence[str]) -> dict[str, Any]:
     entry = run.entry
     return {
-        "values": [run.parameters.get(name) for name in varied],
+        "values": [_told(run.parameters, name) for name in varied],
         "status": entry.status if entry else "missing",
         "duration": duration(entry.duration) if entry else "",
         "error": entry.error if entry else None,
         "page": f"../runs/{run.folder}/index.html" if entry else None,
     }
+
+
+def _told(parameters: Mapping[str, Any], name: str) -> Any:
+    return "–" if name in OF_ATTENTION and parameters.get("attention") == "none" else parameters.get(name)
