@@ -16,7 +16,6 @@ from lib.progress import duration
 from lib.report.html import CONTENT_SECURITY, TEMPLATES, style
 from lib.report.records import Entry
 
-
 OF_ATTENTION = ("fusion_strategy", "residual_strategy")  # parameters that play no role without it
 
 
