@@ -13,7 +13,8 @@ from itertools import chain
 import numpy as np
 
 from lib.errors import WorkbookValueError
-from lib.report.statistics import Comparison, Estimate, difference_of, estimate_of, resampled
+from lib.report.resampling import resampled
+from lib.report.statistics import Comparison, Estimate, difference_of, estimate_of
 from lib.training.ranking import RetrievalScores
 
 

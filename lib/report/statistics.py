@@ -1,8 +1,13 @@
 """What may be said about a configuration, or about two: means over seeds, 95 % intervals, tests, effect sizes.
 
 A claim about a method needs several trainings of it. With one seed an interval covers the choice of test images only,
-and a comparison has no p-value. Views of one lesion are not independent: lesions (`group`) are resampled, and are
-the units of McNemar's test. `lib.report.uncertainty` tells how seeds and images are put together.
+and a comparison has no p-value. Every metric has the same test, that of its interval: Student's t over seeds and
+resampled images (`lib.report.uncertainty` tells how the two are put together). Views of one lesion are not independent:
+lesions (`group`) are resampled, and are the units of McNemar's test.
+
+McNemar's test stands beside it for accuracy, and says something else: whether these very networks differ on other
+lesions. It knows nothing of other trainings. Of two equal methods of three seeds each it finds 5 % different where
+seeds do not differ, but 41 to 58 % where they do by 5 to 10 points: no claim about methods can rest on it.
 """
 
 from __future__ import annotations
@@ -10,39 +15,31 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import chain
-from typing import Protocol
 
 import numpy as np
-import pandas as pd
 from statsmodels.stats.meta_analysis import effectsize_smd
 
-from lib.errors import WorkbookValueError, unknown
+from lib.errors import WorkbookValueError
 from lib.report.mcnemar import McNemar, mcnemar
+from lib.report.resampling import RunAnswers, Tested, aligned, samples_of, values_of
 from lib.report.uncertainty import uncertainty
-from lib.training.metrics import Resampled
 
-__all__ = ["Comparison", "Estimate", "McNemar", "Tested", "compare", "compare_unpaired", "estimate", "holm", "mcnemar"]
+__all__ = [
+    "Comparison",
+    "Estimate",
+    "McNemar",
+    "compare",
+    "compare_test_sets",
+    "compare_unpaired",
+    "estimate",
+    "holm",
+    "mcnemar",
+]
 
 NO_CLAIM = "no test: with one seed no claim about the method can be made"
 SEEDS_AND_IMAGES = "Student's t over seeds and resampled test images"
-HEDGES, COHEN = "Hedges' g over seeds", "Cohen's g"
-
-
-class Tested(Protocol):
-    """What a run leaves of its test: `lib.training.store.Run` and whatever has the same three."""
-
-    @property
-    def predictions(self) -> pd.DataFrame:
-        """A row an image: image_id, group, label, prediction, prob_<class>…"""
-
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-
-    @property
-    def metrics(self) -> dict:
-        """{'test': {metric: value}, …}"""
+SAME_NETWORKS = "Student's t over each seed's own difference and resampled test images"
+HEDGES = "Hedges' g over seeds"
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,7 @@ class Comparison:
     seeds: int  # of the side that has fewer
     images: int  # of both test sets together where they are not paired
     paired: bool
+    networks: McNemar | None = None  # these very networks on these images; of accuracy on the same images
 
 
 def estimate(runs: Sequence[Tested], metric: str) -> Estimate:
@@ -81,35 +79,27 @@ def estimate(runs: Sequence[Tested], metric: str) -> Estimate:
     Raises:
         WorkbookValueError: no runs, runs tested on different images, or an unknown metric.
     """
-    (tests,) = _aligned(runs)
-    first = tests[0]
-    return estimate_of(_values(runs, metric), _samples(tests, runs, metric), len(first), first["group"].nunique())
+    (tests,) = aligned(runs)
+    groups = tests[0].groups
+    return estimate_of(values_of(runs, metric), samples_of(tests, metric), len(groups), len(np.unique(groups)))
 
 
 def compare(first: Sequence[Tested], second: Sequence[Tested], metric: str) -> Comparison:
     """The first configuration minus the second on the same test images; each sequence holds a run a seed.
 
     The images are paired, the seeds are not (see `uncertainty`), so the sides may have different numbers of seeds.
-    The p-value of `accuracy` is the larger of this test's and McNemar's: McNemar's asks whether these very networks
-    differ on other lesions, the other also whether other trainings would, and a claim needs both. So p may be above
-    0.05 where the interval excludes 0, never the other way round. For all other metrics both say the same. Of two equal
-    methods simulated, McNemar's alone finds 5 % different where seeds do not differ, 40 % where they differ by 5 points;
-    the larger p 2 % and 5 %.
+    p is below 0.05 exactly where the interval excludes 0.
 
     Raises:
         WorkbookValueError: no runs, runs tested on different images, or an unknown metric.
     """
-    sides = _aligned(first, second)
-    lesions = sides[0][0]["group"].to_numpy()
+    sides = aligned(first, second)
+    lesions = sides[0][0].groups
     found = _difference((first, second), sides, metric, images=len(lesions), paired=True)
     if metric != "accuracy":
         return found
-    right = [np.column_stack([t["label"] == t["prediction"] for t in side]) for side in sides]
-    test = mcnemar(*right, lesions)
-    found = replace(found, effect=test.cohens_g, effect_name=COHEN)
-    if found.p is None:
-        return found
-    return replace(found, p=max(found.p, test.p), test=f"the larger p of {found.test} and of {test.method}")
+    right = [np.column_stack([test.right for test in side]) for side in sides]
+    return replace(found, networks=mcnemar(*right, lesions))
 
 
 def compare_unpaired(first: Sequence[Tested], second: Sequence[Tested], metric: str) -> Comparison:
@@ -121,8 +111,27 @@ def compare_unpaired(first: Sequence[Tested], second: Sequence[Tested], metric: 
     Raises:
         WorkbookValueError: no runs, runs of one side tested on different images, or an unknown metric.
     """
-    sides = [*_aligned(first), *_aligned(second)]
-    return _difference((first, second), sides, metric, images=sum(len(s[0]) for s in sides), paired=False)
+    sides = [*aligned(first), *aligned(second)]
+    return _difference((first, second), sides, metric, images=sum(len(s[0].images) for s in sides), paired=False)
+
+
+def compare_test_sets(first: Sequence[Tested], second: Sequence[Tested], metric: str) -> Comparison:
+    """The same networks, seed by seed in the same order, on a first test set minus on a second one.
+
+    A network that is good on one set is mostly good on the other: what varies over seeds is each one's own difference,
+    whose variance has S − 1 degrees of freedom. The test sets are taken as independent, as in `compare_unpaired`.
+
+    Raises:
+        WorkbookValueError: no runs, as many on one side as not on the other, runs of one side tested on different
+            images, or an unknown metric.
+    """
+    sides = [*aligned(first), *aligned(second)]
+    if len(first) != len(second):
+        raise WorkbookValueError(
+            f"{len(first)} networks on one test set and {len(second)} on the other: test the same networks on both."
+        )
+    images = sum(len(s[0].images) for s in sides)
+    return _difference((first, second), sides, metric, images, paired=False, same_networks=True)
 
 
 def estimate_of(values: np.ndarray, samples: np.ndarray, images: int, groups: int) -> Estimate:
@@ -135,28 +144,35 @@ def estimate_of(values: np.ndarray, samples: np.ndarray, images: int, groups: in
 
 
 def difference_of(
-    metric: str, values: Sequence[np.ndarray], samples: Sequence[np.ndarray], images: int, paired: bool
+    metric: str,
+    values: Sequence[np.ndarray],
+    samples: Sequence[np.ndarray],
+    images: int,
+    paired: bool,
+    same_networks: bool = False,
 ) -> Comparison:
-    """The first side minus the second, of what `estimate_of` takes for each; row by row the same resamples if `paired`."""
-    difference, error = float(values[0].mean() - values[1].mean()), uncertainty(values, samples)
-    seeds = min(len(v) for v in values)
+    """The first side minus the second, of what `estimate_of` takes for each; row by row the same resamples if `paired`,
+    column by column the same networks if `same_networks`."""
+    if same_networks:
+        error = uncertainty([values[0] - values[1]], [samples[0] - samples[1]])
+    else:
+        error = uncertainty(values, samples)
+    difference, seeds = float(values[0].mean() - values[1].mean()), min(len(v) for v in values)
+    low, high = np.clip(error.interval(difference), -1, 1).tolist()  # of two fractions
+    test = SAME_NETWORKS if same_networks else SEEDS_AND_IMAGES
     return Comparison(
         metric,
         difference,
-        *error.interval(difference),
+        low,
+        high,
         p=error.p_value(difference) if seeds > 1 else None,
         effect=hedges_g(*values),
         effect_name=HEDGES,
-        test=SEEDS_AND_IMAGES if seeds > 1 else NO_CLAIM,
+        test=test if seeds > 1 else NO_CLAIM,
         seeds=seeds,
         images=images,
         paired=paired,
     )
-
-
-def resampled(groups: Sequence[str], seed: int = 0) -> Resampled:
-    """Bootstrap resamples of whole groups, the same ones whenever it is asked for the same groups."""
-    return _resampled(np.unique(groups, return_inverse=True)[1].astype(np.int64).tobytes(), None, seed)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -185,64 +201,13 @@ def hedges_g(first: np.ndarray, second: np.ndarray) -> float:
 
 def _difference(
     runs: Sequence[Sequence[Tested]],
-    tests: Sequence[Sequence[pd.DataFrame]],
+    tests: Sequence[Sequence[RunAnswers]],
     metric: str,
     images: int,
     paired: bool,
+    same_networks: bool = False,
 ) -> Comparison:
-    values = [_values(side, metric) for side in runs]
+    values = [values_of(side, metric) for side in runs]
     streams = (0, 0) if paired else (0, 1)  # the same resamples, or independent ones
-    samples = [_samples(t, r, metric, seed) for t, r, seed in zip(tests, runs, streams, strict=True)]
-    return difference_of(metric, values, samples, images, paired)
-
-
-def _aligned(*sides: Sequence[Tested]) -> list[list[pd.DataFrame]]:
-    """Each side's predictions by image_id; all sides must have been tested on the same images."""
-    if not all(sides):
-        raise WorkbookValueError("There are no runs to compare: train them with fit(config), one a seed.")
-    known, what = sides[0][0], ["image_id", "group", "label"]
-    tables = [[run.predictions.sort_values("image_id", ignore_index=True) for run in side] for side in sides]
-    for run, table in zip(chain(*sides), chain(*tables), strict=True):
-        if not table[what].equals(tables[0][0][what]):
-            raise WorkbookValueError(
-                f"{_name(known)} and {_name(run)} were tested on different images; they cannot be paired. "
-                "Train them with one dataset, split and split_seed; two configurations may be compared unpaired."
-            )
-    return tables
-
-
-def _name(run: Tested) -> str:
-    return run.path.name if hasattr(run, "path") else repr(run)
-
-
-def _values(runs: Sequence[Tested], metric: str) -> np.ndarray:
-    for run in runs:
-        if metric not in run.metrics["test"]:
-            raise unknown("metric", metric, run.metrics["test"])
-    return np.array([run.metrics["test"][metric] for run in runs])
-
-
-def _samples(tests: Sequence[pd.DataFrame], runs: Sequence[Tested], metric: str, seed: int = 0) -> np.ndarray:
-    """The metric of each run on each resample of the lesions, class by class, [resamples, S]."""
-    columns = []
-    for table, run in zip(tests, runs, strict=True):
-        classes = tuple(run.classes)
-        labels = table["label"].map({c: i for i, c in enumerate(classes)}).to_numpy(np.int64)
-        probabilities = table[[f"prob_{c}" for c in classes]].to_numpy(np.float64)
-        groups = np.unique(table["group"], return_inverse=True)[1].astype(np.int64)
-        columns.append(_measured(probabilities.tobytes(), labels.tobytes(), groups.tobytes(), classes, seed)[metric])
-    return np.column_stack(columns)
-
-
-@lru_cache(maxsize=256)  # by content: a table asks for each run once a metric and a comparison, and a run may change
-def _measured(
-    probabilities: bytes, labels: bytes, groups: bytes, classes: tuple[str, ...], seed: int
-) -> dict[str, np.ndarray]:
-    answers = np.frombuffer(probabilities).reshape(-1, len(classes))
-    return _resampled(groups, labels, seed).measure(answers, np.frombuffer(labels, np.int64), classes)
-
-
-@lru_cache(maxsize=4)  # 13 MB for 1,600 images
-def _resampled(groups: bytes, strata: bytes | None, seed: int) -> Resampled:
-    kept = None if strata is None else np.frombuffer(strata, np.int64)
-    return Resampled(np.frombuffer(groups, np.int64), seed=seed, strata=kept)
+    samples = [samples_of(side, metric, seed) for side, seed in zip(tests, streams, strict=True)]
+    return difference_of(metric, values, samples, images, paired, same_networks)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from lib.data import load_dataset
 from lib.errors import WorkbookError
 from lib.paths import ROOT
-from lib.report.statistics import Tested
+from lib.report.resampling import Tested
 from lib.training.config import RunConfig
 from lib.training.profiles import config_of
 from lib.training.store import Run, RunStore
 from lib.training.transfer import REASONS, Transfer, transfer
 
+Made = TypeVar("Made")
 SIZES = ("image_size", "limit_images", "max_epoch")  # what a profile decides
 
 
@@ -92,7 +93,7 @@ class Study:
     store: RunStore
     changes: Mapping[str, Any] = field(default_factory=dict)
     _seen: dict = field(default_factory=dict, repr=False)  # one state of the store, though others may be filling it
-    _answers: dict = field(default_factory=dict, repr=False)
+    _made: dict = field(default_factory=dict, repr=False)
 
     def rows(self, table: str) -> list[Row]:
         """The rows of a table or sweep in the protocol's order, each once; none where the protocol has no such table."""
@@ -112,10 +113,14 @@ class Study:
 
     def answers(self, row: Row, dataset: str) -> Answers:
         """What the row's finished runs answer on the test part of `dataset`; of another set than their own by transfer."""
-        key = (row.config, dataset)
-        if key not in self._answers:
-            self._answers[key] = self._answer(row, dataset)
-        return replace(self._answers[key], row=row)  # rows of two tables may be the same runs under other labels
+        found = self.once(("answers", row.config, dataset), lambda: self._answer(row, dataset))
+        return replace(found, row=row)  # rows of two tables may be the same runs under other labels
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` returns, made at the first call with this key: tables, figures and criteria ask for the same."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def test_sets(self, rows: Sequence[Row]) -> list[str]:
         """The rows' own data set, then those that the protocol tests on as well."""

@@ -1,4 +1,4 @@
-"""Statistics against SciPy, statsmodels and closed forms; intervals that cover and tests that keep their level."""
+"""Statistics against SciPy, statsmodels and closed forms."""
 
 import math
 from types import SimpleNamespace
@@ -11,8 +11,17 @@ from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from lib.errors import WorkbookValueError
-from lib.report import statistics
-from lib.report.statistics import compare, compare_unpaired, estimate, hedges_g, holm, mcnemar
+from lib.report import resampling
+from lib.report.statistics import (
+    compare,
+    compare_test_sets,
+    compare_unpaired,
+    difference_of,
+    estimate,
+    hedges_g,
+    holm,
+    mcnemar,
+)
 from lib.report.uncertainty import Uncertainty, uncertainty
 from lib.training.metrics import Resampled, intervals, measure
 
@@ -117,76 +126,18 @@ def test_nothing_and_certainty():
     assert Uncertainty(0.0, 0.0, math.inf).p_value(0.1) == 0
 
 
-# coverage and level, by simulation
-
-
-def simulated(simulations, seeds, seed_sd, rng, lesions=150, views=2):
-    """Whether answers are right, [images, simulations, seeds], their lesions, and the true mean.
-
-    A normal score per image: lesion, lesion × seed and image × seed noise and a seed's skill; right above a threshold.
-    """
-
-    def noise(rows, columns):
-        return rng.normal(size=(rows, simulations, columns))
-
-    score = noise(lesions, 1) + 0.5 * noise(lesions, seeds)
-    score = np.repeat(score, views, axis=0) + 0.5 * noise(lesions * views, seeds) + seed_sd * noise(1, seeds)
-    truth = stats.norm.cdf(1.0 / math.sqrt(1.5 + seed_sd**2))
-    return score > -1.0, np.arange(lesions * views) // views, truth
-
-
-def on_resamples(right, groups):
-    """Values [simulations, seeds] and their bootstrap [resamples, simulations, seeds]."""
-    weights = Resampled(groups, 400, seed=1).weights
-    samples = weights @ right.reshape(len(right), -1) / weights.sum(axis=1, keepdims=True)
-    return right.mean(axis=0), samples.reshape(len(weights), *right.shape[1:])
-
-
-@pytest.mark.parametrize(("seeds", "seed_sd"), [(1, 0.0), (3, 0.1), (3, 0.3), (5, 0.0), (5, 0.2)])
-def test_intervals_cover_nineteen_times_of_twenty(seeds, seed_sd):
-    simulations = 3000
-    right, groups, truth = simulated(simulations, seeds, seed_sd, np.random.default_rng(0))
-    values, samples = on_resamples(right, groups)
-    covered = 0
-    for i in range(simulations):
-        low, high = uncertainty([values[i]], [samples[:, i]]).interval(values[i].mean())
-        covered += low <= truth <= high
-    assert covered / simulations == pytest.approx(0.95, abs=0.02)
-
-
-@pytest.mark.parametrize(("seeds", "seed_sd"), [(3, 0.1), (3, 0.3), (5, 0.0), (5, 0.2)])
-def test_a_null_comparison_rejects_one_time_of_twenty(seeds, seed_sd):
-    simulations = 4000
-    right, groups, _ = simulated(simulations, 2 * seeds, seed_sd, np.random.default_rng(1))
-    values, samples = on_resamples(right, groups)
-    rejected = 0
-    for i in range(simulations):
-        sides = [slice(seeds), slice(seeds, None)]
-        found = uncertainty([values[i, s] for s in sides], [samples[:, i, s] for s in sides])
-        rejected += found.p_value(values[i, :seeds].mean() - values[i, seeds:].mean()) < 0.05
-    assert rejected / simulations == pytest.approx(0.05, abs=0.01)
-
-
-def test_mcnemar_rejects_one_time_of_twenty_with_several_views():
-    simulations = 4000
-    right, groups, _ = simulated(simulations, 2, 0.0, np.random.default_rng(2), lesions=200, views=3)
-    p = np.array([mcnemar(right[:, i, 0], right[:, i, 1], groups).p for i in range(simulations)])
-    assert (p < 0.05).mean() == pytest.approx(0.05, abs=0.01)
-
-
 # McNemar, Holm, effect sizes
 
 
-@pytest.mark.parametrize(("images", "exact"), [(60, True), (600, False)])
-def test_mcnemar_is_statsmodels_for_single_views(images, exact):
+@pytest.mark.parametrize("images", [60, 600])
+def test_mcnemar_is_statsmodels_for_single_views(images):
     rng = np.random.default_rng(0)
     first, second = rng.random(images) < 0.9, rng.random(images) < 0.8
     b, c = (first & ~second).sum(), (second & ~first).sum()
     found = mcnemar(first, second, np.arange(images))
-    expected = statsmodels_mcnemar([[0, b], [c, 0]], exact=exact, correction=False)
+    expected = statsmodels_mcnemar([[0, b], [c, 0]], exact=True)
     assert (found.b, found.c, found.p) == (b, c, pytest.approx(expected.pvalue))
     assert found.cohens_g == pytest.approx(b / (b + c) - 0.5)
-    assert ("exact" in found.method) == exact
 
 
 def test_mcnemar_of_few_lesions_is_the_permutation_test():
@@ -200,10 +151,11 @@ def test_mcnemar_of_few_lesions_is_the_permutation_test():
 
 
 def test_mcnemar_of_many_lesions_by_hand():
-    ahead = np.tile([2, 2, -1], 20)
+    ahead = np.tile([2, -2, 1], 20)
     groups, first = np.repeat(np.arange(60), np.abs(ahead)), np.repeat(ahead > 0, np.abs(ahead))
-    statistic = ahead.sum() ** 2 / (ahead**2).sum()
-    assert mcnemar(first, ~first, groups).p == pytest.approx(stats.chi2.sf(statistic, 1))
+    far = abs(ahead.sum()) - 1  # sums are two apart
+    normal = 2 * stats.norm.sf(far / math.sqrt((ahead**2).sum()))
+    assert mcnemar(first, ~first, groups).p == pytest.approx(normal, rel=0.02)
 
 
 def test_mcnemar_of_several_seeds_counts_mean_pairs():
@@ -295,20 +247,57 @@ def test_pairing_the_images_narrows_the_interval(plain, better):
     assert not apart.paired
 
 
-def test_accuracy_needs_mcnemars_test_and_the_seeds(plain, better):
+def test_accuracy_has_the_seeds_test_and_mcnemars_beside_it(plain, better):
     found = compare(plain, better, "accuracy")
     sides = [
         np.column_stack([r.predictions["label"] == r.predictions["prediction"] for r in s]) for s in (plain, better)
     ]
-    test = mcnemar(*sides, plain[0].predictions["group"])
-    assert test.p < found.p < 0.05  # the seeds' is the larger
-    assert (found.effect, found.effect_name) == (test.cohens_g, "Cohen's g")
+    assert found.networks == mcnemar(*sides, plain[0].predictions["group"])
     steady = [
         SimpleNamespace(**{**vars(r), "metrics": {"test": {"accuracy": a}}})
         for r, a in zip(plain, (0, 0, 0.0), strict=True)
     ]
-    same = compare(steady, plain, "accuracy")
-    assert same.p == pytest.approx(1)  # McNemar's is the larger: these answers do not differ
+    other = compare(steady, plain, "accuracy")  # the same answers under other values: McNemar's has no part in p
+    assert other.networks.p == pytest.approx(1)
+    assert other.p < 0.05
+    assert (other.effect, other.effect_name) == (
+        hedges_g(np.zeros(3), np.array([r.metrics["test"]["accuracy"] for r in plain])),
+        "Hedges' g over seeds",
+    )
+    assert compare(plain, better, "macro_f1").networks is None
+    assert compare_unpaired(plain, better, "accuracy").networks is None
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "macro_f1"])
+def test_p_is_below_five_percent_exactly_where_the_printed_interval_excludes_zero(plain, metric):
+    for skill in np.linspace(0.8, 1.6, 9):
+        found = compare(plain, [run(s, skill=skill) for s in range(10, 13)], metric)
+        assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+
+
+def test_the_interval_of_a_difference_stays_within_one(plain):
+    wild = [
+        SimpleNamespace(**{**vars(r), "metrics": {"test": {"accuracy": a}}})
+        for r, a in zip(plain[:2], (0.1, 0.9), strict=True)
+    ]
+    found = compare(wild, plain[:2], "accuracy")
+    assert (found.low, found.high) == (-1, 1)
+
+
+def test_the_same_networks_on_two_test_sets_are_compared_seed_by_seed(plain):
+    """Without image noise: the paired t test of the seeds' differences."""
+    a, b = np.array([0.9, 0.5, 0.7]), np.array([0.85, 0.47, 0.64])
+    samples = [np.tile(each, (50, 1)) for each in (a, b)]
+    found = difference_of("accuracy", [a, b], samples, 100, paired=False, same_networks=True)
+    expected = stats.ttest_rel(a, b)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
+    elsewhere = [run(s, data=1) for s in range(3)]
+    assert compare_test_sets(plain, elsewhere, "accuracy").test.startswith(
+        "Student's t over each seed's own difference"
+    )
+    with pytest.raises(WorkbookValueError, match="3 networks on one test set and 2 on the other"):
+        compare_test_sets(plain, elsewhere[:2], "accuracy")
 
 
 def test_sides_may_differ_in_seeds_and_unpaired_sides_in_images(plain):
@@ -345,11 +334,11 @@ def test_a_class_without_test_images_has_no_interval(plain):
 
 
 def test_each_run_is_resampled_once(plain, better, monkeypatch):
-    statistics._measured.cache_clear()
+    resampling._measured.cache_clear()
     for metric in ("accuracy", "macro_f1", "ece"):
         compare(plain, better, metric)
         estimate(plain, metric)
-    assert statistics._measured.cache_info().misses == 6
+    assert resampling._measured.cache_info().misses == 6
 
 
 def test_mistakes_are_told(plain, tmp_path):
