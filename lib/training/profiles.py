@@ -51,7 +51,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     "smoke": {**_MODERN, "image_size": 32, "limit_images": 600, "max_epoch": 2, "batch_size": 32},
     "quick": {
         **_MODERN,
-        "max_epoch": 9,
+        "max_epoch": 5,
         "batch_size": 64,
         "lr": 2e-3,
         "warmup_epochs": 0.5,  # and the data set's own image size
