@@ -38,7 +38,7 @@ dataset: str = "HAM10000"
 data_root: str | None = None
 attention: str = "none"
 lr: float | None = None
-max_epoch: int = 4
+max_epoch: int = 8
 batch_size: int = 16
 seed: int = 0
 output_dir: str = "outputs\""""
@@ -310,8 +310,8 @@ def training(notebook, tmp_path_factory, shared_ham):
     return study, RunStore(folder / "whole" / "runs")
 
 
-def check_store(store: RunStore) -> None:
-    """Whatever is there is whole."""
+def check_store(store: RunStore, tried: set[Path]) -> None:
+    """Whatever is there is whole; `tried` are finished runs whose models have been loaded."""
     for run in store:
         assert run.config
         for name in ("training_log.csv", "predictions.csv"):
@@ -320,17 +320,23 @@ def check_store(store: RunStore) -> None:
             assert not (run.path / name).exists() or json.loads((run.path / name).read_text())
         if (run.path / "best.safetensors").exists():
             assert load_file(run.path / "best.safetensors")
-        if run.finished:
+        if run.finished and run.path not in tried:
             run.model()
+            tried.add(run.path)
 
 
-def kill_at_random(process: subprocess.Popen, moment: float, whole_family: bool) -> None:
-    """SIGKILL to the process group, and, half of the time, to all that it has started."""
+def is_alive(process: subprocess.Popen, seconds: float) -> bool:
+    """Whether the process still runs after so many seconds."""
     try:
-        process.wait(moment)
-        return
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
-        family = psutil.Process(process.pid).children(recursive=True)
+        return True
+    return False
+
+
+def kill(process: subprocess.Popen, whole_family: bool) -> None:
+    """SIGKILL to the process group, and, if asked, to all that it has started."""
+    family = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGKILL)
     for member in family if whole_family else []:
         try:
@@ -340,25 +346,38 @@ def kill_at_random(process: subprocess.Popen, moment: float, whole_family: bool)
     process.wait()
 
 
+def logs(store: RunStore) -> str:
+    return "".join((run.path / "train.log").read_text() for run in store if (run.path / "train.log").exists())
+
+
 def test_a_study_killed_twenty_times_equals_one_that_never_was(training, tmp_path):
+    """Every fourth kill strikes trainings between or within epochs, the others anything from the start on."""
     study, whole = training
     arguments = [study, "--workers", "2", "--output-dir", tmp_path]
     command = [sys.executable, str(ROOT / "run_all.py"), "sweep", *map(str, arguments)]
-    chance = random.Random(0)
+    chance, store, tried, interrupted = random.Random(0), RunStore(tmp_path / "runs"), set(), 0
     for i in range(20):
+        before = logs(store).count(": train loss")
         with open(tmp_path / "out.txt", "a") as out:
             process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-        kill_at_random(process, chance.uniform(0.2, 8.0), whole_family=i % 2 == 0)
-        check_store(RunStore(tmp_path / "runs"))
+        moment = chance.uniform(0.1, 2.5)
+        if i % 4 == 3:
+            moment /= 5
+            while logs(store).count(": train loss") == before and is_alive(process, 0.02):
+                pass
+        if is_alive(process, moment):
+            kill(process, whole_family=i % 8 > 3)
+            interrupted += i % 4 == 3 and any((run.path / "last.ckpt").exists() and not run.finished for run in store)
+        check_store(store, tried)
+    assert interrupted >= 3
     done = sweep(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
-    store = RunStore(tmp_path / "runs")
+    assert "resuming after epoch" in logs(store)
     assert [run.path.name for run in store] == [run.path.name for run in whole]
     for ours, other in zip(store, whole, strict=True):
         for name in ("training_log.csv", "predictions.csv", "metrics.json"):
             assert (ours.path / name).read_text() == (other.path / name).read_text()
     assert not (tmp_path / "runs" / "superseded").exists()
-    assert not list(Path(tmp_path).rglob("*.running.ipynb"))
 
 
 def test_two_sweeps_share_a_study(training, tmp_path):
@@ -368,7 +387,7 @@ def test_two_sweeps_share_a_study(training, tmp_path):
     outputs = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     for run in RunStore(tmp_path / "runs"):
-        assert (run.path / "train.log").read_text().count("epoch 1/4:") == 1
+        assert (run.path / "train.log").read_text().count("epoch 1/8:") == 1
     assert all("4 of 4 runs ok" in output for output in outputs)
     assert [run.path.name for run in RunStore(tmp_path / "runs")] == [run.path.name for run in whole]
 
