@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 import threading
 import time
@@ -51,7 +52,8 @@ def main(spec: dict) -> int:
 
     When all went well its page is written to `spec["page"]`. `spec["parent"]` is the process that wants this done.
     """
-    threading.Thread(target=_end_with, args=(spec["parent"],), daemon=True).start()
+    folder = Path(spec["output"]).parent  # of this attempt alone
+    threading.Thread(target=_end_with, args=(spec["parent"], folder), daemon=True).start()
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     papermill_engines.register("workbook", _Engine)
     try:
@@ -84,9 +86,10 @@ def _write_page(executed: Path, page: Path) -> int:
     return 0
 
 
-def _end_with(parent: int) -> None:
+def _end_with(parent: int, folder: Path) -> None:
     while os.getppid() == parent:
         time.sleep(1)
+    shutil.rmtree(folder, ignore_errors=True)  # nobody else will
     os._exit(1)
 
 
