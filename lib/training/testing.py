@@ -45,6 +45,20 @@ def predictions_frame(
     return pd.DataFrame(columns).assign(**{f"prob_{c}": found[:, i] for i, c in enumerate(classes)})
 
 
+def query_and_gallery(
+    run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, device: torch.device | str = "cpu"
+) -> tuple[Embedded, Embedded]:
+    """The official queries and gallery as a re-identification run with its best weights embeds them, in the order of
+    `images`; the other arguments are what `lib.training.prepare` gives for the run."""
+    model, seen = run.model(), augmentation_of(run.config)
+
+    def embed(rows: np.ndarray) -> Embedded:
+        vectors = predict_rows(model, pixels, rows, EVALUATION_BATCH, device, seen, embeddings)
+        return embedded(vectors, images.rows.iloc[rows])
+
+    return embed(rows_of(parts, "query")), embed(rows_of(parts, "gallery"))
+
+
 def _classify(run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, device: torch.device) -> dict:
     rows = rows_of(parts, "test")
     table, labels = images.rows.iloc[rows], images.rows["label"].to_numpy()[rows]
@@ -67,7 +81,7 @@ def _classify(run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, 
 
 def _retrieve(run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, device: torch.device) -> dict:
     """Every query of the official part asks its gallery; queries without a match are left out and counted."""
-    query, gallery = (_embed(run, images, pixels, rows_of(parts, part), device) for part in ("query", "gallery"))
+    query, gallery = query_and_gallery(run, images, pixels, parts, device)
     found = retrieval_scores(query, gallery, run.config.distance, skip_unmatched=True)
     names = images.rows["image_id"].iloc[rows_of(parts, "query")].to_numpy()
     write_text(run.path / "queries.csv", found.queries.assign(image_id=names).to_csv(index=False, float_format="%.7g"))
@@ -77,12 +91,6 @@ def _retrieve(run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, 
         for target, source in zip((values, ranges), _with_intervals(again), strict=True):
             target |= {f"{name}_reranked": value for name, value in source.items()}
     return {"test": values, "intervals": ranges, "queries": len(query), "skipped": found.skipped}
-
-
-def _embed(run: Run, images: ImageSet, pixels: np.ndarray, rows: np.ndarray, device: torch.device) -> Embedded:
-    seen = augmentation_of(run.config)
-    vectors = predict_rows(run.model(), pixels, rows, EVALUATION_BATCH, device, seen, embeddings)
-    return embedded(vectors, images.rows.iloc[rows])
 
 
 def _with_intervals(found: RetrievalScores) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:

@@ -19,6 +19,7 @@ from lib.training.metrics import Resampled
 from lib.training.people import embedded, trained_identities
 from lib.training.ranking import METRICS, retrieval_scores
 from lib.training.reidentification import ReIdentification
+from lib.training.testing import query_and_gallery
 from lib.training.triplet import BatchHardTriplet
 
 VIT = {
@@ -152,11 +153,13 @@ def test_a_query_is_never_answered_by_who_was_trained_on(people_run, store):
 
 def test_retrieval_is_that_of_the_best_weights(people_run, store):
     images, pixels, parts = prepare(people_run.config, store)
-    asked = []
-    for part in ("query", "gallery"):
+    asked = query_and_gallery(people_run, images, pixels, parts)
+    for part, found in zip(("query", "gallery"), asked, strict=True):
         rows = np.flatnonzero(parts == part)
         vectors = predict_rows(people_run.model(), pixels, rows, 64, "cpu", "person", embeddings)
-        asked.append(embedded(vectors, images.rows.iloc[rows]))
+        assert np.allclose(found.vectors, vectors, atol=1e-4)
+        assert np.array_equal(found.identities, images.rows["identity"].iloc[rows])
+        assert np.array_equal(found.cameras, images.rows["camera"].iloc[rows])
     found = retrieval_scores(*asked, skip_unmatched=True)
     assert people_run.metrics["test"]["map"] == pytest.approx(found.metrics()["map"], abs=1e-4)
     assert len(people_run.retrieval.queries) == people_run.metrics["queries"] == len(asked[0])
