@@ -8,6 +8,7 @@ from lib.data.imageset import ImageSet
 from lib.data.pixels import Size, decode, height_and_width, load_pixels
 from lib.data.sampling import SAMPLERS, EpochBatches
 from lib.data.splits import REID_PARTS, SPLITS, leak_share, rows_of, split_identities, split_rows
+from lib.data.truth import Truth, truth_in_view
 
 __all__ = [
     "AUGMENTATIONS",
@@ -20,6 +21,7 @@ __all__ = [
     "ImageSet",
     "Part",
     "Size",
+    "Truth",
     "centre_view",
     "decode",
     "height_and_width",
@@ -32,4 +34,5 @@ __all__ = [
     "split_identities",
     "split_rows",
     "stored_size",
+    "truth_in_view",
 ]

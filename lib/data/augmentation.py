@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -107,11 +108,24 @@ def stored_size(size: int, augmentation: str) -> int:
 
 def centre_view(images: Tensor, augmentation: str) -> Tensor:
     """What a network trained with `augmentation` is shown in evaluation: the middle where training crops, or all."""
-    if augmentation != "fine_grained":
-        return images
-    height, width = (round(side * CROP) for side in images.shape[2:])
-    top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
-    return images[:, :, top : top + height, left : left + width]
+    (top, height), (left, width) = (_middle(side, augmentation) for side in images.shape[2:])
+    return (
+        images if (height, width) == tuple(images.shape[2:]) else images[:, :, top : top + height, left : left + width]
+    )
+
+
+def in_centre_view(points: np.ndarray, size: tuple[int, int], augmentation: str) -> np.ndarray:
+    """Where points of the whole picture lie in `centre_view`: [..., 2], x and y, as shares of either, which are below 0
+    or above 1 outside. `size` is the (height, width) that the network sees."""
+    kept = np.array([stored_size(side, augmentation) for side in size[::-1]])
+    start, length = np.transpose([_middle(side, augmentation) for side in kept])
+    return (points * kept - start) / length
+
+
+def _middle(side: int, augmentation: str) -> tuple[int, int]:
+    """Start and length, in pixels, of what evaluation sees of a side that is kept."""
+    length = round(side * CROP) if augmentation == "fine_grained" else side
+    return (side - length) // 2, length
 
 
 def _dermoscopy(images: Tensor) -> Tensor:

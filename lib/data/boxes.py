@@ -13,6 +13,12 @@ def box_text(left: float, top: float, right: float, bottom: float) -> str:
     return f"{left - 1:g} {top - 1:g} {right - left + 1:g} {bottom - top + 1:g}"
 
 
+def picture_size(path: str, banner: int = 0) -> tuple[int, int]:
+    """Width and height, in pixels, of an original image without its banner; reads the header only."""
+    with Image.open(path) as image:
+        return image.width, image.height - banner
+
+
 def relative_boxes(images: ImageSet) -> np.ndarray:
     """[n, 4]: x, y, width and height of each image's box as shares of its picture, in [0, 1]; NaN without a box.
 
@@ -22,8 +28,7 @@ def relative_boxes(images: ImageSet) -> np.ndarray:
     found = np.full((len(images.rows), 4), np.nan)
     for i, row in enumerate(images.rows.itertuples()):
         if row.box:
-            with Image.open(row.path) as image:  # reads the header only
-                width, height = image.width, image.height - images.banner
+            width, height = picture_size(row.path, images.banner)
             x, y, w, h = map(float, row.box.split())
             left, right = np.clip([x / width, (x + w) / width], 0, 1)
             top, bottom = np.clip([y / height, (y + h) / height], 0, 1)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY, RED = "#2f6db3", "#d9822b", "#8a9199", "#b8433f"
-PHANTOM_NOTE = "Phantom images, drawn by the workbook: a demonstration, not a result about skin."
+PHANTOM_NOTE = "Phantom images, drawn by the workbook: a demonstration, not a result about real images."
 STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
