@@ -40,7 +40,7 @@ def ranked_galleries(
     """
     models, count = list(answers), len(next(iter(answers.values())))
     columns = 1 + max(len(a.gallery) for each in answers.values() for a in each)
-    height, width = _shape(queries["path"].iloc[0])
+    height, width = height_and_width_of(queries["path"].iloc[0])
     with figure(WIDE * columns + 0.3, (WIDE * height / width + 0.25) * count * len(models) + 0.6, phantom) as fig:
         axes = grid_of(fig, count * len(models), columns)
         for ax in axes.ravel():
@@ -115,13 +115,13 @@ def query_by_query(scores: Mapping[str, Seeds], phantom: bool = False) -> Figure
 
 
 def _query(ax: Axes, row: pd.Series) -> None:
-    picture(ax, _image(row["path"]), f"query c{row['camera']}")
+    picture(ax, thumbnail(row["path"]), f"query c{row['camera']}")
     _frame(ax, "black", "-", 1.2)
 
 
 def _answer(ax: Axes, row: pd.Series, rank: int, right: bool) -> None:
     colour = BLUE if right else ORANGE
-    picture(ax, _image(row["path"]), f"{rank} {'✓' if right else '✗'} c{row['camera']}")
+    picture(ax, thumbnail(row["path"]), f"{rank} {'✓' if right else '✗'} c{row['camera']}")
     ax.title.set_color(colour)
     _frame(ax, colour, "-" if right else (0, (2, 1)), 2.8)
 
@@ -132,12 +132,14 @@ def _frame(ax: Axes, colour: str, style: object, width: float) -> None:
     )
 
 
-def _image(path: str) -> np.ndarray:
+def thumbnail(path: str) -> np.ndarray:
+    """The image, its longer side `SHOWN` pixels or less."""
     with Image.open(path) as image:
         image.thumbnail((SHOWN, SHOWN))
         return np.asarray(image.convert("RGB"))
 
 
-def _shape(path: str) -> tuple[int, int]:
+def height_and_width_of(path: str) -> tuple[int, int]:
+    """Of the image file, in pixels."""
     with Image.open(path) as image:
         return image.height, image.width

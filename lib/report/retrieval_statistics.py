@@ -31,18 +31,31 @@ def estimate_retrieval(scores: Sequence[RetrievalScores], metric: str = "map") -
 
 
 def compare_retrieval(
-    first: Sequence[RetrievalScores], second: Sequence[RetrievalScores], metric: str = "map"
+    first: Sequence[RetrievalScores],
+    second: Sequence[RetrievalScores],
+    metric: str = "map",
+    same_networks: bool = False,
 ) -> Comparison:
     """The first model minus the second on the same queries; each sequence holds the scores of a seed each.
 
-    With one seed on a side there is no p-value: the interval then covers other queries, not other trainings.
+    `same_networks` says that both are the same networks, seed by seed in the same order, with and without re-ranking,
+    say: what varies over seeds is then each one's own difference. With one seed on a side there is no p-value: the
+    interval then covers other queries, not other trainings.
 
     Raises:
-        WorkbookValueError: no scores, scores of different queries, or an unknown metric.
+        WorkbookValueError: no scores, scores of different queries, an unknown metric, or with `same_networks` more
+            scores on one side.
     """
     _check_paired(first, second)
+    if same_networks and len(first) != len(second):
+        raise WorkbookValueError(
+            f"{len(first)} scores on one side and {len(second)} on the other are not of the same networks: give both "
+            "of each network."
+        )
     values, samples = zip(*(_resampled(side, metric) for side in (first, second)), strict=True)
-    return difference_of(metric, values, samples, images=len(first[0].answered), paired=True)
+    return difference_of(
+        metric, values, samples, images=len(first[0].answered), paired=True, same_networks=same_networks
+    )
 
 
 def cmc_band(scores: Sequence[RetrievalScores], ranks: int = 20) -> list[Estimate]:

@@ -16,7 +16,7 @@ import torch
 
 from lib.claims import Claim
 from lib.data import ImageSet, load_dataset, load_pixels, split_rows
-from lib.errors import WorkbookFileError
+from lib.errors import WorkbookFileError, WorkbookValueError
 from lib.files import write_text
 from lib.inputs import wrote
 from lib.progress import duration
@@ -127,7 +127,13 @@ def prepare(config: RunConfig, store: RunStore) -> Prepared:
 
 
 def _load(config: RunConfig) -> ImageSet:
-    return load_dataset(config.dataset, config.data_root, config.limit_images, config.skip_unreadable)
+    images = load_dataset(config.dataset, config.data_root, config.limit_images, config.skip_unreadable)
+    if config.task == "reid" and not images.is_reid:
+        raise WorkbookValueError(
+            f"{images.name} shows no identities that cameras have seen: task='reid' needs a re-identification set, such as "
+            "phantom-people or Market-1501."
+        )
+    return images
 
 
 def _pixels_and_parts(config: RunConfig, store: RunStore, images: ImageSet) -> Prepared:

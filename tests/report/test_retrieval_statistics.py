@@ -69,6 +69,19 @@ def test_a_comparison_is_that_of_paired_resamples(plain, better):
     assert (back.difference, back.p) == pytest.approx((-found.difference, found.p))
 
 
+def moved(found, by):
+    """The scores of networks that answer every query alike, but for `by` points of average precision."""
+    return [RetrievalScores(s.queries.assign(average_precision=s.queries["average_precision"] + by)) for s in found]
+
+
+def test_the_same_networks_are_compared_seed_by_seed(plain):
+    found, apart = (compare_retrieval(moved(plain, 0.01), plain, same_networks=same) for same in (True, False))
+    assert (found.difference, found.low, found.high) == pytest.approx((0.01, 0.01, 0.01))
+    assert found.p < 0.001 < apart.p  # each network gains the same, though networks differ
+    with pytest.raises(WorkbookValueError, match="3 scores on one side and 2 on the other"):
+        compare_retrieval(plain, plain[:2], same_networks=True)
+
+
 def test_one_seed_supports_no_claim(plain, better):
     found = compare_retrieval(better[:1], plain)
     assert found.p is None

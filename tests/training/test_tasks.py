@@ -212,6 +212,11 @@ def test_a_backbone_that_timm_does_not_know_is_named(tmp_path):
         fit(birds().replace(backbone="deit_tiny_patch16_22"), tmp_path)
 
 
+def test_a_set_without_identities_is_an_error(tmp_path):
+    with pytest.raises(WorkbookValueError, match="digits shows no identities .* such as phantom-people"):
+        fit(people(dataset="digits", limit_images=None), tmp_path)
+
+
 def test_a_split_with_one_identity_is_an_error():
     with pytest.raises(WorkbookValueError, match="one identity"):
         retrieval_scores(*[embedded(np.eye(4), pd.DataFrame({"identity": [1] * 4, "camera": [1, 2, 3, 4]}))] * 2)
