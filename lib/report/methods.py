@@ -14,12 +14,14 @@ from matplotlib.figure import Figure
 from lib.report.cells import Absent, Cell, Percent, Points, PValue, Quantity, Seeds, Text, signed, told_p
 from lib.report.comparison import METRICS
 from lib.report.figures import BLUE, GREY, ORANGE, figure
+from lib.report.retrieval_figures import LABELS
 from lib.report.statistics import Comparison, compare, estimate, holm
 from lib.report.tables import Heading, Table
 from lib.training.efficiency import Efficiency
 from lib.training.store import Run
 
 Methods = Mapping[str, Sequence[Run]]
+NAMES = METRICS | LABELS  # of what can be compared: classification, and retrieval
 TESTED = ("accuracy", "balanced_accuracy", "macro_f1")
 NOTES = (
     "Test metrics in %: mean ± standard deviation over seeds, below it the 95 % interval over seeds and test images.",
@@ -104,7 +106,7 @@ def told(found: Comparison) -> str:
     span = f"95 % interval {signed(100 * found.low)} to {signed(100 * found.high)}"
     p = "no p" if found.p is None else f"p {told_p(found.p)}" if found.p < 0.001 else f"p = {told_p(found.p)}"
     seeds = f"{found.seeds} seed{'s' * (found.seeds > 1)} a side"
-    return f"{signed(100 * found.difference)} points of {METRICS[found.metric]} ({span}; {p}; {seeds})"
+    return f"{signed(100 * found.difference)} points of {NAMES[found.metric]} ({span}; {p}; {seeds})"
 
 
 def verdict(found: Comparison, first: str, second: str) -> str:
