@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from lib.report.mcnemar import McNemar
 from lib.report.statistics import Comparison, Estimate
 
 LEAST_P = 0.001
@@ -146,6 +147,29 @@ class PValue:
     @property
     def columns(self) -> dict[str, float]:
         return {"": _or_nan(self.corrected), "raw": _or_nan(self.p)}
+
+
+@dataclass(frozen=True)
+class Networks:
+    """McNemar's p: whether these networks differ on these images, which is not whether the methods do."""
+
+    test: McNemar
+
+    @property
+    def text(self) -> str:
+        return told_p(self.test.p)
+
+    @property
+    def below(self) -> str:
+        return f"g {signed(self.test.cohens_g, 2)}"
+
+    @property
+    def note(self) -> str:
+        return f"only the first right: {self.test.b:.1f} images, only the second: {self.test.c:.1f}; Cohen's g"
+
+    @property
+    def columns(self) -> dict[str, float]:
+        return {"p": self.test.p, "b": self.test.b, "c": self.test.c, "g": self.test.cohens_g}
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lib.report.cells import Missing
-from lib.report.comparison import METRICS
+from lib.report.chance import told_at_chance
+from lib.report.pairs import Family
 from lib.report.statistics import Comparison
 from lib.report.study import Answers, Row, any_phantom, trained_by_different_code
 
@@ -18,6 +18,13 @@ PHANTOM = (
     "The images are phantoms, drawn by the workbook: the table demonstrates the protocol and says nothing about skin."
 )
 CODE = "Some of these runs were trained by different versions of the training code; train them again before comparing them."
+AT_CHANCE = "At chance, since the interval of balanced accuracy reaches what one answer to every image gets"
+UNLEARNED = "It is not shown that these networks have learned anything, and differences between them say nothing."
+NETWORKS = (
+    "McNemar: p of the exact test on lesions, whether these very networks differ on these images; below it Cohen's g. Not "
+    "corrected, and no claim about a method: it ignores the variance over seeds, and where seeds differ by 5 to 10 points "
+    "it finds two equal methods different in 41 to 58 % of all studies."
+)
 PARTIAL = "Some rows have fewer seeds than the protocol asks for; their numbers will change."
 
 
@@ -33,20 +40,41 @@ def notes_on(rows: Sequence[Row]) -> list[str]:
     return [note for holds, note in found if holds]
 
 
-def notes_on_tests(families: Sequence[Sequence[Comparison | Missing]]) -> list[str]:
-    """Which tests gave the p-values, how many were corrected together, and what the effect sizes are."""
-    made = [[c for c in family if isinstance(c, Comparison) and c.p is not None] for family in families]
-    every = [c for family in made for c in family]
-    if not every:
-        return []
-    tests = "; ".join(dict.fromkeys(f"{METRICS.get(c.metric, c.metric)}: {c.test}" for c in every))
-    effects = "; ".join(dict.fromkeys(f"{METRICS.get(c.metric, c.metric)}: {c.effect_name}" for c in every))
-    most = max(len(family) for family in made)
-    corrected = f"corrected by Holm over the {most} tests" if most > 1 else "nothing to correct with a single test"
-    return [
-        f"p: {corrected} of one metric on one test set; below it the p without correction ({tests}).",
-        f"Effect sizes: {effects}.",
-    ]
+def notes_at_chance(answers: Iterable[Answers]) -> list[str]:
+    """Which networks may be no better than one constant answer."""
+    told = told_at_chance(answers)
+    return [f"{AT_CHANCE}: {told}. {UNLEARNED}"] if told else []
+
+
+def notes_on_tests(family: Family, also: str = "", networks: bool = False) -> list[str]:
+    """Which test gave the p-values, what was corrected together, and what the effect sizes are.
+
+    Args:
+        family: all comparisons of the table.
+        also: where the rest of them is shown.
+        networks: whether McNemar's p is shown as well.
+    """
+    notes = []
+    if family.made:
+        test, effect = family.made[0].test, family.made[0].effect_name
+        notes = [
+            f"p: {test}, as the interval (p is below 0.05 where that excludes 0), then {_corrected(family, also)}; below "
+            "it the p without correction.",
+            f"Effect size: {effect}.",
+        ]
+    if networks and any(isinstance(c, Comparison) and c.networks for part in family.parts.values() for c in part.found):
+        notes.append(NETWORKS)
+    return notes
+
+
+def _corrected(family: Family, also: str) -> str:
+    made, (rows, metrics, datasets) = len(family.made), family.extent
+    if made == 1:
+        return "nothing to correct with a single test"
+    counts = ((rows, "row"), (metrics, "metric"), (datasets, "test set"))
+    extent = " × ".join(f"{n} {what}{'s' * (n > 1)}" for n, what in counts)
+    share = "" if made == rows * metrics * datasets else ", as far as they could be made"
+    return f"corrected by Holm over all {made} tests of the table{also} ({extent}{share})"
 
 
 def notes_on_dropped(answers: Iterable[Answers]) -> list[str]:

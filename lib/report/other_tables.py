@@ -9,9 +9,9 @@ from pathlib import Path
 from lib.errors import WorkbookError
 from lib.report.cells import Absent, Cell, Missing, Quantity, Text
 from lib.report.comparison import METRICS
-from lib.report.footnotes import LEVELS, notes_on, notes_on_tests
-from lib.report.pairs import DIFFERENCE, Compared, Pair, compared, leak_pairs, transfer_pairs
-from lib.report.paper_tables import TESTED_METRICS, labels_of, level, of_runs, seeds_of
+from lib.report.footnotes import LEVELS, notes_at_chance, notes_on, notes_on_tests
+from lib.report.pairs import DIFFERENCE, TESTED_METRICS, Pair, comparisons
+from lib.report.paper_tables import labels_of, level, of_runs, seeds_of
 from lib.report.study import Answers, Row, Study
 from lib.report.tables import Heading, Table
 from lib.training.config import RunConfig
@@ -40,19 +40,20 @@ RATIOS = (
 
 def transfer_table(study: Study) -> Table:
     """Table 5: trained on × tested on, what is lost, and which test images were left out."""
-    rows, pairs = study.rows("transfer"), transfer_pairs(study)
-    drops = dict(zip(map(_key, pairs), compared(pairs, "accuracy", paired=False).columns, strict=True))
+    rows, family = study.rows("transfer"), comparisons(study, "transfer")
+    found = family.of("accuracy")
+    drops = dict(zip(map(_key, found.pairs), found.columns, strict=True))
     cells: list[dict[Heading, Cell]] = []
     for row in rows:
         own = study.answers(row, row.config.dataset)
         none = dict.fromkeys(DIFFERENCE, Absent())
         cells.append({**_tested(own), **_renamed(none), **_account(own)})
-        for pair in pairs:
+        for pair in found.pairs:
             if pair.row is row or pair.row.config == row.config:
                 there = pair.second
                 cells.append({**_tested(there), **_renamed(drops[_key(pair)]), **_account(there)})
-    tests = notes_on_tests([compared(pairs, "accuracy", paired=False).found])
-    notes = [LEVELS, DROP, DROPPED, *tests, *notes_on(rows)]
+    chance = notes_at_chance(each for pair in found.pairs for each in (pair.first, pair.second))
+    notes = [LEVELS, DROP, DROPPED, *notes_on_tests(family), *chance, *notes_on(rows)]
     return Table("table5_transfer", "Table 5. Trained on one data set, tested on another.", cells, notes, labels=2)
 
 
@@ -162,19 +163,15 @@ def _conditions(found: Efficiency) -> str:
     )
 
 
-def leak_comparisons(study: Study) -> dict[str, Compared]:
-    """The inflation by each metric, each metric one family."""
-    pairs = leak_pairs(study)
-    return {metric: compared(pairs, metric, paired=False) for metric in TESTED_METRICS}
-
-
 def leak_table(study: Study) -> Table:
     """The same network under both splits: by how much views of known lesions inflate a result."""
-    pairs, found = leak_pairs(study), leak_comparisons(study)
+    family = comparisons(study, "leak")
+    pairs = family.of("accuracy").pairs
     cells = []
     for i, pair in enumerate(pairs):
-        for metric, comparisons in found.items():
-            inflation = {("", n.replace("difference", "inflation")): c for (_, n), c in comparisons.columns[i].items()}
+        for metric in TESTED_METRICS:
+            columns = family.of(metric).columns[i]
+            inflation = {("", n.replace("difference", "inflation")): c for (_, n), c in columns.items()}
             cells.append(
                 {
                     ("", "backbone"): Text(pair.row.config.backbone),
@@ -186,8 +183,9 @@ def leak_table(study: Study) -> Table:
                     ("", "leaked test images (%)"): of_runs(pair.row, _leaked, 1),
                 }
             )
-    tests = notes_on_tests([each.found for each in found.values()])
-    notes = [LEVELS, SPLITS, *tests, *notes_on([each.row for pair in pairs for each in (pair.first, pair.second)])]
+    answers = [each for pair in pairs for each in (pair.second, pair.first)]
+    about = [*notes_at_chance(answers), *notes_on([each.row for each in answers])]
+    notes = [LEVELS, SPLITS, *notes_on_tests(family), *about]
     return Table(
         "leak", "The leak study. The same network under a split that leaks and one that does not.", cells, notes
     )

@@ -1,20 +1,23 @@
 """Which rows of a study are compared with which, and what the comparisons say.
 
-Holm's correction is over the pairs of one table, for one metric on one test set: each column of p-values is one family.
+Holm's correction is over a whole table: every row, every metric, every test set is one family, whether the table shows
+all of it (the comparisons in full) or a part (accuracy on the own test set). So a comparison has one corrected p.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lib.errors import WorkbookError
 from lib.report.cells import Cell, Effect, Missing, Points, PValue
-from lib.report.statistics import Comparison, compare, compare_unpaired, holm
+from lib.report.statistics import Comparison, compare, compare_test_sets, compare_unpaired, holm
 from lib.report.study import Answers, Row, Study
 from lib.report.tables import Heading
 
 REFERENCE = "original"
+TESTED_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
+Test = Callable[..., Comparison]  # `compare`, `compare_unpaired` or `compare_test_sets`
 DIFFERENCE: list[Heading] = [("", "difference (points)"), ("", "p (Holm)"), ("", "effect size")]
 
 
@@ -32,27 +35,70 @@ class Pair:
 
 @dataclass(frozen=True)
 class Compared:
-    """The comparisons of one metric on one test set, in the order of their pairs: themselves, corrected, as cells."""
+    """The comparisons of one metric on one test set, in the order of their pairs, each with its corrected p."""
 
-    found: list[Comparison | Missing]
-    corrected: list[float | None]
-    columns: list[dict[Heading, Cell]]
+    pairs: Sequence[Pair]
+    found: Sequence[Comparison | Missing]
+    corrected: Sequence[float | None]
 
-
-def compared(pairs: Sequence[Pair], metric: str, paired: bool = True) -> Compared:
-    """Compare each pair, on the same test images or (not `paired`) each on its own; p-values are corrected together."""
-    found = [comparison(pair.first, pair.second, metric, paired) for pair in pairs]
-    corrected = holm([each.p if isinstance(each, Comparison) else None for each in found])
-    return Compared(found, corrected, [_difference_cells(*each) for each in zip(found, corrected, strict=True)])
+    @property
+    def columns(self) -> list[dict[Heading, Cell]]:
+        """A pair's difference, p and effect size as cells."""
+        return [_difference_cells(*each) for each in zip(self.found, self.corrected, strict=True)]
 
 
-def comparison(first: Answers, second: Answers, metric: str, paired: bool = True) -> Comparison | Missing:
+@dataclass(frozen=True)
+class Family:
+    """All comparisons of a table, whose p-values are corrected together."""
+
+    parts: dict[tuple[str, str], Compared]  # by test set ('' where each pair has its own) and metric
+
+    def of(self, metric: str, dataset: str | None = None) -> Compared:
+        """Those of one metric, on the table's own test set unless another is named."""
+        return self.parts[next(iter(self.parts))[0] if dataset is None else dataset, metric]
+
+    @property
+    def made(self) -> list[Comparison]:
+        """The comparisons that have a p-value, all of which are corrected together."""
+        every = (each for part in self.parts.values() for each in part.found)
+        return [each for each in every if isinstance(each, Comparison) and each.p is not None]
+
+    @property
+    def extent(self) -> tuple[int, int, int]:
+        """Rows, metrics, test sets."""
+        datasets, metrics = (set(names) for names in zip(*self.parts, strict=True))
+        return max(len(part.pairs) for part in self.parts.values()), len(metrics), len(datasets)
+
+
+def comparisons(study: Study, table: str) -> Family:
+    """Every comparison of Table 2 to 5 (attention, fusion, residual, transfer) or of the leak study; made once."""
+    return study.once(("comparisons", table), lambda: _comparisons(study, table))
+
+
+def _comparisons(study: Study, table: str) -> Family:
+    if table == "transfer":
+        return family({("", "accuracy"): transfer_pairs(study)}, compare_test_sets)
+    if table == "leak":
+        return family({("", metric): leak_pairs(study) for metric in TESTED_METRICS}, compare_unpaired)
+    datasets = study.test_sets(study.rows(table)) or [""]
+    return family({(d, m): pairs_of(study, table, d) for d in datasets for m in TESTED_METRICS}, compare)
+
+
+def family(pairs: dict[tuple[str, str], Sequence[Pair]], test: Test) -> Family:
+    """Compare each pair in the metric of its key; all p-values are corrected together."""
+    found = {key: [comparison(p.first, p.second, key[1], test) for p in each] for key, each in pairs.items()}
+    flat = [each for part in found.values() for each in part]
+    corrected = iter(holm([each.p if isinstance(each, Comparison) else None for each in flat]))
+    return Family({key: Compared(pairs[key], part, [next(corrected) for _ in part]) for key, part in found.items()})
+
+
+def comparison(first: Answers, second: Answers, metric: str, test: Test = compare) -> Comparison | Missing:
     """`first` − `second`, or why there is none."""
     for each in (first, second):
         if each.missing:
             return Missing(each.missing if each is first else f"{each.row.config.name}: {each.missing}")
     try:
-        return (compare if paired else compare_unpaired)(first.tests, second.tests, metric)
+        return test(first.tests, second.tests, metric)
     except WorkbookError as error:
         return Missing(str(error))
 

@@ -12,7 +12,7 @@ from lib.report.ablation_figures import nothing
 from lib.report.cells import Missing, Percent
 from lib.report.comparison import METRICS
 from lib.report.figures import BLUE, GREY, ORANGE, figure
-from lib.report.pairs import Compared, Pair, compared, leak_pairs, pairs_of, transfer_pairs
+from lib.report.pairs import TESTED_METRICS, Compared, Pair, comparisons, pairs_of, transfer_pairs
 from lib.report.paper_tables import level
 from lib.report.statistics import Estimate
 from lib.report.study import Answers, Study, any_phantom
@@ -23,14 +23,14 @@ SIGNIFICANT = 0.05
 
 def forest(study: Study, tables: Sequence[str], metric: str = "accuracy") -> Figure:
     """Every difference of the named tables with its interval; full where p after Holm's correction is below 0.05."""
-    families = {table: (pairs_of(study, table), compared(pairs_of(study, table), metric)) for table in tables}
-    count = sum(len(pairs) for pairs, _ in families.values())
-    with figure(8.5, 0.36 * max(count, 4) + 1.5, _phantom(p for p, _ in families.values())) as fig:
+    parts = {table: comparisons(study, table).of(metric) for table in tables}
+    count = sum(len(part.pairs) for part in parts.values())
+    with figure(8.5, 0.36 * max(count, 4) + 1.5, _phantom(part.pairs for part in parts.values())) as fig:
         ax = fig.subplots()
         ax.axvline(0, color=GREY, linewidth=1)
         names, place = [], count
-        for i, (table, (pairs, found)) in enumerate(families.items()):
-            for j, pair in enumerate(pairs):
+        for i, (table, found) in enumerate(parts.items()):
+            for j, pair in enumerate(found.pairs):
                 place -= 1
                 names.append(f"{CLAIMS[table]}: {pair.row.name}")
                 _forest_line(ax, place, f"C{i}", found, j)
@@ -88,15 +88,16 @@ def transfer_lines(study: Study, metric: str = "accuracy") -> Figure:
             xlim=(-0.4, 1.4), xlabel="tested on", ylabel=f"{METRICS[metric]} (%)", title="Transfer between data sets"
         )
         if drawn:
-            ax.legend(fontsize=8)
+            fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", fontsize=8)
         else:
             nothing(ax)
     return fig
 
 
-def leak_inflation(study: Study, found: Mapping[str, Compared]) -> Figure:
+def leak_inflation(study: Study) -> Figure:
     """The leak study: each metric under both splits, and the inflation with its interval."""
-    pairs = leak_pairs(study)
+    family = comparisons(study, "leak")
+    pairs, found = family.of("accuracy").pairs, {metric: family.of(metric) for metric in TESTED_METRICS}
     with figure(10, 1.0 * max(len(pairs), 1) + 3, _phantom([pairs])) as fig:
         left, right = fig.subplots(1, 2, width_ratios=(3, 2))
         _both_splits(left, pairs, list(found))
@@ -128,8 +129,8 @@ def _inflation(ax: Axes, pairs: Sequence[Pair], found: Mapping[str, Compared]) -
     places = iter(np.arange(len(pairs) * len(found))[::-1])
     ax.axvline(0, color=GREY, linewidth=1)
     for i in range(len(pairs)):
-        for comparisons in found.values():
-            _forest_line(ax, next(places), ORANGE, comparisons, i)
+        for part in found.values():
+            _forest_line(ax, next(places), ORANGE, part, i)
     ax.set(xlabel="inflation (percentage points)", ylabel="as on the left", title="image-level − lesion-level")
     ax.set_yticks([])
     ax.set_ylim(-0.5, max(len(pairs) * len(found), 1) - 0.5)

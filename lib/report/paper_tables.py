@@ -5,22 +5,23 @@ Table 2 compares each row with its bare backbone, Tables 3 and 4 with the strate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from lib.errors import WorkbookError
-from lib.report.cells import Absent, Cell, Missing, Percent, Quantity, Seeds, Text
+from lib.report.cells import Absent, Cell, Missing, Networks, Percent, Quantity, Seeds, Text
 from lib.report.comparison import METRICS
-from lib.report.footnotes import LEVELS, notes_on, notes_on_dropped, notes_on_tests
-from lib.report.pairs import DIFFERENCE, attention_pairs, compared, pairs_of, reference_of, reference_pairs
-from lib.report.statistics import estimate
+from lib.report.footnotes import LEVELS, notes_at_chance, notes_on, notes_on_dropped, notes_on_tests
+from lib.report.pairs import DIFFERENCE, TESTED_METRICS, Compared, comparisons, reference_of
+from lib.report.statistics import Comparison, estimate
 from lib.report.study import Answers, Row, Study
 from lib.report.tables import Heading, Table
 from lib.training.store import Run
 
 LEVEL_METRICS = ("accuracy", "balanced_accuracy")
-TESTED_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
+IN_FULL = " and its comparisons in full"
+OF_NETWORKS = ("", "McNemar, these networks")
 REACHED = 0.95  # of its best validation balanced accuracy: there a training has converged
 CONVERGENCE = (
     f"Convergence: the first epoch whose validation balanced accuracy is {100 * REACHED:.0f} % of the run's best."
@@ -53,9 +54,9 @@ def backbones_table(study: Study) -> Table:
 
 def attention_table(study: Study) -> Table:
     """Table 2: each backbone with the attention block and without it, in accuracy."""
-    rows = study.rows("attention")
-    pairs = attention_pairs(study)
-    differences = compared(pairs, "accuracy")
+    family = comparisons(study, "attention")
+    differences = family.of("accuracy")
+    pairs = differences.pairs
     cells = [
         {
             **labels_of(pair.row),
@@ -66,7 +67,7 @@ def attention_table(study: Study) -> Table:
         }
         for pair, columns in zip(pairs, differences.columns, strict=True)
     ]
-    notes = [LEVELS, *notes_on_tests([differences.found]), *notes_on([*rows, *(pair.second.row for pair in pairs)])]
+    notes = [LEVELS, *notes_on_tests(family, IN_FULL), *_notes_on_pairs([differences])]
     return Table("table2_attention", "Table 2. What the attention block adds to the accuracy.", cells, notes)
 
 
@@ -84,21 +85,24 @@ def residual_table(study: Study) -> Table:
 
 
 def comparisons_table(study: Study, table: str, name: str, caption: str) -> Table:
-    """Every comparison of Table 2, 3 or 4 in full: each metric on each test set."""
-    rows = study.rows(table)
-    families = {}
-    for dataset in study.test_sets(rows):
-        for metric in TESTED_METRICS:
-            families[dataset, metric] = compared(pairs_of(study, table, dataset), metric)
+    """Every comparison of Table 2, 3 or 4 in full: each metric on each test set, and McNemar's p for accuracy."""
+    family, datasets = comparisons(study, table), study.test_sets(study.rows(table))
     cells = []
-    for i, pair in enumerate(pairs_of(study, table)):
+    for i, pair in enumerate(family.of("accuracy").pairs):
         for metric in TESTED_METRICS:
             row = {**labels_of(pair.row), ("", "metric"): Text(METRICS[metric])}
-            for dataset in study.test_sets(rows):
-                row |= {(dataset, name): cell for (_, name), cell in families[dataset, metric].columns[i].items()}
+            for dataset in datasets:
+                part = family.of(metric, dataset)
+                told = {**part.columns[i], OF_NETWORKS: _of_networks(part, i)}
+                row |= {(dataset, name): cell for (_, name), cell in told.items()}
             cells.append(row)
-    notes = notes_on_tests([family.found for family in families.values()])
-    return Table(name, caption, cells, [*notes, *notes_on(rows)])
+    notes = notes_on_tests(family, ", of which those of accuracy stand in the table itself as well", networks=True)
+    return Table(name, caption, cells, [*notes, *_notes_on_pairs(family.parts.values())])
+
+
+def _of_networks(part: Compared, i: int) -> Cell:
+    found = part.found[i]
+    return Networks(found.networks) if isinstance(found, Comparison) and found.networks else Absent()
 
 
 def sweep_table(study: Study, name: str) -> Table:
@@ -116,7 +120,8 @@ def sweep_table(study: Study, name: str) -> Table:
     ]
     axes = max((len(row.label) for row in rows), default=1)
     file = "".join(c if c.isalnum() else "_" for c in name)
-    return Table(f"sweep_{file}", f"Sweep: {name}.", cells, [LEVELS, *notes_on(rows)], labels=axes)
+    chance = notes_at_chance(study.answers(row, row.config.dataset) for row in rows)
+    return Table(f"sweep_{file}", f"Sweep: {name}.", cells, [LEVELS, *chance, *notes_on(rows)], labels=axes)
 
 
 def levels(study: Study, row: Row, datasets: Sequence[str]) -> dict[Heading, Cell]:
@@ -179,8 +184,8 @@ def _strategies(
 ) -> Table:
     rows = study.rows(table)
     reference = reference_of(rows, table)
-    differences = compared(reference_pairs(study, table), "accuracy")
-    others = iter(differences.columns)
+    family = comparisons(study, table)
+    others = iter(family.of("accuracy").columns)
     cells = []
     for row in rows:
         cells.append(
@@ -195,7 +200,7 @@ def _strategies(
             }
         )
     notes = _notes(study, rows)
-    tests = notes_on_tests([differences.found])
+    tests = notes_on_tests(family, IN_FULL)
     return Table(name, caption, cells, [notes[0], *tests, *([CONVERGENCE] if extra else []), *notes[1:]])
 
 
@@ -215,4 +220,9 @@ def _source(row: Row, table: str) -> dict[Heading, Cell]:
 
 def _notes(study: Study, rows: Sequence[Row]) -> list[str]:
     answers = [study.answers(row, dataset) for row in rows for dataset in study.test_sets(rows)]
-    return [LEVELS, *notes_on_dropped(answers), *notes_on(rows)]
+    return [LEVELS, *notes_on_dropped(answers), *notes_at_chance(answers), *notes_on(rows)]
+
+
+def _notes_on_pairs(parts: Iterable[Compared]) -> list[str]:
+    answers = [each for part in parts for pair in part.pairs for each in (pair.first, pair.second)]
+    return [*notes_at_chance(answers), *notes_on([each.row for each in answers])]

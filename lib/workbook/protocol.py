@@ -203,7 +203,7 @@ class _Reader:
             seeds=self._seeds(top, known),
             data_roots={self._dataset(key): self._folder(v) for key, v in self._section(top, "data_roots").values()},
             test_also_on=[self._dataset(node) for node in self._sequence(top, "test_also_on")],
-            then=[self._reader(node) for node in self._sequence(top, "then")],
+            then=[self._study_notebook(node) for node in self._sequence(top, "then")],
             path=self.path,
             lines=self.lines,
             **grids,
@@ -285,7 +285,7 @@ class _Reader:
         except WorkbookValueError as error:
             raise self._wrong(node, str(error).rstrip(".")) from None
 
-    def _reader(self, node: yaml.Node) -> Path:
+    def _study_notebook(self, node: yaml.Node) -> Path:
         """A notebook that reads a study."""
         notebook = self._notebook(node)
         if "protocol" not in read_parameters(notebook):

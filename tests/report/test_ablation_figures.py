@@ -7,8 +7,7 @@ from safetensors.torch import save_file
 
 from lib.report import ablation_figures, gates, paper_figures
 from lib.report.figures import PHANTOM_NOTE
-from lib.report.other_tables import leak_comparisons
-from lib.report.pairs import compared, pairs_of
+from lib.report.pairs import comparisons, pairs_of
 from lib.training.store import build_model
 
 FUSIONS = {"original": 0.7, "learnable_gate": 0.95, "weighted_add": 0.72}
@@ -23,7 +22,7 @@ def figures(study):
         "forest": paper_figures.forest(study, ["attention", "fusion", "residual"]),
         "backbones": paper_figures.backbones_against_cost(study),
         "transfer": paper_figures.transfer_lines(study),
-        "leak": paper_figures.leak_inflation(study, leak_comparisons(study)),
+        "leak": paper_figures.leak_inflation(study),
     }
 
 
@@ -60,7 +59,7 @@ def test_without_runs_they_draw_too_and_say_so(written):
 
 def test_the_forest_is_filled_where_a_difference_is_significant(study):
     dots = [line for line in paper_figures.forest(study, ["fusion"]).axes[0].lines if line.get_marker() == "o"]
-    corrected = compared(pairs_of(study, "fusion"), "accuracy").corrected
+    corrected = comparisons(study, "fusion").of("accuracy").corrected
     assert corrected[0] < 0.05 < corrected[1]
     assert [dot.get_markerfacecolor() == "white" for dot in dots] == [False, True]
     assert [dot.get_xdata()[0] > 15 for dot in dots] == [True, False]

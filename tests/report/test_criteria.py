@@ -21,10 +21,11 @@ from lib.report.criteria import (
     transfer_drop,
 )
 from lib.report.other_tables import Cost
-from lib.report.pairs import Compared
+from lib.report.pairs import Compared, Family, pairs_of
 from lib.report.statistics import Comparison
 from lib.training.efficiency import Efficiency
 
+BACKBONES, FUSIONS = ("resnet18", "resnet34"), ("original", "learnable_gate", "weighted_add")
 EARLY, LATE = (0.6, 0.6, 0.6, 0.6), (0.1, 0.2, 0.3, 0.6)
 
 
@@ -92,16 +93,24 @@ def test_2_fusion(written, best, verdict):
     assert claim.verdict == verdict
 
 
+def found_for(study, monkeypatch, found, corrected):
+    """From now on every comparison finds `found`."""
+
+    def same(study, table):
+        pairs = pairs_of(study, table) if table != "transfer" else []
+        return Family({("", "accuracy"): Compared(pairs, [found] * len(pairs), [corrected] * len(pairs))})
+
+    monkeypatch.setattr("lib.report.criteria.comparisons", same)
+
+
 def test_the_thresholds_are_the_readmes(written, monkeypatch):
     """A gain of 1.2 to 1.8 points is more than 1 point and not more than 2."""
     written.finish_table("backbones", {"resnet18": 0.7, "resnet34": 0.7})
     written.finish_table("attention", {"resnet18": 0.7, "resnet34": 0.7})
     written.finish_table("fusion", dict.fromkeys(("original", "learnable_gate", "weighted_add"), 0.7))
-    gain = Comparison("accuracy", 0.015, 0.012, 0.018, 0.001, 0.1, "g", "t", 3, 240, True)
-    monkeypatch.setattr(
-        "lib.report.criteria.compared", lambda pairs, *_: Compared([gain] * len(pairs), [0.001] * len(pairs), [])
-    )
     study = written.study()
+    gain = Comparison("accuracy", 0.015, 0.012, 0.018, 0.001, 0.1, "g", "t", 3, 240, True)
+    found_for(study, monkeypatch, gain, 0.001)
     assert {claim.verdict for claim in accuracy_improvement(study)} == {NOT_MET}
     assert fusion_strategy(study)[0].verdict == MET
     assert {claim.verdict for claim in significance(study)} == {MET}
@@ -157,10 +166,47 @@ def test_5_what_could_not_be_measured_is_not_decidable(written):
     assert (claim.verdict, claim.why) == (OPEN, "no memory")
 
 
-@pytest.mark.parametrize(("better", "verdict"), [(0.95, MET), (0.45, NOT_MET), (0.71, NOT_MET)])
+@pytest.mark.parametrize(("better", "verdict"), [(0.95, MET), (0.45, NOT_MET), (0.71, OPEN)])
 def test_6_significance_is_in_the_direction_of_the_claim(written, better, verdict):
     written.finish_table("backbones", {"resnet18": 0.7, "resnet34": 0.7})
     written.finish_table("attention", {"resnet18": better, "resnet34": better})
     found = criteria(written.study(), [])[5]
     assert {claim.verdict for claim in found.claims if claim.what != "best fusion"} == {verdict}
     assert found.claims[-1].verdict == OPEN  # the fusions are not trained
+
+
+@pytest.mark.parametrize(("low", "high", "verdict"), [
+    (-0.8, 0.8, OPEN),  # nothing is known
+    (-0.01, 0.05, OPEN),  # the gain is within
+    (-0.05, -0.01, NOT_MET),
+    (-0.01, 0.009, NOT_MET),  # no gain of 1 point, far less of 2
+])  # fmt: skip
+def test_6_what_is_not_significant_is_not_refuted(written, monkeypatch, low, high, verdict):
+    for table, names in (("backbones", BACKBONES), ("attention", BACKBONES), ("fusion", FUSIONS)):
+        written.finish_table(table, dict.fromkeys(names, 0.7))
+    study = written.study()
+    found = Comparison("accuracy", (low + high) / 2, low, high, 0.3, 0.1, "g", "t", 3, 240, True)
+    found_for(study, monkeypatch, found, 0.6)
+    criterion = criteria(study, [])[5]
+    assert {claim.verdict for claim in criterion.claims} == {verdict}
+    assert criterion.verdict == verdict
+    assert "the gain that is claimed" in criterion.why
+
+
+def test_6_a_gain_of_fifteen_thousandths_is_excluded_by_two_points_only(written, monkeypatch):
+    for table, names in (("backbones", BACKBONES), ("attention", BACKBONES), ("fusion", FUSIONS)):
+        written.finish_table(table, dict.fromkeys(names, 0.7))
+    study = written.study()
+    found_for(study, monkeypatch, Comparison("accuracy", 0.0, -0.015, 0.015, 0.9, 0.1, "g", "t", 3, 240, True), 0.9)
+    assert [claim.verdict for claim in significance(study)] == [NOT_MET, NOT_MET, OPEN]
+
+
+def test_every_row_says_what_its_brackets_are(written):
+    found = criteria(written.study(), [cost(written, 1.05, 1.1)])
+    cells = {row["", "criterion"].text: row for row in criteria_table(found).rows}
+    told = {name: row["", "unit [brackets]"].text for name, row in cells.items()}
+    assert "epochs [95 % interval]" in told["3 Residual"]
+    assert "no interval" in told["5 Efficiency"]
+    assert all("accuracy [95 % interval]" in told[name] for name in ("1 Accuracy", "2 Fusion", "4 Transfer"))
+    assert cells["5 Efficiency"]["", "because"].text == "every timing round lies on this side"
+    assert "interval" not in criteria_table(found).caption

@@ -14,9 +14,10 @@ def logits_saying(*answers, classes=3):
 
 def test_changes_are_counted_against_the_first_pass():
     labels = np.array([0, 1, 2, 0])
-    found = pass_changes(logits_saying([0, 1, 1, 1], [0, 2, 2, 2]), labels)
-    assert found.loc[1].tolist() == [0.5, 0, 0, 0, 0]
-    assert found.loc[2, ["accuracy", "changed", "repaired", "spoiled"]].tolist() == [0.5, 0.75, 0.25, 0.25]
+    found = pass_changes(logits_saying([0, 2, 1, 1], [0, 1, 2, 2], [1, 2, 1, 1]), labels)
+    assert found.loc[1].tolist() == [0.25, 0, 0, 0, 0]
+    assert found.loc[2, ["accuracy", "changed", "repaired", "spoiled"]].tolist() == [0.75, 0.75, 0.5, 0]
+    assert found.loc[3, ["accuracy", "changed", "repaired", "spoiled"]].tolist() == [0, 0.25, 0, 0.25]
     share = (np.e**2 - 1) / (np.e**2 + 2)  # of the probability of one answer that goes to the other
     assert found.loc[2, "moved"] == pytest.approx(0.75 * share)
 

@@ -59,7 +59,7 @@ def measured(y, said):
     return dict(zip(METRICS, (hits.sum() / len(y), (hits / support).mean(), f1), strict=True))
 
 
-def tested(y, lesion, said):
+def runs_of(y, lesion, said):
     """Runs as the statistics take them, one a network."""
     table = pd.DataFrame({"image_id": np.arange(len(y)), "group": lesion, "label": np.take(CLASSES, y)})
     runs = []
@@ -82,24 +82,30 @@ def truth(sd):
     return pd.DataFrame(found).mean()
 
 
-def simulated(worlds, seeds, sd, seed=0):
-    """The share of null comparisons with p < 0.05, and that of estimates whose interval covers the truth, by metric."""
+def simulated(worlds, seeds, sd, splits=5, seed=0):
+    """The share of null comparisons with p < 0.05, and that of estimates whose interval covers the truth, by metric.
+
+    Networks of one method may be parted into two sides in many ways, each a null comparison: `splits` of them are made.
+    """
     rng = np.random.default_rng(seed)
     rejected, covered = pd.Series(0.0, METRICS), pd.Series(0.0, METRICS)
     for _ in range(worlds):
-        runs = tested(*answers(rng, 2 * seeds, luck(rng, 2 * seeds, sd)))
-        for metric in METRICS:
-            found = compare(runs[:seeds], runs[seeds:], metric)
-            assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
-            rejected[metric] += found.p < 0.05
-            found = estimate(runs[:seeds], metric)
-            covered[metric] += found.low <= truth(sd)[metric] <= found.high
-    return rejected / worlds, covered / worlds
+        runs = runs_of(*answers(rng, 2 * seeds, luck(rng, 2 * seeds, sd)))
+        for i in range(splits):
+            parted = [runs[place] for place in rng.permutation(2 * seeds)]
+            for metric in METRICS:
+                found = compare(parted[:seeds], parted[seeds:], metric)
+                assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+                rejected[metric] += found.p < 0.05
+                if i < 2:
+                    found = estimate(parted[:seeds], metric)
+                    covered[metric] += found.low <= truth(sd)[metric] <= found.high
+    return rejected / (worlds * splits), covered / (2 * worlds)
 
 
-@pytest.mark.parametrize(("seeds", "sd"), [(3, 0.3), (5, 0.3)])
-def test_comparisons_keep_their_level_and_intervals_cover(seeds, sd):
-    rejected, covered = simulated(800, seeds, sd)
+@pytest.mark.parametrize(("seeds", "sd", "worlds"), [(3, 0.3, 350), (5, 0.3, 180)])
+def test_comparisons_keep_their_level_and_intervals_cover(seeds, sd, worlds):
+    rejected, covered = simulated(worlds, seeds, sd)
     for metric in METRICS:
         assert rejected[metric] == pytest.approx(0.05, abs=0.01), metric
         assert covered[metric] == pytest.approx(0.95, abs=0.02), metric
@@ -123,12 +129,12 @@ def drops(worlds, seeds, sd, comparison):
     rng, rejected = np.random.default_rng(3), 0
     for _ in range(worlds):
         skills = luck(rng, seeds, sd)
-        sides = [tested(*answers(rng, seeds, skills)) for _ in range(2)]
+        sides = [runs_of(*answers(rng, seeds, skills)) for _ in range(2)]
         rejected += comparison(*sides, "accuracy").p < 0.05
     return rejected / worlds
 
 
 def test_the_same_networks_on_two_test_sets_keep_the_level():
     """What a seed is better by it is better by on both sets: taken as independent networks the drop could not be seen."""
-    assert drops(800, 3, 0.6, compare_test_sets) == pytest.approx(0.05, abs=0.01)
-    assert drops(150, 3, 0.6, compare_unpaired) < 0.01
+    assert 0.03 < drops(600, 3, 0.6, compare_test_sets) < 0.06
+    assert drops(100, 3, 0.6, compare_unpaired) < 0.01

@@ -10,7 +10,7 @@ import torch
 from lib.errors import WorkbookValueError
 from lib.training import RunConfig, efficiency, hardware
 from lib.training.efficiency import COSTLY, Efficiency, count_macs, measure_efficiency, peak_bytes
-from lib.training.store import build_model
+from lib.training.store import OPTIONS, _build_vit, build_model
 
 CPU = torch.device("cpu")
 SMALL = RunConfig(image_size=32, batch_size=2, device="cpu", precision="32", sampler="none")
@@ -65,8 +65,10 @@ def test_what_changes_the_cost_is_measured_anew(change, measured, monkeypatch):
 
 
 def test_every_setting_of_the_model_is_among_those_that_count():
-    used = set(re.findall(r"config\.(\w+)", inspect.getsource(build_model)))
-    assert used - {"pretrained"} <= set(COSTLY)
+    used = set(re.findall(r"config\.(\w+)", inspect.getsource(build_model) + inspect.getsource(_build_vit))) | set(
+        OPTIONS
+    )
+    assert used - {"pretrained", "idle", "size"} <= set(COSTLY)  # idle and size are made of the other settings
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"efficiency": {"macs": 1}}'])

@@ -201,8 +201,8 @@ def test_the_data_are_checked_before_anything_runs(notebook, tmp_path):
         main([path, "--dataset", "HAM10000", "--data-root", str(tmp_path / "nowhere")])
 
 
-def test_the_profiles_are_the_trainings():
-    assert set(PROFILES) == set(training_profiles)
+def test_the_profiles_are_of_the_training():
+    assert set(PROFILES) <= set(training_profiles)  # which has the papers' own recipes, too
 
 
 def test_the_examples_in_the_help_are_real(tmp_path):
