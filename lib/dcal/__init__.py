@@ -3,7 +3,7 @@
 from lib.dcal.create import create_dcal_model
 from lib.dcal.glca import GlobalLocalCrossAttention
 from lib.dcal.hook import AttentionRolloutHook
-from lib.dcal.model import GLCA_INPUTS, Branches, DCALNet
+from lib.dcal.model import GLCA_INPUTS, GLCA_READOUTS, Branches, DCALNet
 from lib.dcal.pairs import PAIR_STRATEGIES
 from lib.dcal.pwca import PairWiseCrossAttention
 from lib.dcal.rollout import HEAD_FUSIONS, AttentionRollout
@@ -12,6 +12,7 @@ from lib.dcal.uncertainty import UncertaintyWeighting
 
 __all__ = [
     "GLCA_INPUTS",
+    "GLCA_READOUTS",
     "HEAD_FUSIONS",
     "PAIR_STRATEGIES",
     "SELECTIONS",

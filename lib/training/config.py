@@ -36,7 +36,7 @@ GLSA_SETTINGS = {"fusion_strategy", "residual_strategy", "num_heads"}
 GATTA_SETTINGS = {"gatta_dim", "gatta_passes", "gatta_norm", "freeze_backbone"}
 LESA_SETTINGS = {"lesa_position"}
 VIT_SETTINGS = {"patch_size", "depth", "drop_path"}
-GLCA_SETTINGS = {"top_ratio", "selection", "glca_input"}
+GLCA_SETTINGS = {"top_ratio", "selection", "glca_input", "glca_readout"}
 REID_SETTINGS = {"images_per_identity", "triplet_margin", "distance", "rerank"}
 
 
@@ -105,6 +105,7 @@ class RunConfig:
     top_ratio: float = 0.1  # share of the patches that GLCA asks for; the paper takes 0.3 for re-identification
     selection: str = _choice("rollout", _dcal("SELECTIONS"))
     glca_input: str = _choice("output", _dcal("GLCA_INPUTS"))  # of the last self-attention layer
+    glca_readout: str = _choice("class", _dcal("GLCA_READOUTS"))  # with `class` no selection changes an answer
     pairs: str = _choice("random", _dcal("PAIR_STRATEGIES"))  # who distracts whom in PWCA
 
     # re-identification; a batch is batch_size / images_per_identity identities

@@ -42,7 +42,8 @@ log = logging.getLogger(__name__)
 COSTLY = (
     "backbone", "attention", "fusion_strategy", "residual_strategy", "num_heads", "gatta_dim", "gatta_passes",
     "gatta_norm", "freeze_backbone", "lesa_position", "patch_size", "depth", "drop_path", "top_ratio", "selection",
-    "glca_input", "pairs", "image_size", "image_width", "batch_size", "loss_type", "optimizer", "gradient_clip",
+    "glca_input", "glca_readout", "pairs", "image_size", "image_width", "batch_size", "loss_type", "optimizer",
+    "gradient_clip",
 )  # fmt: skip
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 MIB = 2**20

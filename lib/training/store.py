@@ -79,6 +79,7 @@ def _build_vit(config: RunConfig, classes: int, pretrained: bool) -> nn.Module:
         pwca=pwca,
         selection=config.selection,
         glca_input=config.glca_input,
+        glca_readout=config.glca_readout,
         **shape,
     )
 

@@ -200,6 +200,7 @@ def test_triplets_are_part_of_each_branchs_loss():
         ({"images_per_identity": 1}, "images_per_identity=1 must be at least 2"),
         ({"top_ratio": 1.5}, "top_ratio=1.5 must be at most 1"),
         ({"pairs": "rndom"}, "Unknown pairs 'rndom'. Did you mean 'random'"),
+        ({"glca_readout": "clas"}, "Unknown glca_readout 'clas'. Did you mean 'class'"),
     ],
 )
 def test_what_cannot_be_is_named(settings, message):
@@ -230,6 +231,13 @@ def test_settings_of_other_networks_do_not_change_a_run():
     assert birds().hash != birds(top_ratio=0.5).hash
     assert birds().hash == birds(images_per_identity=8, num_heads=4).hash
     assert birds().bare == birds(attention="SA")
+
+
+def test_what_glcas_head_reads_is_a_setting_of_glca():
+    mean = birds(glca_readout="mean")
+    assert fitting_file.build_model(mean, 10).glca_readout == "mean"
+    assert mean.hash != birds().hash == birds(glca_readout="class").hash
+    assert mean.bare.hash == birds().bare.hash
 
 
 @pytest.mark.parametrize("name", ["fgvc", "reid"])
