@@ -21,6 +21,7 @@ ALLOWED = {  # what a room or file of lib may import of lib
     "data": BASE | {"data"},
     "training": MODELS | {"models", "data", "training"},
     "report": BASE | {"data", "training", "report"},
+    "explain": MODELS | {"models", "data", "training", "report", "explain"},
     "workbook": BASE | {"data", "report", "workbook"},
     "train": BASE | {"training"},
     "predict": BASE | {"data", "training"},

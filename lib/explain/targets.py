@@ -1,0 +1,59 @@
+"""Which class a map is to explain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+
+import torch
+from torch import Tensor
+
+from lib.errors import WorkbookValueError
+
+Targets = None | int | Sequence[int] | Tensor
+
+
+def given_targets(targets: Targets, images: int) -> Tensor | None:
+    """One class an image, int64 [images]; a single number is for all of them, None the class that is predicted.
+
+    Raises:
+        WorkbookValueError: no whole numbers, or another number of them than of images.
+    """
+    if targets is None:
+        return None
+    try:
+        found = torch.as_tensor(targets, device="cpu")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WorkbookValueError(f"targets must be whole numbers, the classes to explain, not {targets!r}.") from error
+    if found.is_floating_point() or found.dtype == torch.bool or found.is_complex():
+        raise WorkbookValueError(f"targets must be whole numbers, the classes to explain, not {found.dtype}.")
+    if isinstance(targets, Integral) or found.ndim == 0:
+        return found.long().reshape(()).expand(images)
+    if found.shape != (images,):
+        raise WorkbookValueError(f"There are {images} images and targets of shape {list(found.shape)}: give one each.")
+    return found.long()
+
+
+def chosen(logits: Tensor, targets: Tensor | None) -> Tensor:
+    """The class of each row of logits [B, K] that is explained, [B]: its target, or the greatest.
+
+    Raises:
+        WorkbookValueError: the model has no such class.
+    """
+    if targets is None:
+        return logits.argmax(dim=1)
+    for target in targets.tolist():
+        in_range(target, logits.shape[1])
+    return targets.to(logits.device)
+
+
+def in_range(target: int, classes: int) -> int:
+    """`target`, if it is one of the model's classes; else a WorkbookValueError."""
+    if not 0 <= target < classes:
+        raise WorkbookValueError(f"There is no class {target}: the model has classes 0 to {classes - 1}.")
+    return target
+
+
+def scores(logits: Tensor, targets: Tensor | None) -> Tensor:
+    """[B]: the logit that is explained, of each row of logits [B, K]."""
+    return logits.gather(1, chosen(logits, targets).unsqueeze(1)).squeeze(1)

@@ -1,0 +1,30 @@
+import pytest
+import torch
+from torch import nn
+
+from lib.explain import explain
+from lib.explain.gradients import integrated
+from lib.explain.methods import scaled
+
+from .models import images, model_of
+
+
+def test_integrated_gradients_sum_to_the_difference_of_the_answers():
+    model, x = model_of("glsa").double(), images(3).double()
+    try:
+        parts = integrated(model, x, torch.tensor([1, 2, 0]))
+        with torch.no_grad():
+            difference = (model(x) - model(torch.zeros_like(x)))[torch.arange(3), [1, 2, 0]]
+    finally:
+        model.float()
+    torch.testing.assert_close(parts.sum((1, 2, 3)), difference, rtol=0.02, atol=0.02)
+    assert difference.abs().min() > 0.02
+
+
+@pytest.mark.parametrize("method", ["gradient-x-input", "integrated-gradients"])
+def test_of_a_linear_model_both_are_weight_times_input(method):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 4)).eval(), images(2, side=8)
+    weights = model[1].weight.view(4, 3, 8, 8)
+    expected = (weights[[2, 3]] * x).sum(1).clamp(min=0)
+    torch.testing.assert_close(explain(model, x, [2, 3], method), scaled(expected, (8, 8)), rtol=1e-3, atol=1e-4)
