@@ -1,0 +1,118 @@
+// What every view shares. The script stands in a block of its own, inside the figure that it brings to life.
+const root = document.currentScript.closest('.attention-view');
+
+// An element with properties, attributes (names with a dash, or role) and children; text is never markup.
+const el = (tag, properties = {}, ...children) => {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.includes('-') || name === 'role') node.setAttribute(name, value);
+    else node[name] = value;
+  }
+  node.append(...children);
+  return node;
+};
+
+let labels = 0;
+const unique = () => `view-${Math.random().toString(36).slice(2)}-${labels++}`;
+
+// A labelled slider over 0 … values.length − 1, with the chosen value beside it; hidden where there is no choice.
+const slider = (label, values, chosen, changed) => {
+  const id = unique(), told = el('output', {});
+  const input = el('input', {type: 'range', id, min: 0, step: 1});
+  const control = el('div', {className: 'control'}, el('label', {htmlFor: id, textContent: label}), input, told);
+  const tell = () => {
+    told.textContent = control.values[+input.value];
+    input.setAttribute('aria-valuetext', told.textContent);
+  };
+  control.offer = (offered, value) => {
+    control.values = offered;
+    input.max = offered.length - 1;
+    input.value = value;
+    control.hidden = offered.length < 2;
+    tell();
+  };
+  input.addEventListener('input', () => { tell(); changed(+input.value); });
+  control.offer(values, chosen);
+  return control;
+};
+
+// A labelled list of choices; hidden where there is only one.
+const select = (label, values, changed) => {
+  const id = unique(), input = el('select', {id});
+  const control = el('div', {className: 'control'}, el('label', {htmlFor: id, textContent: label}), input, el('span'));
+  control.offer = (offered, value) => {
+    input.replaceChildren(...offered.map(textContent => el('option', {textContent})));
+    input.selectedIndex = value;
+    control.hidden = offered.length < 2;
+  };
+  input.addEventListener('change', () => changed(input.selectedIndex));
+  control.offer(values, 0);
+  return control;
+};
+
+// A row of small pictures; `pictures` are their elements, which canvases draw from.
+const thumbnails = (images, changed) => {
+  const pictures = images.map(({src, name}) => el('img', {src, alt: name}));
+  const buttons = pictures.map((picture, i) => el('button', {type: 'button', title: images[i].name}, picture));
+  const choose = i => {
+    buttons.forEach((button, n) => button.setAttribute('aria-pressed', n === i));
+    changed(i);
+  };
+  buttons.forEach((button, i) => button.addEventListener('click', () => choose(i)));
+  const row = el('div', {className: 'choices', role: 'group', 'aria-label': 'image'}, ...buttons);
+  buttons.forEach((button, i) => button.setAttribute('aria-pressed', i === 0));
+  row.hidden = images.length < 2;
+  return {row, pictures};
+};
+
+const percent = [...Array(21).keys()].map(n => `${5 * n} %`);
+
+// Colours of 0 … 255, [256, 3], from a few stops between which is a straight line.
+const ramp = stops => {
+  const colours = new Uint8ClampedArray(768), last = stops.length / 3 - 1;
+  for (let level = 0; level < 256; level++) {
+    const at = level / 255 * last, low = Math.min(Math.floor(at), last - 1);
+    for (let c = 0; c < 3; c++) colours[3 * level + c] = stops[3 * low + c] + (at - low) * (stops[3 * low + 3 + c] - stops[3 * low + c]);
+  }
+  return colours;
+};
+
+// Paint levels [height × width] onto a canvas of so many pixels; returns it.
+const paint = (target, levels, height, width, colours) => {
+  if (target.width !== width || target.height !== height) Object.assign(target, {width, height});
+  const context = target.getContext('2d'), image = context.createImageData(width, height);
+  for (let i = 0; i < levels.length; i++) {
+    image.data.set(colours.subarray(3 * levels[i], 3 * levels[i] + 3), 4 * i);
+    image.data[4 * i + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+  return target;
+};
+
+// A picture with a map on top of it; opacity 1 shows the map alone.
+const scratch = el('canvas');
+const overlay = (canvas, picture, levels, [height, width], colours, opacity) => {
+  const context = canvas.getContext('2d');
+  context.globalAlpha = 1;
+  context.imageSmoothingEnabled = true;
+  context.imageSmoothingQuality = 'high';
+  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  context.globalAlpha = opacity;
+  context.imageSmoothingEnabled = false; // a map has the positions that it has
+  context.drawImage(paint(scratch, levels, height, width, colours), 0, 0, canvas.width, canvas.height);
+  context.globalAlpha = 1;
+};
+
+const short = x => x === 0 ? '0' : Math.abs(x) < .001 || Math.abs(x) >= 1e4 ? x.toExponential(1) : String(+x.toPrecision(3));
+
+// Read the payload (lib/explain/view.py writes it), let `build` make the view, then show it in the still's place.
+const start = async build => {
+  const packed = Uint8Array.from(atob(root.dataset.payload), c => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'));
+  const raw = await new Response(stream).arrayBuffer(), length = new DataView(raw).getUint32(0, true);
+  const data = JSON.parse(new TextDecoder().decode(new Uint8Array(raw, 4, length)));
+  const live = root.querySelector('.live');
+  live.append(...await build(data, raw.slice(4 + length)));
+  root.querySelector('.still').hidden = true;
+  live.hidden = false;
+};
