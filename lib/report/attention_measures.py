@@ -16,6 +16,12 @@ from lib.errors import WorkbookValueError
 
 TOLERANCE = 1 / 12  # of the view's side: how far from a part still counts as at it
 FINE = 8  # points a side of a patch at which discs are sampled
+NAMES = {  # of `measures`, as they are written out
+    "entropy": "normalised entropy",
+    "in the box": "attention in the object's box",
+    "at the parts": "attention at the parts",
+    "pointing game": "pointing-game hits",
+}
 CENTRE = 1 / 4  # of the view's side: standard deviation of the Gaussian that looks at the middle, whatever is there
 
 

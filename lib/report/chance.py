@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lib.errors import WorkbookError
+from lib.report.resampling import Tested
 from lib.report.statistics import estimate
 from lib.report.study import Answers
 
 
-def at_chance(answers: Answers) -> int | None:
-    """K, the number of classes, where the interval of balanced accuracy reaches down to 1/K; else None.
+def chance_reached(tests: Sequence[Tested]) -> int | None:
+    """K, the number of classes, where the interval of balanced accuracy over `tests`, one a seed, reaches down to 1/K.
 
-    1/K is what the same answer to every image gets. None as well where there is no result.
+    None elsewhere. 1/K is what the same answer to every image gets.
     """
+    classes = tests[0].predictions["label"].nunique()
+    return classes if estimate(tests, "balanced_accuracy").low <= 1 / classes else None
+
+
+def at_chance(answers: Answers) -> int | None:
+    """`chance_reached` by the networks of a row; None as well where there is no result."""
     if answers.missing:
         return None
     try:
-        low = estimate(answers.tests, "balanced_accuracy").low
-        classes = answers.tests[0].predictions["label"].nunique()
+        return chance_reached(answers.tests)
     except WorkbookError:
         return None
-    return classes if low <= 1 / classes else None
 
 
 def told_at_chance(answers: Iterable[Answers]) -> str | None:

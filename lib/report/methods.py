@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lib.report.attention_measures import NAMES as LOOKS
 from lib.report.cells import Absent, Cell, Percent, Points, PValue, Quantity, Seeds, Text, signed, told_p
 from lib.report.comparison import METRICS
 from lib.report.figures import BLUE, GREY, ORANGE, figure
@@ -21,7 +22,7 @@ from lib.training.efficiency import Efficiency
 from lib.training.store import Run
 
 Methods = Mapping[str, Sequence[Run]]
-NAMES = METRICS | LABELS  # of what can be compared: classification, and retrieval
+NAMES = METRICS | LABELS | LOOKS  # of what can be compared: classification, retrieval, and where attention goes
 TESTED = ("accuracy", "balanced_accuracy", "macro_f1")
 NOTES = (
     "Test metrics in %: mean ± standard deviation over seeds, below it the 95 % interval over seeds and test images.",
@@ -109,12 +110,12 @@ def told(found: Comparison) -> str:
     return f"{signed(100 * found.difference)} points of {NAMES[found.metric]} ({span}; {p}; {seeds})"
 
 
-def verdict(found: Comparison, first: str, second: str) -> str:
-    """One honest sentence on two methods over their seeds."""
+def verdict(found: Comparison, first: str, second: str, words: tuple[str, str] = ("ahead of", "behind")) -> str:
+    """One honest sentence on two methods over their seeds; `words` tell what more and what less of the metric is."""
     if found.p is None:
         return f"One seed a side supports no claim about {first} against {second}: {told(found)}."
     if found.low > 0:
-        return f"{first} is ahead of {second}: {told(found)}."
+        return f"{first} is {words[0]} {second}: {told(found)}."
     if found.high < 0:
-        return f"{first} is behind {second}: {told(found)}."
+        return f"{first} is {words[1]} {second}: {told(found)}."
     return f"No difference between {first} and {second} is shown: {told(found)}, an interval that includes zero."

@@ -14,19 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lib.data import centre_view, decode, stored_size
-from lib.report.attention_measures import entropy, share_in_box, shares
+from lib.report.attention_measures import NAMES, entropy, share_in_box, shares
 from lib.report.figures import GREY, bars_with_intervals, figure, grid_of, overlay, picture
 from lib.report.looks import Looked, Subjects, estimate_look
 
 SHOWN = 200  # pixels, the height of an image in a figure
 WIDE = 1.55  # inches, an image in a figure
 FLOORS = {"even": ":", "centre": "--"}
-LABELS = {
-    "entropy": "entropy ÷ that of an even map",
-    "in the box": "share in the object's box",
-    "at the parts": "share at the parts",
-    "pointing game": "greatest patch at a part",
-}
 Maps = Mapping[str, np.ndarray]
 
 
@@ -75,9 +69,11 @@ def side_by_side(subjects: Subjects, rollouts: Maps, chosen: Sequence[int]) -> F
     return _table(subjects, chosen, list(rollouts.values()), titles, WIDE + 0.5)
 
 
-def by_layer(layers: Mapping[str, Sequence[Looked]], names: Sequence[str], floors: Mapping[str, Looked]) -> Figure:
+def by_layer(
+    layers: Mapping[str, Sequence[Looked]], names: Sequence[str], floors: Mapping[str, Looked], phantom: bool = False
+) -> Figure:
     """Measures of the rollout through the first 1, 2, … layers, with 95 % intervals; a line a network, floors grey."""
-    with figure(4.6 * len(names), 3.6) as fig:
+    with figure(3.1 * len(names) + 0.6, 3.6, phantom) as fig:
         axes = fig.subplots(1, len(names), squeeze=False)[0]
         for ax, measure in zip(axes, names, strict=True):
             for i, (name, each) in enumerate(layers.items()):
@@ -86,7 +82,7 @@ def by_layer(layers: Mapping[str, Sequence[Looked]], names: Sequence[str], floor
                 spans = np.clip([[e.mean - e.low for e in found], [e.high - e.mean for e in found]], 0, None)
                 ax.errorbar(at, [e.mean for e in found], spans, marker="os^D"[i % 4], capsize=3, label=name)
             _floor_lines(ax.axhline, measure, floors)
-            ax.set(xlabel="layers rolled out", ylabel=LABELS.get(measure, measure), title=measure.capitalize())
+            ax.set(xlabel="layers rolled out", ylabel=NAMES.get(measure, measure), title=measure.capitalize())
             ax.xaxis.get_major_locator().set_params(integer=True)
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)
     return fig
@@ -94,7 +90,7 @@ def by_layer(layers: Mapping[str, Sequence[Looked]], names: Sequence[str], floor
 
 def measure_bars(looks: Mapping[str, Looked], floors: Mapping[str, Looked], phantom: bool = False) -> Figure:
     """Each measure of each network's rollout with its 95 % interval; lines are maps that know nothing of the image."""
-    names = [name for name in LABELS if name in next(iter(looks.values())).values]
+    names = [name for name in NAMES if name in next(iter(looks.values())).values]
     with figure(3.1 * len(names), 0.45 * len(looks) + 1.6, phantom) as fig:
         axes = fig.subplots(1, len(names), squeeze=False, sharey=True)[0]
         for ax, measure in zip(axes, names, strict=True):
@@ -102,7 +98,7 @@ def measure_bars(looks: Mapping[str, Looked], floors: Mapping[str, Looked], phan
             series = {"": ([e.mean for e in found], [(e.low, e.high) for e in found])}
             bars_with_intervals(ax, list(looks), series)
             _floor_lines(ax.axvline, measure, floors)
-            ax.set(xlabel=LABELS[measure], title=measure.capitalize())
+            ax.set(xlabel=NAMES[measure], title=measure.capitalize())
             ax.margins(x=0.25, y=0.3)
         handles, labels = axes[0].get_legend_handles_labels()
         fig.legend(handles[-len(floors) :], labels[-len(floors) :], loc="outside lower center", ncols=2, fontsize=8)
