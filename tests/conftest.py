@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two threads on a busy machine wait for each other
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,20 @@ def tiny(shared_ham) -> RunConfig:
 def finished(tiny, shared_root) -> Run:
     """A finished run of `tiny`."""
     return fit(tiny, shared_root / "runs")
+
+
+CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+CHROMIUM += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, driven by playwright."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium is installed to open the pages in: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as machinery:
+        browser = machinery.chromium.launch(executable_path=path, args=CHROMIUM)
+        yield browser
+        browser.close()

@@ -1,7 +1,6 @@
 import base64
 import io
 import re
-import shutil
 from datetime import datetime
 from html.parser import HTMLParser
 
@@ -214,22 +213,6 @@ def test_key_figures_are_readable_without_html():
     assert key_figures_bundle({"loss": 0.5, "accuracy": "61 %"}, "At the end")["text/plain"] == (
         "At the end\n  loss      0.5\n  accuracy  61 %"
     )
-
-
-CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-CHROMIUM += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium is installed to open the pages in: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as machinery:
-        browser = machinery.chromium.launch(executable_path=path, args=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("name", ["index", "02_try"])

@@ -69,7 +69,7 @@ start(async (data, numbers) => {
     pick.head.offer(layer().heads, now.head);
     draw();
   };
-  const hint = el('p', {className: 'told', textContent: 'Click a patch, or use the arrow keys, to choose what asks.'});
+  const hint = el('p', {className: 'hint', textContent: 'Click a patch, or use the arrow keys, to choose what asks.'});
 
   canvas.addEventListener('click', event => {
     const {queries} = layer(), box = canvas.getBoundingClientRect();

@@ -1,0 +1,110 @@
+"""What is gathered from a network for every position at once is what its own `maps` say of each."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lib import create_dcal_model, create_model
+from lib.errors import WorkbookError, WorkbookValueError
+from lib.explain import explorer_of
+from lib.explain.own_maps import own_maps
+
+from .view_helpers import unpacked
+
+SIZE = 64
+IMAGES = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+PIXELS = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), dtype=np.uint8)
+POSITIONS = [(0, 0), (3, 5), (7, 7)]
+
+
+def seeded(build, **options):
+    torch.manual_seed(0)
+    return build(**options).eval()
+
+
+def glsa():
+    return seeded(
+        create_model, backbone_name="resnet26_small", num_classes=4, fusion_strategy="cross_attn", num_heads=2
+    )
+
+
+def dcal():
+    sizes = {"img_size": SIZE, "patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 3}
+    model = seeded(create_dcal_model, backbone_name="deit_tiny_patch16_224", num_classes=4, **sizes)
+    for parameter in model.parameters():
+        parameter.data.normal_(std=0.3)
+    return model
+
+
+def lesa():
+    return seeded(
+        create_model, backbone_name="resnet26_small", num_classes=4, attn_type="lesa", image_size=(SIZE, SIZE)
+    )
+
+
+def gatta():
+    return seeded(create_model, backbone_name="resnet26_small", num_classes=4, attn_type="gatta", passes=3)
+
+
+def test_glsa():
+    model = glsa()
+    found = own_maps(model, IMAGES)
+    for position in POSITIONS:
+        maps = model.maps(position)
+        for kind in ("global", "fusion"):
+            row = found[f"{kind} attention"][""][:, :, position[0], position[1]]
+            torch.testing.assert_close(row, maps["global_heads" if kind == "global" else "fusion_attention_heads"])
+    assert found["local spatial"][""].shape == (2, 8, 8)
+
+
+def test_dcal():
+    model = dcal()
+    found = own_maps(model, IMAGES)
+    for position in [None, *POSITIONS]:
+        maps = model.maps(position)
+        for n in (1, 2, 3):
+            token = "the class token" if position is None else "a patch"
+            at = () if position is None else position
+            rollout, heads = (found[f"{name} of {token}"][f"layer {n}"] for name in ("rollout", "attention"))
+            torch.testing.assert_close(rollout[(slice(None), 0, *at)], maps[f"rollout_layer_{n}"])
+            for head in (1, 2, 3):
+                torch.testing.assert_close(heads[(slice(None), head - 1, *at)], maps[f"layer_{n}_head_{head}"])
+    assert set(found["GLCA, selected"][""].unique().tolist()) == {0, 1}
+
+
+def test_lesa():
+    model = lesa()
+    found = own_maps(model, IMAGES)
+    assert list(found["gate"]) == list(found["context attention"]) == list(model.blocks)
+    for block in model.blocks:
+        for position in POSITIONS:
+            row = found["context attention"][block][:, :, position[0], position[1]]
+            torch.testing.assert_close(row, model.maps(position, block)["context_heads"])
+        torch.testing.assert_close(found["gate"][block], model.maps(block=block)["gate"].mean(1))
+
+
+def test_gattanet():
+    model = gatta()
+    found = own_maps(model, IMAGES)["agreement"]
+    for name in model.layers:
+        for n in (2, 3):
+            torch.testing.assert_close(found[f"{name}, pass {n}"], model.maps()[f"agreement_{name}"][:, n - 2])
+
+
+@pytest.mark.parametrize("build", [glsa, dcal, lesa, gatta])
+def test_every_network_of_the_workbook_has_an_explorer(build):
+    view = explorer_of({"net": build()}, PIXELS, names=["a", "b"])
+    assert len(view.html) < 500_000
+    assert unpacked(view)[0]["models"][0]["name"] == "net"
+
+
+def test_networks_without_maps_and_networks_in_training_are_refused():
+    with pytest.raises(WorkbookValueError, match="Sequential has no maps of its own"):
+        explorer_of({"net": nn.Sequential(nn.Linear(1, 1)).eval()}, PIXELS)
+    with pytest.raises(WorkbookError, match=r"model.eval\(\)"):
+        explorer_of({"net": glsa().train()}, PIXELS)
+    with pytest.raises(WorkbookValueError, match="at least 2"):
+        own_maps(
+            seeded(create_model, backbone_name="resnet26_small", num_classes=4, attn_type="gatta", passes=1), IMAGES
+        )

@@ -1,0 +1,74 @@
+"""The run browser tells what the store holds: finished runs, unfinished ones, and folders that are no runs."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from lib.errors import WorkbookValueError
+from lib.explain import browse_runs
+from lib.explain.run_browser import MOST_POINTS
+from lib.training import Run, RunStore
+
+from .view_helpers import unpacked
+
+
+@pytest.fixture
+def store(finished, tmp_path):
+    """A finished run, one that was interrupted, one whose metrics are cut off, one whose config is."""
+    for name in ("finished", "interrupted", "cut", "broken"):
+        shutil.copytree(finished.path, tmp_path / name)
+    (tmp_path / "interrupted" / "metrics.json").unlink()
+    (tmp_path / "cut" / "metrics.json").write_text('{"test": ')
+    (tmp_path / "broken" / "config.json").write_text("{")
+    return RunStore(tmp_path)
+
+
+def test_every_run_has_a_row_with_what_is_known_of_it(store, finished):
+    rows = {row["name"]: row for row in unpacked(browse_runs(store))[0]["runs"]}
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "finished": "finished",
+        "interrupted": "unfinished",
+        "cut": "unreadable",
+        "broken": "unreadable",
+    }
+    assert "not valid JSON" in rows["cut"]["problem"]
+    row, log = rows["finished"], finished.log
+    assert row["metrics"]["accuracy"] == pytest.approx(finished.metrics["test"]["accuracy"], rel=1e-3)
+    assert row["intervals"]["accuracy"] == pytest.approx(finished.metrics["intervals"]["accuracy"], rel=1e-3)
+    np.testing.assert_allclose(row["log"]["val_loss"], log["val_loss"], rtol=1e-3)
+    assert rows["interrupted"]["log"] == row["log"]
+    assert row["best"] == finished.metrics["best_epoch"]
+
+
+def test_a_confusion_matrix_counts_the_test_images(store, finished):
+    (row,) = [row for row in unpacked(browse_runs(store))[0]["runs"] if row["confusion"]]
+    table, counts = finished.predictions, np.array(row["confusion"]["counts"])
+    for i, true in enumerate(finished.classes):
+        for j, answer in enumerate(finished.classes):
+            assert counts[i, j] == ((table["label"] == true) & (table["prediction"] == answer)).sum()
+
+
+def test_columns_are_the_settings_that_differ(finished, tiny, tmp_path):
+    other = Run(tmp_path / tiny.replace(seed=1).name)
+    shutil.copytree(finished.path, other.path)
+    config = (other.path / "config.json").read_text()
+    (other.path / "config.json").write_text(config.replace('"seed": 0', '"seed": 1'))
+    assert unpacked(browse_runs([finished, other]))[0]["settings"] == ["seed"]
+    assert "dataset" in unpacked(browse_runs([finished]))[0]["settings"]
+
+
+def test_long_logs_are_thinned_and_it_is_told(finished, tmp_path):
+    shutil.copytree(finished.path, tmp_path / "long")
+    header, line, *_ = (finished.path / "training_log.csv").read_text().splitlines()
+    epochs = 2 * MOST_POINTS // len([name for name in header.split(",") if "recall" not in name])
+    lines = [f"{n},{line.partition(',')[2]}" for n in range(1, epochs)]
+    (tmp_path / "long" / "training_log.csv").write_text("\n".join([header, *lines]))
+    view = browse_runs([Run(tmp_path / "long")])
+    assert unpacked(view)[0]["runs"][0]["log"]["epoch"][:3] == [1, 3, 5]
+    assert view.left_out == ["Curves show one epoch of 2."]
+
+
+def test_an_empty_store_is_refused(tmp_path):
+    with pytest.raises(WorkbookValueError, match=r"no runs to browse.*fit\(config\)"):
+        browse_runs(RunStore(tmp_path))
