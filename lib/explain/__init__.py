@@ -23,7 +23,7 @@ HOMES = {
     "league_table": "lib.explain.league",
     "methods_of": "lib.explain.methods",
     "randomisation_check": "lib.explain.randomisation",
-    "road": "lib.explain.road",
+    "road": "lib.explain.remove_and_debias",
     "score_maps": "lib.explain.scores",
 }
 __all__ = sorted(HOMES)

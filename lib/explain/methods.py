@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,13 +16,12 @@ from lib.explain import inside
 from lib.explain.cam import CAMS, cam
 from lib.explain.floors import centre_map, random_map
 from lib.explain.gradients import gradient_x_input, integrated_gradients
+from lib.explain.precision import mixed_precision
 from lib.explain.rollout import gradient_rollout, rollout, vit_of
 from lib.explain.sites import has_site
 from lib.explain.targets import Targets, given_targets
 from lib.explain.undisturbed import undisturbed
 from lib.glsa import GLSANet
-from lib.training.config import PRECISIONS
-from lib.training.hardware import fast_bf16
 
 # (model, images [B, 3, H, W], targets [B] or None) → maps [B, h, w], not yet scaled
 Run = Callable[[nn.Module, Tensor, Tensor | None], Tensor]
@@ -108,8 +106,8 @@ def explain(
     checked_images(images)
     classes = given_targets(targets, len(images))
     like = next(model.parameters(), torch.zeros(()))
-    maps = torch.empty(len(images), *images.shape[2:])
-    with undisturbed(model), _autocast(precision, like.device):
+    with undisturbed(model), mixed_precision(precision, like.device):
+        maps = torch.empty(len(images), *images.shape[2:])
         for at in range(0, len(images), batch_size):
             part = slice(at, at + batch_size)
             batch = images[part].detach().to(like.device, like.dtype).clone()  # never a tensor of inference mode
@@ -149,13 +147,3 @@ def _method_of(model: nn.Module, method: str) -> str:
     if not METHODS[name].suits(model):
         raise WorkbookValueError(f"This {type(model).__name__} has no {name}. It has: {', '.join(methods_of(model))}.")
     return name
-
-
-def _autocast(precision: str, device: torch.device) -> AbstractContextManager:
-    """Mixed precision by RunConfig's name of it; "32" leaves the caller's as it is."""
-    precision = choose("precision", precision, PRECISIONS)
-    if precision == "auto":
-        precision = "bf16" if fast_bf16(device) else "32"
-    if precision == "32":
-        return nullcontext()
-    return torch.autocast(device.type, {"bf16": torch.bfloat16, "16": torch.float16}[precision])

@@ -23,7 +23,9 @@ def _toynet(**options: object) -> nn.Module:
 
 
 def _vgg() -> nn.Module:
-    return VGGBackbone(VGG(make_layers([4, "M", 4, "M", 4, "M", 4, "M", 4, "M"]), num_classes=CLASSES))
+    net = VGG(make_layers([4, "M", 4, "M", 4, "M", 4, "M", 4, "M"]), num_classes=CLASSES, init_weights=False)
+    net.classifier = nn.Sequential(nn.Linear(4 * 49, 8), nn.ReLU(), nn.Linear(8, CLASSES))
+    return VGGBackbone(net)
 
 
 def _torchvision_vit() -> nn.Module:

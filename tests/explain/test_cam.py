@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pytorch_grad_cam import AblationCAM, EigenCAM, GradCAM, HiResCAM
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget, ClassifierSoftmaxOutputTarget
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget, ClassifierOutputSoftmaxTarget
 from torch import nn
 
 from lib.explain import explain
@@ -103,7 +103,7 @@ def test_ablation_of_positive_maps_is_the_librarys(net):
     if isinstance(net.act, nn.Tanh):
         pytest.skip("the library shifts signed maps by ten millions")
     x = images(2)
-    theirs = library(AblationCAM, net, net.act, x, [ClassifierSoftmaxOutputTarget(1)] * 2)
+    theirs = library(AblationCAM, net, net.act, x, [ClassifierOutputSoftmaxTarget(1)] * 2)
     np.testing.assert_allclose(explain(net, x, 1, "ablation-cam"), theirs, atol=1e-4)
 
 
@@ -172,5 +172,5 @@ def test_what_follows_the_maps_may_work_in_place(net):
         def forward(self, a):
             return head(a.mul_(1.0))
 
-    net.head = InPlace()
+    net.head = InPlace().eval()
     torch.testing.assert_close(explain(net, x, 1), before)

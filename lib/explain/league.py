@@ -1,0 +1,99 @@
+"""The league of explanations: every method by every score on the same images, and whether it beats knowing nothing.
+
+What is resampled are groups of images (lesions), as everywhere in the workbook. A method is compared with the better of
+the floors, image by image and network by network; p is that of the interval of the mean difference
+(`lib.report.uncertainty`). With one network it speaks of further images for that network, with several also of further
+trainings. Holm's correction is over the whole table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib.errors import WorkbookValueError, unknown
+from lib.explain.methods import FLOORS
+from lib.explain.scores import SCORES
+from lib.report.resampling import resampled
+from lib.report.statistics import estimate_of, holm
+from lib.report.uncertainty import uncertainty
+
+LEVEL = 0.05
+MARK = "×"  # at what does not beat the floors
+
+Scored = Mapping[str, Mapping[str, np.ndarray]]
+
+
+def league_table(scored: Scored, groups: Sequence[str], floors: Sequence[str] = FLOORS) -> pd.DataFrame:
+    """A row a method and score.
+
+    Columns: method, score, mean, low, high (95 % interval); floor, the better of the floors by that score; gain over it,
+    positive where the method is better, with gain_low and gain_high; p, two-sided, and p_holm; beats, whether the gain is
+    positive and p_holm below 0.05 (None for the floors themselves); images that the score knows.
+
+    Args:
+        scored: what `score_maps` gives, {method: {score: [N]}}, or [S, N] for S networks on the same images.
+        groups: [N], the group of each image.
+        floors: methods that know nothing.
+
+    Raises:
+        WorkbookValueError: a floor is missing, or scores of other images.
+    """
+    for floor in floors:
+        if floor not in scored:
+            raise unknown("floor", floor, scored)
+    names = list(next(iter(scored.values())))
+    groups, rows = np.asarray(groups), []
+    for name in names:
+        values = {method: np.atleast_2d(of[name]) for method, of in scored.items()}
+        rows += _rows_of(name, values, groups, floors)
+    table = pd.DataFrame(rows)
+    table["p_holm"] = holm([None if pd.isna(p) else p for p in table["p"]])
+    table["p_holm"] = table["p_holm"].astype(float)
+    table["beats"] = [
+        None if row.method in floors else bool(row.gain > 0 and row.p_holm < LEVEL) for row in table.itertuples()
+    ]
+    return table
+
+
+def standing(table: pd.DataFrame) -> pd.DataFrame:
+    """The league to read: a row a method, a column a score, "mean [low, high]", with `MARK` at what does not beat the
+    better floor. An arrow at a score tells which way is better."""
+    cells = [
+        f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]" + (f" {MARK}" if row.beats is False else "")
+        for row in table.rename(columns={"mean": "mean"}).itertuples()
+    ]
+    arrows = {name: f"{name} {'↑' if SCORES[name].best > 0 else '↓'}" for name in table["score"].unique()}
+    wide = table.assign(cell=cells, score=table["score"].map(arrows))
+    return wide.pivot_table(index="method", columns="score", values="cell", aggfunc="first", sort=False)
+
+
+def _rows_of(name: str, values: dict[str, np.ndarray], groups: np.ndarray, floors: Sequence[str]) -> list[dict]:
+    """The rows of one score, on the images that every method has it for."""
+    if {each.shape[1] for each in values.values()} != {len(groups)}:
+        raise WorkbookValueError(f"{name!r} and the groups are of different numbers of images: score the same images.")
+    best = SCORES[name].best
+    known = np.isfinite(np.concatenate(list(values.values()))).all(axis=0)
+    if not known.any():
+        raise WorkbookValueError(f"No image has {name!r} for every method: leave the score out.")
+    values, groups = {method: each[:, known] for method, each in values.items()}, groups[known]
+    floor = max(floors, key=lambda each: best * values[each].mean())
+    weights = resampled(groups).weights
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    rows = []
+    for method, each in values.items():
+        found = estimate_of(each.mean(axis=1), weights @ each.T, each.shape[1], len(np.unique(groups)))
+        row = {"method": method, "score": name, "mean": found.mean, "low": found.low, "high": found.high}
+        rows.append(row | {"floor": floor} | _gain(best * (each - values[floor]), weights, method in floors))
+    return rows
+
+
+def _gain(better: np.ndarray, weights: np.ndarray, is_floor: bool) -> dict[str, float]:
+    """How much better a method is, [S, N] image by image, with interval and p; a floor is not tested."""
+    gain, images = float(better.mean()), better.shape[1]
+    error = uncertainty([better.mean(axis=1)], [weights @ better.T])
+    low, high = error.interval(gain)
+    p = np.nan if is_floor else error.p_value(gain)
+    return {"gain": gain, "gain_low": low, "gain_high": high, "p": p, "images": images}

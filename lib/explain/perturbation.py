@@ -1,0 +1,121 @@
+"""Deletion and insertion (Petsiuk et al., RISE, arXiv 1806.07421): what becomes of the class as pixels go, or come.
+
+Deletion takes the most relevant pixels away first, so that the class's probability should fall fast: a small area under
+the curve is good. Insertion begins with the baseline and puts the most relevant pixels in first: a large area is good.
+As in the paper pixels are deleted to the mean colour (0 in what a network is shown) and inserted into a blurred image
+(a Gaussian of 11 pixels and σ = 5). Deleted pictures are unlike any in training, so that a drop may mean "strange" as
+well as "this was it"; `lib.explain.remove_and_debias` fills holes in instead.
+
+All images and steps go through the network in batches of equal size, whichever image they belong to, and each is one
+comparison of ranks with a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+from lib.errors import WorkbookValueError, choose, positive
+from lib.explain.ordering import fitting, ranks
+from lib.explain.probing import BATCH, Probe
+from lib.explain.targets import Targets
+
+BASELINES: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": torch.zeros_like,
+    "blur": partial(gaussian_blur, kernel_size=11, sigma=5.0),
+}
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The class's probability [N, steps + 1] with 0, 1, … all steps' shares of the pixels taken away or put in."""
+
+    probabilities: np.ndarray
+
+    @property
+    def area(self) -> np.ndarray:
+        """[N]: the area under each curve by the trapezoidal rule, over shares of the pixels from 0 to 1."""
+        p = self.probabilities
+        return (p.sum(1) - (p[:, 0] + p[:, -1]) / 2) / (p.shape[1] - 1)
+
+
+def deletion(
+    model: nn.Module,
+    images: Tensor,
+    maps: Tensor,
+    targets: Targets = None,
+    *,
+    steps: int = 50,
+    baseline: str = "mean",
+    batch_size: int = BATCH,
+    precision: str = "32",
+) -> Curves:
+    """Curves of the class's probability as the most relevant pixels become those of the baseline.
+
+    Args:
+        model: a classifier in eval mode.
+        images: float [N, 3, H, W] as the network is shown them.
+        maps: [N, H, W], what `explain` gives.
+        targets: the class whose probability counts, see `explain`; None is the one predicted for the whole image.
+        steps: equal shares of the pixels.
+        baseline: a name in `BASELINES`.
+        batch_size: perturbed images at once.
+        precision: see `lib.explain.explain`; half precision is faster and less exact.
+
+    Raises:
+        WorkbookValueError: what does not fit together, or cannot be; see `explain`.
+    """
+    return _curves(model, images, maps, targets, steps, baseline, batch_size, precision, coming=False)
+
+
+def insertion(
+    model: nn.Module,
+    images: Tensor,
+    maps: Tensor,
+    targets: Targets = None,
+    *,
+    steps: int = 50,
+    baseline: str = "blur",
+    batch_size: int = BATCH,
+    precision: str = "32",
+) -> Curves:
+    """Curves as the most relevant pixels of the image are put into the baseline; arguments are `deletion`'s."""
+    return _curves(model, images, maps, targets, steps, baseline, batch_size, precision, coming=True)
+
+
+def _curves(
+    model: nn.Module,
+    images: Tensor,
+    maps: Tensor,
+    targets: Targets,
+    steps: int,
+    baseline: str,
+    batch_size: int,
+    precision: str,
+    coming: bool,
+) -> Curves:
+    positive(steps=steps, batch_size=batch_size)
+    baseline = choose("baseline", baseline, BASELINES)
+    probe = Probe(model, images, targets, batch_size, precision)
+    fitting(images, maps)
+    pixels = maps[0].numel()
+    if steps > pixels:
+        raise WorkbookValueError(f"{steps} steps are more than the {pixels} pixels of an image: take fewer steps.")
+    places, blank = ranks(maps).unsqueeze(1), BASELINES[baseline](images)
+    before, after = (blank, images) if coming else (images, blank)
+    limits = torch.tensor([pixels * k // steps for k in range(steps + 1)], dtype=torch.int32)
+
+    def perturbed(rows: Tensor) -> Tensor:
+        """Rows are numbered image by image, step by step."""
+        i, k = rows // (steps + 1), rows % (steps + 1)
+        return torch.where(places[i] < limits[k, None, None, None], after[i], before[i])
+
+    rows = len(images) * (steps + 1)
+    found = probe.probabilities(perturbed, torch.arange(len(images)).repeat_interleave(steps + 1), rows)
+    return Curves(found.reshape(len(images), steps + 1))

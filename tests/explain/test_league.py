@@ -1,0 +1,144 @@
+"""Planted explanations, the scores of all methods together, and who beats the floors."""
+
+import numpy as np
+import pytest
+import torch
+
+from lib.data.phantom_drawing import draw_lesion
+from lib.data.phantoms import PHANTOM_CLASSES
+from lib.errors import WorkbookValueError
+from lib.explain import SCORES, explain, league_table, score_maps
+from lib.explain.league import MARK, standing
+
+from .models import images, model_of
+
+N = 40
+
+
+def phantom_masks():
+    """Masks of phantom lesions at 32 pixels."""
+    rng, masks = np.random.default_rng(0), []
+    for name in list(PHANTOM_CLASSES)[:5]:
+        for _, mask in draw_lesion(*PHANTOM_CLASSES[name], 2, rng):
+            masks.append(
+                torch.nn.functional.interpolate(torch.from_numpy(mask)[None, None].float(), (32, 32))[0, 0] > 127
+            )
+    return torch.stack(masks)
+
+
+def test_a_planted_mask_wins_and_a_shuffled_one_loses():
+    masks = phantom_masks()
+    x, planted = images(len(masks)), masks.float()
+    shuffled = planted.flatten(1)[:, torch.randperm(1024, generator=torch.Generator().manual_seed(0))].view_as(planted)
+    model = model_of("lesa")
+    maps = {"planted": planted, "shuffled": shuffled}
+    maps |= {name: explain(model, x, method=name) for name in ("random", "centre")}
+    scores = ["pointing game", "energy inside", "overlap"]
+    scored = score_maps(model, x, maps, masks=masks.numpy(), scores=scores)
+    table = league_table(scored, groups=np.arange(len(masks)))
+    for score in scores:
+        best = table[table["score"] == score].set_index("method")
+        assert best.loc["planted", "mean"] == 1
+        assert best["mean"].idxmax() == "planted"
+        assert best.loc["planted", "beats"] or best.loc["centre", "mean"] == 1  # drawn lesions are in the middle
+        assert not best.loc["shuffled", "beats"]
+        assert best.loc["shuffled", "mean"] < best.loc["centre", "mean"]
+
+
+def test_scores_are_those_of_the_single_functions():
+    model, x = model_of("lesa"), images(3)
+    maps = {"grad-cam": explain(model, x), "random": explain(model, x, method="random")}
+    masks = np.zeros((3, 32, 32), bool)
+    masks[:2, 8:20, 8:20] = True
+    found = score_maps(model, x, maps, masks=masks, steps=4)
+    assert list(found) == ["grad-cam", "random"]
+    assert list(found["random"]) == list(SCORES)
+    assert all(each.shape == (3,) for of in found.values() for each in of.values())
+    assert np.isnan(found["random"]["overlap"]).tolist() == [False, False, True]
+    assert not {name for name, score in SCORES.items() if score.masks} & set(
+        score_maps(model, x, maps, steps=4)["random"]
+    )
+    only = score_maps(model, x, maps, scores=["deletion"], steps=4)
+    np.testing.assert_array_equal(only["random"]["deletion"], found["random"]["deletion"])
+
+
+def made_up(seed=0, better=0.0, spread=0.1, networks=None):
+    """Scores around 0.5 that share what is hard about an image."""
+    rng = np.random.default_rng(seed)
+    shape = (N,) if networks is None else (networks, N)
+    return 0.5 + better + 0.1 * np.random.default_rng(99).standard_normal(N) + spread * rng.standard_normal(shape)
+
+
+def scored(**methods):
+    return {name: {"insertion": v, "deletion": 1 - v} for name, v in methods.items()}
+
+
+def test_who_is_better_beats_the_better_floor_whichever_way_is_better():
+    given = scored(
+        good=made_up(1, 0.2), same=made_up(2), bad=made_up(3, -0.2), random=made_up(4), centre=made_up(5, 0.05)
+    )
+    table = league_table(given, groups=[f"lesion {i // 2}" for i in range(N)]).set_index(["method", "score"])
+    assert (table["floor"] == "centre").all()
+    for score in ("insertion", "deletion"):
+        assert table.loc[("good", score), "beats"] is True
+        assert table.loc[("same", score), "beats"] is False
+        assert table.loc[("bad", score), "beats"] is False
+        assert table.loc[("bad", score), "p_holm"] < 0.05  # worse, and surely so
+        assert table.loc[("bad", score), "gain"] < 0
+        assert table.loc[("random", score), "beats"] is None
+        good = given["good"]["insertion"] - given["centre"]["insertion"]
+        assert table.loc[("good", score), "gain"] == pytest.approx(good.mean())
+        assert table.loc[("good", score), "gain_low"] > 0
+    known = table["p"].dropna()
+    assert len(known) == 6
+    assert (table["p_holm"].dropna() >= known).all()
+
+
+def test_intervals_and_p_are_students_where_networks_differ():
+    networks = scored(
+        good=made_up(1, 0.1, networks=3), random=made_up(4, networks=3), centre=made_up(5, -0.1, networks=3)
+    )
+    table = league_table(networks, groups=range(N)).set_index(["method", "score"])
+    row = table.loc[("good", "insertion")]
+    assert row["low"] < row["mean"] < row["high"]
+    assert row["floor"] == "random"
+    assert row["p"] < 0.05
+    one = league_table({m: {s: v[0] for s, v in of.items()} for m, of in networks.items()}, groups=range(N))
+    assert one.set_index(["method", "score"]).loc[("good", "insertion"), "images"] == N
+
+
+def test_only_images_that_every_method_knows_count():
+    given = scored(good=made_up(1), random=made_up(2), centre=made_up(3))
+    given["good"]["insertion"] = given["good"]["insertion"].copy()
+    given["good"]["insertion"][:7] = np.nan
+    table = league_table(given, groups=range(N))
+    assert set(table[table["score"] == "insertion"]["images"]) == {N - 7}
+    assert table[table["method"] == "random"].iloc[0]["mean"] == pytest.approx(given["random"]["insertion"][7:].mean())
+
+
+def test_the_league_to_read_marks_what_does_not_beat_the_floors():
+    given = scored(good=made_up(1, 0.2), same=made_up(2), random=made_up(4), centre=made_up(5))
+    wide = standing(league_table(given, groups=range(N)))
+    assert list(wide.columns) == ["insertion ↑", "deletion ↓"]
+    assert list(wide.index) == ["good", "same", "random", "centre"]
+    assert not wide.loc["good", "insertion ↑"].endswith(MARK)
+    assert wide.loc["same", "deletion ↓"].endswith(f"] {MARK}")
+    assert not wide.loc["random"].str.contains(MARK).any()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: league_table(scored(good=made_up()), range(N)), "Unknown floor 'random'"),
+        (lambda: league_table(scored(random=made_up(), centre=made_up()), range(3)), "different numbers of images"),
+        (lambda: score_maps(model_of("lesa"), images(), {}), "no maps to score"),
+        (
+            lambda: score_maps(model_of("lesa"), images(), {"a": torch.rand(3, 32, 32)}, scores=["overlap"]),
+            "needs masks",
+        ),
+        (lambda: score_maps(model_of("lesa"), images(), {"a": torch.rand(3, 32, 32)}, scores=["iou"]), "Unknown score"),
+    ],
+)
+def test_what_cannot_be_compared(call, message):
+    with pytest.raises(WorkbookValueError, match=message):
+        call()
