@@ -2,7 +2,7 @@
 
 from lib.training.config import RunConfig
 from lib.training.fitting import fit, prepare
-from lib.training.profiles import PROFILES, SMALL_VIT, config_of, profile_config
+from lib.training.profiles import PROFILES, config_of, profile_config
 from lib.training.store import Run, RunStore
 
-__all__ = ["PROFILES", "SMALL_VIT", "Run", "RunConfig", "RunStore", "config_of", "fit", "prepare", "profile_config"]
+__all__ = ["PROFILES", "Run", "RunConfig", "RunStore", "config_of", "fit", "prepare", "profile_config"]
