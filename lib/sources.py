@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import importlib
 import io
 import tokenize
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from lib.paths import ROOT
 
+LAZY = ("lib", "lib.explain")  # packages whose HOMES tells where a name is
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -87,10 +89,8 @@ def _read(path: Path, changed: int) -> tuple[str, list[str]]:
 
 def _home(module: str, name: str) -> str:
     """Where `from module import name` finds it: a module of its own, or one that `lib` names lazily."""
-    if module == "lib":
-        import lib
-
-        return lib.HOMES.get(name, f"lib.{name}")
+    if module in LAZY:
+        return importlib.import_module(module).HOMES.get(name, f"{module}.{name}")
     return f"{module}.{name}" if _file(f"{module}.{name}") else module
 
 

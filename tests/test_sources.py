@@ -18,6 +18,7 @@ def test_imports_are_found_wherever_they_stand():
     assert imports("import numpy\nfrom lib.data import survey\n") == ["lib", "lib.data", "lib.data.survey"]
     assert imports("def f():\n    from lib.data import load_dataset") == ["lib", "lib.data"]
     assert imports("from lib import fit, create_model") == ["lib", "lib.training", "lib", "lib.models"]
+    assert imports("from lib.explain import explore") == ["lib", "lib.explain", "lib.explain.explorer"]
 
 
 def test_what_a_module_imports_counts_too():

@@ -16,7 +16,7 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -27,13 +27,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from lib.inputs import note
 from lib.report.figures import PHANTOM_NOTE, STYLE
 
 SCRIPTS = Path(__file__).parent / "views"
 STILL_DPI = 110
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class View:
     """What a notebook displays: `script` names the file in views/ that draws `data` and `numbers`.
 
@@ -48,13 +49,14 @@ class View:
     numbers: bytes = b""
     left_out: Sequence[str] = ()
     phantom: bool = False
-    picture: bytes = field(init=False, repr=False)  # PNG
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def picture(self) -> bytes:
+        """The static picture as a PNG."""
+        buffer = io.BytesIO()
         with mpl.rc_context(STYLE):
-            buffer = io.BytesIO()
             self.still.savefig(buffer, format="png", dpi=STILL_DPI)
-        object.__setattr__(self, "picture", buffer.getvalue())
+        return buffer.getvalue()
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
         bundle = {"text/html": self.html, "image/png": self.picture, "text/plain": self.caption}
@@ -63,8 +65,7 @@ class View:
     @cached_property
     def html(self) -> str:
         """The whole view; whatever comes from data is escaped or compressed."""
-        style = (SCRIPTS / "view.css").read_text(encoding="utf-8")
-        script = "".join((SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in ("view", self.script))
+        style, script = _read("view.css"), _read("view.js") + _read(f"{self.script}.js")
         notes = [PHANTOM_NOTE] * self.phantom + list(self.left_out)
         small = "".join(f'<span class="note">{escape(note)}</span>' for note in notes)
         return (
@@ -73,6 +74,11 @@ class View:
             f'<div class="live" hidden></div><figcaption>{escape(self.caption)}{small}</figcaption>'
             f"<script>{{\n{script}}}</script></figure>"
         )
+
+
+def _read(name: str) -> str:
+    note(SCRIPTS / name)  # a notebook whose views draw otherwise is executed again
+    return (SCRIPTS / name).read_text(encoding="utf-8")
 
 
 def payload(data: Mapping[str, Any], numbers: bytes) -> str:
