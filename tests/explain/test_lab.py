@@ -51,7 +51,7 @@ def lab(tmp_path):
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(SETTINGS))
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(new_notebook(cells=[new_code_cell(SOURCE.strip())], metadata=metadata), folder / "look.ipynb")
+    nbformat.write(new_notebook(cells=[new_code_cell(SOURCE.strip()), new_code_cell("pass")], metadata=metadata), folder / "look.ipynb")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -120,8 +120,8 @@ def test_in_jupyterlab_the_picture_follows_the_slider_and_the_click(browser, lab
     changes(page, lambda: view.get_by_label("map", exact=True).select_option("attention of a patch"))
     changes(page, lambda: view.locator(".stage canvas").first.click(position={"x": 20, "y": 20}))
     assert "row 1, column 1" in told.text_content()
-    changes(page, lambda: page.keyboard.press("ArrowRight"))  # Lab would move to another cell
-    assert "row 1, column 2" in told.text_content()
+    changes(page, lambda: page.keyboard.press("ArrowDown"))  # Lab would move to another cell
+    assert "row 2, column 1" in told.text_content()
     assert errors == []
     (OUTPUTS / "screenshots").mkdir(parents=True, exist_ok=True)
     page.screenshot(path=OUTPUTS / "screenshots" / "explorer_in_lab.png")

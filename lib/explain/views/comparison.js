@@ -1,65 +1,63 @@
 // The comparison: one image under several maps, a panel each, with bars of probability and the object's outline.
 start(async (data, numbers) => {
-  const levels = new Uint8Array(numbers, 8 * data.maps);
-  const colours = Object.fromEntries(Object.entries(data.colours).map(([name, stops]) => [name, ramp(stops)]));
-  const now = {image: 0, opacity: .6, colours: Object.keys(colours)[0], outline: true};
-  const {row: pictureRow, pictures} = thumbnails(data.images, image => { now.image = image; draw(); });
+  const levels = new Uint8Array(numbers, 8 * data.maps), colours = ramps(data.colours);
+  const now = {image: 0, opacity: .6, colours: 0, outline: true};
+  const {row: choices, pictures} = thumbnails(data.images, i => { now.image = i; draw(); });
   await Promise.all(pictures.map(picture => picture.decode()));
-  const {naturalWidth, naturalHeight} = pictures[0], scale = 320 / Math.max(naturalWidth, naturalHeight);
-  const told = el('p', {className: 'told', 'aria-live': 'polite'});
 
   const panels = data.panels.map(panel => {
-    const size = {width: Math.round(naturalWidth * scale), height: Math.round(naturalHeight * scale)};
-    const canvas = panel.place && el('canvas', {...size, role: 'img'});
-    const line = el('p', {className: 'told'}), bars = el('dl', {className: 'bars'});
-    line.hidden = !panel.told;
-    const parts = [canvas, line, panel.bars && bars].filter(Boolean);
-    return {...panel, canvas, line, bars, said: panel.bars, node: el('section', {className: 'panel'}, el('h4', {textContent: panel.name}), ...parts)};
+    const canvas = panel.place && el('canvas', {...fitting(pictures[0], 320), role: 'img'});
+    const told = panel.told && el('p', {className: 'told'}), bars = panel.bars && el('dl', {className: 'bars'});
+    const heading = el('h4', {textContent: panel.name});
+    const node = el('section', {className: 'panel'}, ...[heading, canvas, told, bars].filter(Boolean));
+    return {name: panel.name, said: panel, canvas, told, bars, node};
   });
 
-  const outline = canvas => {
+  const draw = () => {
+    const {name} = data.images[now.image];
+    told.textContent = data.labels ? `${name}, true class: ${data.classes[data.labels[now.image]]}` : name;
+    for (const panel of panels) {
+      if (panel.canvas) show(panel, name);
+      if (panel.told) panel.told.textContent = panel.said.told[now.image];
+      if (panel.bars) panel.bars.replaceChildren(...panel.said.bars[now.image].flatMap(bar));
+    }
+  };
+
+  const show = ({canvas, said: {name, place: {grid: [height, width], level}}}, image) => {
+    const first = level + now.image * height * width, map = levels.subarray(first, first + height * width);
+    overlay(canvas, pictures[now.image], map, [height, width], colours[now.colours], now.opacity);
+    if (data.outlines && now.outline) outline(canvas, data.outlines[now.image]);
+    canvas.setAttribute('aria-label', `${name}, ${image}`);
+  };
+
+  const outline = (canvas, pieces) => {
     const context = canvas.getContext('2d'), path = new Path2D();
-    for (const [x, y, toX, toY] of data.outlines[now.image]) {
+    for (const [x, y, toX, toY] of pieces) {
       path.moveTo(x * canvas.width, y * canvas.height);
       path.lineTo(toX * canvas.width, toY * canvas.height);
     }
-    for (const [style, lineWidth] of [['#000', 4], ['#fff', 2]]) {
-      Object.assign(context, {strokeStyle: style, lineWidth, lineCap: 'square'});
+    for (const [strokeStyle, lineWidth] of [['#000', 4], ['#fff', 2]]) {
+      Object.assign(context, {strokeStyle, lineWidth, lineCap: 'square'});
       context.stroke(path);
     }
   };
 
-  const showBars = ({bars, said}) => bars.replaceChildren(...said[now.image].flatMap(([k, p]) => {
-    const kind = data.labels?.[now.image] === k ? 'true' : '', told = `${Math.round(100 * p)} %`;
-    const bar = el('div', {className: `bar ${kind}`});
-    bar.style.width = `${100 * p}%`;
-    return [el('dt', {className: kind, textContent: data.classes[k]}), el('dd', {'aria-hidden': 'true'}, bar), el('dd', {textContent: told})];
-  }));
-
-  const draw = () => {
-    for (const panel of panels) {
-      if (panel.place) {
-        const [height, width] = panel.place.grid, first = panel.place.level + now.image * height * width;
-        overlay(panel.canvas, pictures[now.image], levels.subarray(first, first + height * width), [height, width], colours[now.colours], now.opacity);
-        if (data.outlines && now.outline) outline(panel.canvas);
-        panel.canvas.setAttribute('aria-label', `${panel.name}, ${data.images[now.image].name}`);
-      }
-      panel.line.textContent = panel.told?.[now.image] ?? '';
-      if (panel.said) showBars(panel);
-    }
-    told.textContent = data.images[now.image].name;
-    if (data.labels) told.textContent += `, true class: ${data.classes[data.labels[now.image]]}`;
+  const bar = ([k, p]) => {
+    const kind = data.labels?.[now.image] === k ? 'true' : '', length = el('div', {className: `bar ${kind}`});
+    length.style.width = `${100 * p}%`;
+    const name = el('dt', {className: kind, textContent: data.classes[k]});
+    return [name, el('dd', {'aria-hidden': 'true'}, length), el('dd', {textContent: `${Math.round(100 * p)} %`})];
   };
 
-  const id = unique(), box = el('input', {type: 'checkbox', id, checked: true});
-  box.addEventListener('change', () => { now.outline = box.checked; draw(); });
-  const outlined = el('div', {className: 'control'}, box, el('label', {htmlFor: id, textContent: 'outline of the object'}));
+  const told = el('p', {className: 'told', 'aria-live': 'polite'});
+  const outlined = checkbox('outline of the object', checked => { now.outline = checked; draw(); });
   outlined.hidden = !data.outlines;
   const controls = [
     slider('opacity', percent, 12, i => { now.opacity = i / 20; draw(); }),
-    select('colours', Object.keys(colours), i => { now.colours = Object.keys(colours)[i]; draw(); }),
+    select('colours', Object.keys(data.colours), i => { now.colours = i; draw(); }),
     outlined,
   ];
   draw();
-  return [pictureRow, el('div', {className: 'controls wide'}, ...controls), told, el('div', {className: 'panels'}, ...panels.map(each => each.node))];
+  const shown = el('div', {className: 'panels'}, ...panels.map(each => each.node));
+  return [choices, el('div', {className: 'controls wide'}, ...controls), told, shown];
 });

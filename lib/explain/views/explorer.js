@@ -1,50 +1,18 @@
 // The attention explorer: one image under one map, of a model, a kind, a layer, a head and a position that asks.
 start(async (data, numbers) => {
   const ranges = new Float32Array(numbers, 0, 2 * data.maps), levels = new Uint8Array(numbers, 8 * data.maps);
-  const colours = Object.fromEntries(Object.entries(data.colours).map(([name, stops]) => [name, ramp(stops)]));
-  const now = {image: 0, model: 0, kind: 0, layer: 0, head: 0, row: 0, column: 0, opacity: .6, colours: Object.keys(colours)[0]};
-  const named = list => list.map(each => each.name);
-  const model = () => data.models[now.model], kind = () => model().kinds[now.kind], layer = () => kind().layers[now.layer];
+  const colours = ramps(data.colours), named = list => list.map(each => each.name);
+  const now = {image: 0, model: 0, kind: 0, layer: 0, head: 0, row: 0, column: 0, opacity: .6, colours: 0};
+  const model = () => data.models[now.model];
+  const kind = () => model().kinds[now.kind];
+  const layer = () => kind().layers[now.layer];
 
-  const {row: pictureRow, pictures} = thumbnails(data.images, image => { now.image = image; draw(); });
+  const {row: choices, pictures} = thumbnails(data.images, i => { now.image = i; draw(); });
   await Promise.all(pictures.map(picture => picture.decode()));
-  const canvas = el('canvas', {'aria-roledescription': 'attention map'}), bar = el('canvas', {width: 256, height: 1, 'aria-hidden': 'true'});
-  const low = el('span'), high = el('span'), told = el('p', {className: 'told', 'aria-live': 'polite'});
-  const {naturalWidth, naturalHeight} = pictures[0], scale = 512 / Math.max(naturalWidth, naturalHeight);
-  Object.assign(canvas, {width: Math.round(naturalWidth * scale), height: Math.round(naturalHeight * scale)});
-
-  // Where the position that asks is among those that were kept.
-  const place = queries => [now.row, now.column].map((at, axis) => {
-    const kept = queries[axis ? 'columns' : 'rows'];
-    return kept.reduce((best, each, i) => Math.abs(each - at) < Math.abs(kept[best] - at) ? i : best, 0);
-  });
-
-  const draw = () => {
-    const {heads, queries, grid: [height, width], map, level, name} = layer();
-    const [r, c] = queries ? place(queries) : [0, 0];
-    const [rows, columns] = queries ? [queries.rows.length, queries.columns.length] : [1, 1];
-    const index = ((now.image * heads.length + now.head) * rows + r) * columns + c, first = level + index * height * width;
-    overlay(canvas, pictures[now.image], levels.subarray(first, first + height * width), [height, width], colours[now.colours], now.opacity);
-    if (queries) mark(queries.rows[r], queries.columns[c], queries.of);
-    paint(bar, Uint8Array.from({length: 256}, (_, i) => i), 1, 256, colours[now.colours]);
-    [low.textContent, high.textContent] = [0, 1].map(side => short(ranges[2 * (map + index) + side]));
-    const asks = queries ? `asked by row ${queries.rows[r] + 1}, column ${queries.columns[c] + 1}` : '';
-    const parts = [model().name, kind().name, kind().layers.length > 1 ? name : '', heads.length > 1 ? heads[now.head] : '', asks];
-    told.textContent = [data.images[now.image].name, ...parts].filter(Boolean).join(' · ');
-    canvas.setAttribute('role', queries ? 'application' : 'img');
-    canvas.setAttribute('aria-label', `${told.textContent}. From ${low.textContent} to ${high.textContent}.${queries ? ' Arrow keys move the position that asks.' : ''}`);
-    canvas.tabIndex = queries ? 0 : -1;
-    canvas.classList.toggle('asks', Boolean(queries));
-    hint.hidden = !queries;
-  };
-
-  const mark = (row, column, [rows, columns]) => {
-    const context = canvas.getContext('2d'), [w, h] = [canvas.width / columns, canvas.height / rows];
-    for (const [style, lineWidth] of [['#000', 6], ['#fff', 3]]) {
-      Object.assign(context, {strokeStyle: style, lineWidth});
-      context.strokeRect(column * w, row * h, w, h);
-    }
-  };
+  const canvas = el('canvas', {...fitting(pictures[0], 512), 'aria-roledescription': 'attention map'});
+  const bar = el('canvas', {'aria-hidden': 'true'}), low = el('span'), high = el('span');
+  const told = el('p', {className: 'told', 'aria-live': 'polite'});
+  const hint = el('p', {className: 'hint', textContent: 'Click a patch, or use the arrow keys, to choose what asks.'});
 
   const pick = {
     model: select('model', named(data.models), i => {
@@ -57,7 +25,7 @@ start(async (data, numbers) => {
     layer: slider('layer', named(kind().layers), 0, i => { now.layer = i; offer(); }),
     head: select('head', layer().heads, i => { now.head = i; draw(); }),
     opacity: slider('opacity', percent, 12, i => { now.opacity = i / 20; draw(); }),
-    colours: select('colours', Object.keys(colours), i => { now.colours = Object.keys(colours)[i]; draw(); }),
+    colours: select('colours', Object.keys(data.colours), i => { now.colours = i; draw(); }),
   };
 
   // After a choice: what the other controls offer now, each kept as near as can be to what it was.
@@ -69,28 +37,74 @@ start(async (data, numbers) => {
     pick.head.offer(layer().heads, now.head);
     draw();
   };
-  const hint = el('p', {className: 'hint', textContent: 'Click a patch, or use the arrow keys, to choose what asks.'});
+
+  // Where the position that asks is among those that were kept: [row, column].
+  const place = ({rows, columns}) => [nearest(rows, now.row), nearest(columns, now.column)];
+  const nearest = (kept, at) => {
+    const away = kept.map(each => Math.abs(each - at));
+    return away.indexOf(Math.min(...away));
+  };
+
+  const draw = () => {
+    const {heads, queries, grid: [height, width], map, level} = layer();
+    const [row, column] = queries ? place(queries) : [0, 0];
+    const [rows, columns] = queries ? [queries.rows.length, queries.columns.length] : [1, 1];
+    const index = ((now.image * heads.length + now.head) * rows + row) * columns + column;
+    const first = level + index * height * width, chosen = colours[now.colours];
+    const shown = levels.subarray(first, first + height * width);
+    overlay(canvas, pictures[now.image], shown, [height, width], chosen, now.opacity);
+    if (queries) mark(queries.rows[row], queries.columns[column], queries.of);
+    paint(bar, Uint8Array.from({length: 256}, (_, i) => i), 1, 256, chosen);
+    [low.textContent, high.textContent] = [0, 1].map(side => short(ranges[2 * (map + index) + side]));
+    tell(queries ? `asked by row ${queries.rows[row] + 1}, column ${queries.columns[column] + 1}` : '');
+  };
+
+  // In words, and to those who do not see: what is shown, and what can be done with it.
+  const tell = asked => {
+    const {heads, name, queries} = layer();
+    const depth = kind().layers.length > 1 ? name : '', head = heads.length > 1 ? heads[now.head] : '';
+    const parts = [data.images[now.image].name, model().name, kind().name, depth, head, asked];
+    const words = parts.filter(Boolean).join(' · ');
+    const how = queries ? ' Arrow keys move the position that asks.' : '';
+    told.textContent = words;
+    canvas.setAttribute('role', queries ? 'application' : 'img');
+    canvas.setAttribute('aria-label', `${words}. From ${low.textContent} to ${high.textContent}.${how}`);
+    canvas.tabIndex = queries ? 0 : -1;
+    canvas.classList.toggle('asks', Boolean(queries));
+    hint.hidden = !queries;
+  };
+
+  const mark = (row, column, [rows, columns]) => {
+    const context = canvas.getContext('2d'), [width, height] = [canvas.width / columns, canvas.height / rows];
+    for (const [strokeStyle, lineWidth] of [['#000', 6], ['#fff', 3]]) {
+      Object.assign(context, {strokeStyle, lineWidth});
+      context.strokeRect(column * width, row * height, width, height);
+    }
+  };
 
   canvas.addEventListener('click', event => {
     const {queries} = layer(), box = canvas.getBoundingClientRect();
     if (!queries) return;
-    [now.row, now.column] = [Math.floor((event.clientY - box.top) / box.height * queries.of[0]), Math.floor((event.clientX - box.left) / box.width * queries.of[1])];
+    now.row = Math.floor((event.clientY - box.top) / box.height * queries.of[0]);
+    now.column = Math.floor((event.clientX - box.left) / box.width * queries.of[1]);
     draw();
   });
   canvas.addEventListener('keydown', event => {
-    const step = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[event.key], {queries} = layer();
+    const step = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[event.key];
+    const {queries} = layer();
     if (!step || !queries) return;
-    event.preventDefault();
-    const [row, column] = place(queries), inside = (at, list) => Math.max(0, Math.min(at, list.length - 1));
-    now.row = queries.rows[inside(row + step[0], queries.rows)];
-    now.column = queries.columns[inside(column + step[1], queries.columns)];
+    event.preventDefault(); // the page would scroll
+    const [row, column] = place(queries), inside = (kept, at) => kept[Math.max(0, Math.min(at, kept.length - 1))];
+    now.row = inside(queries.rows, row + step[0]);
+    now.column = inside(queries.columns, column + step[1]);
     draw();
   });
 
-  const middle = data.models[0].kinds.flatMap(each => each.layers).find(each => each.queries)?.queries;
-  if (middle) [now.row, now.column] = [Math.floor(middle.of[0] / 2), Math.floor(middle.of[1] / 2)];
+  const asked = data.models.flatMap(each => each.kinds).flatMap(each => each.layers).find(each => each.queries);
+  if (asked) [now.row, now.column] = asked.queries.of.map(side => Math.floor(side / 2)); // the middle asks first
   now.layer = kind().layers.length - 1;
   offer();
-  const scaleRow = el('div', {className: 'scale'}, low, bar, high);
-  return [pictureRow, el('div', {className: 'columns'}, el('div', {className: 'stage'}, canvas, scaleRow, told), el('div', {className: 'controls'}, ...Object.values(pick), hint))];
+  const stage = el('div', {className: 'stage'}, canvas, el('div', {className: 'scale'}, low, bar, high), told);
+  const controls = el('div', {className: 'controls'}, ...Object.values(pick), hint);
+  return [choices, el('div', {className: 'columns'}, stage, controls)];
 });

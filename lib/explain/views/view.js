@@ -12,20 +12,22 @@ const el = (tag, properties = {}, ...children) => {
   return node;
 };
 
-let labels = 0;
-const unique = () => `view-${Math.random().toString(36).slice(2)}-${labels++}`;
+const unique = () => `view-${crypto.getRandomValues(new Uint32Array(2)).join('-')}`;
+const labelled = (label, input, ...more) => {
+  input.id = unique();
+  return el('div', {className: 'control'}, el('label', {htmlFor: input.id, textContent: label}), input, ...more);
+};
 
-// A labelled slider over 0 … values.length − 1, with the chosen value beside it; hidden where there is no choice.
+// A labelled slider through `values`, with the chosen one beside it; hidden where there is no choice.
 const slider = (label, values, chosen, changed) => {
-  const id = unique(), told = el('output', {});
-  const input = el('input', {type: 'range', id, min: 0, step: 1});
-  const control = el('div', {className: 'control'}, el('label', {htmlFor: id, textContent: label}), input, told);
+  const input = el('input', {type: 'range', min: 0, step: 1}), told = el('output');
+  const control = labelled(label, input, told);
   const tell = () => {
-    told.textContent = control.values[+input.value];
+    told.textContent = values[+input.value];
     input.setAttribute('aria-valuetext', told.textContent);
   };
   control.offer = (offered, value) => {
-    control.values = offered;
+    values = offered;
     input.max = offered.length - 1;
     input.value = value;
     control.hidden = offered.length < 2;
@@ -38,8 +40,7 @@ const slider = (label, values, chosen, changed) => {
 
 // A labelled list of choices; hidden where there is only one.
 const select = (label, values, changed) => {
-  const id = unique(), input = el('select', {id});
-  const control = el('div', {className: 'control'}, el('label', {htmlFor: id, textContent: label}), input, el('span'));
+  const input = el('select'), control = labelled(label, input, el('span'));
   control.offer = (offered, value) => {
     input.replaceChildren(...offered.map(textContent => el('option', {textContent})));
     input.selectedIndex = value;
@@ -50,39 +51,54 @@ const select = (label, values, changed) => {
   return control;
 };
 
-// A row of small pictures; `pictures` are their elements, which canvases draw from.
+// A labelled box, checked at first.
+const checkbox = (label, changed) => {
+  const input = el('input', {type: 'checkbox', checked: true});
+  input.addEventListener('change', () => changed(input.checked));
+  return labelled(label, input);
+};
+
+// A row of small pictures to choose from; `pictures` are their elements, which canvases draw from.
 const thumbnails = (images, changed) => {
   const pictures = images.map(({src, name}) => el('img', {src, alt: name}));
   const buttons = pictures.map((picture, i) => el('button', {type: 'button', title: images[i].name}, picture));
-  const choose = i => {
-    buttons.forEach((button, n) => button.setAttribute('aria-pressed', n === i));
-    changed(i);
-  };
-  buttons.forEach((button, i) => button.addEventListener('click', () => choose(i)));
+  const press = i => buttons.forEach((button, n) => button.setAttribute('aria-pressed', n === i));
+  buttons.forEach((button, i) => button.addEventListener('click', () => { press(i); changed(i); }));
+  press(0);
   const row = el('div', {className: 'choices', role: 'group', 'aria-label': 'image'}, ...buttons);
-  buttons.forEach((button, i) => button.setAttribute('aria-pressed', i === 0));
   row.hidden = images.length < 2;
   return {row, pictures};
 };
 
 const percent = [...Array(21).keys()].map(n => `${5 * n} %`);
+const plain = x => x === 0 || (Math.abs(x) >= .001 && Math.abs(x) < 1e4);
+const short = x => plain(x) ? String(+x.toPrecision(3)) : x.toExponential(1); // three digits
 
-// Colours of 0 … 255, [256, 3], from a few stops between which is a straight line.
-const ramp = stops => {
+// The size of a canvas that a picture fills, `longer` pixels on its longer side.
+const fitting = ({naturalWidth, naturalHeight}, longer) => {
+  const scale = longer / Math.max(naturalWidth, naturalHeight);
+  return {width: Math.round(naturalWidth * scale), height: Math.round(naturalHeight * scale)};
+};
+
+// For each colour map the colours of 0 … 255, [256 × 3], from a few stops between which is a straight line.
+const ramps = maps => Object.values(maps).map(stops => {
   const colours = new Uint8ClampedArray(768), last = stops.length / 3 - 1;
   for (let level = 0; level < 256; level++) {
     const at = level / 255 * last, low = Math.min(Math.floor(at), last - 1);
-    for (let c = 0; c < 3; c++) colours[3 * level + c] = stops[3 * low + c] + (at - low) * (stops[3 * low + 3 + c] - stops[3 * low + c]);
+    for (let c = 0; c < 3; c++) {
+      const [from, to] = [stops[3 * low + c], stops[3 * low + 3 + c]];
+      colours[3 * level + c] = from + (at - low) * (to - from);
+    }
   }
   return colours;
-};
+});
 
-// Paint levels [height × width] onto a canvas of so many pixels; returns it.
+// Paint levels [height × width] onto a canvas of as many pixels; returns it.
 const paint = (target, levels, height, width, colours) => {
   if (target.width !== width || target.height !== height) Object.assign(target, {width, height});
   const context = target.getContext('2d'), image = context.createImageData(width, height);
   for (let i = 0; i < levels.length; i++) {
-    image.data.set(colours.subarray(3 * levels[i], 3 * levels[i] + 3), 4 * i);
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = colours[3 * levels[i] + c];
     image.data[4 * i + 3] = 255;
   }
   context.putImageData(image, 0, 0);
@@ -102,8 +118,6 @@ const overlay = (canvas, picture, levels, [height, width], colours, opacity) => 
   context.drawImage(paint(scratch, levels, height, width, colours), 0, 0, canvas.width, canvas.height);
   context.globalAlpha = 1;
 };
-
-const short = x => x === 0 ? '0' : Math.abs(x) < .001 || Math.abs(x) >= 1e4 ? x.toExponential(1) : String(+x.toPrecision(3));
 
 // Read the payload (lib/explain/view.py writes it), let `build` make the view, then show it in the still's place.
 const start = async build => {
