@@ -67,7 +67,7 @@ def compare_maps(
     for name, lines in told.items():
         panels[name]["told"] = [str(line) for line in lines]
     data = {
-        "images": pictures(images[:count], names),
+        "images": pictures(images[:count], names[:count]),
         "panels": [{"name": name, **panel} for name, panel in panels.items()],
         "classes": [str(name) for name in classes],
         "labels": None if labels is None else [int(label) for label in labels],

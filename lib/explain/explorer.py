@@ -66,7 +66,7 @@ def explore(
         for model, kinds in tree.items()
     ]
     data = {
-        "images": pictures(images[:count], names),
+        "images": pictures(images[:count], names[:count]),
         "colours": colour_stops(),
         "maps": packed.count,
         "models": models,

@@ -78,6 +78,14 @@ def test_what_does_not_fit_is_left_out_and_told():
     np.testing.assert_allclose(read(view, layers[-1], 1), many[0].mean(0)[kept[0], kept[1]], atol=1 / 500)
 
 
+def test_images_are_left_out_last_and_told():
+    maps = RNG.random((3, 500, 500), dtype=np.float32)
+    for view in (explore(IMAGES, {"": {"gate": maps}}), compare_maps(IMAGES, {"gate": maps})):
+        assert view.left_out == ["Left out: 1 of 3 images."]
+        assert [each["name"] for each in unpacked(view)[0]["images"]] == ["image 1", "image 2"]
+        assert len(unpacked(view)[2]) == MOST_BYTES
+
+
 def test_the_last_layer_stays_when_layers_are_left_out():
     layers = [np.full((1, 160, 160), n, np.float32) for n in range(30)]
     view = explore(IMAGES[:1], {"": {"gate": layers}})
