@@ -78,7 +78,8 @@ def bars_with_intervals(
     ax: Axes, names: list[str], series: dict[str, tuple[list[float], list[tuple[float, float]]]]
 ) -> None:
     """Dots with interval whiskers, one row a name, one colour a series (value, (low, high))."""
-    offsets = np.linspace(0.16, -0.16, len(series)) if len(series) > 1 else [0.0]
+    spread = min(0.16 * (len(series) - 1), 0.36)
+    offsets = np.linspace(spread, -spread, len(series))
     for offset, (label, (values, spans)) in zip(offsets, series.items(), strict=True):
         y = np.arange(len(names))[::-1] + offset
         low, high = np.array(spans).T

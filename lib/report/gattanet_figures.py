@@ -60,7 +60,7 @@ def passes_figure(changes: Mapping[str, Sequence[pd.DataFrame]], trained: int, p
             ax.xaxis.get_major_locator().set_params(integer=True)
         axes[0].set_ylabel("share of the test images (%)")
         axes[2].set_ylabel("mean since pass 1 (%)")
-        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     return fig
 
 

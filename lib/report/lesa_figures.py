@@ -170,5 +170,5 @@ def losses(found: Mapping[str, Sequence[Comparison]], metrics: Mapping[str, str]
         ax.set_ylim(-0.6, len(metrics) - 0.4)
         ax.grid(axis="x")
         ax.grid(visible=False, axis="y")
-        fig.legend(loc="outside lower center", ncols=2, fontsize=8)
+        fig.legend(loc="outside upper center", ncols=2, fontsize=8)
     return fig

@@ -64,7 +64,7 @@ def search_curves(runs: Mapping[str, Run]) -> Figure:
             ax.xaxis.get_major_locator().set_params(integer=True)
             if column != "train_loss":
                 ax.set_ylim(0, 1)
-        fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
+        fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
     return fig
 
 

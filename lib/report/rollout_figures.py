@@ -19,7 +19,7 @@ from lib.report.figures import GREY, bars_with_intervals, figure, grid_of, overl
 from lib.report.looks import Looked, Subjects, estimate_look
 
 SHOWN = 200  # pixels, the height of an image in a figure
-WIDE = 1.55  # inches, an image in a figure
+WIDE, NARROWEST = 1.4, 5.5  # inches: an image in a figure, and a figure
 FLOORS = {"even": ":", "centre": "--"}
 Maps = Mapping[str, np.ndarray]
 
@@ -27,7 +27,7 @@ Maps = Mapping[str, np.ndarray]
 def rollout_layers(subjects: Subjects, maps: Maps, chosen: Sequence[int]) -> Figure:
     """A row an image: the rollout of the class token through the first 1, 2, … layers."""
     layers = [name for name in maps if name.startswith("rollout_layer_")]
-    titles = [f"after layer {name.rsplit('_', 1)[1]}" for name in layers]
+    titles = [[_peak(f"after layer {name.rsplit('_', 1)[1]}", maps[name][i]) for i in chosen] for name in layers]
     return _table(subjects, chosen, [maps[name] for name in layers], titles)
 
 
@@ -39,7 +39,8 @@ def single_heads(subjects: Subjects, maps: Maps, one: int) -> Figure:
     with figure(*_size(view, len(names) // len(layers), len(layers)), subjects.images.is_phantom) as fig:
         for layer, row in zip(layers, grid_of(fig, len(layers), len(names) // len(layers)), strict=True):
             for ax, name in zip(row, [n for n in names if n.startswith(f"{layer}_")], strict=True):
-                _looked_at(ax, view, subjects, one, maps[name][one], name.replace("_", " ").replace(" head", ", head"))
+                title = _peak(name.replace("_", " ").replace(" head", ", head"), maps[name][one])
+                _looked_at(ax, view, subjects, one, maps[name][one], title)
     return fig
 
 
@@ -49,11 +50,11 @@ def selected_tokens(subjects: Subjects, maps: Maps, chosen: Sequence[int]) -> Fi
         for i, row in zip(chosen, grid_of(fig, len(chosen), 4), strict=True):
             view, found = view_of(subjects, i), maps["glca_selected"][i] > 0
             picture(row[0], view, _kind(subjects, i))
-            _looked_at(row[1], view, subjects, i, maps["rollout"][i], "rollout")
+            _looked_at(row[1], view, subjects, i, maps["rollout"][i], _peak("rollout", maps["rollout"][i]))
             _patches(row[2], view, found)
             _mark(row[2], subjects, i, view.shape)
             row[2].set_title(f"selected: {found.sum()} of {found.size}", fontsize=9, fontweight="normal", loc="center")
-            _looked_at(row[3], view, subjects, i, maps["glca_attention"][i], "GLCA")
+            _looked_at(row[3], view, subjects, i, maps["glca_attention"][i], _peak("GLCA", maps["glca_attention"][i]))
     return fig
 
 
@@ -63,19 +64,22 @@ def side_by_side(subjects: Subjects, rollouts: Maps, chosen: Sequence[int]) -> F
     titles = []
     for name, each in rollouts.items():
         of = each[list(chosen)]
-        told = [f"{name}: entropy {e:.2f}" for e in entropy(of)]
-        inside = [f", box {s:.2f}" if np.isfinite(s) else "" for s in share_in_box(of, boxes)]
+        told = [f"{name}\nentropy {e:.2f}" for e in entropy(of)]
+        inside = [f"\nbox {s:.2f}" if np.isfinite(s) else "" for s in share_in_box(of, boxes)]
         titles.append(["".join(both) for both in zip(told, inside, strict=True)])
-    return _table(subjects, chosen, list(rollouts.values()), titles, WIDE + 0.5)
+    return _table(subjects, chosen, list(rollouts.values()), titles)
 
 
 def by_layer(
     layers: Mapping[str, Sequence[Looked]], names: Sequence[str], floors: Mapping[str, Looked], phantom: bool = False
 ) -> Figure:
     """Measures of the rollout through the first 1, 2, … layers, with 95 % intervals; a line a network, floors grey."""
-    with figure(3.1 * len(names) + 0.6, 3.6, phantom) as fig:
-        axes = fig.subplots(1, len(names), squeeze=False)[0]
-        for ax, measure in zip(axes, names, strict=True):
+    rows, columns = -(-len(names) // 2), min(len(names), 2)
+    with figure(5 * columns, 2.9 * rows + 0.4, phantom) as fig:
+        axes = grid_of(fig, rows, columns).ravel()
+        for spare in axes[len(names) :]:
+            spare.set_axis_off()
+        for ax, measure in zip(axes, names, strict=False):
             for i, (name, each) in enumerate(layers.items()):
                 found = [estimate_look(side, measure) for side in each]
                 at = np.arange(1, len(each) + 1) + 0.04 * (i - (len(layers) - 1) / 2)
@@ -84,14 +88,14 @@ def by_layer(
             _floor_lines(ax.axhline, measure, floors)
             ax.set(xlabel="layers rolled out", ylabel=NAMES.get(measure, measure), title=measure.capitalize())
             ax.xaxis.get_major_locator().set_params(integer=True)
-        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6, fontsize=8)
     return fig
 
 
 def measure_bars(looks: Mapping[str, Looked], floors: Mapping[str, Looked], phantom: bool = False) -> Figure:
     """Each measure of each network's rollout with its 95 % interval; lines are maps that know nothing of the image."""
     names = [name for name in NAMES if name in next(iter(looks.values())).values]
-    with figure(3.1 * len(names), 0.45 * len(looks) + 1.6, phantom) as fig:
+    with figure(2.5 * len(names) + 0.6, 0.4 * len(looks) + 1.7, phantom) as fig:
         axes = fig.subplots(1, len(names), squeeze=False, sharey=True)[0]
         for ax, measure in zip(axes, names, strict=True):
             found = [estimate_look(each, measure) for each in looks.values()]
@@ -100,8 +104,9 @@ def measure_bars(looks: Mapping[str, Looked], floors: Mapping[str, Looked], phan
             _floor_lines(ax.axvline, measure, floors)
             ax.set(xlabel=NAMES[measure], title=measure.capitalize())
             ax.margins(x=0.25, y=0.3)
+            ax.locator_params(axis="x", nbins=4)
         handles, labels = axes[0].get_legend_handles_labels()
-        fig.legend(handles[-len(floors) :], labels[-len(floors) :], loc="outside lower center", ncols=2, fontsize=8)
+        fig.legend(handles[-len(floors) :], labels[-len(floors) :], loc="outside upper center", ncols=2, fontsize=8)
     return fig
 
 
@@ -110,13 +115,13 @@ def part_shares(looks: Mapping[str, Looked], parts: Sequence[str], phantom: bool
     series = {}
     for name, each in looks.items():
         found = [estimate_look(each, f"at the {part}") for part in parts]
-        series[name] = ([e.mean for e in found], [(e.low, e.high) for e in found])
-    with figure(7.5, 0.22 * len(series) * len(parts) + 1.5, phantom) as fig:
+        series[name] = ([100 * e.mean for e in found], [(100 * e.low, 100 * e.high) for e in found])
+    with figure(8.5, 0.14 * len(series) * len(parts) + 1.4, phantom) as fig:
         ax = fig.subplots()
         bars_with_intervals(ax, list(parts), series)
-        ax.set(xlabel="share of the rollout at the part", title="Which parts are looked at, 95 % intervals")
+        ax.set(xlabel="share of the rollout at the part (%)", title="Which parts are looked at, 95 % intervals")
         ax.margins(x=0.1)
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(series), fontsize=8)
+        fig.legend(loc="outside upper center", ncols=len(series), fontsize=8)
     return fig
 
 
@@ -135,32 +140,39 @@ def view_of(subjects: Subjects, one: int) -> np.ndarray:
 
 
 def _table(
-    subjects: Subjects, chosen: Sequence[int], columns: Sequence[np.ndarray], titles: Sequence, wide: float = WIDE
+    subjects: Subjects, chosen: Sequence[int], columns: Sequence[np.ndarray], titles: Sequence[Sequence[str]]
 ) -> Figure:
-    """A row an image: itself, then each of `columns` [N, h, w] over it; a column has a title, or one for each row."""
-    with figure(
-        *_size(view_of(subjects, chosen[0]), 1 + len(columns), len(chosen), wide), subjects.images.is_phantom
-    ) as fig:
+    """A row an image: itself, then each of `columns` [N, h, w] over it, under the column's title for the row."""
+    lines = max(title.count("\n") + 1 for each in titles for title in each)
+    size = _size(view_of(subjects, chosen[0]), 1 + len(columns), len(chosen), lines)
+    with figure(*size, subjects.images.is_phantom) as fig:
         for n, (i, row) in enumerate(zip(chosen, grid_of(fig, len(chosen), 1 + len(columns)), strict=True)):
             view = view_of(subjects, i)
             picture(row[0], view, _kind(subjects, i))
             _mark(row[0], subjects, i, view.shape)
             for ax, maps, title in zip(row[1:], columns, titles, strict=True):
-                _looked_at(ax, view, subjects, i, maps[i], title if isinstance(title, str) else title[n])
+                _looked_at(ax, view, subjects, i, maps[i], title[n])
     return fig
 
 
-def _size(view: np.ndarray, columns: int, rows: int, wide: float = WIDE) -> tuple[float, float]:
-    return wide * columns + 0.2, (WIDE * view.shape[0] / view.shape[1] + 0.42) * rows + 0.3
+def _size(view: np.ndarray, columns: int, rows: int, lines: int = 2) -> tuple[float, float]:
+    """Width and height in inches of a grid of images under titles of `lines`, wide enough for the note at its foot."""
+    wide = max(WIDE * columns + 0.2, NARROWEST)
+    return wide, ((wide - 0.2) / columns * view.shape[0] / view.shape[1] + 0.16 * lines + 0.1) * rows + 0.3
 
 
 def _kind(subjects: Subjects, one: int) -> str:
     return subjects.images.classes[subjects.images.rows["label"].iloc[one]].replace("_", " ")
 
 
+def _peak(title: str, heat: np.ndarray) -> str:
+    """The title of a map, with how much more than an even share its greatest patch has."""
+    return f"{title}\nup to {shares(heat[None]).max() * heat.size:.1f} × even"
+
+
 def _looked_at(ax: Axes, view: np.ndarray, subjects: Subjects, one: int, heat: np.ndarray, title: str) -> None:
-    """A map over an image; the title tells how much more than an even share its greatest patch has."""
-    overlay(ax, view, heat, f"{title}\nup to {shares(heat[None]).max() * heat.size:.1f} × even")
+    """A map over an image, with what is known of the image."""
+    overlay(ax, view, heat, title)
     _mark(ax, subjects, one, view.shape)
 
 

@@ -39,7 +39,7 @@ def curves(runs: Mapping[str, Run]) -> Figure:
             ax.xaxis.get_major_locator().set_params(integer=True)
         for ax in axes[1:]:
             ax.set_ylim(0, 1)
-        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
     return fig
 
 
