@@ -6,10 +6,11 @@ import argparse
 import dataclasses
 import types
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 from lib.errors import CommandLine, WorkbookError, run_command
-from lib.training import PROFILES, RunConfig, RunStore, fit, profile_config
+from lib.training import PROFILES, RunConfig, RunStore, fit, processes, profile_config
 
 EPILOG = """examples:
   python -m lib.train --dataset digits --max_epoch 5
@@ -24,6 +25,8 @@ def main(argv: list[str] | None = None) -> int:
     profile = profile or _recipe(settings)
     config = profile_config(profile, **settings) if profile else RunConfig.from_dict(settings)
     run = fit(config, RunStore(f"{output_dir}/runs") if output_dir else None)
+    if processes.rank(config):
+        return 0  # the first of several processes speaks for all
     print(f"{run.path}  (best epoch {run.metrics['best_epoch']})")
     for name, value in run.metrics["test"].items():
         low, high = run.metrics["intervals"][name]
@@ -58,16 +61,20 @@ def build_parser() -> argparse.ArgumentParser:
         if hints[f.name] is bool:
             parser.add_argument(*flags, dest=f.name, action="store_true", help=note)
         else:
-            parser.add_argument(*flags, dest=f.name, type=_reader(f.name, hints[f.name]), metavar="VALUE", help=note)
+            names = known if listed else ()
+            parser.add_argument(
+                *flags, dest=f.name, type=_reader(f.name, hints[f.name], names), metavar="VALUE", help=note
+            )
     return parser
 
 
-def _reader(name: str, hint: Any) -> typing.Callable[[str], Any]:
-    """Text from the command line as the field's type; 'none' is None, 'a,b,c' a tuple of numbers."""
+def _reader(name: str, hint: Any, names: Iterable[str]) -> typing.Callable[[str], Any]:
+    """Text from the command line as the field's type; 'none' is None unless it is one of `names`, 'a,b,c' a tuple of
+    numbers."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
 
     def read(text: str) -> Any:
-        if types.NoneType in options and text.casefold() == "none":
+        if types.NoneType in options and text.casefold() == "none" and "none" not in names:
             return None
         if str in options:
             return text

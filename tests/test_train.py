@@ -37,6 +37,7 @@ def test_flags_take_hyphens_none_and_lists():
     assert found == {
         "fusion_strategy": "original", "early_stopping_patience": None, "focal_alpha": (1.0, 2.0, 3.0), "data_root": "x",
     }  # fmt: skip
+    assert parse("--augmentation none") == {"augmentation": "none"}  # the name of one
     with pytest.raises(WorkbookError, match="--batch_size '3.5' must be a whole number"):
         parse("--batch_size 3.5")
     with pytest.raises(WorkbookError, match="Unknown flag '--fusion_strateg'. Did you mean '--fusion_strategy'"):

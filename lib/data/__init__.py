@@ -3,10 +3,10 @@
 from lib.data.augmentation import AUGMENTATIONS, centre_view, stored_size
 from lib.data.boxes import relative_boxes
 from lib.data.cub import Part, load_parts
-from lib.data.datasets import DATASETS, Dataset, load_dataset
+from lib.data.datasets import DATASETS, SHARDS, Dataset, load_dataset
 from lib.data.imageset import ImageSet
 from lib.data.pixels import Size, decode, height_and_width, load_pixels
-from lib.data.sampling import SAMPLERS, EpochBatches
+from lib.data.sampling import SAMPLERS, BatchShares, EpochBatches
 from lib.data.splits import REID_PARTS, SPLITS, leak_share, rows_of, split_identities, split_rows
 from lib.data.truth import Truth, truth_in_view
 
@@ -15,7 +15,9 @@ __all__ = [
     "DATASETS",
     "REID_PARTS",
     "SAMPLERS",
+    "SHARDS",
     "SPLITS",
+    "BatchShares",
     "Dataset",
     "EpochBatches",
     "ImageSet",

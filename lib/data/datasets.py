@@ -29,6 +29,8 @@ from lib.errors import WorkbookFileError, WorkbookValueError, choose
 from lib.inputs import note
 from lib.paths import DATA
 
+SHARDS = "shards"  # the one set that is streamed
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -38,6 +40,13 @@ class Dataset:
     augmentation: str  # one of lib.data.augmentation.AUGMENTATIONS
     quick_size: Size  # side in pixels, or (height, width), for the quick profile, on two cores
     built_in: bool = False  # made on demand, nothing to download
+
+
+def _refuse_shards(root: Path, name: str, skip_unreadable: bool = False) -> ImageSet:
+    raise WorkbookValueError(
+        "Tar shards are streamed and have no list of images: train on them with python -m lib.train --dataset shards; what "
+        "looks at single images takes a folder of them, --dataset imagefolder."
+    )
 
 
 def _phantoms(draw: Callable[[Path, int], Path], load: Callable[..., ImageSet], images: int) -> Callable[..., ImageSet]:
@@ -80,6 +89,7 @@ DATASETS: dict[str, Dataset] = {
     "MSMT17": Dataset(load_msmt17, "person", (128, 64)),
     "VeRi-776": Dataset(load_veri, "person", 96),
     "imagefolder": Dataset(load_image_folder, "natural", 96),
+    SHARDS: Dataset(_refuse_shards, "natural", 96),
 }
 
 

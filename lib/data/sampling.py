@@ -50,3 +50,21 @@ class EpochBatches(Sampler[list[int]]):
             order = torch.randperm(self.size, generator=generator)
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             yield order[start : start + self.batch_size].tolist()
+
+
+class BatchShares(Sampler[list[int]]):
+    """The share of one of several processes in every batch: as many images as each other's, standing side by side."""
+
+    def __init__(self, batches: Sampler[list[int]], rank: int, processes: int) -> None:
+        self.batches, self.rank, self.processes = batches, rank, processes
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batches.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self.batches:
+            share = len(batch) // self.processes
+            yield batch[self.rank * share : (self.rank + 1) * share]

@@ -1,7 +1,8 @@
 """Training: configs, the store of runs, and `fit`. Knows data and models."""
 
 from lib.training.config import RunConfig
-from lib.training.fitting import fit, prepare
+from lib.training.fitting import fit
+from lib.training.material import prepare
 from lib.training.profiles import PROFILES, config_of, profile_config
 from lib.training.store import Run, RunStore
 

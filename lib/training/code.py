@@ -36,6 +36,8 @@ DECIDING = (
     "lib.training.testing",
     "lib.training.trainer",
 )
+STREAMED = ("lib.data.shards.stream",)
+DISTRIBUTED = ("lib.training.processes",)
 FINE_GRAINED = ("lib.training.fine_grained",)
 REIDENTIFICATION = (
     "lib.training.distances",
@@ -55,6 +57,7 @@ def code_of(config: RunConfig, classes: int) -> dict[str, str]:
     with torch.device("meta"):  # structure only: no memory, no initial weights, no random numbers
         model = build_model(config, classes, pretrained=False)
     names = DECIDING + FINE_GRAINED * (config.attention in BRANCHES) + REIDENTIFICATION * (config.task == "reid")
+    names += STREAMED * config.streams + DISTRIBUTED * (config.processes > 1)
     return {"model code": _digest(_model_code(model)), "training code": _digest(map(statements_of, names))}
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.backbones import BACKBONES
-from lib.data import AUGMENTATIONS, DATASETS, SAMPLERS, SPLITS
+from lib.data import AUGMENTATIONS, DATASETS, SAMPLERS, SHARDS, SPLITS
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.glsa import FUSION_STRATEGIES, LOCAL_ATTENTION, RESIDUAL_STRATEGIES
 from lib.lesa import POSITIONS
@@ -38,6 +38,9 @@ LESA_SETTINGS = {"lesa_position"}
 VIT_SETTINGS = {"patch_size", "depth", "drop_path"}
 GLCA_SETTINGS = {"top_ratio", "selection", "glca_input", "glca_readout"}
 REID_SETTINGS = {"images_per_identity", "triplet_margin", "distance", "rerank"}
+LISTED_SETTINGS = {"split", "val_fraction", "test_fraction", "split_seed"}  # shards tell their parts by their names
+STREAM_SETTINGS = {"loader_workers"}
+DISTRIBUTED_SETTINGS = {"devices", "num_nodes"}
 
 
 def _choice(default: str | None, known: typing.Iterable[str] | typing.Callable[[], typing.Iterable[str]]) -> Any:
@@ -67,7 +70,7 @@ class RunConfig:
 
     # data
     dataset: str = _choice("phantom-lesions", DATASETS)
-    data_root: str | None = None  # the data set's folder; None is its place in data/
+    data_root: str | None = None  # the data set's folder, or a pattern of shards; None is its place in data/
     limit_images: int | None = None  # about this many images only, whole lesions; None takes all
     image_size: int = 224  # side, or height, in pixels; the whole picture is squeezed into it
     image_width: int | None = None  # pixels; None makes a square. Re-identification of people takes 256×128
@@ -80,6 +83,7 @@ class RunConfig:
         "sqrt", SAMPLERS
     )  # how often a class is shown; the full inverse repeats rare images too much
     skip_unreadable: bool = False  # go on without images that cannot be read
+    loader_workers: int = 1  # of shards: processes that read and decode, for each device; the order of images is theirs
 
     # model
     backbone: str = "resnet18"  # of torchvision, of the workbook, or with one of BRANCHES a ViT of timm's
@@ -123,7 +127,7 @@ class RunConfig:
     allow_double_correction: bool = False  # a balancing sampler and class weights together correct twice
 
     # optimisation
-    batch_size: int = 32
+    batch_size: int = 32  # images of a step, over all devices
     max_epoch: int = 50
     lr: float = 1e-3
     optimizer: str = _choice("AdamW", OPTIMIZERS)
@@ -133,6 +137,11 @@ class RunConfig:
     early_stopping_patience: int | None = 15  # epochs without a better validation balanced accuracy; None never stops
     gradient_clip: float | None = 5.0  # norm; attention from scratch meets a bad batch now and then
     seed: int = 0
+
+    # Data-parallel training. It is another computation: batch statistics, PWCA's partners and the draws of dropout and
+    # augmentation belong to a device's share of the batch.
+    devices: int = 1  # of each node: GPUs, or processes on a CPU
+    num_nodes: int = 1
 
     precision: str = _choice("auto", PRECISIONS)  # auto: bf16 where the hardware has it
 
@@ -153,10 +162,12 @@ class RunConfig:
             if known is not None and value is not None and f.name not in self.idle:
                 known = known() if callable(known) else known
                 object.__setattr__(self, f.name, choose(f.name, value, known))
-        if self.data_root is not None:
+        if self.data_root is not None and "://" not in self.data_root:
             object.__setattr__(self, "data_root", str(Path(self.data_root).expanduser().resolve()))
         self._check_ranges()
+        self._check_shares()
         self._check_correction()
+        self._check_stream()
 
     def _check_network(self) -> None:
         attention = choose("attention", self.attention, LOCAL_ATTENTION | WRAPPERS | BRANCHES)
@@ -175,6 +186,7 @@ class RunConfig:
     def _check_ranges(self) -> None:
         least_of = {"image_size": 32, "image_width": 32, "batch_size": 2, "max_epoch": 1, "num_heads": 1, "seed": 0}
         least_of |= {"gatta_dim": 1, "gatta_passes": 1, "patch_size": 1, "depth": 1, "images_per_identity": 2}
+        least_of |= {"loader_workers": 1, "devices": 1, "num_nodes": 1}
         for name, least in least_of.items():
             if getattr(self, name) is not None and getattr(self, name) < least:
                 raise WorkbookValueError(f"{name}={getattr(self, name)} must be at least {least}.")
@@ -203,6 +215,34 @@ class RunConfig:
         for name in ("label_smoothing", "class_balanced_beta", "drop_path"):
             if not 0 <= getattr(self, name) < 1:
                 raise WorkbookValueError(f"{name}={getattr(self, name)} must lie in [0, 1).")
+
+    def _check_shares(self) -> None:
+        if self.processes == 1:
+            return
+        if self.batch_size % self.processes or self.batch_size < 2 * self.processes:
+            raise WorkbookValueError(
+                f"batch_size={self.batch_size} counts the images of all {self.processes} devices (devices={self.devices}, "
+                f"num_nodes={self.num_nodes}), which get equal shares of two or more: take a multiple of {self.processes}, "
+                f"such as {max(2, round(self.batch_size / self.processes)) * self.processes}."
+            )
+        if self.task == "reid":
+            raise WorkbookValueError(
+                f"task='reid' looks for its triplets in the whole batch and trains on one device, not on {self.processes}: "
+                "leave out devices and num_nodes."
+            )
+
+    def _check_stream(self) -> None:
+        """What needs a list of all images cannot be had of shards, which are read as they come."""
+        if not self.streams:
+            return
+        wanted = {"task": "classification", "sampler": "none", "limit_images": None}
+        if self.loss_type == "class_balanced":
+            wanted["loss_type"] = "cross_entropy"
+        for name, value in wanted.items():
+            if getattr(self, name) != value:
+                raise WorkbookValueError(
+                    f"{name}={getattr(self, name)!r} needs a list of all images, which shards have not: take {name}={value!r}."
+                )
 
     def _check_correction(self) -> None:
         weighs = self.loss_type == "class_balanced" or (
@@ -244,8 +284,21 @@ class RunConfig:
             **dict.fromkeys(GLCA_SETTINGS, glca),
             "pairs": pwca,
             **dict.fromkeys(REID_SETTINGS, self.task == "reid"),
+            **dict.fromkeys(LISTED_SETTINGS, not self.streams),
+            **dict.fromkeys(STREAM_SETTINGS, self.streams),
+            **dict.fromkeys(DISTRIBUTED_SETTINGS, self.processes > 1),
         }
         return {name for name, role in roles.items() if not role}
+
+    @property
+    def streams(self) -> bool:
+        """Whether images come from tar shards, which are read as they come."""
+        return self.dataset == SHARDS
+
+    @property
+    def processes(self) -> int:
+        """How many devices train together, each in a process of its own."""
+        return self.devices * self.num_nodes
 
     @property
     def bare(self) -> RunConfig:

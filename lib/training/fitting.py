@@ -7,32 +7,30 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import torch
 
 from lib.claims import Claim
-from lib.data import ImageSet, load_dataset, load_pixels, split_rows
-from lib.errors import WorkbookFileError, WorkbookValueError
+from lib.data import ImageSet
+from lib.data.shards import ShardSet
+from lib.errors import WorkbookFileError
 from lib.files import write_text
 from lib.inputs import wrote
+from lib.launch import launch
 from lib.progress import duration
-from lib.training import hardware
+from lib.training import hardware, processes
 from lib.training.code import code_of
 from lib.training.config import RunConfig
-from lib.training.inference import decoded_size
 from lib.training.logs import run_log
+from lib.training.material import Material, load_images, material_of
 from lib.training.people import trained_identities
 from lib.training.provenance import provenance
 from lib.training.store import Run, RunStore, build_model
 from lib.training.testing import test
 
 log = logging.getLogger(__name__)
-
-Prepared = tuple[ImageSet, np.ndarray, pd.Series]  # images, pixels [n, height, width, 3], part of each row
 
 
 def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
@@ -47,46 +45,79 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
     store = store if isinstance(store, RunStore) else RunStore(store)
     run = store.run(config)
     try:
-        images = _load(config)
+        images = load_images(config)
     except WorkbookFileError:
         if run.finished:
             log.warning("%s is taken as it is: its data are not here to be compared", run.path.name)
             return run
         raise
     basis = {"data": images.fingerprint(), **code_of(config, len(images.classes))}
-    if run.finished and run.basis == basis:
+    joins = processes.joins(config)
+    if run.finished and run.basis == basis and not joins:  # of several processes all have to see it at one moment
         return run
-    device = hardware.device(config.device)  # a missing GPU is found before any work
-    prepared = _pixels_and_parts(config, store, images)  # so are images that cannot be read
-    with _alone(run) as claim:
-        if not (run.finished and run.basis == basis):  # another process may have been at it
-            _set_aside(run, basis)
-            _train_and_test(config, run, prepared, basis, device, claim)
+    device = hardware.check_devices(config)  # a missing GPU is found before any work
+    if joins:
+        processes.join(device)
+        _fit_together(config, store, images, basis, device)
+    elif config.processes > 1:
+        launch(fit, config, store.root, devices=config.devices)
+    else:
+        material = material_of(config, store, images)  # so are images that cannot be read
+        _fit_alone(config, run, material, basis, device, lambda wanted: None)
     wrote(run.path / "metrics.json")
     return Run(run.path)
 
 
+def _fit_alone(
+    config: RunConfig, run: Run, material: Material, basis: dict, device: torch.device, tell: Callable[[bool], object]
+) -> None:
+    """Claim the run and train it, unless another process has been at it; `tell` is told whether it will be trained."""
+    with _alone(run) as claim:
+        wanted = not (run.finished and run.basis == basis)
+        if wanted:
+            _set_aside(run, basis)
+        tell(wanted)
+        if wanted:
+            _train_and_test(config, run, material, basis, device, claim)
+
+
+def _fit_together(
+    config: RunConfig, store: RunStore, images: ImageSet | ShardSet, basis: dict, device: torch.device
+) -> None:
+    """One of several processes: the chief sees to everything, the others train beside it."""
+    run = store.run(config)
+    if processes.rank(config) == 0:
+        _fit_alone(config, run, material_of(config, store, images), basis, device, processes.told)
+    elif processes.told():
+        from lib.training.trainer import train
+
+        material = material_of(config, store, images)  # from the cache, which the chief has filled
+        torch.manual_seed(config.seed)
+        train(config, run, build_model(config, len(images.classes), pretrained=False), material)  # the chief's weights
+    processes.told()  # they leave when the run is finished
+
+
 def _train_and_test(
-    config: RunConfig, run: Run, prepared: Prepared, basis: dict, device: torch.device, claim: Claim
+    config: RunConfig, run: Run, material: Material, basis: dict, device: torch.device, claim: Claim
 ) -> None:
     from lib.training.trainer import train  # Lightning takes seconds to import, and finished runs do not need it
 
-    images, pixels, parts = prepared
     run.path.mkdir(parents=True, exist_ok=True)
     with run_log(run.path / "train.log"):
         log.info("run %s", run.path.name)
         log.debug("config %s", json.dumps(config.to_dict()))
+        images = material if isinstance(material, ShardSet) else material.images
         log.debug("%s: %s", images.name, images.counts.to_dict())
         torch.manual_seed(config.seed)
-        classes = trained_identities(images, parts)[0] if config.task == "reid" else images.classes
+        classes = trained_identities(images, material.parts)[0] if config.task == "reid" else images.classes
         model = build_model(config, len(classes))
         write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
         write_text(run.path / "basis.json", json.dumps(basis, indent=1))
         began = time.monotonic()
-        seconds = train(config, run, model, images, pixels, parts, claim.check)
-        facts = provenance(config, images, parts, classes, device, seconds, model)
+        seconds = train(config, run, model, material, claim.check)
+        facts = provenance(config, material, classes, device, seconds, model)
         write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
-        test(run, images, pixels, parts, device)
+        test(run, material, device)
         metric = config.monitor.removeprefix("val_")
         log.info(
             "finished after %s: test %s %.3f",
@@ -119,24 +150,3 @@ def _set_aside(run: Run, basis: dict) -> None:
         "%s was begun with other %s: training it again, the old one is in %s", run.path.name, ", ".join(changed), place
     )
     run.path.rename(place)
-
-
-def prepare(config: RunConfig, store: RunStore) -> Prepared:
-    """The data of a run: the image set, its pixels [n, height, width, 3] and the part of each row."""
-    return _pixels_and_parts(config, store, _load(config))
-
-
-def _load(config: RunConfig) -> ImageSet:
-    images = load_dataset(config.dataset, config.data_root, config.limit_images, config.skip_unreadable)
-    if config.task == "reid" and not images.is_reid:
-        raise WorkbookValueError(
-            f"{images.name} shows no identities that cameras have seen: task='reid' needs a re-identification set, such as "
-            "phantom-people or Market-1501."
-        )
-    return images
-
-
-def _pixels_and_parts(config: RunConfig, store: RunStore, images: ImageSet) -> Prepared:
-    images, pixels = load_pixels(images, decoded_size(config), store.root.parent / "cache", config.skip_unreadable)
-    parts = split_rows(images, config.split, config.val_fraction, config.test_fraction, config.split_seed)
-    return images, pixels, parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import re
 from pathlib import Path
@@ -28,6 +29,20 @@ def device(name: str = "auto") -> torch.device:
             "device='cuda' but PyTorch sees no GPU; use device='auto', or check the driver with nvidia-smi."
         )
     return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
+
+
+def check_devices(config: RunConfig) -> torch.device:
+    """The device to compute on, or the kind of all of them.
+
+    Raises:
+        WorkbookValueError: what `device` raises, and fewer devices on this machine than `config.devices`.
+    """
+    where = device(config.device)
+    there = torch.cuda.device_count() if where.type == "cuda" else os.cpu_count() or 1
+    if config.devices > there:
+        what = f"PyTorch sees {there} GPUs" if where.type == "cuda" else f"this machine has {there} processor cores"
+        raise WorkbookValueError(f"devices={config.devices}, but {what}; lower devices.")
+    return where
 
 
 def device_name(where: torch.device) -> str:

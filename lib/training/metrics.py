@@ -23,20 +23,21 @@ from torchmetrics.classification import (
 BINS = 15  # of the expected calibration error
 
 
-def build_metrics(classes: Sequence[str]) -> MetricCollection:
+def build_metrics(classes: Sequence[str], together: bool = True) -> MetricCollection:
     """accuracy, balanced_accuracy (mean recall, the challenge's metric), macro_f1, macro_auroc, ece, recall a class.
 
-    Inputs: probabilities [B, K] and labels [B]. All are fractions in [0, 1].
+    Inputs: probabilities [B, K] and labels [B]. All are fractions in [0, 1]. In a run of several processes they are those
+    of the images of all, who compute them `together`, or of this one's alone.
     """
-    k = len(classes)
+    k, sync = len(classes), {"sync_on_compute": together}
     return MetricCollection(
         {
-            "accuracy": MulticlassAccuracy(k, average="micro"),
-            "balanced_accuracy": MulticlassAccuracy(k, average="macro"),
-            "macro_f1": MulticlassF1Score(k, average="macro"),
-            "macro_auroc": MulticlassAUROC(k, average="macro"),
-            "ece": MulticlassCalibrationError(k, n_bins=BINS, norm="l1"),
-            "recall": MulticlassRecall(k, average="none"),
+            "accuracy": MulticlassAccuracy(k, average="micro", **sync),
+            "balanced_accuracy": MulticlassAccuracy(k, average="macro", **sync),
+            "macro_f1": MulticlassF1Score(k, average="macro", **sync),
+            "macro_auroc": MulticlassAUROC(k, average="macro", **sync),
+            "ece": MulticlassCalibrationError(k, n_bins=BINS, norm="l1", **sync),
+            "recall": MulticlassRecall(k, average="none", **sync),
         },
         compute_groups=False,
     )
@@ -52,7 +53,7 @@ def flatten(values: dict[str, Tensor], classes: Sequence[str], prefix: str = "")
 
 def measure(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
     """All metrics of `build_metrics` for probabilities [N, K] and labels [N]."""
-    metrics = build_metrics(classes)
+    metrics = build_metrics(classes, together=False)
     metrics.update(torch.tensor(np.asarray(probabilities)), torch.tensor(np.asarray(labels)))
     return flatten(metrics.compute(), classes)
 

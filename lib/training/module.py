@@ -23,6 +23,9 @@ from lib.training.inference import augmentation_of, normalise, to_unit
 from lib.training.losses import build_loss
 from lib.training.metrics import build_metrics, flatten
 from lib.training.optimisers import build_optimisation
+from lib.training.processes import average_statistics
+
+PROCESS_STRIDE = 2**40  # between the seeds of two processes: more than seeds and epochs take
 
 
 class Classifier(pl.LightningModule):
@@ -43,13 +46,13 @@ class Classifier(pl.LightningModule):
         self.val_metrics = build_metrics(classes)
 
     def on_train_epoch_start(self) -> None:
-        # Dropout and drop path become functions of (seed, epoch): a resumed run draws what it would have.
-        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
-        self.augmented = 0  # batches of this epoch
+        # Dropout and drop path become functions of (seed, epoch, process): a resumed run draws what it would have.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch + self.global_rank * PROCESS_STRIDE)
+        self.augmented = self.global_rank  # shares of batches of this epoch, all processes counted
         self.learning_rate = self.optimizers().param_groups[0]["lr"]
 
-    def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        images, labels = batch
+    def on_after_batch_transfer(self, batch: tuple[Tensor, ...], dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        images, labels = batch[:2]  # streams name their images, too
         images = to_unit(images)
         seen = self._augmented(images) if self.trainer.training else centre_view(images, self.augmentation)
         return normalise(seen), labels
@@ -58,7 +61,7 @@ class Classifier(pl.LightningModule):
         """A function of (seed, epoch, batch) and nothing else, so that all models see the same images."""
         with torch.random.fork_rng():
             torch.manual_seed((self.config.seed * 1_000_003 + self.current_epoch) * 1_000_003 + self.augmented)
-            self.augmented += 1
+            self.augmented += self.trainer.world_size
             return self.augment(images)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -83,6 +86,10 @@ class Classifier(pl.LightningModule):
         # Here and not in the Trainer, which refuses to clip for fused optimisers even where no scaler is at work.
         if self.config.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+
+    def on_validation_start(self) -> None:
+        if self.config.processes > 1:
+            average_statistics(self.model)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images, labels = batch

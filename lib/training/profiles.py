@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from lib.data import DATASETS
+from lib.data import DATASETS, SHARDS
 from lib.data.pixels import height_and_width
 from lib.errors import choose
 from lib.training.config import RunConfig
@@ -176,7 +176,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "max_epoch": 100,
     },
     # ILSVRC's `train` folder as the data root, of which a part is held out for the test: its validation images come in
-    # one folder without classes. The cache of decoded pixels takes 190 GB.
+    # one folder without classes. The cache of decoded pixels takes 190 GB; from shards (`--dataset shards`), nothing.
     "gattanet-imagenet": {
         **_GATTANET,
         "dataset": "imagefolder",
@@ -189,9 +189,10 @@ PROFILES: dict[str, dict[str, Any]] = {
         "lr": 0.1,
         "batch_size": 256,
         "max_epoch": 90,
+        "loader_workers": 8,
     },
-    # LESA, section 4.1: 95 epochs and 5 of warm-up, rate 0.05 at batch 512. The share of one of the paper's four GPUs. Of
-    # the data root the same holds as for `gattanet-imagenet`.
+    # LESA, section 4.1: 95 epochs and 5 of warm-up, rate 0.05 at batch 512. The share of one of the paper's four GPUs; the
+    # whole is `--devices 4 --batch_size 512`. Of the data root the same holds as for `gattanet-imagenet`.
     "lesa-imagenet": {
         "attention": "lesa",
         "dataset": "imagefolder",
@@ -210,18 +211,28 @@ PROFILES: dict[str, dict[str, Any]] = {
         "max_epoch": 100,
         "early_stopping_patience": None,
         "gradient_clip": None,
+        "loader_workers": 8,
     },
 }
+
+LINEAR = ("fgvc", "lesa-imagenet")  # the rate goes with the batch, which is that of all devices together
 
 
 def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
     """A RunConfig at the sizes of `profile`; a setting that is not None wins over the profile's.
 
+    The learning rate of the recipes in LINEAR follows `batch_size`, unless it is given.
+
     Raises:
         WorkbookValueError: an unknown profile or setting.
     """
-    values = dict(PROFILES[choose("profile", profile, PROFILES)])
+    profile = choose("profile", profile, PROFILES)
+    values = dict(PROFILES[profile])
+    if choose("dataset", settings.get("dataset") or "phantom-lesions", DATASETS) == SHARDS:
+        values |= {"sampler": "none", "limit_images": None}  # what a stream can do
     values |= {name: value for name, value in settings.items() if value is not None}
+    if profile in LINEAR and settings.get("lr") is None:
+        values["lr"] *= values["batch_size"] / PROFILES[profile]["batch_size"]
     dataset = choose("dataset", values.get("dataset", "phantom-lesions"), DATASETS)
     height, width = height_and_width(DATASETS[dataset].quick_size)
     if "image_size" not in values:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-import pandas as pd
 import torch
 from torch import nn
 
-from lib.data import ImageSet, leak_share
+from lib.data import leak_share
+from lib.data.shards import ShardSet
 from lib.paths import ROOT
 from lib.training import hardware
 from lib.training.config import RunConfig
+from lib.training.material import Material, Prepared
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pandas", "pillow")
 
@@ -48,8 +50,7 @@ def versions() -> dict[str, str]:
 
 def provenance(
     config: RunConfig,
-    images: ImageSet,
-    parts: pd.Series,
+    material: Material,
     classes: Sequence[str],
     device: torch.device,
     seconds: float,
@@ -63,16 +64,36 @@ def provenance(
         "threads": torch.get_num_threads(),
         "precision": hardware.precision(config),
         "channels_last": hardware.channels_last_helps(config),
+        "processes": config.processes,
         "seed": config.seed,
         "split_seed": config.split_seed,
-        "leaked_test_share": round(leak_share(images, parts), 4),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "train_seconds": round(seconds, 2),
         "parameters": sum(p.numel() for p in model.parameters()),
+        "classes": list(classes),
+        **(_of_shards(material) if isinstance(material, ShardSet) else _of_images(material)),
+    }
+
+
+def _of_images(material: Prepared) -> dict:
+    images, _, parts = material
+    return {
         "data": images.name,
         "is_phantom": images.is_phantom,
         "data_fingerprint": images.fingerprint(),
         "images": len(images.rows),
-        "classes": list(classes),
+        "leaked_test_share": round(leak_share(images, parts), 4),
         "unreadable": list(images.unreadable),
+    }
+
+
+def _of_shards(shards: ShardSet) -> dict:
+    return {
+        "data": shards.name,
+        "is_phantom": False,
+        "data_fingerprint": shards.fingerprint(),
+        "images": int(shards.counts.sum()),
+        "leaked_test_share": 0.0,  # every image counts as independent of the others
+        "tested_on": shards.test_part,
+        "shards": {part: [dataclasses.asdict(shard) for shard in own] for part, own in shards.parts.items()},
     }

@@ -27,7 +27,7 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
 
     The lines live in the checkpoint too, so that an interrupted and resumed run writes the same log as one that was
     never interrupted. The best epoch has the highest `RunConfig.monitor`, a validation metric; the test split is not
-    touched.
+    touched. Of several processes each has one, with equal numbers, and the first writes.
     """
 
     def __init__(self, folder: Path, patience: int | None, before_saving: Callable[[], None]) -> None:
@@ -53,19 +53,24 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         for each in trainer.lr_scheduler_configs:
             if isinstance(each.scheduler, ReduceLROnPlateau):  # here and not by Lightning: see Classifier
                 each.scheduler.step(row["val_loss"])
-        self._keep_best(row, module)
+        self._keep_best(row, module, trainer.is_global_zero)
         stop = self._waited_too_long(row, module.config.monitor)
         trainer.should_stop = trainer.should_stop or stop
         self.finished = stop or row["epoch"] >= module.config.max_epoch
         for logger in trainer.loggers:
             logger.log_metrics(row, step=int(row["epoch"]))
         self._report(row, module)
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(self.folder / "last.ckpt")  # writes nothing: the first process waits for the others
+            return
         save_whole(self.folder / "last.ckpt", trainer.save_checkpoint)
         write_text(self.folder / "training_log.csv", pd.DataFrame(self.rows).to_csv(index=False, float_format="%.6f"))
 
-    def _keep_best(self, row: dict[str, float], module: Classifier) -> None:
-        if row[module.config.monitor] > self.best:
-            self.best, self.best_epoch = row[module.config.monitor], int(row["epoch"])
+    def _keep_best(self, row: dict[str, float], module: Classifier, writes: bool) -> None:
+        if not row[module.config.monitor] > self.best:
+            return
+        self.best, self.best_epoch = row[module.config.monitor], int(row["epoch"])
+        if writes:
             weights = {k: v.detach().cpu().contiguous() for k, v in module.model.state_dict().items()}
             save_whole(self.folder / "best.safetensors", lambda path: save_file(weights, path))
 

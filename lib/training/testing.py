@@ -3,30 +3,59 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from lib.data import ImageSet, rows_of
+from lib.data.shards import ShardSet, ShardStream
 from lib.errors import WorkbookError
 from lib.files import write_text
 from lib.training.config import BRANCHES
 from lib.training.distances import Embedded
-from lib.training.inference import EVALUATION_BATCH, augmentation_of, branch_answers, embeddings, predict_rows
+from lib.training.inference import (
+    EVALUATION_BATCH,
+    augmentation_of,
+    branch_answers,
+    decoded_size,
+    embeddings,
+    predict_rows,
+    probabilities,
+)
+from lib.training.material import Material, Prepared
 from lib.training.metrics import Resampled, intervals, measure
 from lib.training.people import embedded
 from lib.training.ranking import METRICS, RetrievalScores, retrieval_scores
 from lib.training.reranking import Reranking
 from lib.training.store import Run
 
+log = logging.getLogger(__name__)
 
-def test(run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, device: torch.device) -> None:
+
+class Answers(NamedTuple):
+    """What a network says about the test images."""
+
+    table: pd.DataFrame  # image_id and group of each
+    labels: np.ndarray  # [N], indices
+    classes: tuple[str, ...]
+    probabilities: np.ndarray  # [N, K]
+    branches: np.ndarray | None  # of DCAL: the class that each branch answers alone, [N, branches]
+
+
+def test(run: Run, material: Material, device: torch.device) -> None:
     """Test `run` on the images of its test part and write what it answers, and how well."""
-    ask = _retrieve if run.config.task == "reid" else _classify
-    found = ask(run, images, pixels, parts, device)
+    if run.config.task == "reid":
+        found = _retrieve(run, material, device)
+    else:
+        model = run.model()
+        ask = _ask_stream if isinstance(material, ShardSet) else _ask_rows
+        found = _classify(run, model, ask(run, model, material, device))
     best = int(run.log["epoch"][run.log[run.config.monitor].idxmax()])
     write_text(run.path / "metrics.json", json.dumps({"best_epoch": best, **found}, indent=1))
 
@@ -59,28 +88,65 @@ def query_and_gallery(
     return embed(rows_of(parts, "query")), embed(rows_of(parts, "gallery"))
 
 
-def _classify(run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, device: torch.device) -> dict:
-    rows = rows_of(parts, "test")
-    table, labels = images.rows.iloc[rows], images.rows["label"].to_numpy()[rows]
-    model, seen = run.model(), augmentation_of(run.config)
+def _ask_rows(run: Run, model: nn.Module, material: Prepared, device: torch.device) -> Answers:
+    images, pixels, parts = material
+    rows, seen = rows_of(parts, "test"), augmentation_of(run.config)
     found = predict_rows(model, pixels, rows, EVALUATION_BATCH, device, seen)
+    branches = None
+    if run.config.attention in BRANCHES:
+        branches = predict_rows(model, pixels, rows, EVALUATION_BATCH, device, seen, branch_answers)
+    labels = images.rows["label"].to_numpy()[rows]
+    return Answers(images.rows.iloc[rows], labels, images.classes, found, branches)
+
+
+def _ask_stream(run: Run, model: nn.Module, shards: ShardSet, device: torch.device) -> Answers:
+    """One pass over the shards; rows stand by name, however many workers read them."""
+    config, part, model = run.config, shards.test_part, model.to(device).eval()
+    if part == "val":
+        log.warning(
+            "there are no test-….tar shards: the test is on the validation part, which has chosen the best epoch"
+        )
+    stream = ShardStream(
+        shards.parts[part],
+        len(shards.classes),
+        decoded_size(config),
+        EVALUATION_BATCH,
+        config.loader_workers,
+        training=False,
+        skip_unreadable=config.skip_unreadable,
+    )
+    asks = [probabilities, *[branch_answers] * (config.attention in BRANCHES)]
+    names, labels, found = [], [], []
+    for images, own, ids in stream.loader():
+        names += ids
+        labels.append(own.numpy())
+        found.append([ask(model, images.numpy(), device, augmentation_of(config)) for ask in asks])
+    order = np.argsort(names)
+    answers = [np.concatenate(each)[order] for each in zip(*found, strict=True)]
+    table = pd.DataFrame({"image_id": np.array(names)[order]})
+    table["group"] = table["image_id"]
+    return Answers(table, np.concatenate(labels)[order], shards.classes, answers[0], (*answers, None)[1])
+
+
+def _classify(run: Run, model: nn.Module, answers: Answers) -> dict:
+    table, labels, classes, found, branches = answers
     if not math.isfinite(found.sum()):
         raise WorkbookError(f"The best weights of {run.path.name} give probabilities that are not numbers; lower lr.")
-    frame = predictions_frame(table, labels, found, images.classes)
+    frame = predictions_frame(table, labels, found, classes)
     resampled = Resampled(frame["group"], strata=labels)
-    values, samples = measure(found, labels, images.classes), resampled.measure(found, labels, images.classes)
-    if run.config.attention in BRANCHES:
-        answers = predict_rows(model, pixels, rows, EVALUATION_BATCH, device, seen, branch_answers)  # [N, branches]
-        for name, answer in zip(model.answering, answers.T, strict=True):
-            frame[f"prediction_{name}"] = np.array(images.classes)[answer]
+    values, samples = measure(found, labels, classes), resampled.measure(found, labels, classes)
+    if branches is not None:
+        for name, answer in zip(model.answering, branches.T, strict=True):
+            frame[f"prediction_{name}"] = np.array(classes)[answer]
             values[f"accuracy_{name}"] = round(float((answer == labels).mean()), 6)
             samples[f"accuracy_{name}"] = resampled.mean(answer == labels)
     write_text(run.path / "predictions.csv", frame.to_csv(index=False, float_format="%.7g"))
     return {"test": values, "intervals": intervals(samples)}
 
 
-def _retrieve(run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, device: torch.device) -> dict:
+def _retrieve(run: Run, material: Prepared, device: torch.device) -> dict:
     """Every query of the official part asks its gallery; queries without a match are left out and counted."""
+    images, pixels, parts = material
     query, gallery = query_and_gallery(run, images, pixels, parts, device)
     found = retrieval_scores(query, gallery, run.config.distance, skip_unmatched=True)
     names = images.rows["image_id"].iloc[rows_of(parts, "query")].to_numpy()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import WorkbookError
+from lib.training import processes
 from lib.training.config import RunConfig
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ def tracking(config: RunConfig, folder: Path) -> Iterator[Any]:
     Raises:
         WorkbookError: a project is named and wandb is not installed.
     """
-    if config.wandb_project is None:
+    if config.wandb_project is None or processes.rank(config):
         yield False
         return
     if find_spec("wandb") is None:

@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.plugins.environments import LightningEnvironment
-from torch.utils.data import DataLoader, Dataset
+from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lib.data import EpochBatches, ImageSet, rows_of
-from lib.training import hardware
+from lib.data import BatchShares, EpochBatches, rows_of
+from lib.data.shards import ShardSet, ShardStream
+from lib.training import hardware, processes
 from lib.training.config import BRANCHES, RunConfig
 from lib.training.identity_sampling import IdentityBatches
-from lib.training.inference import EVALUATION_BATCH
+from lib.training.inference import EVALUATION_BATCH, decoded_size
 from lib.training.logs import lightning_manners, memory_told
+from lib.training.material import Material, Prepared
 from lib.training.module import Classifier
 from lib.training.people import trained_identities
 from lib.training.recorder import BatchProgress, Recorder
@@ -46,60 +48,84 @@ class Batches(Dataset):
 
 @dataclass(frozen=True)
 class Setup:
-    """What a task trains: its module, its rows, and what stands beside an image in a batch."""
+    """What a task trains, and the batches of this process."""
 
     module: Classifier
-    train: np.ndarray  # rows
-    batches: EpochBatches | IdentityBatches  # of positions in `train`
-    val: np.ndarray  # rows
-    labels: np.ndarray  # of every row
+    train: Iterable  # batches; the sampler's epoch decides which
+    val: Iterable
 
 
 def train(
     config: RunConfig,
     run: Run,
     model: torch.nn.Module,
-    images: ImageSet,
-    pixels: np.ndarray,
-    parts: pd.Series,
-    before_saving: Callable[[], None],
+    material: Material,
+    before_saving: Callable[[], None] = lambda: None,
 ) -> float:
     """Train up to the last epoch, from `last.ckpt` if there is one; returns the seconds that it took in all.
 
-    `before_saving` is called after every epoch; what it raises ends the training with the last epoch's files intact.
+    Of several processes each calls this at the same time, with equal models. `before_saving` is called after every epoch; what it raises ends the training with the last epoch's files intact.
     """
     recorder = Recorder(run.path, config.early_stopping_patience, before_saving)
     checkpoint = _resume_from(run.path / "last.ckpt", recorder)
     if recorder.finished:
         return recorder.seconds
-    setup = _setup(config, model, images, parts)
+    setup = _setup(config, model, material)
     if hardware.channels_last_helps(config):
         setup.module.model.to(memory_format=torch.channels_last)
-    setup.batches.set_epoch(len(recorder.rows))  # Lightning does so too, but after a resumed run's first batch is drawn
-    in_order = [
-        list(range(i, min(i + EVALUATION_BATCH, len(setup.val)))) for i in range(0, len(setup.val), EVALUATION_BATCH)
-    ]
+    setup.train.sampler.set_epoch(
+        len(recorder.rows)
+    )  # Lightning does too, but after a resumed run's first batch is drawn
     with lightning_manners(), memory_told(config), tracking(config, run.path) as logger:
         trainer = _trainer(config, run, recorder, logger)
-        trainer.fit(
-            setup.module,
-            _loader(Batches(pixels, setup.labels, setup.train), setup.batches),
-            _loader(Batches(pixels, setup.labels, setup.val), in_order),
-            ckpt_path=checkpoint,
-            weights_only=False,
-        )
+        trainer.fit(setup.module, setup.train, setup.val, ckpt_path=checkpoint, weights_only=False)
     return recorder.seconds
 
 
-def _setup(config: RunConfig, model: torch.nn.Module, images: ImageSet, parts: pd.Series) -> Setup:
-    if config.task == "reid":
-        return _identities(config, model, images, parts)
+def _setup(config: RunConfig, model: torch.nn.Module, material: Material) -> Setup:
+    if isinstance(material, ShardSet):
+        return _streamed(config, model, material)
+    return (_identities if config.task == "reid" else _listed)(config, model, material)
+
+
+def _streamed(config: RunConfig, model: torch.nn.Module, shards: ShardSet) -> Setup:
+    module = classifier(config)(config, model, shards.classes, [])
+
+    def loader(part: str, batch_size: int, training: bool) -> Iterable:
+        stream = ShardStream(
+            shards.parts[part],
+            len(shards.classes),
+            decoded_size(config),
+            batch_size,
+            config.loader_workers,
+            config.seed,
+            training,
+            config.skip_unreadable,
+            processes.rank(config),
+            config.processes,
+        )
+        return stream.loader(pin_memory=hardware.device(config.device).type == "cuda")
+
+    train = loader("train", config.batch_size // config.processes, training=True)
+    return Setup(module, train, loader("val", EVALUATION_BATCH, training=False))
+
+
+def _listed(config: RunConfig, model: torch.nn.Module, material: Prepared) -> Setup:
+    images, pixels, parts = material
     labels = images.rows["label"].to_numpy(dtype=np.int64)
     train, val = rows_of(parts, "train"), rows_of(parts, "val")
     counts = np.bincount(labels[train], minlength=len(images.classes)).tolist()
     module = classifier(config)(config, model, images.classes, counts)
-    batches = EpochBatches(labels[train], config.batch_size, config.sampler, config.seed)
-    return Setup(module, train, batches, val, labels)
+    shared = len(train) - len(train) % config.processes  # of a set that is smaller than a batch
+    batches = EpochBatches(labels[train], min(config.batch_size, shared), config.sampler, config.seed)
+    return _rows_setup(config, module, Batches(pixels, labels, train), batches, Batches(pixels, labels, val))
+
+
+def _rows_setup(config: RunConfig, module: Classifier, train: Batches, batches: Sampler, val: Batches) -> Setup:
+    rank, size = processes.rank(config), EVALUATION_BATCH
+    own = list(range(rank, len(val), config.processes))
+    in_order = [own[i : i + size] for i in range(0, len(own), size)]
+    return Setup(module, _loader(train, BatchShares(batches, rank, config.processes)), _loader(val, in_order))
 
 
 def classifier(config: RunConfig) -> type[Classifier]:
@@ -111,9 +137,10 @@ def classifier(config: RunConfig) -> type[Classifier]:
     return FineGrained
 
 
-def _identities(config: RunConfig, model: torch.nn.Module, images: ImageSet, parts: pd.Series) -> Setup:
+def _identities(config: RunConfig, model: torch.nn.Module, material: Prepared) -> Setup:
     from lib.training.reidentification import ReIdentification
 
+    images, pixels, parts = material
     classes, labels = trained_identities(images, parts)
     train = rows_of(parts, "train")
     val = np.concatenate([rows_of(parts, "val_query"), rows_of(parts, "val_gallery")])
@@ -122,7 +149,8 @@ def _identities(config: RunConfig, model: torch.nn.Module, images: ImageSet, par
     counts = np.bincount(labels[train], minlength=len(classes)).tolist()
     number = config.batch_size // config.images_per_identity
     batches = IdentityBatches(labels[train], number, config.images_per_identity, config.seed)
-    return Setup(ReIdentification(config, model, classes, counts, people), train, batches, val, labels)
+    module = ReIdentification(config, model, classes, counts, people)
+    return _rows_setup(config, module, Batches(pixels, labels, train), batches, Batches(pixels, labels, val))
 
 
 def _loader(data: Batches, batches: Iterable[list[int]]) -> DataLoader:
@@ -132,16 +160,22 @@ def _loader(data: Batches, batches: Iterable[list[int]]) -> DataLoader:
 
 
 def _trainer(config: RunConfig, run: Run, recorder: Recorder, logger: Logger | bool) -> pl.Trainer:
-    where = hardware.device(config.device)
+    where, several = hardware.device(config.device), config.processes > 1
+    # Buffers are not copied from the first process at every step: BatchNorm's are averaged before each validation.
     return pl.Trainer(
         max_epochs=config.max_epoch,
         accelerator=where.type,
-        devices=1,
+        devices=config.devices,
+        num_nodes=config.num_nodes,
+        strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
+        use_distributed_sampler=False,  # the loaders give shares
         precision=hardware.precision(config),
         deterministic="warn" if where.type == "cuda" else None,  # on a CPU everything used here is so already
-        callbacks=[BatchProgress(f"{config.backbone} {config.attention}", config.verbose), recorder],
+        callbacks=[BatchProgress(f"{config.backbone} {config.attention}", config.verbose)]
+        * (processes.rank(config) == 0)
+        + [recorder],
         logger=logger,
-        plugins=[LightningEnvironment()],  # one process, also inside a Slurm job
+        plugins=[TorchElasticEnvironment() if several else LightningEnvironment()],  # one, also inside a Slurm job
         default_root_dir=run.path,
         num_sanity_val_steps=0,
         log_every_n_steps=10**9,
@@ -160,7 +194,7 @@ def _resume_from(path: Path, recorder: Recorder) -> str | None:
         recorder.load_state_dict(state["callbacks"][recorder.state_key])
     except Exception as error:  # torch raises half a dozen types on damaged files
         log.warning("%s cannot be read (%s); starting from the first epoch", path, error)
-        path.unlink()
+        path.unlink(missing_ok=True)  # another process may be at it
         return None
     log.info("resuming after epoch %d", len(recorder.rows))
     return str(path)

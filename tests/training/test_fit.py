@@ -67,7 +67,7 @@ def test_the_test_split_is_the_splits_and_its_metrics_have_intervals(finished, t
 
 
 def test_a_finished_run_is_returned_at_once(finished, tiny, monkeypatch):
-    monkeypatch.setattr("lib.training.fitting.load_pixels", lambda *_: pytest.fail("images were decoded"))
+    monkeypatch.setattr("lib.training.material.load_pixels", lambda *_: pytest.fail("images were decoded"))
     assert fit(tiny, finished.path.parent).path == finished.path
 
 

@@ -1,0 +1,91 @@
+"""Folders of images packed into tar shards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib.data.folders import load_image_folder, write_folder
+from lib.data.imageset import ImageSet, folder
+from lib.data.shards.listing import PART_OF, webdataset
+from lib.data.splits import rows_of, split_rows
+from lib.errors import WorkbookFileError, positive
+from lib.progress import Progress
+
+
+def write_shards(
+    images: ImageSet, parts: pd.Series, target: Path, images_per_shard: int = 1000, seed: int | None = 0
+) -> int:
+    """Pack images into `<part>-00000.tar`, …, beside `classes.txt` and `sizes.json`; returns the number of shards.
+
+    Files are packed as they are. Training images are shuffled by `seed` first (None leaves them in order), since a stream
+    shuffles only what its buffer holds; a part's shards have equal numbers of images, or differ by one.
+
+    Args:
+        images, parts: a set and the part of each row, see `split_rows`; rows of other parts are left out.
+        target: a folder that does not exist yet.
+
+    Raises:
+        WorkbookError: `webdataset` is not installed, or the disk is full.
+        WorkbookFileError: `target` exists. WorkbookValueError: a number that is not positive.
+    """
+    positive(images_per_shard=images_per_shard)
+    webdataset()
+    if target.exists():
+        raise WorkbookFileError(f"{target} exists already; remove it, or give another folder for the shards.")
+    sizes: dict[str, int] = {}
+
+    def write(scratch: Path) -> None:
+        with Progress(int(parts.isin(["train", "val", "test"]).sum()), f"packing {images.name}") as bar:
+            for part in ("train", "val", "test"):
+                rows = rows_of(parts, part)
+                if part == "train" and seed is not None:
+                    rows = np.random.default_rng(seed).permutation(rows)
+                for number, own in enumerate(np.array_split(rows, -(-len(rows) // images_per_shard) or 1)):
+                    if len(own):
+                        name = f"{part}-{number:05d}.tar"
+                        _write_shard(scratch / name, images.rows.iloc[own], bar)
+                        sizes[name] = len(own)
+        (scratch / "classes.txt").write_text("\n".join(images.classes) + "\n", encoding="utf-8")
+        (scratch / "sizes.json").write_text(json.dumps(sizes, indent=1), encoding="utf-8")
+
+    write_folder(target, write)
+    return len(sizes)
+
+
+def _write_shard(path: Path, rows: pd.DataFrame, bar: Progress) -> None:
+    with webdataset().TarWriter(str(path), mtime=0) as shard:  # equal images make equal bytes
+        for number, row in enumerate(rows.itertuples()):
+            file = Path(row.path)
+            label = str(row.label).encode()
+            shard.write({"__key__": f"{number:06d}", file.suffix[1:].lower(): file.read_bytes(), "cls": label})
+            bar.advance()
+
+
+def find_parts(source: Path, val_fraction: float, test_fraction: float, seed: int = 0) -> tuple[ImageSet, pd.Series]:
+    """The images of a folder and the part of each: class folders, which are divided, or train/ beside val/ or test/ with
+    class folders in each; where there is no val/, `val_fraction` of train/ is held out.
+
+    Raises:
+        WorkbookFileError: neither, or the parts have not the same classes.
+    """
+    found = {PART_OF[p.name.casefold()]: p for p in folder(source, "images").iterdir() if p.name.casefold() in PART_OF}
+    if "train" not in found:
+        images = load_image_folder(source)
+        return images, split_rows(images, "lesion", val_fraction, test_fraction, seed)
+    sets = {part: load_image_folder(path, part) for part, path in found.items()}
+    classes = sets["train"].classes
+    for part, each in sets.items():
+        if each.classes != classes:
+            odd = sorted(set(each.classes) ^ set(classes))
+            raise WorkbookFileError(
+                f"{found[part]} and {found['train']} differ in class folders: {', '.join(odd[:5])}."
+            )
+    rows = pd.concat([each.rows.assign(part=part) for part, each in sets.items()], ignore_index=True)
+    rows["image_id"] = rows["group"] = rows["part"] + "/" + rows["image_id"]
+    images = replace(sets["train"], name=source.name, rows=rows)
+    return images, rows["part"] if "val" in found else split_rows(images, "official", val_fraction, seed=seed)
