@@ -10,6 +10,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from lib.dcal import DCALNet
+from lib.errors import unknown
 from lib.explain.rollout import on_grid
 from lib.gattanet import GAttANet
 from lib.gattanet.agreement import MapAgreement
@@ -61,14 +62,14 @@ def glsa_global(model: GLSANet, images: Tensor, targets: Tensor | None) -> Tenso
 def glsa_local(model: GLSANet, images: Tensor, targets: Tensor | None) -> Tensor:
     """[B, h, w]: how much the local attention (CBAM, BAM, scSE) lets a position through."""
     model(images)
-    return model.maps()["local_spatial"][:, 0]
+    return _shown(model, "local_spatial")[:, 0]
 
 
 @torch.no_grad()
 def glsa_fusion(model: GLSANet, images: Tensor, targets: Tensor | None) -> Tensor:
     """[B, h, w]: the fusion's gate, mean over channels, greatest where global features are preferred to local ones."""
     model(images)
-    return model.maps()["fusion_gate"].mean(1)
+    return _shown(model, "fusion_gate").mean(1)
 
 
 @torch.no_grad()
@@ -83,6 +84,14 @@ def gatta_agreement(model: GAttANet, images: Tensor, targets: Tensor | None) -> 
     """[B, h, w]: agreement with the global query in the last pass, in the last layer that has maps."""
     model(images)
     return model.maps()[f"agreement_{_map_layers(model)[-1]}"][:, -1]
+
+
+def _shown(model: GLSANet, name: str) -> Tensor:
+    """A map of the block, which a strategy of the user's own may not keep."""
+    maps = model.maps()
+    if name not in maps:
+        raise unknown("map of the block", name, maps)
+    return maps[name]
 
 
 def _map_layers(model: GAttANet) -> list[str]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lib.errors import WorkbookValueError
 from lib.explain.ordering import checked_maps, ranks
+from lib.report.attention_measures import shares
 
 
 def pointing_game(maps: Tensor, masks: np.ndarray) -> np.ndarray:
@@ -26,7 +27,7 @@ def pointing_game(maps: Tensor, masks: np.ndarray) -> np.ndarray:
 def energy_inside(maps: Tensor, masks: np.ndarray) -> np.ndarray:
     """[N]: the share of the map's sum that is on the object (energy-based pointing game of Score-CAM, arXiv 1910.01279)."""
     maps, masks = _both(maps, masks)
-    return _known(masks, (maps * masks).sum((1, 2)) / maps.sum((1, 2)))
+    return _known(masks, (shares(maps) * masks).sum((1, 2)))
 
 
 def overlap(maps: Tensor, masks: np.ndarray) -> np.ndarray:
@@ -44,8 +45,6 @@ def _both(maps: Tensor, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise WorkbookValueError(
             f"Masks are bool [N, H, W] as the maps of shape {list(maps.shape)} are, not {masks.dtype} {list(masks.shape)}."
         )
-    if (maps < 0).any():
-        raise WorkbookValueError("There are maps with negative values: explain() gives maps from 0 to 1.")
     nothing = (maps == 0).flatten(1).all(1)
     return torch.where(nothing[:, None, None], 1, maps).double().numpy(), masks
 

@@ -100,22 +100,25 @@ def _curves(
     precision: str,
     coming: bool,
 ) -> Curves:
-    positive(steps=steps, batch_size=batch_size)
-    baseline = choose("baseline", baseline, BASELINES)
+    positive(steps=steps)
+    blank = BASELINES[choose("baseline", baseline, BASELINES)]
     probe = Probe(model, images, targets, batch_size, precision)
     fitting(images, maps)
     pixels = maps[0].numel()
     if steps > pixels:
         raise WorkbookValueError(f"{steps} steps are more than the {pixels} pixels of an image: take fewer steps.")
-    places, blank = ranks(maps).unsqueeze(1), BASELINES[baseline](images)
-    before, after = (blank, images) if coming else (images, blank)
     limits = torch.tensor([pixels * k // steps for k in range(steps + 1)], dtype=torch.int32)
 
-    def perturbed(rows: Tensor) -> Tensor:
-        """Rows are numbered image by image, step by step."""
-        i, k = rows // (steps + 1), rows % (steps + 1)
-        return torch.where(places[i] < limits[k, None, None, None], after[i], before[i])
+    def curves(block: Tensor) -> np.ndarray:
+        """Of the images numbered in `block`; rows are numbered image by image, step by step."""
+        whole, places, last = probe.moved(images[block]), ranks(probe.moved(maps[block])), probe.moved(limits)
+        before, after = (blank(whole), whole) if coming else (whole, blank(whole))
 
-    rows = len(images) * (steps + 1)
-    found = probe.probabilities(perturbed, torch.arange(len(images)).repeat_interleave(steps + 1), rows)
-    return Curves(found.reshape(len(images), steps + 1))
+        def perturbed(rows: Tensor) -> Tensor:
+            i, k = (probe.moved(part) for part in (rows // len(limits), rows % len(limits)))
+            taken = places[i] < last[k, None, None]
+            return torch.where(taken.unsqueeze(1), after[i], before[i])
+
+        return probe.probabilities(perturbed, block.repeat_interleave(len(limits))).reshape(-1, len(limits))
+
+    return Curves(np.concatenate([curves(block) for block in torch.arange(len(images)).split(batch_size)]))

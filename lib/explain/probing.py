@@ -47,14 +47,14 @@ class Probe:
             else:
                 chosen(self._logits(images[:1]), self.targets)
 
-    def probabilities(self, altered: Callable[[Tensor], Tensor], of: Tensor, rows: int) -> np.ndarray:
+    def probabilities(self, altered: Callable[[Tensor], Tensor], of: Tensor) -> np.ndarray:
         """[rows]: the probability of each altered image's class.
 
         `altered` makes a batch of images [b, 3, H, W] of the numbers of its rows [b]; `of` [rows] tells which of the
         N images each is made from.
         """
         found = []
-        for numbers in torch.arange(rows).split(self.batch_size):
+        for numbers in torch.arange(len(of)).split(self.batch_size):
             probabilities = self._logits(altered(numbers)).softmax(1)
             classes = self.targets[of[numbers]].to(probabilities.device)
             found.append(probabilities.gather(1, classes.unsqueeze(1))[:, 0].cpu())

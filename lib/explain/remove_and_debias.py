@@ -23,7 +23,7 @@ ORDERS: dict[str, Callable[[Tensor], Tensor]] = {
     "MoRF": lambda places: places,
     "LeRF": lambda places: places[0].numel() - 1 - places,
 }
-SHARES = tuple(k / 10 for k in range(1, 10))  # of the pixels
+SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the pixels
 
 
 def road(
@@ -47,17 +47,18 @@ def road(
     Raises:
         WorkbookValueError: what does not fit together, or cannot be.
     """
-    order = choose("order", order, ORDERS)
+    places_of = ORDERS[choose("order", order, ORDERS)]
     if not shares or not all(0 < share < 1 for share in shares):
         raise WorkbookValueError(f"shares of the pixels are above 0 and below 1, not {list(shares)}.")
     probe = Probe(model, images, targets, batch_size, precision)
     fitting(images, maps)
-    places, of = ORDERS[order](ranks(maps)), torch.arange(len(images))
+    pixels = maps[0].numel()
 
     def without(share: float) -> np.ndarray:
-        limit = share * maps[0].numel()
-        return probe.probabilities(
-            lambda i: imputed(probe.moved(images[i]), probe.moved(places[i] < limit)), of, len(images)
-        )
+        def filled(i: Tensor) -> Tensor:
+            places = places_of(ranks(probe.moved(maps[i])))
+            return imputed(probe.moved(images[i]), places < share * pixels)
+
+        return probe.probabilities(filled, torch.arange(len(images)))
 
     return np.stack([without(share) for share in shares], axis=1)

@@ -3,8 +3,11 @@
 import pytest
 import torch
 
+from lib import create_model
+from lib.errors import WorkbookValueError
 from lib.explain import explain
 from lib.explain.methods import scaled
+from lib.glsa import FUSION_STRATEGIES, BaseFusion
 
 from .models import images, model_of
 
@@ -27,6 +30,17 @@ def test_glsa():
     }
     for method, each in expected.items():
         torch.testing.assert_close(explain(model, x, method=method), scaled(each, (32, 32)), atol=1e-4, rtol=1e-4)
+
+
+def test_a_fusion_of_ones_own_that_keeps_no_gate(monkeypatch):
+    class Mean(BaseFusion):
+        def forward(self, A, L, x_in=None):
+            return (A + L) / 2
+
+    monkeypatch.setitem(FUSION_STRATEGIES, "mean", Mean)
+    model = create_model("toynet", num_classes=3, fusion_strategy="mean").eval()
+    with pytest.raises(WorkbookValueError, match="Unknown map of the block 'fusion_gate'.*local_spatial"):
+        explain(model, images(1), method="glsa-fusion")
 
 
 @pytest.mark.parametrize(

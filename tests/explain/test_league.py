@@ -126,11 +126,21 @@ def test_the_league_to_read_marks_what_does_not_beat_the_floors():
     assert not wide.loc["random"].str.contains(MARK).any()
 
 
+def test_a_few_images_that_agree_are_not_sure():
+    ones, noughts = np.ones(4), np.zeros(4)
+    given = {name: {"overlap": v} for name, v in (("good", ones), ("random", noughts), ("centre", noughts))}
+    row = league_table(given, groups=range(4)).iloc[0]
+    assert row["gain"] == 1
+    assert row["p"] == 1 / 8
+    assert row["beats"] is False
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: league_table(scored(good=made_up()), range(N)), "Unknown floor 'random'"),
         (lambda: league_table(scored(random=made_up(), centre=made_up()), range(3)), "different numbers of images"),
+        (lambda: league_table(scored(random=made_up(), centre=made_up()), ["a"] * N), "one group only"),
         (lambda: score_maps(model_of("lesa"), images(), {}), "no maps to score"),
         (
             lambda: score_maps(model_of("lesa"), images(), {"a": torch.rand(3, 32, 32)}, scores=["overlap"]),

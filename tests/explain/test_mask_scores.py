@@ -58,7 +58,7 @@ def test_an_image_without_a_mask_has_no_score():
     [
         (torch.zeros(1, 4, 6), MASK.astype(np.uint8), "bool .*not uint8"),
         (torch.zeros(1, 4, 5), MASK, r"not bool \[1, 4, 6\]"),
-        (-torch.ones(1, 4, 6), MASK, "negative"),
+        (-torch.ones(1, 4, 6), MASK, "nowhere negative"),
         (torch.zeros(4, 6), MASK, r"shape \[N, H, W\]"),
         (torch.full((1, 4, 6), float("inf")), MASK, "not finite"),
     ],
