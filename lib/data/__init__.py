@@ -5,6 +5,7 @@ from lib.data.boxes import relative_boxes
 from lib.data.cub import Part, load_parts
 from lib.data.datasets import DATASETS, SHARDS, Dataset, load_dataset
 from lib.data.imageset import ImageSet
+from lib.data.masks import box_masks, masks_in_view
 from lib.data.pixels import Size, decode, height_and_width, load_pixels
 from lib.data.sampling import SAMPLERS, BatchShares, EpochBatches
 from lib.data.splits import REID_PARTS, SPLITS, leak_share, rows_of, split_identities, split_rows
@@ -24,6 +25,7 @@ __all__ = [
     "Part",
     "Size",
     "Truth",
+    "box_masks",
     "centre_view",
     "decode",
     "height_and_width",
@@ -31,6 +33,7 @@ __all__ = [
     "load_dataset",
     "load_parts",
     "load_pixels",
+    "masks_in_view",
     "relative_boxes",
     "rows_of",
     "split_identities",

@@ -1,8 +1,8 @@
 """Whether a map lies where the truth is: pointing game, energy in the mask, overlap at the mask's area.
 
-Maps are [N, H, W], not negative; masks are bool, of the same shape, True on the object (`lib.data.masks.masks_in_view`). An
+Maps are [N, H, W], not negative; masks are bool, of the same shape, True on the object (`lib.data.masks_in_view`). An
 image with an empty mask has NaN. Where a box is all that is known, a box's mask stands for the object
-(`lib.data.masks.box_masks`). A map that is 0 everywhere says as much as an even one, and counts as one.
+(`lib.data.box_masks`). A map that is 0 everywhere says as much as an even one, and counts as one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 import numpy as np
 
-from lib.data import load_dataset
-from lib.data.masks import box_masks, masks_in_view
-from lib.data.truth import Truth
+from lib.data import Truth, box_masks, load_dataset, masks_in_view
 
 
 def test_masks_are_squeezed_and_cropped_as_images_are(shared_ham):

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pytorch_grad_cam import AblationCAM, EigenCAM, GradCAM, HiResCAM
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget, ClassifierOutputSoftmaxTarget
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget, ClassifierOutputTarget
 from torch import nn
 
 from lib.explain import explain
@@ -121,9 +121,10 @@ def test_eigen_cam_is_the_librarys_but_for_its_sign(net):
     assert any(same) or all(np.abs(theirs[0] - theirs[1]).max((1, 2)) > 0.5)
 
 
-def test_a_resnet_is_explained_at_its_last_stage_as_the_library_does():
-    model, x = model_of("lesa"), images(2)
-    theirs = library(GradCAM, model, model.net.layer4, x, [ClassifierOutputTarget(1)] * 2)
+@pytest.mark.parametrize(("side", "stage"), [(32, "layer2"), (64, "layer3"), (128, "layer4")])
+def test_a_resnet_is_explained_at_its_last_stage_with_places_as_the_library_does(side, stage):
+    model, x = model_of("lesa"), F.interpolate(images(2), side)
+    theirs = library(GradCAM, model, getattr(model.net, stage), x, [ClassifierOutputTarget(1)] * 2)
     np.testing.assert_allclose(explain(model, x, 1), theirs, atol=1e-4)
 
 
