@@ -11,8 +11,8 @@ from torch import nn
 
 from lib.report.study import Row
 from lib.training.config import RunConfig
-from lib.training.fitting import prepare
 from lib.training.inference import EVALUATION_BATCH, normalise, to_unit
+from lib.training.material import prepare
 from lib.training.store import RunStore, build_model
 
 GATES = {  # maps of a block that weigh one thing against another, and what a value of 1 means

@@ -15,8 +15,8 @@ from lib.report.comparison import METRICS
 from lib.report.resampling import Tested, aligned, samples_of, values_of
 from lib.report.statistics import Comparison, difference_of
 from lib.training import hardware
-from lib.training.fitting import Prepared
 from lib.training.inference import EVALUATION_BATCH, augmentation_of, predict_rows
+from lib.training.material import Prepared
 from lib.training.metrics import measure
 from lib.training.store import Run
 from lib.training.testing import predictions_frame

@@ -27,8 +27,12 @@ Material = Prepared | ShardSet
 
 
 def prepare(config: RunConfig, store: RunStore) -> Prepared:
-    """The data of a run that is not streamed: the image set, its pixels [n, height, width, 3] and the part of each row."""
-    return pixels_and_parts(config, store, load_images(config))
+    """The data of a run that is not streamed: the image set, its pixels [n, height, width, 3] and the part of each row.
+
+    Raises:
+        WorkbookValueError: it is. Else what `load_images` and `material_of` raise.
+    """
+    return _pixels_and_parts(config, store, _listed(config))
 
 
 def load_images(config: RunConfig) -> ImageSet | ShardSet:
@@ -37,8 +41,10 @@ def load_images(config: RunConfig) -> ImageSet | ShardSet:
     Raises:
         WorkbookFileError: they are not there. WorkbookValueError: they do not suit the task.
     """
-    if config.streams:
-        return load_shards(config.data_root)
+    return load_shards(config.data_root) if config.streams else _listed(config)
+
+
+def _listed(config: RunConfig) -> ImageSet:
     images = load_dataset(config.dataset, config.data_root, config.limit_images, config.skip_unreadable)
     if config.task == "reid" and not images.is_reid:
         raise WorkbookValueError(
@@ -54,10 +60,10 @@ def material_of(config: RunConfig, store: RunStore, images: ImageSet | ShardSet)
     Raises:
         WorkbookFileError: images that cannot be read, unless these may be skipped.
     """
-    return images if isinstance(images, ShardSet) else pixels_and_parts(config, store, images)
+    return images if isinstance(images, ShardSet) else _pixels_and_parts(config, store, images)
 
 
-def pixels_and_parts(config: RunConfig, store: RunStore, images: ImageSet) -> Prepared:
+def _pixels_and_parts(config: RunConfig, store: RunStore, images: ImageSet) -> Prepared:
     images, pixels = load_pixels(images, decoded_size(config), store.root.parent / "cache", config.skip_unreadable)
     parts = split_rows(images, config.split, config.val_fraction, config.test_fraction, config.split_seed)
     return Prepared(images, pixels, parts)

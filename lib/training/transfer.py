@@ -35,8 +35,8 @@ from lib.files import write_text
 from lib.inputs import wrote
 from lib.training import hardware
 from lib.training.config import RunConfig
-from lib.training.fitting import prepare
 from lib.training.inference import EVALUATION_BATCH, augmentation_of, decoded_size, predict_rows
+from lib.training.material import prepare
 from lib.training.metrics import Resampled, intervals
 from lib.training.store import Run, RunStore
 from lib.training.testing import predictions_frame

@@ -9,8 +9,10 @@ from PIL import Image
 from lib.data import EpochBatches
 from lib.data.shards import stream, write_shards
 from lib.errors import WorkbookFileError, WorkbookValueError
-from lib.training import RunConfig, RunStore, fit, prepare, profile_config
+from lib.training import RunConfig, RunStore, fit, prepare, profile_config, trainer
 from lib.training import module as module_file
+from lib.training.material import load_images
+from lib.training.store import build_model
 
 pytest.importorskip("webdataset")
 
@@ -59,6 +61,8 @@ def test_a_stream_gives_the_numbers_of_the_same_images_in_memory(listed, streame
 def test_nothing_of_a_stream_is_kept_and_its_shards_are_on_record(streamed, tmp_path):
     run = fit(streamed, tmp_path / "runs")
     assert not (tmp_path / "cache").exists()
+    with pytest.raises(WorkbookValueError, match="have no list of images"):
+        prepare(streamed, RunStore(tmp_path / "runs"))
     facts = run.provenance
     assert facts["tested_on"] == "test"
     assert (facts["images"], facts["classes"]) == (72, ["blue", "green", "red"])
@@ -89,6 +93,24 @@ def test_an_interrupted_stream_goes_on_to_the_same_result(streamed, tmp_path, mo
     resumed = fit(config, tmp_path / "broken" / "runs")
     for name in ("training_log.csv", "predictions.csv", "metrics.json"):
         assert (resumed.path / name).read_text() == (whole.path / name).read_text()
+
+
+@pytest.mark.parametrize(("part", "images"), [("train", 48), ("val", 6)])
+def test_processes_see_each_image_once(listed, streamed, tmp_path, monkeypatch, part, images):
+    """What two processes are given in an epoch, of shards as of images in memory."""
+    material = prepare(listed, RunStore(tmp_path / "runs"))
+    write_shards(*material[::2], tmp_path / "shards", images_per_shard=3)
+    model = build_model(listed, 3)
+    for config in (listed, streamed.replace(data_root=str(tmp_path / "shards"))):
+        shards = load_images(config)
+        seen = []
+        for rank in range(2):
+            monkeypatch.setattr(trainer.processes, "rank", lambda config, rank=rank: rank)
+            setup = trainer._setup(config.replace(devices=2), model, shards if config.streams else material)
+            batches = list(setup.train if part == "train" else setup.val)
+            assert part != "train" or {len(batch[1]) for batch in batches} == {4}
+            seen += [image.numpy().tobytes() for batch in batches for image in batch[0]]
+        assert len(seen) == len(set(seen)) == images
 
 
 def test_without_test_shards_the_validation_part_is_tested_and_that_is_said(streamed, listed, tmp_path):

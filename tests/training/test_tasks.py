@@ -13,8 +13,8 @@ from lib.errors import WorkbookValueError
 from lib.training import RunStore, fit, profile_config
 from lib.training import fitting as fitting_file
 from lib.training.fine_grained import FineGrained
-from lib.training.fitting import prepare
 from lib.training.inference import embeddings, network_input, predict_rows
+from lib.training.material import prepare
 from lib.training.metrics import Resampled
 from lib.training.people import embedded, trained_identities
 from lib.training.ranking import METRICS, retrieval_scores

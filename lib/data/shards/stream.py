@@ -163,6 +163,7 @@ class StreamLoader:
             self.dataset.batch_size,
             num_workers=self.dataset.workers,
             pin_memory=self.pin_memory,
+            collate_fn=_batch,
             generator=torch.Generator(),
         )
         try:
@@ -171,6 +172,11 @@ class StreamLoader:
             error.__traceback__ = None  # a reference cycle, which would keep the workers alive
             own = f"{type(error).__module__}.{type(error).__qualname__}: "
             raise type(error)(str(error).rpartition(own)[2].strip()) from None
+
+
+def _batch(samples: list[tuple[np.ndarray, int, str]]) -> tuple[Tensor, Tensor, list[str]]:
+    images, labels, names = zip(*samples, strict=True)
+    return torch.from_numpy(np.stack(images)), torch.tensor(labels), list(names)
 
 
 class NamedBytes(io.BytesIO):
