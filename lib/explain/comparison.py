@@ -76,7 +76,9 @@ def compare_maps(
         "maps": packed.count,
     }
     left_out = [f"Left out: {len(images) - count} of {len(images)} images."] * (count < len(images))
-    return View("comparison", data, _still(images[0], names[0], maps), caption, packed.bytes(), left_out, phantom)
+    return View(
+        "comparison", data, _still(images[0], names[0], maps, phantom), caption, packed.bytes(), left_out, phantom
+    )
 
 
 def outline(mask: np.ndarray) -> list[list[float]]:
@@ -127,10 +129,10 @@ def _check_told(n: int, told: Mapping[str, Sequence[str]], panels: Mapping[str, 
             raise WorkbookValueError(f"{name!r} tells {len(lines)} lines for {n} images: give one each.")
 
 
-def _still(image: np.ndarray, name: str, maps: Mapping[str, np.ndarray]) -> Figure:
+def _still(image: np.ndarray, name: str, maps: Mapping[str, np.ndarray], phantom: bool) -> Figure:
     """The first image, and over it each map."""
     rows, columns = -(-(1 + len(maps)) // COLUMNS), min(1 + len(maps), COLUMNS)
-    with figure(1.75 * columns, (1.75 * image.shape[0] / image.shape[1] + 0.4) * rows) as fig:
+    with figure(1.75 * columns, (1.75 * image.shape[0] / image.shape[1] + 0.4) * rows, phantom) as fig:
         axes = grid_of(fig, rows, columns).ravel()
         for ax in axes:
             ax.set_axis_off()

@@ -71,7 +71,7 @@ def explore(
         "maps": packed.count,
         "models": models,
     }
-    still = _still(images[0], names[0], layers)
+    still = _still(images[0], names[0], layers, phantom)
     return View("explorer", data, still, caption, packed.bytes(), left_out, phantom)
 
 
@@ -162,11 +162,11 @@ def _every_second(layers: list[Layer]) -> list[Layer]:
     return [layer for kind in kinds.values() for layer in kind[::-1][::2][::-1]]
 
 
-def _still(image: np.ndarray, name: str, layers: Sequence[Layer]) -> Figure:
+def _still(image: np.ndarray, name: str, layers: Sequence[Layer], phantom: bool) -> Figure:
     """The first image, and over it some maps of the first kind, evenly through the depth."""
     first = [layer for layer in layers if (layer.model, layer.kind) == (layers[0].model, layers[0].kind)]
     chosen = [first[round(i)] for i in np.linspace(0, len(first) - 1, min(len(first), MOST_STILLS))]
-    with figure(1.75 * (1 + len(chosen)), 1.9 * image.shape[0] / image.shape[1] + 0.5) as fig:
+    with figure(1.75 * (1 + len(chosen)), 1.9 * image.shape[0] / image.shape[1] + 0.5, phantom) as fig:
         axes = grid_of(fig, 1, 1 + len(chosen))[0]
         picture(axes[0], image, plain(name))
         for ax, layer in zip(axes[1:], chosen, strict=True):

@@ -41,9 +41,9 @@ def browse_runs(runs: Iterable[Run], caption: str = CAPTION) -> View:
     left_out = [f"Curves show one epoch of {step}."] * (step > 1)
     large = sum(row.pop("large") for row in rows)
     left_out += [f"Left out: confusion matrices of more than {MOST_CLASSES} classes ({large} runs)."] * bool(large)
-    phantom = [row.pop("phantom") for row in rows]
+    phantom = True in {row.pop("phantom") for row in rows}
     data = {"runs": rows, "settings": _telling(rows), "metrics": metrics}
-    return View("run_browser", data, _still(rows, metrics), caption, left_out=left_out, phantom=any(phantom))
+    return View("run_browser", data, _still(rows, metrics, phantom), caption, left_out=left_out, phantom=phantom)
 
 
 def _row(run: Run) -> dict[str, Any]:
@@ -103,11 +103,11 @@ def _telling(rows: Sequence[dict[str, Any]]) -> list[str]:
     return differ or [name for name in ("dataset", "backbone", "attention", "seed") if name in names]
 
 
-def _still(rows: Sequence[dict[str, Any]], metrics: Sequence[str]) -> Figure:
+def _still(rows: Sequence[dict[str, Any]], metrics: Sequence[str], phantom: bool) -> Figure:
     """The first metric (balanced accuracy where there is one) of the finished runs, with intervals."""
     main = "balanced_accuracy" if "balanced_accuracy" in metrics else next(iter(metrics), "")
     done = [row for row in rows if row["intervals"].get(main)][:MOST_STILLS]
-    with figure(8, 0.34 * max(len(done), 2) + 1.1) as fig:
+    with figure(8, 0.34 * max(len(done), 2) + 1.1, phantom) as fig:
         ax = fig.subplots()
         if not done:
             ax.set_axis_off()

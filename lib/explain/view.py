@@ -69,8 +69,7 @@ class View:
         notes = [PHANTOM_NOTE] * self.phantom + list(self.left_out)
         small = "".join(f'<span class="note">{escape(note)}</span>' for note in notes)
         return (
-            '<figure class="attention-view" data-lm-suppress-shortcuts="true"'  # JupyterLab leaves it its arrow keys
-            f' data-payload="{payload(self.data, self.numbers)}"><style>{style}</style>'
+            f'<figure class="attention-view" data-payload="{payload(self.data, self.numbers)}"><style>{style}</style>'
             f'<img class="still" src="{as_webp(self.picture)}" alt="{escape(self.caption)}">'
             f'<div class="live" hidden></div><figcaption>{escape(self.caption)}{small}</figcaption>'
             f"<script>{{\n{script}}}</script></figure>"

@@ -51,7 +51,10 @@ def lab(tmp_path):
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(SETTINGS))
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(new_notebook(cells=[new_code_cell(SOURCE.strip()), new_code_cell("pass")], metadata=metadata), folder / "look.ipynb")
+    nbformat.write(
+        new_notebook(cells=[new_code_cell(SOURCE.strip()), new_code_cell("pass")], metadata=metadata),
+        folder / "look.ipynb",
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -96,9 +99,9 @@ def changes(page, action) -> None:
 
 
 def drag(page, slider, to: float) -> None:
-    """Pull a slider's thumb, at its right end, to a share of its width."""
+    """Press the mouse on the middle of a slider, pull it to a share of its width, and let go."""
     box = slider.bounding_box()
-    page.mouse.move(box["x"] + box["width"] - 8, box["y"] + box["height"] / 2)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
     page.mouse.move(box["x"] + to * box["width"], box["y"] + box["height"] / 2, steps=4)
     page.mouse.up()
@@ -115,12 +118,17 @@ def test_in_jupyterlab_the_picture_follows_the_slider_and_the_click(browser, lab
     assert told.text_content() == "<b>first</b> · DCAL · rollout of the class token · layer 4"
 
     layer = view.get_by_label("layer", exact=True)
+    changes(page, lambda: drag(page, layer, 0.3))
+    changes(page, lambda: drag(page, layer, 1.0))
+    changes(page, lambda: layer.press("ArrowDown"))
+    assert "layer 3" in told.text_content()
+    assert page.evaluate("window.jupyterapp.shell.currentWidget.content.activeCellIndex") == 0  # Lab has not moved on
     changes(page, lambda: drag(page, layer, 0.0))
     assert "layer 1" in told.text_content()
     changes(page, lambda: view.get_by_label("map", exact=True).select_option("attention of a patch"))
     changes(page, lambda: view.locator(".stage canvas").first.click(position={"x": 20, "y": 20}))
     assert "row 1, column 1" in told.text_content()
-    changes(page, lambda: page.keyboard.press("ArrowDown"))  # Lab would move to another cell
+    changes(page, lambda: page.keyboard.press("ArrowDown"))
     assert "row 2, column 1" in told.text_content()
     assert errors == []
     (OUTPUTS / "screenshots").mkdir(parents=True, exist_ok=True)

@@ -1,14 +1,17 @@
 """What a view carries: equal to the arrays that it was given, small, and refused where arrays do not fit."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lib import inputs
 from lib.errors import WorkbookValueError
 from lib.explain import compare_maps, explore
 from lib.explain.comparison import outline
 from lib.explain.explorer import MOST_BYTES
+from lib.inputs import NOTES
 
 from .view_helpers import unpacked
 
@@ -59,6 +62,13 @@ def test_a_mimebundle_has_html_a_picture_and_its_words():
     assert EVIL not in data["text/html"]
     assert "Phantom images" in data["text/html"]
     assert not re.search(r"(src|href)=\"(?!data:)|https?://(?!www.w3.org/2000/svg)|@import|url\(", data["text/html"])
+
+
+def test_a_notebook_depends_on_the_scripts_of_its_views(monkeypatch, tmp_path):
+    monkeypatch.setenv(NOTES, str(tmp_path / "notes"))
+    monkeypatch.setattr(inputs, "_noted", set())
+    assert explore(IMAGES, {"": {"gate": ASKED}}).html
+    assert {Path(path).name for path in inputs.states(tmp_path / "notes")} == {"view.css", "view.js", "explorer.js"}
 
 
 def test_what_does_not_fit_is_left_out_and_told():

@@ -2,7 +2,7 @@
 start(async (data, numbers) => {
   const ranges = new Float32Array(numbers, 0, 2 * data.maps), levels = new Uint8Array(numbers, 8 * data.maps);
   const colours = ramps(data.colours), named = list => list.map(each => each.name);
-  const now = {image: 0, model: 0, kind: 0, layer: 0, head: 0, row: 0, column: 0, opacity: .6, colours: 0};
+  const now = {image: 0, model: 0, kind: 0, layer: 0, head: 0, x: .501, y: .501, opacity: .6, colours: 0};
   const model = () => data.models[now.model];
   const kind = () => model().kinds[now.kind];
   const layer = () => kind().layers[now.layer];
@@ -38,8 +38,10 @@ start(async (data, numbers) => {
     draw();
   };
 
-  // Where the position that asks is among those that were kept: [row, column].
-  const place = ({rows, columns}) => [nearest(rows, now.row), nearest(columns, now.column)];
+  // Where the position that asks, (x, y) as shares of the picture, is among those that were kept: [row, column].
+  const place = ({rows, columns, of: [height, width]}) => {
+    return [nearest(rows, now.y * height - .5), nearest(columns, now.x * width - .5)];
+  };
   const nearest = (kept, at) => {
     const away = kept.map(each => Math.abs(each - at));
     return away.indexOf(Math.min(...away));
@@ -85,8 +87,8 @@ start(async (data, numbers) => {
   canvas.addEventListener('click', event => {
     const {queries} = layer(), box = canvas.getBoundingClientRect();
     if (!queries) return;
-    now.row = Math.floor((event.clientY - box.top) / box.height * queries.of[0]);
-    now.column = Math.floor((event.clientX - box.left) / box.width * queries.of[1]);
+    now.x = (event.clientX - box.left) / box.width;
+    now.y = (event.clientY - box.top) / box.height;
     draw();
   });
   canvas.addEventListener('keydown', event => {
@@ -95,13 +97,11 @@ start(async (data, numbers) => {
     if (!step || !queries) return;
     event.preventDefault(); // the page would scroll
     const [row, column] = place(queries), inside = (kept, at) => kept[Math.max(0, Math.min(at, kept.length - 1))];
-    now.row = inside(queries.rows, row + step[0]);
-    now.column = inside(queries.columns, column + step[1]);
+    now.y = (inside(queries.rows, row + step[0]) + .5) / queries.of[0];
+    now.x = (inside(queries.columns, column + step[1]) + .5) / queries.of[1];
     draw();
   });
 
-  const asked = data.models.flatMap(each => each.kinds).flatMap(each => each.layers).find(each => each.queries);
-  if (asked) [now.row, now.column] = asked.queries.of.map(side => Math.floor(side / 2)); // the middle asks first
   now.layer = kind().layers.length - 1;
   offer();
   const stage = el('div', {className: 'stage'}, canvas, el('div', {className: 'scale'}, low, bar, high), told);
