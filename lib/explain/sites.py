@@ -1,8 +1,9 @@
 """Where the class activation maps of a model are taken: the last place that still knows positions.
 
-Of a ResNet, with or without attention, the output of its last stage; of a VGG and the toy network the last ReLU before
-a pool; of a ViT the tokens that enter the last block's attention (`norm1`), since the class token alone is read after
-it. Of any other network the last map that a forward makes. Another architecture is one function:
+Of a ResNet, with or without attention, the output of its last stage, or of the last one that keeps 4×4 positions where
+the images are small: a ResNet shown 64×64 pixels ends in 2×2, which tell no place. Of a VGG and the toy network the last
+ReLU before a pool; of a ViT the tokens that enter the last block's attention (`norm1`), since the class token alone is
+read after it. Of any other network the last map that a forward makes. Another architecture is one function:
 
     @site_of.register
     def _(model: MyNet, images):
@@ -27,6 +28,8 @@ from lib.errors import WorkbookValueError
 from lib.explain.watching import watch
 from lib.gattanet import GAttANet
 from lib.glsa import GLSANet
+
+LEAST = 4  # positions, the shorter side of a map
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,11 @@ def _(model: GLSANet, images: Tensor) -> Site:
 
 @site_of.register
 def _(model: ResNetBackbone, images: Tensor) -> Site:
-    return Site(model.net.layer4)
+    stages = {name: getattr(model.net, name) for name in ("layer1", "layer2", "layer3", "layer4")}
+    sides: dict[str, int] = {}
+    watch(model, images, stages, lambda name, output: sides.update({name: min(output.shape[2:])}))
+    fine = [name for name, side in sides.items() if side >= LEAST]
+    return Site(stages[fine[-1] if fine else "layer1"])
 
 
 @site_of.register

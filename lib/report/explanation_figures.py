@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lib.report.cells import minus
 from lib.report.figures import BLUE, GREY, ORANGE, figure, grid_of, overlay, picture
 from lib.report.resampling import resampled
 from lib.report.statistics import estimate_of
@@ -80,8 +81,8 @@ def agreement_matrix(table: pd.DataFrame, phantom: bool) -> Figure:
         ax.set_xticks(range(count), table.columns, rotation=45, ha="right", fontsize=8)
         ax.set_yticks(range(count), table.index, fontsize=8)
         for y, x in np.argwhere(table.notna().to_numpy()):
-            value = table.to_numpy()[y, x]
-            ax.text(x, y, f"{value:.1f}".replace("-", "−"), ha="center", va="center", fontsize=7,
+            value = round(table.to_numpy()[y, x], 1)
+            ax.text(x, y, minus(f"{value + 0.0:.1f}"), ha="center", va="center", fontsize=7,
                     color="white" if abs(value) > 0.6 else "black")  # fmt: skip
         ax.grid(visible=False)
         fig.colorbar(drawn, ax=ax, label="mean rank correlation")
@@ -94,13 +95,20 @@ def forgetting(similarity: Mapping[str, np.ndarray], lowest: Sequence[str], phan
         ax = fig.subplots()
         stages = np.arange(len(lowest) + 1)
         for i, (name, found) in enumerate(similarity.items()):
-            means = [1.0, *np.nanmean(found, axis=1)]
+            means = [1.0, *known_mean(found)]
             ax.plot(stages, means, marker="os^Dv"[i % 5], label=name, linewidth=1.5, linestyle="-" if i < 7 else "--")
         ax.axhline(0, color=GREY, linewidth=1)
         ax.set_xticks(stages, ["trained", *(f"from {name}" for name in lowest)], rotation=20, ha="right", fontsize=8)
         ax.set(xlabel="drawn anew, from the last layer down to", ylabel="rank correlation with the trained network's")
         ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
     return fig
+
+
+def known_mean(similarity: np.ndarray) -> np.ndarray:
+    """Means [stages] of [stages, N] over the images that have a value, which an even map has not; NaN where none has."""
+    known = np.isfinite(similarity)
+    counts = known.sum(axis=1)
+    return np.where(counts, np.where(known, similarity, 0).sum(axis=1) / np.maximum(counts, 1), np.nan)
 
 
 def inside_by_class(

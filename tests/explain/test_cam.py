@@ -11,10 +11,11 @@ from pytorch_grad_cam import AblationCAM, EigenCAM, GradCAM, HiResCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget, ClassifierOutputTarget
 from torch import nn
 
+from lib import create_model
 from lib.explain import explain
 from lib.explain.methods import scaled
 
-from .models import images, model_of
+from .models import CLASSES, images, model_of
 
 
 class Net(nn.Module):
@@ -123,7 +124,7 @@ def test_eigen_cam_is_the_librarys_but_for_its_sign(net):
 
 @pytest.mark.parametrize(("side", "stage"), [(32, "layer2"), (64, "layer3"), (128, "layer4")])
 def test_a_resnet_is_explained_at_its_last_stage_with_places_as_the_library_does(side, stage):
-    model, x = model_of("lesa"), F.interpolate(images(2), side)
+    model, x = create_model("resnet18", pretrained=False, num_classes=CLASSES, attn_type="none").eval(), images(2, side)
     theirs = library(GradCAM, model, getattr(model.net, stage), x, [ClassifierOutputTarget(1)] * 2)
     np.testing.assert_allclose(explain(model, x, 1), theirs, atol=1e-4)
 

@@ -54,3 +54,9 @@ def test_shares_on_the_object_by_class():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["x (2)", "y (2)"]  # no mask of z is known
     dots = [c.lines[0].get_xdata().tolist() for c in ax.containers]
     assert dots == [pytest.approx([20, 20]), pytest.approx([70, 70])]
+
+
+def test_an_even_map_has_no_similarity():
+    found = figures.known_mean(np.array([[0.4, np.nan], [np.nan, np.nan]]))
+    assert found[0] == pytest.approx(0.4)
+    assert np.isnan(found[1])
