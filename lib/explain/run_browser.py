@@ -99,7 +99,7 @@ def _number(value: object) -> float | None:
 def _telling(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The settings in which runs differ, or where there is one run (or all are alike) its main ones."""
     names = list(dict.fromkeys(name for row in rows for name in row["settings"]))
-    differ = [n for n in names if len({repr(row["settings"].get(n)) for row in rows if row["settings"]}) > 1]
+    differ = [n for n in names if len({repr(row["settings"][n]) for row in rows if n in row["settings"]}) > 1]
     return differ or [name for name in ("dataset", "backbone", "attention", "seed") if name in names]
 
 
@@ -114,6 +114,7 @@ def _still(rows: Sequence[dict[str, Any]], metrics: Sequence[str], phantom: bool
             ax.text(0, 0.5, f"{len(rows)} runs, none with test results yet")
             return fig
         values, spans = ([row[key][main] for row in done] for key in ("metrics", "intervals"))
-        bars_with_intervals(ax, [plain(row["name"]) for row in done], {"": (values, [tuple(s) for s in spans])})
-        ax.set(xlabel=main.replace("_", " "), title=f"Test {main.replace('_', ' ')} with 95 % intervals")
+        labels = [plain(" ".join(str(row["settings"].get(n, "")) for n in _telling(rows)), 40) for row in done]
+        bars_with_intervals(ax, labels, {"": (values, [tuple(s) for s in spans])})
+        ax.set(xlabel=main.replace("_", " "), title="Test, 95 % intervals")
     return fig

@@ -14,6 +14,7 @@ import base64
 import io
 import json
 import struct
+import textwrap
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ def as_webp(picture: bytes | np.ndarray, quality: int = 88) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def plain(text: str) -> str:
-    """`text` as a matplotlib label that is no formula, dollars or not."""
-    return text.replace("$", r"\$")
+def plain(text: str, width: int = 24) -> str:
+    """`text` as a matplotlib label of lines of `width` letters, which is no formula, dollars or not."""
+    lines = [textwrap.fill(line, width) for line in text.splitlines()]
+    return "\n".join(lines).replace("$", r"\$")
