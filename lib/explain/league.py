@@ -2,9 +2,10 @@
 
 What is resampled are groups of images (lesions), as everywhere in the workbook. A method is compared with the better of
 the floors, image by image and network by network. p is the larger of two: that of the interval of the mean difference
-(`lib.report.uncertainty`), and that of a permutation test which flips the signs of whole groups. The first alone finds
-7 to 8 % of null differences significant with 40 images of one network and up to 21 % with 10; both together up to 10 %
-with 10 to 20 images, where differences are skewed, and 6 % or less where they are not. With one network p speaks of further images for that network, with several also of further
+(`lib.report.uncertainty`), and that of a permutation test which flips the signs of whole groups. In simulation the first
+alone finds 7 to 8 % of null differences significant with 40 images of one network and up to 21 % with 10; both together
+1 to 8 % with 40 and 0 to 10 % with 10, most where differences are skewed: what is not far below 0.05 is no finding.
+With one network p speaks of further images for that network, with several also of further
 trainings. Holm's correction is over the whole table.
 """
 

@@ -120,6 +120,14 @@ def test_targets_are_the_predicted_classes_unless_told(kind, method):
     assert torch.equal(other, free) != METHODS[method].by_class
 
 
+@pytest.mark.parametrize("method", ["grad-cam", "gradient-x-input", "integrated-gradients"])
+def test_each_image_keeps_its_class_in_batches(method):
+    model, x = model_of("vgg"), images(5)
+    classes = [0, 1, 2, 3, 1]
+    single = torch.cat([explain(model, x[i : i + 1], classes[i], method) for i in range(5)])
+    torch.testing.assert_close(explain(model, x, classes, method, batch_size=2), single, atol=1e-2, rtol=0)
+
+
 def test_one_class_for_all_images():
     model, x = model_of("vgg"), images(3)
     assert torch.equal(explain(model, x, 1), explain(model, x, [1, 1, 1]))
