@@ -9,11 +9,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lib.errors import WorkbookValueError, unknown
-from lib.explain.packing import Packed, checked_images, checked_map, checked_names, colour_stops, pictures
+from lib.explain.packing import (
+    MOST_BYTES,
+    MOST_IMAGES,
+    Packed,
+    checked_images,
+    checked_map,
+    checked_names,
+    colour_stops,
+    left_out_images,
+    pictures,
+)
 from lib.explain.view import View, plain
 from lib.report.figures import figure, grid_of, overlay, picture
 
-MOST_BYTES = 500_000  # of maps in one view, before compression
 OUTLINE = 112  # positions, the longer side of a mask in a view
 BARS = 5  # classes with the greatest probability
 COLUMNS = 6  # of the static picture
@@ -32,7 +41,7 @@ def compare_maps(
     caption: str = CAPTION,
     phantom: bool = False,
 ) -> View:
-    """A view of several maps of the same image, a panel a map; the image is chosen by its thumbnail.
+    """A view of several maps of the same image, a panel a map; the image is chosen by its thumbnail. At most 24 images.
 
     Args:
         images: what the networks saw, uint8 [N, H, W, 3].
@@ -57,7 +66,7 @@ def compare_maps(
     probabilities, told = probabilities or {}, told or {}
     _check_truth(len(images), masks, labels, classes)
     _check_told(len(images), told, {**maps, **probabilities})
-    count = min(len(images), MOST_BYTES // sum(each[0].size for each in maps.values()))
+    count = min(len(images), MOST_IMAGES, MOST_BYTES // sum(each[0].size for each in maps.values()))
     if not count:
         raise WorkbookValueError(f"The maps of a single image take more than {MOST_BYTES / 1000:.0f} kB: coarsen them.")
     packed = Packed.empty()
@@ -75,7 +84,7 @@ def compare_maps(
         "colours": colour_stops(),
         "maps": packed.count,
     }
-    left_out = [f"Left out: {len(images) - count} of {len(images)} images."] * (count < len(images))
+    left_out = left_out_images(count, len(images))
     return View(
         "comparison", data, _still(images[0], names[0], maps, phantom), caption, packed.bytes(), left_out, phantom
     )
@@ -84,7 +93,8 @@ def compare_maps(
 def outline(mask: np.ndarray) -> list[list[float]]:
     """The border of `mask` [H, W] as straight pieces [x, y, x, y], as shares of its sides; fine detail is smoothed."""
     step = max(1, -(-max(mask.shape) // OUTLINE))
-    inside = np.pad(mask[step // 2 :: step, step // 2 :: step], 1)
+    top, left = (min(step // 2, side - 1) for side in mask.shape)
+    inside = np.pad(mask[top::step, left::step], 1)
     height, width = (side - 2 for side in inside.shape)
     pieces = []
     for y, x in np.argwhere(inside[1:, :] != inside[:-1, :]):  # horizontal, below row y − 1 of the mask

@@ -10,12 +10,21 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lib.errors import WorkbookValueError
-from lib.explain.packing import Packed, checked_images, checked_map, checked_names, colour_stops, pictures
+from lib.explain.packing import (
+    MOST_BYTES,
+    MOST_IMAGES,
+    Packed,
+    checked_images,
+    checked_map,
+    checked_names,
+    colour_stops,
+    left_out_images,
+    pictures,
+)
 from lib.explain.view import View, plain
 from lib.report.figures import figure, grid_of, overlay, picture
 
 DIMENSIONS = {3: "[N, h, w]", 4: "[N, heads, h, w]", 6: "[N, heads, rows, columns, h, w]"}
-MOST_BYTES = 500_000  # of maps in one view, before compression
 FEWEST = 4  # rows and columns of positions that ask, at least
 MOST_STILLS = 6  # maps in the static picture
 CAPTION = "Where the network looks: choose the image, the map, the layer and the position that asks."
@@ -46,7 +55,8 @@ def explore(
         caption: one sentence; the alternative text too.
         phantom: the images are drawn by the workbook, and the view says so.
 
-    Above 500 kB of maps some are left out, which the view tells: positions that ask, single heads, images, layers.
+    At most 24 images are kept, and above 500 kB of maps some are left out: positions that ask, single heads, images, layers
+    in turn. The view tells so.
 
     Raises:
         WorkbookValueError: arrays that do not fit each other, or maps that are too large even so.
@@ -126,7 +136,7 @@ def _layers_of(model: str, kinds: Mapping[str, Layers], images: np.ndarray) -> l
 
 def fitted(layers: list[Layer], images: int, most: int = MOST_BYTES) -> tuple[list[Layer], int, list[str]]:
     """Layers and number of images that fit into `most` bytes, and what was left out for it, in words."""
-    count, left_out = images, {}
+    count, left_out = min(images, MOST_IMAGES), {}
 
     def too_large() -> bool:
         return sum(layer.bytes(count) for layer in layers) > most
@@ -141,7 +151,6 @@ def fitted(layers: list[Layer], images: int, most: int = MOST_BYTES) -> tuple[li
             left_out["heads"] = "Left out: single heads of what a position attends to; their mean is kept."
     while too_large() and count > 1:
         count -= 1
-        left_out["images"] = f"Left out: {images - count} of {images} images."
     while too_large() and len(fewer := _every_second(layers)) < len(layers):
         layers = fewer
         left_out["layers"] = "Left out: some of the layers."
@@ -151,7 +160,7 @@ def fitted(layers: list[Layer], images: int, most: int = MOST_BYTES) -> tuple[li
             f"The maps of a single image take {size / 1000:.0f} kB, and a view holds {most / 1000:.0f} kB: "
             "give fewer layers, models or kinds of map, or coarser maps."
         )
-    return layers, count, list(left_out.values())
+    return layers, count, [*left_out.values(), *left_out_images(count, images)]
 
 
 def _every_second(layers: list[Layer]) -> list[Layer]:

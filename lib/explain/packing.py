@@ -14,6 +14,8 @@ from lib.errors import WorkbookValueError
 from lib.explain.view import as_webp
 
 SHOWN = 384  # pixels, the longer side of a picture in a view
+MOST_IMAGES = 24  # in one view
+MOST_BYTES = 500_000  # of maps in one view, before compression
 COLOURS = ("inferno", "viridis", "cividis", "gray")
 STOPS = 33  # of a colour map; between them is a straight line
 
@@ -27,6 +29,11 @@ def checked_images(images: np.ndarray) -> np.ndarray:
             "take the pixels as they were decoded, before normalisation."
         )
     return images
+
+
+def left_out_images(kept: int, images: int) -> list[str]:
+    """What a view tells of images that it has not."""
+    return [f"Left out: {images - kept} of {images} images."] * (kept < images)
 
 
 def checked_names(names: Sequence[str] | None, images: np.ndarray) -> list[str]:

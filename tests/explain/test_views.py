@@ -10,7 +10,7 @@ from lib import inputs
 from lib.errors import WorkbookValueError
 from lib.explain import compare_maps, explore
 from lib.explain.comparison import outline
-from lib.explain.explorer import MOST_BYTES
+from lib.explain.packing import MOST_BYTES
 from lib.inputs import NOTES
 
 from .view_helpers import unpacked
@@ -94,6 +94,10 @@ def test_images_are_left_out_last_and_told():
         assert view.left_out == ["Left out: 1 of 3 images."]
         assert [each["name"] for each in unpacked(view)[0]["images"]] == ["image 1", "image 2"]
         assert len(unpacked(view)[2]) == MOST_BYTES
+    many, gates = np.repeat(IMAGES[:1], 30, 0), np.ones((30, 2, 2))
+    for view in (explore(many, {"": {"gate": gates}}), compare_maps(many, {"gate": gates})):
+        assert view.left_out == ["Left out: 6 of 30 images."]
+        assert len(unpacked(view)[0]["images"]) == 24
 
 
 def test_the_last_layer_stays_when_layers_are_left_out():
@@ -165,3 +169,4 @@ def test_an_outline_is_the_border_of_the_mask():
     assert pieces[:, [1, 3]].min() == pytest.approx(0.2)
     assert pieces[:, [1, 3]].max() == 0.5
     assert outline(np.zeros((4, 4), bool)) == []
+    assert len(outline(np.ones((1000, 3), bool))) > 100
