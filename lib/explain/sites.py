@@ -1,9 +1,10 @@
 """Where the class activation maps of a model are taken: the last place that still knows positions.
 
 Of a ResNet, with or without attention, the output of its last stage, or of the last one that keeps 4×4 positions where
-the images are small: a ResNet shown 64×64 pixels ends in 2×2, which tell no place. Of a VGG and the toy network the last
-ReLU before a pool; of a ViT the tokens that enter the last block's attention (`norm1`), since the class token alone is
-read after it. Of any other network the last map that a forward makes. Another architecture is one function:
+the images are small: a ResNet shown 64×64 pixels ends in 2×2, which tell no place. (A GLSA block stands for the stage
+that it follows.) Of a VGG and the toy network the last ReLU before a pool; of a ViT the tokens that enter the last
+block's attention (`norm1`), since the class token alone is read after it. Of any other network the last map that a
+forward makes. Another architecture is one function:
 
     @site_of.register
     def _(model: MyNet, images):
@@ -12,6 +13,7 @@ read after it. Of any other network the last map that a forward makes. Another a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import singledispatch
 
@@ -85,16 +87,20 @@ def site_of(model: nn.Module, images: Tensor) -> Site:
 
 @site_of.register
 def _(model: GLSANet, images: Tensor) -> Site:
-    return site_of(model.backbone, images)
+    site = site_of(model.backbone, images)
+    followed = getattr(model.backbone.net, "layer3", None)
+    return Site(model.block) if site.layer is followed else site
 
 
 @site_of.register
 def _(model: ResNetBackbone, images: Tensor) -> Site:
-    stages = {name: getattr(model.net, name) for name in ("layer1", "layer2", "layer3", "layer4")}
-    sides: dict[str, int] = {}
-    watch(model, images, stages, lambda name, output: sides.update({name: min(output.shape[2:])}))
-    fine = [name for name, side in sides.items() if side >= LEAST]
-    return Site(stages[fine[-1] if fine else "layer1"])
+    net, stride = model.net, 4  # of the stem; layer1 has none
+    found = net.layer1
+    for stage in (net.layer2, net.layer3, net.layer4):
+        stride *= math.prod(block.stride for block in stage)
+        if -(-min(images.shape[2:]) // stride) >= LEAST:
+            found = stage
+    return Site(found)
 
 
 @site_of.register

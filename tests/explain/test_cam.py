@@ -14,6 +14,8 @@ from torch import nn
 from lib import create_model
 from lib.explain import explain
 from lib.explain.methods import scaled
+from lib.explain.sites import site_of
+from lib.explain.watching import watch
 
 from .models import CLASSES, images, model_of
 
@@ -127,6 +129,20 @@ def test_a_resnet_is_explained_at_its_last_stage_with_places_as_the_library_does
     model, x = create_model("resnet18", pretrained=False, num_classes=CLASSES, attn_type="none").eval(), images(2, side)
     theirs = library(GradCAM, model, getattr(model.net, stage), x, [ClassifierOutputTarget(1)] * 2)
     np.testing.assert_allclose(explain(model, x, 1), theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("side", "stage"), [(224, "layer4"), (100, "layer4"), (96, "layer3"), (64, "layer3"), (32, "layer2")]
+)
+def test_a_small_image_is_explained_where_its_map_is_still_four_positions_wide(side, stage):
+    bare, glsa = (create_model("resnet18", num_classes=3, attn_type=name) for name in ("none", "CBAM"))
+    x = images(1, side)
+    assert site_of(bare, x).layer is getattr(bare.net, stage)
+    expected = glsa.block if stage == "layer3" else getattr(glsa.backbone.net, stage)
+    assert site_of(glsa, x).layer is expected
+    sizes = []
+    watch(glsa.eval(), x, {"": expected}, lambda name, output: sizes.append(output.shape[2]))
+    assert sizes[0] >= 4
 
 
 def as_maps(tokens):
