@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from lib.errors import WorkbookValueError
@@ -116,6 +117,18 @@ def test_devices_that_are_not_there_are_told_before_any_work(tiny, tmp_path, mon
     with pytest.raises(WorkbookValueError, match="devices=2, but PyTorch sees 1 GPUs"):
         hardware.check_devices(tiny.replace(devices=2))
     assert not (tmp_path / "runs").exists()
+
+
+def test_running_statistics_are_those_of_all_processes(monkeypatch):
+    """Both processes have normalised batches of their own; the other's statistics are twice ours."""
+    model = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.ReLU(), torch.nn.Linear(2, 2))
+    model(torch.randn(8, 3, 4, 2))
+    mean, variance = model[0].running_mean.clone(), model[0].running_var.clone()
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda each: each.add_(2 * each))
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    processes.average_statistics(model)
+    assert torch.allclose(model[0].running_mean, 1.5 * mean)
+    assert torch.allclose(model[0].running_var, 1.5 * variance)
 
 
 def test_a_run_on_several_devices_is_another_run():

@@ -202,7 +202,8 @@ def read_shards(shards: Iterable[Shard]) -> Iterator[dict]:
             for found, sample in enumerate(webdataset().tariterators.tarfile_samples([{"url": shard.url}]), 1):  # noqa: B007
                 yield sample
         except (tarfile.TarError, OSError, ValueError) as error:
-            raise WorkbookFileError(f"The shard {shard.url} cannot be read ({error}). Fetch it again.") from error
+            reason = next((each for each in error.args if isinstance(each, str)), type(error).__name__)
+            raise WorkbookFileError(f"The shard {shard.url} cannot be read ({reason}). Fetch it again.") from error
         if found < shard.images:
             raise WorkbookFileError(
                 f"The shard {shard.url} ends after {found} of {shard.images} images: fetch it again, or correct sizes.json."
