@@ -86,7 +86,9 @@ def _fit_together(
 ) -> None:
     """One of several processes: the chief sees to everything, the others train beside it."""
     run = store.run(config)
-    if processes.rank(config) == 0:
+    if processes.rank(config) == 0 and run.finished and run.basis == basis:
+        processes.told(False)
+    elif processes.rank(config) == 0:
         _fit_alone(config, run, material_of(config, store, images), basis, device, processes.told)
     elif processes.told():
         from lib.training.trainer import train

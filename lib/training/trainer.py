@@ -73,9 +73,8 @@ def train(
     setup = _setup(config, model, material)
     if hardware.channels_last_helps(config):
         setup.module.model.to(memory_format=torch.channels_last)
-    setup.train.sampler.set_epoch(
-        len(recorder.rows)
-    )  # Lightning does too, but after a resumed run's first batch is drawn
+    # Lightning does so too, but after a resumed run's first batch is drawn.
+    setup.train.sampler.set_epoch(len(recorder.rows))
     with lightning_manners(), memory_told(config), tracking(config, run.path) as logger:
         trainer = _trainer(config, run, recorder, logger)
         trainer.fit(setup.module, setup.train, setup.val, ckpt_path=checkpoint, weights_only=False)
@@ -161,6 +160,7 @@ def _loader(data: Batches, batches: Iterable[list[int]]) -> DataLoader:
 
 def _trainer(config: RunConfig, run: Run, recorder: Recorder, logger: Logger | bool) -> pl.Trainer:
     where, several = hardware.device(config.device), config.processes > 1
+    progress = [BatchProgress(f"{config.backbone} {config.attention}", config.verbose)]
     # Buffers are not copied from the first process at every step: BatchNorm's are averaged before each validation.
     return pl.Trainer(
         max_epochs=config.max_epoch,
@@ -171,9 +171,7 @@ def _trainer(config: RunConfig, run: Run, recorder: Recorder, logger: Logger | b
         use_distributed_sampler=False,  # the loaders give shares
         precision=hardware.precision(config),
         deterministic="warn" if where.type == "cuda" else None,  # on a CPU everything used here is so already
-        callbacks=[BatchProgress(f"{config.backbone} {config.attention}", config.verbose)]
-        * (processes.rank(config) == 0)
-        + [recorder],
+        callbacks=[*progress * (processes.rank(config) == 0), recorder],
         logger=logger,
         plugins=[TorchElasticEnvironment() if several else LightningEnvironment()],  # one, also inside a Slurm job
         default_root_dir=run.path,
