@@ -64,7 +64,7 @@ _SMALL_FGVC: dict[str, Any] = {
     "gradient_clip": 5.0,
     "lr": 2e-3,
     "warmup_epochs": 0.5,
-    "batch_size": 8,
+    "batch_size": 4,
 }
 
 # The same for re-identification. From scratch, batch-hard triplets of four images an identity pull all images to one
@@ -147,8 +147,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "max_epoch": 120,
         "top_ratio": 0.3,
     },
-    "fgvc-quick": {**_SMALL_FGVC, "max_epoch": 3, "limit_images": 2000},
-    "fgvc-smoke": {**_SMALL_FGVC, "max_epoch": 2, "limit_images": 120, "image_size": 32},
+    "fgvc-quick": {**_SMALL_FGVC, "max_epoch": 2, "limit_images": 2000},
+    "fgvc-smoke": {**_SMALL_FGVC, "max_epoch": 2, "limit_images": 120, "image_size": 32, "batch_size": 8},
     "reid-quick": {**_SMALL_REID, "patch_size": 4, "max_epoch": 6},
     "reid-smoke": {**_SMALL_REID, "patch_size": 8, "max_epoch": 1, "limit_images": 320, "batch_size": 8},
     "gattanet-toynet": {
