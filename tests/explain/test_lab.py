@@ -17,7 +17,10 @@ from lib.paths import NOTEBOOKS, OUTPUTS, ROOT
 
 TOKEN = "of-this-test"
 PATIENCE = 240_000  # ms, for a machine that is busy; the picture itself has one second
-SETTINGS = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}  # no pop-up in the way
+SETTINGS = {  # no pop-up in the way; cells out of sight are there, too
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
 
 SMALL = {"profile": "smoke", "switches": False, "measured": 20}  # of notebook 04, in seconds
 
@@ -33,10 +36,12 @@ CANVAS = "document.querySelector('.attention-view .stage canvas').toDataURL()"
 @pytest.fixture
 def lab(tmp_path):
     """The address of a JupyterLab of its own, whose folder holds the notebook."""
-    folder, settings = tmp_path / "notebooks", tmp_path / "settings" / "@jupyterlab" / "apputils-extension"
+    folder = tmp_path / "notebooks"
     folder.mkdir()
-    settings.mkdir(parents=True)
-    (settings / "notification.jupyterlab-settings").write_text(json.dumps(SETTINGS))
+    for name, values in SETTINGS.items():
+        settings = tmp_path / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(json.dumps(values))
     notebook = load_notebook_node(str(NOTEBOOKS / "04_dcal_rollout.ipynb"))
     small = parameterize_notebook(notebook, {**SMALL, "output_dir": str(tmp_path / "outputs")}, kernel_name="python3")
     nbformat.write(small, folder / "look.ipynb")
