@@ -21,7 +21,7 @@ from lib.errors import WorkbookError, WorkbookValueError, choose
 Layer = Tensor | tuple[Tensor, Tensor]
 
 # Numbers of S_l in work at once. A CPU is fastest while they stay in its cache, a GPU with few large kernels.
-AT_ONCE = {"cpu": 2**18, "cuda": 2**26}
+AT_ONCE = {"cpu": 3 * 2**18, "cuda": 2**26}
 
 
 def _normalised(rows: Tensor) -> Tensor:
@@ -87,7 +87,14 @@ class AttentionRollout:
         """½ v S + ½ v for rows v [B, m, T]; `among` tells where v is not zero, if that is known."""
         out = v / 2
         for at, maps in _chunks(layer, among):  # in place, where autocast does not reach: full precision
-            out.baddbmm_(v[:, :, at], self.fuse(maps).to(v.dtype), alpha=0.5)
+            some, heads = v[:, :, at], maps.shape[1]
+            if (
+                v.shape[1] == 1 and self.fuse is HEAD_FUSIONS["mean"]
+            ):  # v Σ S / h = [v, …, v] [S; …; S] / h: no sum of maps
+                some, fused = some.repeat(1, 1, heads) / heads, maps.flatten(1, 2)
+            else:
+                fused = self.fuse(maps)
+            out.baddbmm_(some, fused.to(v.dtype), alpha=0.5)
         return out
 
     def _one_hot(self, layer: Layer, token: int) -> Tensor:
@@ -125,7 +132,8 @@ def _chunks(layer: Layer, among: slice) -> Iterator[tuple[slice, Tensor]]:
     start, stop, _ = among.indices(tokens)
     size = batch * heads * min(most, stop - start) * tokens
     scores = torch.empty(size, dtype=q.dtype, device=q.device)
-    maps = torch.empty(size, dtype=at_least_float32(q.dtype), device=q.device)
+    exact = at_least_float32(q.dtype)
+    maps = scores if exact == q.dtype else torch.empty(size, dtype=exact, device=q.device)  # softmax works in place
     for first in range(start, stop, most):
         at = slice(first, min(first + most, stop))
         shape = (batch * heads, at.stop - at.start, tokens)

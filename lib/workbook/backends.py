@@ -53,9 +53,11 @@ class LocalPool:
 
     queues = False
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, most: int | None = None) -> None:
+        """`workers` at a time, but never more than `most`, who share the machine between them."""
         gpus = visible_gpus()
-        self.slots = workers or len(gpus) or _cpu_workers()
+        slots = workers or len(gpus) or _cpu_workers()
+        self.slots = min(slots, most or slots)
         self._places: SimpleQueue[dict[str, str]] = SimpleQueue()
         threads = str(max(1, (os.cpu_count() or 1) // self.slots))  # more threads than cores is slower by far
         for i in range(self.slots):

@@ -1,4 +1,4 @@
-"""The command line behind run_all.py: plan, execute one notebook after the other, report."""
+"""The command line behind run_all.py: plan, execute, report."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output_dir = chosen.output_dir.absolute()
     jobs = plan(notebooks, output_dir, options(chosen), chosen.parameters)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
-    return run(jobs, output_dir / "report", chosen.force, chosen.timeout)
+    return run(jobs, output_dir / "report", chosen.force, chosen.timeout, chosen.workers)
 
 
 def list_notebooks(notebooks: Sequence[Path]) -> int:

@@ -1,36 +1,63 @@
-"""Execute numbered notebooks one after the other, and keep the report's index."""
+"""Execute numbered notebooks side by side, as far as the machine allows, and keep the report's index."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
+from typing import Any
 
 from lib.report.overview import write_index
-from lib.workbook.plan import Job, number
-from lib.workbook.task import notebook_task, perform, tell
+from lib.report.records import Entry
+from lib.workbook.backends import LocalPool
+from lib.workbook.plan import Job, is_alone
+from lib.workbook.task import Task, notebook_task
 
 
-def run(jobs: Sequence[Job], report: Path, force: bool = False, timeout: float | None = None) -> int:
-    """Execute those of `jobs` whose results do not stand, in order; returns 0 when all are ok, else 1.
+def run(
+    jobs: Sequence[Job], report: Path, force: bool = False, timeout: float | None = None, workers: int | None = None
+) -> int:
+    """Execute those of `jobs` whose results do not stand; returns 0 when all are ok, else 1.
+
+    They begin in order, `workers` at a time (default: one a GPU; without one, one a core). One whose metadata say
+    `alone` has the machine to itself: it begins when all before it have ended, and those after it wait.
 
     Raises:
-        KeyboardInterrupt: the user stopped a notebook; its partial output is in the report.
+        KeyboardInterrupt: the user stopped it; the partial output of what ran is in the report.
     """
-    statuses = []
-    for job in jobs:
-        name, task = number(job.notebook), notebook_task(job, report)
-        print(f"{name} | {job.notebook.stem}", flush=True)
-        if not force and task.done():
-            print(f"{name} | nothing has changed: not executed again (--force does)", flush=True)
-            statuses.append("ok")
-            continue
-        entry = perform(task, force=True, timeout=timeout, watched=True)
-        while entry is None:  # taken over while this process slept: the other's results will do
-            entry = perform(task, timeout=timeout, watched=True)
-        write_index(report)
-        print(f"{name} | {tell(entry)}", flush=True)
-        if entry.status == "interrupted":
-            raise KeyboardInterrupt
-        statuses.append(entry.status)
-    print(f"{statuses.count('ok')} of {len(statuses)} notebooks ok: {write_index(report)}")
+    statuses: list[str] = []
+    try:
+        for together in _batches(jobs):
+            tasks = [notebook_task(job, report) for job in together]
+            with LocalPool(workers, most=len(tasks)) as pool:
+                for entry in _performed(tasks, pool, force=force, timeout=timeout):
+                    statuses.append(entry.status)
+                    write_index(report)
+    finally:
+        index = write_index(report)
+    print(f"{statuses.count('ok')} of {len(statuses)} notebooks ok: {index}")
     return 0 if set(statuses) == {"ok"} else 1
+
+
+def _performed(tasks: Sequence[Task], pool: LocalPool, **how: Any) -> Iterator[Entry]:
+    """The records of `tasks`, each as its execution ends."""
+    flying = {pool.submit(task, watched=True, **how): task for task in tasks}
+    while flying:
+        for future in wait(flying, return_when=FIRST_COMPLETED).done:
+            task, entry = flying.pop(future), future.result()
+            if entry:
+                yield entry
+            else:  # taken over while this process slept: the other's results will do
+                flying[pool.submit(task, watched=True, **how | {"force": False})] = task
+
+
+def _batches(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """Split where a notebook has to be alone."""
+    together: list[Job] = []
+    for job in jobs:
+        if together and (is_alone(job.notebook) or is_alone(together[-1].notebook)):
+            yield together
+            together = []
+        together.append(job)
+    if together:
+        yield together

@@ -21,6 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--output-dir", type=Path, metavar="PATH", default=OUTPUTS, help="where runs and report go (default: outputs)")
     add("--skip-unreadable", action="store_true", help="leave out images that cannot be read instead of stopping")
     add("--force", action="store_true", help="execute again what did not change, too")
+    add("--workers", type=_workers, metavar="N", help="how many at a time; default: one a GPU, without one a core")
     add("--timeout", type=_seconds, metavar="SECONDS", help="the most that one notebook may take; default: no limit")
 
 
@@ -54,3 +55,10 @@ def _seconds(text: str) -> float:
     if not float(text) > 0:
         raise argparse.ArgumentTypeError(f"takes a number of seconds above 0, not {text!r}")
     return float(text)
+
+
+def _workers(text: str) -> int:
+    """A whole number of at least 1; the ValueError for other text becomes argparse's message."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"takes a whole number of at least 1, not {text!r}")
+    return int(text)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from lib.errors import WorkbookFileError, WorkbookValueError, unknown
 from lib.paths import NOTEBOOKS
 from lib.workbook.parameters import Parameter, check_names, parse_all, read_parameters
@@ -23,6 +25,12 @@ class Job:
 def number(notebook: Path) -> str:
     """What a notebook is called for short: '02' for 02_glsa_training.ipynb."""
     return notebook.stem.split("_")[0]
+
+
+def is_alone(notebook: Path) -> bool:
+    """Whether the notebook's metadata say `{"workbook": {"alone": true}}`: it reads what others leave, or measures times,
+    and must not run beside them."""
+    return bool(nbformat.read(notebook, as_version=4).metadata.get("workbook", {}).get("alone", False))
 
 
 def find_notebooks(wanted: Sequence[str] = (), folder: Path = NOTEBOOKS) -> list[Path]:

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
             return show_plan(protocol, found, place.slots)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
     failed = perform_study(protocol, found, backend, report, {"force": chosen.force, "timeout": chosen.timeout})
-    return max(failed, run(then, report, chosen.force, chosen.timeout) if then else 0)
+    return max(failed, run(then, report, chosen.force, chosen.timeout, chosen.workers) if then else 0)
 
 
 def show_plan(protocol: Protocol, found: Plan, slots: int) -> int:
@@ -140,12 +140,6 @@ def _backend(chosen: argparse.Namespace, report: Path) -> Backend:
     return LocalPool(chosen.workers)
 
 
-def _workers(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"takes a whole number of at least 1, not {text!r}")
-    return int(text)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = CommandLine(
         prog="run_all.py sweep",
@@ -174,7 +168,6 @@ def _parser() -> argparse.ArgumentParser:
     add_options(parser)
     add("--dry-run", action="store_true", help="print the plan with an estimate of the time, and run nothing")
     add("--backend", default="local", metavar="NAME", help=f"where: {', '.join(BACKENDS)} (default: local)")
-    add("--workers", type=_workers, metavar="N", help="runs at a time; default: one a GPU, without one a core")
     add("--address", metavar="ADDRESS", help="of a running Ray cluster, or 'auto'; default: one is started here")
     add("--slurm", metavar="OPTION=VALUE", action="append", default=[], help="an option of sbatch; may be repeated")
     return parser

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -106,27 +106,39 @@ def perform(
 ) -> Entry | None:
     """Execute `task` unless its results stand, and keep the record; None when another process holds it for longer
     than `patience` [s], or has taken it over because this one gave no sign of life. What the notebook prints goes to
-    stdout if `watched`, else to the task's log.
+    the task's log or, if `watched`, to stdout, where we say how it goes, too.
 
     Raises:
         OSError, WorkbookError: its folder cannot be written.
     """
-    claim = Claim(task.executed)
+    claim, say = Claim(task.executed), partial(_say, task) if watched else _keep_quiet
+    say(task.job.notebook.stem)
     if not claim.wait(lambda owner: print(f"waiting for {owner}, which executes {task.name}", flush=True), patience):
         return None
     try:
         if not force and (entry := task.done()):
+            say("nothing has changed: not executed again (--force does)")
             return entry
         with nullcontext() if watched else open(task.log, "w", encoding="utf-8") as log:
             how = {"timeout": timeout, "environment": environment, "cancelled": cancelled, "log": log}
             result = execute(task.job.notebook, task.executed, task.page, task.job.parameters, check=claim.check, **how)
         claim.check()
-        return _keep(task, result)
+        entry = _keep(task, result)
+        say(tell(entry))
+        return entry
     except ClaimLost as lost:
         print(lost, flush=True)
         return None
     finally:
         claim.release()
+
+
+def _say(task: Task, what: str) -> None:
+    print(f"{number(task.job.notebook)} | {what}", flush=True)
+
+
+def _keep_quiet(what: str) -> None:
+    """Nobody watches."""
 
 
 def _keep(task: Task, result: Result) -> Entry:

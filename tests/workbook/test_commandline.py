@@ -133,7 +133,7 @@ def test_what_did_not_change_is_not_executed_again(notebook, tmp_path, capsys):
 
     def ran(*more):
         assert main([*arguments, *more]) == 0
-        return [line for line in capsys.readouterr().out.splitlines() if "| ran" in line]
+        return sorted(line for line in capsys.readouterr().out.splitlines() if "| ran" in line)
 
     assert ran() == ["01 | ran 01", "02 | ran 02"]
     assert ran() == []
@@ -144,6 +144,43 @@ def test_what_did_not_change_is_not_executed_again(notebook, tmp_path, capsys):
     (tmp_path / "out" / "report" / "notebooks" / "02_a.json").write_text('{"status": "o')  # damaged: as if never run
     assert ran("-p", "01.x=4") == ["02 | ran 02"]
     assert ran("-p", "01.x=4", "--force") == ["01 | ran 01", "02 | ran 02"]
+
+
+MEET = """\
+import time
+from pathlib import Path
+here = Path({here!r})
+(here / {me!r}).touch()
+while not (here / {other!r}).exists():
+    time.sleep(0.05)
+time.sleep({then})"""
+
+
+def test_notebooks_run_side_by_side_and_one_that_is_alone_after_them(notebook, tmp_path):
+    """01 and 02 end only when they have met; 03, alone, finds that both have ended, and 04 waits for it."""
+    met = [
+        notebook(tmp_path / f"{me}_a.ipynb", MEET.format(here=str(tmp_path), me=me, other=other, then=then))
+        for me, other, then in (("01", "02", 0), ("02", "01", 1))
+    ]
+    ended = "from pathlib import Path\nprint(len([*Path({}).glob('*.html')]), 'ended')"
+    after = [
+        notebook(tmp_path / f"{n}_a.ipynb", ended.format(repr(str(tmp_path / "out/report")))) for n in ("03", "04")
+    ]
+    alone = nbformat.read(after[0], as_version=4)
+    alone.metadata["workbook"] = {"alone": True}
+    nbformat.write(alone, after[0])
+    done = run_all(*met, *after, "--workers", "2", "--timeout", "60", "--output-dir", "out", cwd=tmp_path)
+    assert done.status == 0, done.out
+    lines = done.out.splitlines()
+    assert "03 | 3 ended" in lines  # two pages and the index
+    assert "04 | 4 ended" in lines
+    assert "4 of 4 notebooks ok" in done.out
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_workers_are_a_whole_number(notebook, tmp_path, value):
+    with pytest.raises(WorkbookError, match="workers"):
+        main([str(notebook(tmp_path / "01_a.ipynb")), f"--workers={value}"])
 
 
 def test_a_timeout_is_above_zero(notebook, tmp_path):
@@ -175,6 +212,7 @@ def test_a_stop_keeps_what_is_done(notebook, tmp_path):
     """SIGTERM, as a batch system sends it, is a Ctrl-C."""
     slow = notebook(tmp_path / "01_slow.ipynb", "import time; print('begun', flush=True); time.sleep(60)")
     command = [sys.executable, ROOT / "run_all.py", slow, notebook(tmp_path / "02_b.ipynb"), "--output-dir", "out"]
+    command += ["--workers", "1"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while "begun" not in process.stdout.readline():
         assert process.poll() is None
