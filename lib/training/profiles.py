@@ -88,6 +88,7 @@ _SMALL_REID: dict[str, Any] = {
     "warmup_epochs": 1.0,
     "batch_size": 16,
     "images_per_identity": 2,
+    "precision": "32",  # on a CPU half precision pays only for larger networks
     "val_fraction": 0.2,
     "top_ratio": 0.3,
 }
