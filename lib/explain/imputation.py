@@ -38,27 +38,27 @@ def imputed(images: Tensor, missing: Tensor, noise: float = NOISE) -> Tensor:
 def _solve(images: Tensor, missing: Tensor) -> Tensor:
     """The missing pixels, by conjugate gradients with the diagonal as preconditioner; 0 elsewhere."""
     weights = _neighbours(torch.ones_like(images[:1, :1]))  # sum of the weights inside the image
-    tiny = torch.finfo(images.dtype).tiny
+    tiny, known = torch.finfo(images.dtype).tiny, ~missing
 
     def system(x: Tensor) -> Tensor:
-        return (weights * x - _neighbours(x)).where(missing, 0)
+        return (weights * x).sub_(_neighbours(x)).masked_fill_(known, 0)
 
-    known = images.where(~missing, 0)
-    right = _neighbours(known).where(missing, 0)
-    x = _from_coarser(known, (~missing).to(images)).where(missing, 0)
+    surroundings = images.masked_fill(missing, 0)
+    right = _neighbours(surroundings).masked_fill_(known, 0)
+    x = _from_coarser(surroundings, known.to(images)).masked_fill(known, 0)
     residual = right - system(x)
-    direction = scaled = residual / weights
-    product, enough = _dot(residual, scaled), TOLERANCE**2 * _dot(right, right / weights)
+    direction = residual / weights
+    product, enough = _dot(residual, direction), TOLERANCE**2 * _dot(right, right / weights)
     for _ in range(MOST_STEPS):
         if (product <= enough).all():
             break
         moved = system(direction)
         step = product / _dot(direction, moved).clamp(min=tiny)
-        x = x + step * direction
-        residual = residual - step * moved
+        x.addcmul_(step, direction)  # in place, as all here: the time goes into memory
+        residual.addcmul_(step, moved, value=-1)
         scaled = residual / weights
         product, last = _dot(residual, scaled), product
-        direction = scaled + product / last.clamp(min=tiny) * direction
+        direction.mul_(product / last.clamp(min=tiny)).add_(scaled)
     return x
 
 
@@ -78,11 +78,11 @@ def _neighbours(x: Tensor) -> Tensor:
     A third of the 3×3 product of (½, 1, ½) with itself has these weights, and 1/3 in its middle.
     """
     x, middle = F.pad(x, (1, 1, 1, 1)), x
-    x = (x[..., :-2] + x[..., 2:]) / 2 + x[..., 1:-1]
-    x = (x[..., :-2, :] + x[..., 2:, :]) / 2 + x[..., 1:-1, :]
-    return (x - middle) / 3
+    x = (x[..., :-2] + x[..., 2:]).div_(2).add_(x[..., 1:-1])
+    x = (x[..., :-2, :] + x[..., 2:, :]).div_(2).add_(x[..., 1:-1, :])
+    return x.sub_(middle).div_(3)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """[N, C, 1, 1]"""
-    return (a * b).sum((2, 3), keepdim=True)
+    return torch.linalg.vecdot(a.flatten(2), b.flatten(2))[..., None, None]

@@ -120,6 +120,7 @@ def _train_and_test(
         facts = provenance(config, material, classes, device, seconds, model)
         write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
         test(run, material, device)
+        (run.path / "last.ckpt").unlink(missing_ok=True)  # three times the size of the weights, and no longer of use
         metric = config.monitor.removeprefix("val_")
         log.info(
             "finished after %s: test %s %.3f",

@@ -19,7 +19,7 @@ from lib.claims import Claim
 from lib.data import load_dataset, split_rows
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.paths import ROOT
-from lib.training import RunStore, fit, hardware, profile_config
+from lib.training import RunStore, fit, fitting, hardware, profile_config
 from lib.training import module as module_file
 from lib.training import recorder as recorder_file
 from lib.training.inference import predict_rows
@@ -37,7 +37,7 @@ SEED_COLUMNS = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accura
 def test_a_finished_run_holds_everything(finished, tiny):
     names = {p.name for p in finished.path.iterdir() if not p.name.startswith(".")}
     assert names == {
-        "config.json", "basis.json", "training_log.csv", "train.log", "best.safetensors", "last.ckpt", "predictions.csv", "metrics.json", "provenance.json",
+        "config.json", "basis.json", "training_log.csv", "train.log", "best.safetensors", "predictions.csv", "metrics.json", "provenance.json",
     }  # fmt: skip
     assert finished.config == tiny
     assert list(finished.log.columns[:6]) == SEED_COLUMNS
@@ -198,22 +198,33 @@ def test_classes_may_be_called_by_numbers_or_na(tmp_path):
     assert set(run.predictions["prediction"]) <= {"0", "01", "NA"}
 
 
-def test_a_run_killed_before_its_test_only_tests(finished, tiny, tmp_path, monkeypatch):
-    store = RunStore(tmp_path / "runs")
-    shutil.copytree(finished.path, store.run(tiny).path)
-    (store.run(tiny).path / "metrics.json").unlink()
+@pytest.fixture
+def trained(tiny, tmp_path, monkeypatch):
+    """The store with the tiny run, killed after training and before its test."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as before_the_test:
+        before_the_test.setattr(fitting, "test", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny, tmp_path / "runs")
+    return RunStore(tmp_path / "runs")
+
+
+def test_a_run_killed_before_its_test_only_tests(finished, tiny, trained, monkeypatch):
+    store = trained
     monkeypatch.setattr("pytorch_lightning.Trainer.fit", lambda *_, **__: pytest.fail("trained again"))
     again = fit(tiny, store)
     assert (again.path / "metrics.json").read_text() == (finished.path / "metrics.json").read_text()
 
 
-def test_a_damaged_checkpoint_starts_over(finished, tiny, tmp_path, caplog):
-    store = RunStore(tmp_path / "runs")
-    folder = store.run(tiny).path
-    folder.mkdir(parents=True)
-    shutil.copy(finished.path / "basis.json", folder)
-    (folder / "last.ckpt").write_bytes((finished.path / "last.ckpt").read_bytes()[:5000])
-    assert (fit(tiny, store).path / "training_log.csv").read_text() == (finished.path / "training_log.csv").read_text()
+def test_a_damaged_checkpoint_starts_over(finished, tiny, trained, caplog):
+    checkpoint = trained.run(tiny).path / "last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    assert (fit(tiny, trained).path / "training_log.csv").read_text() == (
+        finished.path / "training_log.csv"
+    ).read_text()
     assert "cannot be read" in caplog.text
 
 
