@@ -10,7 +10,7 @@ from typing import Any
 from lib.report.overview import write_index
 from lib.report.records import Entry
 from lib.workbook.backends import LocalPool
-from lib.workbook.plan import Job, is_alone
+from lib.workbook.plan import Job, predecessors
 from lib.workbook.task import Task, notebook_task
 
 
@@ -19,20 +19,19 @@ def run(
 ) -> int:
     """Execute those of `jobs` whose results do not stand; returns 0 when all are ok, else 1.
 
-    They begin in order, `workers` at a time (default: one a GPU; without one, one a core). One whose metadata say
-    `alone` has the machine to itself: it begins when all before it have ended, and those after it wait.
+    They begin in order, `workers` at a time (default: one a GPU; without one, one a core), but for those that wait for
+    an earlier one: see `predecessors`.
 
     Raises:
         KeyboardInterrupt: the user stopped it; the partial output of what ran is in the report.
     """
     statuses: list[str] = []
+    tasks = [notebook_task(job, report) for job in jobs]
     try:
-        for together in _batches(jobs):
-            tasks = [notebook_task(job, report) for job in together]
-            with LocalPool(workers, most=len(tasks)) as pool:
-                for entry in _performed(tasks, pool, force=force, timeout=timeout):
-                    statuses.append(entry.status)
-                    write_index(report)
+        with LocalPool(workers, most=len(tasks)) as pool:
+            for entry in _performed(tasks, pool, force=force, timeout=timeout):
+                statuses.append(entry.status)
+                write_index(report)
     finally:
         index = write_index(report)
     print(f"{statuses.count('ok')} of {len(statuses)} notebooks ok: {index}")
@@ -41,8 +40,11 @@ def run(
 
 def _performed(tasks: Sequence[Task], pool: LocalPool, **how: Any) -> Iterator[Entry]:
     """The records of `tasks`, each as its execution ends."""
-    flying = {pool.submit(task, watched=True, **how): task for task in tasks}
-    while flying:
+    waiting, flying = list(tasks), {}
+    while waiting or flying:
+        for task in _ready(waiting, [*flying.values()])[: pool.slots - len(flying)]:
+            waiting.remove(task)
+            flying[pool.submit(task, watched=True, **how)] = task
         for future in wait(flying, return_when=FIRST_COMPLETED).done:
             task, entry = flying.pop(future), future.result()
             if entry:
@@ -51,13 +53,11 @@ def _performed(tasks: Sequence[Task], pool: LocalPool, **how: Any) -> Iterator[E
                 flying[pool.submit(task, watched=True, **how | {"force": False})] = task
 
 
-def _batches(jobs: Sequence[Job]) -> Iterator[list[Job]]:
-    """Split where a notebook has to be alone."""
-    together: list[Job] = []
-    for job in jobs:
-        if together and (is_alone(job.notebook) or is_alone(together[-1].notebook)):
-            yield together
-            together = []
-        together.append(job)
-    if together:
-        yield together
+def _ready(waiting: Sequence[Task], flying: Sequence[Task]) -> list[Task]:
+    """Those of `waiting` of whose predecessors none is before them or flying."""
+    ready, ahead = [], {task.job.notebook.stem for task in flying}
+    for task in waiting:
+        if ahead.isdisjoint(predecessors(task.job.notebook)):
+            ready.append(task)
+        ahead.add(task.job.notebook.stem)
+    return ready

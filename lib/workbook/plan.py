@@ -27,10 +27,10 @@ def number(notebook: Path) -> str:
     return notebook.stem.split("_")[0]
 
 
-def is_alone(notebook: Path) -> bool:
-    """Whether the notebook's metadata say `{"workbook": {"alone": true}}`: it reads what others leave, or measures times,
-    and must not run beside them."""
-    return bool(nbformat.read(notebook, as_version=4).metadata.get("workbook", {}).get("alone", False))
+def predecessors(notebook: Path) -> list[str]:
+    """The notebooks that this one has to wait for where they are executed, too, since it reads the runs that they train:
+    their stems, of its metadata `{"workbook": {"after": ["03_fusion_ablation"]}}`."""
+    return nbformat.read(notebook, as_version=4).metadata.get("workbook", {}).get("after", [])
 
 
 def find_notebooks(wanted: Sequence[str] = (), folder: Path = NOTEBOOKS) -> list[Path]:

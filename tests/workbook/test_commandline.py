@@ -156,24 +156,21 @@ while not (here / {other!r}).exists():
 time.sleep({then})"""
 
 
-def test_notebooks_run_side_by_side_and_one_that_is_alone_after_them(notebook, tmp_path):
-    """01 and 02 end only when they have met; 03, alone, finds that both have ended, and 04 waits for it."""
+def test_notebooks_run_side_by_side_and_one_waits_for_what_it_reads(notebook, tmp_path):
+    """01 and 02 end only when they have met; 03 waits for 02, which takes longer; 04 does not wait for 03."""
     met = [
         notebook(tmp_path / f"{me}_a.ipynb", MEET.format(here=str(tmp_path), me=me, other=other, then=then))
-        for me, other, then in (("01", "02", 0), ("02", "01", 1))
+        for me, other, then in (("01", "02", 0), ("02", "01", 2))
     ]
-    ended = "from pathlib import Path\nprint(len([*Path({}).glob('*.html')]), 'ended')"
-    after = [
-        notebook(tmp_path / f"{n}_a.ipynb", ended.format(repr(str(tmp_path / "out/report")))) for n in ("03", "04")
-    ]
-    alone = nbformat.read(after[0], as_version=4)
-    alone.metadata["workbook"] = {"alone": True}
-    nbformat.write(alone, after[0])
-    done = run_all(*met, *after, "--workers", "2", "--timeout", "60", "--output-dir", "out", cwd=tmp_path)
+    look = "from pathlib import Path\nprint([p.name for p in sorted(Path({}).glob('0*.html'))])"
+    rest = [notebook(tmp_path / f"{n}_a.ipynb", look.format(repr(str(tmp_path / "out/report")))) for n in ("03", "04")]
+    reader = nbformat.read(rest[0], as_version=4)
+    reader.metadata["workbook"] = {"after": ["02_a", "04_a", "99_elsewhere"]}  # those that come later do not count
+    nbformat.write(reader, rest[0])
+    done = run_all(*met, *rest, "--workers", "2", "--timeout", "60", "--output-dir", "out", cwd=tmp_path)
     assert done.status == 0, done.out
-    lines = done.out.splitlines()
-    assert "03 | 3 ended" in lines  # two pages and the index
-    assert "04 | 4 ended" in lines
+    assert "02_a.html" in next(line for line in done.out.splitlines() if line.startswith("03 | ["))
+    assert done.out.index("04 | 04_a") < done.out.index("03 | 03_a")
     assert "4 of 4 notebooks ok" in done.out
 
 
