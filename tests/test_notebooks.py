@@ -9,6 +9,7 @@ from lib.paths import NOTEBOOKS
 from lib.report.overview import read_entries
 from lib.training import RunStore, profile_config
 from lib.workbook.commandline import main
+from lib.workbook.plan import predecessors
 
 ALL = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
@@ -31,6 +32,7 @@ def test_notebooks_are_committed_clean_and_keep_to_the_form(path):
     first, last = notebook.cells[0].source, notebook.cells[-1].source
     assert re.match(r"# .+\n\n\*\*.+\?\*\*\n", first)  # a title and a question
     assert "*Duration:*" in first
+    assert set(predecessors(path)) <= {p.stem for p in ALL if p < path}
     assert last.startswith("## References")
     assert not re.search(r"^class ", "\n".join(c.source for c in code), re.MULTILINE)  # models live in lib
 

@@ -86,15 +86,10 @@ class AttentionRollout:
     def _down(self, v: Tensor, layer: Layer, among: slice = slice(None)) -> Tensor:
         """½ v S + ½ v for rows v [B, m, T]; `among` tells where v is not zero, if that is known."""
         out = v / 2
-        for at, maps in _chunks(layer, among):  # in place, where autocast does not reach: full precision
-            some, heads = v[:, :, at], maps.shape[1]
-            if (
-                v.shape[1] == 1 and self.fuse is HEAD_FUSIONS["mean"]
-            ):  # v Σ S / h = [v, …, v] [S; …; S] / h: no sum of maps
-                some, fused = some.repeat(1, 1, heads) / heads, maps.flatten(1, 2)
-            else:
-                fused = self.fuse(maps)
-            out.baddbmm_(some, fused.to(v.dtype), alpha=0.5)
+        stack = self.fuse is HEAD_FUSIONS["mean"] and v.shape[1] == 1  # with more rows summing the maps is cheaper
+        for at, maps in _chunks(layer, among):
+            some, fused = _stacked(v[:, :, at], maps) if stack else (v[:, :, at], self.fuse(maps))
+            out.baddbmm_(some, fused.to(v.dtype), alpha=0.5)  # in place, where autocast does not reach: full precision
         return out
 
     def _one_hot(self, layer: Layer, token: int) -> Tensor:
@@ -115,6 +110,13 @@ class AttentionRollout:
             raise WorkbookValueError(f"There is no head {self.head}: the layers have heads 0 to {heads - 1}.")
         one = slice(self.head, self.head + 1)
         return [part[:, one] if isinstance(part, Tensor) else tuple(t[:, one] for t in part) for part in layers]
+
+
+def _stacked(v: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Factors [B, r, h·m] and [B, h·m, T] whose product is that of v [B, r, m] with the mean of the maps [B, h, m, T],
+    which need not be summed for it: v (S₁ + … + S_h) / h = [v/h, …, v/h] [S₁; …; S_h]."""
+    heads = maps.shape[1]
+    return (v / heads).repeat(1, 1, heads), maps.flatten(1, 2)
 
 
 @torch.no_grad()
