@@ -14,7 +14,8 @@ def test_rollout_is_what_dcal_rolls_out():
     model, x = model_of("dcal"), images(2)
     with torch.no_grad():
         model(x)
-    torch.testing.assert_close(explain(model, x, method="rollout"), scaled(model.maps()["rollout"], (32, 32)))
+    rolled = scaled(model.maps()["rollout"], (32, 32))  # a row alone and all rows at once add up in another order
+    torch.testing.assert_close(explain(model, x, method="rollout"), rolled, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["timm vit", "dcal"])
