@@ -81,7 +81,7 @@ def _levels(ax: Axes, methods: Methods) -> None:
         mean, low, high = (100 * value for value in (found.mean, found.low, found.high))
         colour = ORANGE if i else BLUE
         ax.errorbar(i + 0.25, mean, yerr=[[mean - low], [high - mean]], fmt="D", color=colour, capsize=4)
-    ax.set_xticks(range(len(methods)), list(methods))
+    ax.set_xticks(range(len(methods)), [name.replace(" ", "\n") for name in methods])
     ax.set(xlim=(-0.5, len(methods) - 0.3), ylabel="test accuracy (%)", title="Seeds, means, 95 % intervals")
     ax.legend(fontsize=8)
 
@@ -96,7 +96,7 @@ def _differences(ax: Axes, methods: Methods) -> None:
         ax.plot([100 * found.low, 100 * found.high], [place] * 2, color=ORANGE, linewidth=2)
         ax.plot(100 * found.difference, place, "D", color=ORANGE)
     ax.set_yticks(places, [METRICS[m] if len(others) == 1 else f"{n}, {METRICS[m]}" for n, m in lines])
-    ax.set(xlabel="difference (percentage points)", title=f"Minus {reference}, 95 % intervals")
+    ax.set(xlabel="difference (percentage points) with 95 % interval", title=f"Minus {reference}")
     ax.grid(axis="x")
     ax.grid(visible=False, axis="y")
     ax.margins(y=0.2)

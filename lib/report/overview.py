@@ -76,9 +76,10 @@ def _card(report: Path, stem: str, entry: Entry) -> dict[str, Any]:
 
 
 def _settings(entries: Iterable[Entry]) -> dict[str, list[str]]:
-    """The profiles and the data sets of all runs: several, where notebooks were run at different times."""
-    entries = list(entries)
-    found = {name: sorted({str(e.parameters[name]) for e in entries if name in e.parameters}) for name in SETTINGS}
+    """The profiles and the data sets of all runs that were given any: several, where notebooks were run at different
+    times."""
+    given = [entry.parameters for entry in entries]
+    found = {name: sorted({str(each[name]) for each in given if each.get(name) is not None}) for name in SETTINGS}
     return {name: values for name, values in found.items() if values}
 
 
