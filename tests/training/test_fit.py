@@ -24,6 +24,7 @@ from lib.training import module as module_file
 from lib.training import recorder as recorder_file
 from lib.training.inference import predict_rows
 from lib.training.optimisers import LR_SCHEDULERS
+from lib.training.trainer import StraightToFile
 
 WAITER = """
 import json, logging, sys
@@ -217,6 +218,12 @@ def test_a_run_killed_before_its_test_only_tests(finished, tiny, trained, monkey
     monkeypatch.setattr("pytorch_lightning.Trainer.fit", lambda *_, **__: pytest.fail("trained again"))
     again = fit(tiny, store)
     assert (again.path / "metrics.json").read_text() == (finished.path / "metrics.json").read_text()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")
+def test_a_disk_that_is_full_says_so_while_a_checkpoint_is_written():
+    with pytest.raises(OSError, match="No space left"):
+        StraightToFile().save_checkpoint({"weights": torch.zeros(10**6)}, "/dev/full")
 
 
 def test_a_damaged_checkpoint_starts_over(finished, tiny, trained, caplog):
