@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,10 @@ def run(
 
 def _performed(tasks: Sequence[Task], pool: LocalPool, **how: Any) -> Iterator[Entry]:
     """The records of `tasks`, each as its execution ends."""
+    waits_for = {task: predecessors(task.job.notebook) for task in tasks}
     waiting, flying = list(tasks), {}
     while waiting or flying:
-        for task in _ready(waiting, [*flying.values()])[: pool.slots - len(flying)]:
+        for task in _ready(waiting, flying.values(), waits_for)[: pool.slots - len(flying)]:
             waiting.remove(task)
             flying[pool.submit(task, watched=True, **how)] = task
         for future in wait(flying, return_when=FIRST_COMPLETED).done:
@@ -53,11 +54,11 @@ def _performed(tasks: Sequence[Task], pool: LocalPool, **how: Any) -> Iterator[E
                 flying[pool.submit(task, watched=True, **how | {"force": False})] = task
 
 
-def _ready(waiting: Sequence[Task], flying: Sequence[Task]) -> list[Task]:
+def _ready(waiting: Iterable[Task], flying: Iterable[Task], waits_for: Mapping[Task, Sequence[str]]) -> list[Task]:
     """Those of `waiting` of whose predecessors none is before them or flying."""
     ready, ahead = [], {task.job.notebook.stem for task in flying}
     for task in waiting:
-        if ahead.isdisjoint(predecessors(task.job.notebook)):
+        if ahead.isdisjoint(waits_for[task]):
             ready.append(task)
         ahead.add(task.job.notebook.stem)
     return ready

@@ -1,5 +1,6 @@
 """fit: identical, resumable, honest about its inputs, and it learns."""
 
+import io
 import json
 import os
 import shutil
@@ -19,12 +20,11 @@ from lib.claims import Claim
 from lib.data import load_dataset, split_rows
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.paths import ROOT
-from lib.training import RunStore, fit, fitting, hardware, profile_config
+from lib.training import RunStore, fit, fitting, hardware, profile_config, trainer
 from lib.training import module as module_file
 from lib.training import recorder as recorder_file
 from lib.training.inference import predict_rows
 from lib.training.optimisers import LR_SCHEDULERS
-from lib.training.trainer import StraightToFile
 
 WAITER = """
 import json, logging, sys
@@ -220,10 +220,15 @@ def test_a_run_killed_before_its_test_only_tests(finished, tiny, trained, monkey
     assert (again.path / "metrics.json").read_text() == (finished.path / "metrics.json").read_text()
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")
-def test_a_disk_that_is_full_says_so_while_a_checkpoint_is_written():
-    with pytest.raises(OSError, match="No space left"):
-        StraightToFile().save_checkpoint({"weights": torch.zeros(10**6)}, "/dev/full")
+class FullDisk(io.BytesIO):
+    def write(self, *_):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_disk_that_is_full_says_so_while_a_checkpoint_is_written(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "open", lambda *_: FullDisk(), raising=False)
+    with pytest.raises(WorkbookError, match=r"Cannot write .*last.ckpt: No space left"):
+        fit(tiny, tmp_path / "runs")
 
 
 def test_a_damaged_checkpoint_starts_over(finished, tiny, trained, caplog):
