@@ -15,10 +15,10 @@ CLASSES = 7
 def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     images = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
-    bare = create_model("resnet18", num_classes=CLASSES, attn_type="none")
+    bare = create_model("resnet18", num_classes=CLASSES, pretrained=False, attn_type="none")
     bare.to(device, memory_format=torch.channels_last)
     for passes in (1, 2, 3):
-        model = create_model("resnet18", num_classes=CLASSES, attn_type="gatta", passes=passes)
+        model = create_model("resnet18", num_classes=CLASSES, pretrained=False, attn_type="gatta", passes=passes)
         model.to(device, memory_format=torch.channels_last)
         with_agreement, without = compare(lambda m=model: step(m, images), lambda: step(bare, images))
         parameters = [m.count_parameters()["total"] for m in (model, bare)]

@@ -24,7 +24,9 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     images = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
     for name in ("resnet18", "resnet50"):
-        models = [create_model(name, num_classes=7, attn_type=attention) for attention in ("CBAM", "none")]
+        models = [
+            create_model(name, num_classes=7, pretrained=False, attn_type=attention) for attention in ("CBAM", "none")
+        ]
         glsa, bare = (m.to(device, memory_format=torch.channels_last) for m in models)
         with_block, without = compare(lambda m=glsa: step(m, images), lambda m=bare: step(m, images))
         parameters = [m.count_parameters()["total"] for m in (glsa, bare)]

@@ -1,10 +1,12 @@
 """A research workbook on global-local visual attention: GLSA, DCAL, LESA and GAttANet on one trainer.
 
-`import lib` is cheap: a name is loaded when it is first used.
+`import lib` is cheap: a name is loaded when it is first used. One thing it does: freed memory is kept, see `lib.memory`.
 """
 
 from importlib import import_module
 from typing import Any
+
+from lib.memory import keep_freed_memory
 
 HOMES = {
     "create_dcal_model": "lib.dcal",
@@ -27,3 +29,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*globals(), *__all__]
+
+
+keep_freed_memory()

@@ -10,7 +10,7 @@ import pytest
 from lib.paths import ROOT
 
 PAPERS = {"glsa", "dcal", "lesa", "gattanet"}
-BASE = {"claims", "errors", "files", "inputs", "launch", "maps", "paths", "progress", "sources"}
+BASE = {"claims", "errors", "files", "inputs", "launch", "maps", "memory", "paths", "progress", "sources"}
 MODELS = {"backbones", "toynet", *BASE, *PAPERS}
 PAPER_ROOM = {"errors", "maps", "backbones", *PAPERS}
 ALLOWED = {  # what a room or file of lib may import of lib

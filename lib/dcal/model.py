@@ -260,10 +260,16 @@ class DCALNet(Mapped):
 
     def _pair_wise(self, x: Tensor, stream: _Stream, partners: Tensor) -> Tensor:
         """PWCA's logits [B, num_classes]: the SA blocks once more, each with the partners' keys and values."""
+        own = tuple(part[: len(x)] for part in stream.qkv[0])  # both streams enter the first block with the same tokens
         last = len(self.vit.blocks) - 1
         for number, (block, (_, k, v)) in enumerate(zip(self.vit.blocks, stream.qkv, strict=True)):
-            first = self.read if number == last else None  # nobody reads the other tokens of the last block
-            x = pairwise_block(block, x, k[partners], v[partners], first)
+            if number > 0:
+                normed = block.norm1(x)
+                asking = (
+                    normed[:, : self.read] if number == last else None
+                )  # nobody reads the last block's other tokens
+                own = project(block.attn, normed, asking)
+            x = pairwise_block(block, x, own, (k[partners], v[partners]))
         return self.vit.forward_head(self.vit.norm(x))
 
 

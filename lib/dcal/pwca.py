@@ -58,16 +58,16 @@ class PairWiseCrossAttention(nn.Module):
             raise WorkbookValueError("PWCA without a pair: give the tokens of a second image, pwca(x1, x2).")
         elif x2.shape[::2] != x1.shape[::2]:
             raise WorkbookValueError(f"The pair does not fit: tokens {list(x1.shape)} and {list(x2.shape)}.")
-        _, k2, v2 = project(self.block.attn, self.block.norm1(x2))
-        return pairwise_block(self.block, x1, k2, v2)
+        own, (_, k2, v2) = (project(self.block.attn, self.block.norm1(x)) for x in (x1, x2))
+        return pairwise_block(self.block, x1, own, (k2, v2))
 
 
-def pairwise_block(block: Block, x: Tensor, k2: Tensor, v2: Tensor, first: int | None = None) -> Tensor:
-    """A pre-norm block in which x [B, T, D] also attends to keys and values of another image, [B, h, S, d] each.
+def pairwise_block(block: Block, x: Tensor, own: tuple[Tensor, Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tensor:
+    """A pre-norm block in which x [B, T, D] also attends to another image.
 
-    Only the `first` tokens go through, as [B, first, D], where no other is read afterwards; left out, all T do.
+    `own` are queries [B, h, M, d], keys and values [B, h, T, d] of x itself, `other` keys and values [B, h, S, d]. Only
+    the M tokens that ask go through, the first of x: [B, M, D].
     """
-    normed = block.norm1(x)
-    q, k, v = project(block.attn, normed, None if first is None else normed[:, :first])
-    attended = attend(block.attn, q, torch.cat([k, k2], 2), torch.cat([v, v2], 2))
-    return finish(block, x[:, :first], attended)
+    q, *keys_values = own
+    k, v = (torch.cat(both, 2) for both in zip(keys_values, other, strict=True))
+    return finish(block, x[:, : q.shape[2]], attend(block.attn, q, k, v))

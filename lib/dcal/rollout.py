@@ -10,6 +10,7 @@ tokens, the class token and its kin first. Nothing here has gradients: DCAL sele
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -21,7 +22,7 @@ from lib.errors import WorkbookError, WorkbookValueError, choose
 Layer = Tensor | tuple[Tensor, Tensor]
 
 # Numbers of S_l in work at once. A CPU is fastest while they stay in its cache, a GPU with few large kernels.
-AT_ONCE = {"cpu": 3 * 2**18, "cuda": 2**26}
+AT_ONCE = {"cpu": 5 * 2**18, "cuda": 2**26}
 
 
 def _normalised(rows: Tensor) -> Tensor:
@@ -80,16 +81,24 @@ class AttentionRollout:
     def attention(self, layer: Layer) -> Tensor:
         """[B, T, T]: S_l of one layer, its heads fused."""
         (layer,) = self._checked([layer])
-        return torch.cat([self.fuse(maps) for _, maps in _chunks(layer, slice(None))], 1)
+        like = layer if isinstance(layer, Tensor) else layer[1]
+        batch, _, tokens, _ = like.shape
+        fused = like.new_empty(batch, tokens, tokens, dtype=at_least_float32(like.dtype))
+        for place, maps in _chunks([layer], slice(None)):
+            fused[place] = self.fuse(maps)
+        return fused
 
     @torch.no_grad()
     def _down(self, v: Tensor, layer: Layer, among: slice = slice(None)) -> Tensor:
         """½ v S + ½ v for rows v [B, m, T]; `among` tells where v is not zero, if that is known."""
         out = v / 2
-        stack = self.fuse is HEAD_FUSIONS["mean"] and v.shape[1] == 1  # with more rows summing the maps is cheaper
-        for at, maps in _chunks(layer, among):
-            some, fused = _stacked(v[:, :, at], maps) if stack else (v[:, :, at], self.fuse(maps))
-            out.baddbmm_(some, fused.to(v.dtype), alpha=0.5)  # in place, where autocast does not reach: full precision
+        # The mean is linear: with one row each head is multiplied by itself, and no mean map is made. With more rows
+        # summing the maps is cheaper.
+        apart = self.fuse is HEAD_FUSIONS["mean"] and v.shape[1] == 1
+        parts = _heads(layer) if apart else [layer]
+        for (images, queries), maps in _chunks(parts, among):
+            some, fused = v[images, :, queries], self.fuse(maps).to(v.dtype)
+            out[images].baddbmm_(some, fused, alpha=0.5 / len(parts))  # in place, where autocast does not reach
         return out
 
     def _one_hot(self, layer: Layer, token: int) -> Tensor:
@@ -108,38 +117,44 @@ class AttentionRollout:
             return list(layers)
         if not 0 <= self.head < heads:
             raise WorkbookValueError(f"There is no head {self.head}: the layers have heads 0 to {heads - 1}.")
-        one = slice(self.head, self.head + 1)
-        return [part[:, one] if isinstance(part, Tensor) else tuple(t[:, one] for t in part) for part in layers]
+        return [_heads(layer)[self.head] for layer in layers]
 
 
-def _stacked(v: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Factors [B, r, h·m] and [B, h·m, T] whose product is that of v [B, r, m] with the mean of the maps [B, h, m, T],
-    which need not be summed for it: v (S₁ + … + S_h) / h = [v/h, …, v/h] [S₁; …; S_h]."""
-    heads = maps.shape[1]
-    return (v / heads).repeat(1, 1, heads), maps.flatten(1, 2)
+def _heads(layer: Layer) -> list[Layer]:
+    """The heads of a layer, each a layer of one head."""
+    if isinstance(layer, Tensor):
+        return list(layer.split(1, dim=1))
+    return list(zip(*(part.split(1, dim=1) for part in layer), strict=True))
 
 
-@torch.no_grad()
-def _chunks(layer: Layer, among: slice) -> Iterator[tuple[slice, Tensor]]:
-    """Attention maps [B, h, m, T] of m queries at a time, with the queries' places.
+def _chunks(layers: Sequence[Layer], among: slice) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
+    """Attention maps [b, h, m, T] of some images and queries at a time, with the places of both.
 
+    The layers are of one shape and take turns. As many images are taken as have room with all their queries, or part of one image's.
     What is given out is overwritten by the next: the buffers stay in the cache, and no page is touched twice.
     """
-    if isinstance(layer, Tensor):
-        yield among, layer.detach()[:, :, among]
+    if isinstance(layers[0], Tensor):
+        yield from (((slice(None), among), layer.detach()[:, :, among]) for layer in layers)
         return
-    batch, heads, tokens, width = layer[0].shape
-    q, k = (part.detach().reshape(batch * heads, tokens, width) for part in layer)
-    most = max(1, AT_ONCE.get(q.device.type, AT_ONCE["cuda"]) // (batch * heads * tokens))
+    like = layers[0][0]
+    batch, heads, tokens, width = like.shape
     start, stop, _ = among.indices(tokens)
-    size = batch * heads * min(most, stop - start) * tokens
-    scores = torch.empty(size, dtype=q.dtype, device=q.device)
-    exact = at_least_float32(q.dtype)
-    maps = scores if exact == q.dtype else torch.empty(size, dtype=exact, device=q.device)  # softmax works in place
-    for first in range(start, stop, most):
-        at = slice(first, min(first + most, stop))
-        shape = (batch * heads, at.stop - at.start, tokens)
-        s, p = (buffer[: shape[0] * shape[1] * shape[2]].view(shape) for buffer in (scores, maps))
-        torch.baddbmm(s, q[:, at], k.mT, beta=0, alpha=width**-0.5, out=s)
-        torch.softmax(s, -1, dtype=p.dtype, out=p)
-        yield at, p.view(batch, heads, *shape[1:])
+    room = AT_ONCE.get(like.device.type, AT_ONCE["cuda"]) // (heads * tokens)
+    most = max(1, min(batch, room // (stop - start)))
+    step = max(1, min(stop - start, room // most))
+    exact = at_least_float32(like.dtype)
+    scores = like.new_empty(most * heads * step * tokens)
+    maps = scores if exact == like.dtype else torch.empty_like(scores, dtype=exact)  # softmax works in place
+    for images in _ranges(0, batch, most):
+        for layer in layers:
+            q, k = (part[images].detach().reshape(-1, tokens, width) for part in layer)
+            for queries in _ranges(start, stop, step):
+                shape = (len(q), queries.stop - queries.start, tokens)
+                s, p = (buffer[: math.prod(shape)].view(shape) for buffer in (scores, maps))
+                torch.baddbmm(s, q[:, queries], k.mT, beta=0, alpha=width**-0.5, out=s)
+                torch.softmax(s, -1, dtype=p.dtype, out=p)
+                yield (images, queries), p.unflatten(0, (-1, heads))
+
+
+def _ranges(start: int, stop: int, step: int) -> list[slice]:
+    return [slice(first, min(first + step, stop)) for first in range(start, stop, step)]

@@ -32,16 +32,22 @@ def test_rows_are_the_products_of_the_first_layers(layers, maps):
         torch.testing.assert_close(found[:, n], chained(maps[: n + 1])[:, 0])
 
 
-def test_rows_in_small_pieces_are_the_same(layers, monkeypatch):
-    whole = AttentionRollout().row(layers), AttentionRollout().matrix(layers)
-    monkeypatch.setitem(source.AT_ONCE, "cpu", 2 * 3 * 19 * 5)  # 5 of 19 rows at once: the last piece is shorter
-    torch.testing.assert_close((AttentionRollout().row(layers), AttentionRollout().matrix(layers)), whole)
+# Two images of three heads and 19 tokens: one image at a time; one at a time, whose last piece of rows is shorter; both.
+@pytest.mark.parametrize("room", [3 * 19 * 19, 3 * 19 * 5, 3 * 19 * 19 * 2])
+def test_in_pieces_it_is_the_same(layers, monkeypatch, room):
+    whole = AttentionRollout().row(layers), AttentionRollout().matrix(layers), AttentionRollout().attention(layers[0])
+    monkeypatch.setitem(source.AT_ONCE, "cpu", room)
+    pieces = AttentionRollout().row(layers), AttentionRollout().matrix(layers), AttentionRollout().attention(layers[0])
+    torch.testing.assert_close(pieces, whole)
 
 
-def test_no_more_than_a_few_rows_of_a_map_exist_at_once(layers, monkeypatch):
-    monkeypatch.setitem(source.AT_ONCE, "cpu", 2 * 3 * 19 * 5)
-    assert [maps.shape[2] for _, maps in source._chunks(layers[0], slice(None))] == [5, 5, 5, 4]
-    assert [maps.shape[2] for _, maps in source._chunks(layers[0], slice(3, 4))] == [1]
+def test_only_a_piece_of_a_map_exists_at_once(layers, monkeypatch):
+    monkeypatch.setitem(source.AT_ONCE, "cpu", 3 * 19 * 5)  # 5 of 19 rows of one of two images
+    shapes = [list(maps.shape) for _, maps in source._chunks(layers[:1], slice(None))]
+    assert shapes == [[1, 3, rows, 19] for rows in (5, 5, 5, 4)] * 2
+    (place, maps), *_ = source._chunks(layers[:1], slice(3, 4))  # both images have room for one row each
+    assert place == (slice(0, 2), slice(3, 4))
+    assert maps.shape == (2, 3, 1, 19)
 
 
 @pytest.mark.parametrize(("name", "fuse"), [("mean", torch.mean), ("max", torch.amax), ("min", torch.amin)])
