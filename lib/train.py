@@ -22,7 +22,8 @@ def main(argv: list[str] | None = None) -> int:
     """Train (or resume, or find) the run that the flags describe and print its test metrics."""
     settings = vars(build_parser().parse_args(argv))
     profile, output_dir = settings.pop("profile"), settings.pop("output_dir")
-    profile = profile or _recipe(settings)
+    recipe = _recipe(settings)
+    profile = profile or recipe
     config = profile_config(profile, **settings) if profile else RunConfig.from_dict(settings)
     run = fit(config, RunStore(f"{output_dir}/runs") if output_dir else None)
     if processes.rank(config):
@@ -59,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         listed = known and not callable(known)
         note = f"default {f.default}" + (f"; one of {', '.join(known)}" if listed else "")
         if hints[f.name] is bool:
-            parser.add_argument(*flags, dest=f.name, action="store_true", help=note)
+            parser.add_argument(*flags, dest=f.name, action=argparse.BooleanOptionalAction, help=note)
         else:
             names = known if listed else ()
             parser.add_argument(

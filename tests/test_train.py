@@ -94,3 +94,21 @@ def test_ctrl_c_keeps_what_is_finished(tiny, tmp_path):
     assert not run.finished
     assert len(run.log) >= 2
     assert (run.path / "last.ckpt").exists()
+
+
+def test_switches_can_be_switched_off_and_a_recipes_task_goes_with_its_profile():
+    settings = vars(build_parser().parse_args(["--no-pretrained"]))
+    assert settings["pretrained"] is False
+    assert "pretrained" not in vars(build_parser().parse_args([]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "fgvc", "--profile", "fgvc-smoke", "--dataset", "phantom-people"], "choose task='reid'"),
+        (["--task", "reid", "--attention", "none"], "attention='DCAL'"),
+    ],
+)
+def test_networks_and_data_that_do_not_go_with_the_task(tmp_path, capsys, arguments, message):
+    assert main([*arguments, "--limit_images", "320", "--output_dir", str(tmp_path)]) != 0
+    assert message in capsys.readouterr().err

@@ -107,10 +107,12 @@ class AttentionRolloutHook:
     def _collect_queries(self, number: int, module: nn.Module, args: tuple, q: Tensor) -> None:
         if number == 0:  # a new forward: never layers of two of them, and never 24 for 12
             self._queries, self._keys = {}, {}
-        self._queries[number] = _copy(q)
+        if number not in self._queries:  # the second time it is PWCA, which goes through the blocks again
+            self._queries[number] = _copy(q)
 
     def _collect_keys(self, number: int, module: nn.Module, args: tuple, k: Tensor) -> None:
-        self._keys[number] = _copy(k)
+        if number not in self._keys:
+            self._keys[number] = _copy(k)
 
 
 def _copy(part: Tensor) -> Tensor:

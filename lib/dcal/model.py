@@ -119,9 +119,7 @@ class DCALNet(Mapped):
             return found.sa, found.glca, found.pwca
         if paired_images is not None:
             raise WorkbookValueError("A second image is read in training only: call model(x, paired_x, training=True).")
-        found = self._run(images)
-        self.keep(images=images)
-        return self.combine(found)
+        return self.combine(self._run(images))
 
     @property
     def answering(self) -> tuple[str, ...]:
@@ -203,7 +201,7 @@ class DCALNet(Mapped):
             raise WorkbookError("Maps belong to a network in eval mode: call model.eval()(images) first.")
         height, width = grid_of(self.vit, images)
         with torch.no_grad(), AttentionRolloutHook(self.vit) as hook:
-            self.vit.forward_features(images)
+            self._run(images)
         rows = rows_by_name(hook, token_of(query, height, width, hook.prefix))
         if self.glca is not None:
             rows |= {f"glca_{name}": row for name, row in self.glca.maps().items()}
@@ -212,6 +210,8 @@ class DCALNet(Mapped):
     def _pairs(self, images: Tensor, paired_images: Tensor | None) -> Branches:
         """Branches of `images`, each with an image of its own as distractor, which passes the SA stream as well."""
         if not self.pwca:
+            if paired_images is not None:
+                raise WorkbookValueError("A second image is read by PWCA only, which this network is built without.")
             return self._run(images)
         if paired_images is None:
             raise WorkbookValueError(
@@ -233,6 +233,7 @@ class DCALNet(Mapped):
         if callable(partners):
             partners = _checked(partners(sa_tokens[:, 0].detach()), len(images))
         asked = len(images) if partners is None else len(partners)
+        self.keep(images=images[:asked])
         sa_tokens = sa_tokens[:asked]
         found = {"sa": self.vit.forward_head(sa_tokens), "sa_token": sa_tokens[:, 0]}
         if self.glca is not None:

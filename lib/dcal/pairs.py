@@ -47,7 +47,8 @@ def hard(labels: Tensor, embeddings: Tensor | None = None, generator: torch.Gene
         )
     allowed = _or_else(others & (labels[:, None] != labels), others)
     distances = torch.cdist(embeddings.detach().float(), embeddings.detach().float())
-    return distances.masked_fill(~allowed.to(distances.device), torch.inf).argmin(1)
+    finite = distances.nan_to_num(nan=torch.finfo().max, posinf=torch.finfo().max)
+    return finite.masked_fill(~allowed.to(distances.device), torch.inf).argmin(1)
 
 
 # name → (labels [B], embeddings [B, D] or None, generator) → partners, an index [B]; never the image itself.

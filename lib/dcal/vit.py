@@ -96,7 +96,13 @@ def attentions(model: nn.Module) -> list[Attention]:
 
 
 def check_blocks(vit: VisionTransformer) -> None:
-    """Raise a WorkbookValueError unless every block is one that `project`, `attend` and `finish` put together."""
+    """Raise a WorkbookValueError unless the class token is read, and every block is one that `project`, `attend` and
+    `finish` put together."""
+    if vit.global_pool != "token":
+        raise WorkbookValueError(
+            f"This {type(vit).__name__} is read by global_pool={vit.global_pool!r}; DCAL reads the class token: build it "
+            "with global_pool='token'."
+        )
     for number, (block, attn) in enumerate(zip(vit.blocks, attentions(vit), strict=True)):
         if type(block) is not Block or getattr(attn, "gate", None) is not None:
             gated = " with gated attention" if type(block) is Block else ""

@@ -19,7 +19,7 @@ from lib.explain.gradients import gradient_x_input, integrated_gradients
 from lib.explain.precision import mixed_precision
 from lib.explain.rollout import gradient_rollout, rollout, vit_of
 from lib.explain.sites import has_site
-from lib.explain.targets import Targets, given_targets
+from lib.explain.targets import Targets, chosen, given_targets
 from lib.explain.undisturbed import undisturbed
 from lib.glsa import GLSANet
 
@@ -108,6 +108,8 @@ def explain(
     like = next(model.parameters(), torch.zeros(()))
     with undisturbed(model), mixed_precision(precision, like.device):
         maps = torch.empty(len(images), *images.shape[2:])
+        if classes is not None and not METHODS[name].by_class:  # else the method finds out itself
+            chosen(model(images[:1].detach().to(like.device, like.dtype).clone()), classes)
         for at in range(0, len(images), batch_size):
             part = slice(at, at + batch_size)
             batch = images[part].detach().to(like.device, like.dtype).clone()  # never a tensor of inference mode

@@ -44,7 +44,7 @@ def chosen(logits: Tensor, targets: Tensor | None) -> Tensor:
         return logits.argmax(dim=1)
     for target in targets.tolist():
         in_range(target, logits.shape[1])
-    return targets.to(logits.device)
+    return targets.to(logits.device, copy=True)  # autograd saves it, and would refuse what inference_mode has made
 
 
 def in_range(target: int, classes: int) -> int:

@@ -100,4 +100,4 @@ def as_webp(picture: bytes | np.ndarray, quality: int = 88) -> str:
 def plain(text: str, width: int = 24) -> str:
     """`text` as a matplotlib label of lines of `width` letters, which is no formula, dollars or not."""
     lines = [textwrap.fill(line, width) for line in text.splitlines()]
-    return "\n".join(lines).replace("$", r"\$")
+    return "\n".join(lines)

@@ -27,6 +27,7 @@ def class_balance(images: ImageSet) -> Figure:
             ax.bar_label(bars, fontsize=8)
         ax.set_xticks(x, np.array(images.classes)[order])
         ax.set_yscale("log")
+        ax.yaxis.set_major_formatter("{x:,.0f}")
         ax.set(
             ylabel="count (log scale)",
             xlabel="class",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,6 +30,7 @@ STYLE = {
     "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, "#4b9a6b", "#8a63b0", RED, "#5f7d8c", "#b59b2b"]),
     "legend.frameon": False,
     "figure.dpi": 110,
+    "text.parse_math": False,
     "figure.facecolor": "white",
 }
 
@@ -49,16 +51,23 @@ def show(fig: Figure, caption: str, thumbnail: bool = False) -> None:
 
     bundle = {"image/png": png_of(fig), "text/plain": caption}
     display(bundle, metadata={"image/png": {"alt": caption}, "thumbnail": thumbnail}, raw=True)
-    display(Markdown(f"*{caption}*"))
+    display(Markdown(f"*{literal(caption)}*"))
+
+
+def literal(text: str) -> str:
+    """`text` as Markdown that shows just that: names of classes may hold tags, stars and dollars."""
+    return re.sub(r"([\\`*_{}\[\]<>$&#|~])", r"\\\1", text)
 
 
 def png_of(fig: Figure) -> bytes:
-    """The figure as a PNG of 256 colours, dithered: a third of the bytes where there are photographs in it."""
+    """The figure as a PNG of 256 colours, dithered, so that no map shows steps which the numbers do not have."""
     with mpl.rc_context(STYLE):
         drawn, buffer = io.BytesIO(), io.BytesIO()
         fig.savefig(drawn, format="png", dpi=110)
     with Image.open(drawn) as image:
-        image.convert("RGB").quantize(256).save(buffer, format="png", optimize=True)
+        coloured = image.convert("RGB")
+        palette = coloured.quantize(256)  # without a palette given PIL does not dither
+        coloured.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(buffer, format="png", optimize=True)
     return buffer.getvalue()
 
 

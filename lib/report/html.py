@@ -14,7 +14,7 @@ from traitlets.config import Config
 
 from lib.files import write_text
 from lib.report.digest import title
-from lib.report.markdown import Heading, Page
+from lib.report.markdown import Heading, Page, render_untrusted
 
 TEMPLATES = Path(__file__).parent / "templates"
 SHOWN = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain"]
@@ -35,6 +35,7 @@ def export_html(executed_notebook: Path, target: Path, problem: str | None = Non
     page |= {"problem": problem or page["failed"], "parameters": _injected_parameters(notebook)}
     config = Config({"NbConvertBase": {"display_data_priority": SHOWN}})
     exporter = HTMLExporter(config=config, template_name="workbook", extra_template_basedirs=[str(TEMPLATES)])
+    exporter.register_filter("untrusted", render_untrusted)  # outputs hold names from data sets
     html, _ = exporter.from_notebook_node(notebook, {"page": page})
     write_text(target, html)
 

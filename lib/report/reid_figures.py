@@ -43,7 +43,9 @@ def gallery_members(images: ImageSet, identity: int, columns: int = 10, seed: in
                 ax.set_axis_off()
             for ax, row in zip(axes, shown.itertuples(), strict=False):
                 picture(ax, thumbnail(row.path), f"c{row.camera}")
-            axes[0].text(0, 1.22, f"{name} ({len(table)})", transform=axes[0].transAxes, fontsize=10, fontweight="bold")
+            told = f"{name} ({len(table)})"
+            label = axes[0].text(0, 1.22, told, transform=axes[0].transAxes, fontsize=10, fontweight="bold")
+            label.set_in_layout(False)  # it reaches over its neighbours
     return fig
 
 
@@ -81,13 +83,13 @@ def looked_at(
     per_image = 1 + len(maps)
     width = _width(rows)
     lines = len(rows) // groups
-    with figure(width * per_image * groups + 0.3, (TALL + 0.3) * lines + 0.4, phantom) as fig:
+    with figure(width * per_image * groups + 0.3, (TALL + 0.4) * lines + 0.4, phantom) as fig:
         axes = grid_of(fig, lines, per_image * groups).reshape(-1, per_image)
         for i, (each, row, title) in enumerate(zip(axes, rows.itertuples(), titles, strict=True)):
             image = thumbnail(row.path)
             picture(each[0], image, f"{title}\nc{row.camera}")
             for ax, (name, of) in zip(each[1:], maps.items(), strict=True):
-                _look(ax, image, of[i], name)
+                _look(ax, image, of[i], name.replace(": ", ":\n"))
     return fig
 
 

@@ -98,7 +98,7 @@ def query_by_query(scores: Mapping[str, Seeds], phantom: bool = False) -> Figure
     """
     (first, second), sides = scores, [np.mean([s.per_query("map") for s in each], axis=0) for each in scores.values()]
     change = sides[1] - sides[0]
-    with figure(4.8, 4.6, phantom) as fig:
+    with figure(5.5, 4.6, phantom) as fig:
         ax = fig.subplots()
         ax.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
         for part, colour, marker, label in (

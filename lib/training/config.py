@@ -174,14 +174,14 @@ class RunConfig:
         object.__setattr__(self, "attention", attention)
         if attention in BRANCHES:
             return  # timm knows its ViTs
-        object.__setattr__(self, "backbone", choose("backbone", self.backbone, [*BACKBONES, *NETWORKS]))
-        if self.backbone in NETWORKS and attention != "none":
-            raise WorkbookValueError(f"{self.backbone} has attention of its own: take attention='none'.")
         if self.task == "reid":
             raise WorkbookValueError(
                 f"task='reid' needs a network that embeds: take attention='DCAL' (or {', '.join([*BRANCHES][:-1])}) and "
                 f"a ViT such as deit_tiny_patch16_224, not attention={attention!r}."
             )
+        object.__setattr__(self, "backbone", choose("backbone", self.backbone, [*BACKBONES, *NETWORKS]))
+        if self.backbone in NETWORKS and attention != "none":
+            raise WorkbookValueError(f"{self.backbone} has attention of its own: take attention='none'.")
 
     def _check_ranges(self) -> None:
         least_of = {"image_size": 32, "image_width": 32, "batch_size": 2, "max_epoch": 1, "num_heads": 1, "seed": 0}

@@ -106,12 +106,18 @@ def distance_blocks(query: Embedded, gallery: Embedded, distance: str = "cosine"
     """
     same_dimensions(query, gallery)
     cosine = choose("distance", distance, DISTANCES) == "cosine"
-    gallery_vectors = comparable(gallery.vectors, distance)
-    for vectors in comparable(query.vectors, distance).split(block_rows(len(gallery))):
-        if cosine:
-            yield (1 - vectors @ gallery_vectors.T).clamp_(min=0).cpu()
+    asking, answering = (comparable(each.vectors, distance) for each in (query, gallery))
+    # What all vectors share cancels in a difference, but not in rounding. A median is an element of its column (of two
+    # middle ones the lower), so that whole numbers stay whole and ties exact.
+    middle = answering[:: max(1, len(answering) // 1000)].median(dim=0).values
+    lacking = [1 - each.any(dim=1).float() for each in (asking, answering)]  # 1 for a vector of zeros
+    rows = block_rows(len(gallery))
+    for vectors, zeros in zip((asking - middle).split(rows), lacking[0].split(rows), strict=True):
+        squares = squared_distances(vectors, answering - middle)
+        if cosine:  # 1 − a·b = ½ |a − b|² where both have length 1
+            yield squares.add_(zeros[:, None]).add_(lacking[1]).div_(2).cpu()
         else:
-            yield squared_distances(vectors, gallery_vectors).sqrt_().cpu()
+            yield squares.sqrt_().cpu()
 
 
 def sort_keys(distances: Tensor) -> np.ndarray:

@@ -261,7 +261,7 @@ def count_macs(config: RunConfig, classes: int) -> int:
     """
     with torch.device("meta"):
         model = build_model(config, classes, pretrained=False).eval()
-        images = torch.empty(1, 3, config.image_size, config.image_size)
+        images = torch.empty(1, 3, *config.size)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model(images)
     return counter.get_total_flops() // 2

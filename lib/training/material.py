@@ -51,6 +51,11 @@ def _listed(config: RunConfig) -> ImageSet:
             f"{images.name} shows no identities that cameras have seen: task='reid' needs a re-identification set, such as "
             "phantom-people or Market-1501."
         )
+    if images.is_reid and config.task != "reid":
+        raise WorkbookValueError(
+            f"{images.name} is a re-identification set, whose test people are none of the training's: task={config.task!r} "
+            "cannot learn them; choose task='reid'."
+        )
     return images
 
 

@@ -53,10 +53,12 @@ LR_SCHEDULERS: dict[str, tuple[Callable | None, str]] = {
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Weight decay on matrices and kernels only; biases, norms, gates and α keep theirs (decay would pull a gate to ½)."""
-    named = [p for p in model.parameters() if p.requires_grad]
-    decayed: Iterable = [p for p in named if p.squeeze().ndim > 1]
-    free: Iterable = [p for p in named if p.squeeze().ndim <= 1]
+    """Weight decay on matrices and kernels only; biases, norms, gates and α keep theirs (decay would pull a gate to ½),
+    and so does what the model names in `no_weight_decay`, as timm's do (position embeddings and tokens)."""
+    exempt = getattr(model, "no_weight_decay", set)()
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    decayed: Iterable = [p for name, p in named if p.squeeze().ndim > 1 and name not in exempt]
+    free: Iterable = [p for name, p in named if p.squeeze().ndim <= 1 or name in exempt]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 

@@ -4,6 +4,7 @@ from torch.nn.functional import cross_entropy
 
 from lib.dcal import PAIR_STRATEGIES, SELECTIONS, DCALNet, create_dcal_model
 from lib.dcal import model as source
+from lib.dcal.hook import AttentionRolloutHook
 from lib.dcal.vit import finish
 from lib.errors import WorkbookError, WorkbookValueError
 
@@ -325,3 +326,34 @@ def test_blocks_that_cannot_be_taken_apart():
 
     with pytest.raises(WorkbookValueError, match="Block 0 is a ResPostBlock; DCAL needs plain pre-norm blocks"):
         DCALNet(tiny_vit("vit_tiny_patch16_224", block_fn=ResPostBlock))
+
+
+def test_maps_are_of_the_last_eval_call_whichever_it_was():
+    model = tiny_dcal()
+    for look in (model, model.embed, model.inference, model.branches):
+        look(images(2))
+        expected = model.maps()
+        look(images(3))
+        look(images(2))
+        torch.testing.assert_close(model.maps(), expected)
+        assert {len(each) for each in expected.values()} == {2}
+
+
+def test_a_hook_collects_the_sa_stream_though_pwca_passes_the_blocks_again():
+    model = tiny_dcal().train()
+    with AttentionRolloutHook(model.vit) as hook:
+        model.vit.forward_features(images())
+        expected = hook.get_cls_attention()
+        model.branches(images(), partners=PARTNERS)
+        torch.testing.assert_close(hook.get_cls_attention(), expected)
+
+
+def test_a_pair_for_a_network_without_pwca_is_refused():
+    with pytest.raises(WorkbookValueError, match="read by PWCA only"):
+        tiny_dcal(pwca=False)(images(), images(), training=True)
+
+
+@pytest.mark.parametrize("pool", ["avg", ""])
+def test_a_backbone_that_is_not_read_at_its_class_token_is_refused(pool):
+    with pytest.raises(WorkbookValueError, match="global_pool='token'"):
+        tiny_dcal(global_pool=pool)

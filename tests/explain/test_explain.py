@@ -83,7 +83,9 @@ def test_frozen_parameters_and_forbidden_gradients_do_not_matter(kind, method):
     try:
         with torch.inference_mode():
             bound = explain(model, images(2), method=method)
+            told = explain(model, images(2), model(images(2)).argmax(1), method)
         assert torch.equal(bound, free)
+        assert torch.equal(told, free)
         assert not any(p.requires_grad for p in model.parameters())
     finally:
         for parameter in model.parameters():
@@ -168,7 +170,9 @@ def test_what_cannot_be_explained(arguments, message):
         explain(model_of("vgg"), **{"images": images(), **arguments})
 
 
-@pytest.mark.parametrize("method", ["grad-cam", "ablation-cam", "gradient-x-input", "integrated-gradients"])
+@pytest.mark.parametrize(
+    "method", ["grad-cam", "ablation-cam", "eigen-cam", "gradient-x-input", "integrated-gradients", "random", "centre"]
+)
 def test_a_class_outside_the_range_leaves_no_trace(method):
     model = model_of("vgg")
     before = state(model)

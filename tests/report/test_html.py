@@ -2,6 +2,7 @@ import base64
 import io
 import re
 from datetime import datetime
+from html import escape
 from html.parser import HTMLParser
 
 import nbformat
@@ -10,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from lib.report.digest import key_figures, question, thumbnails, title
+from lib.report.figures import literal
 from lib.report.html import export_html
 from lib.report.key_figures import key_figures_bundle
 from lib.report.overview import write_index
@@ -240,3 +242,16 @@ def test_one_button_unfolds_all_code(browser, page, tmp_path):
     view.click("#all-code")
     assert view.is_visible("text=train()")
     view.close()
+
+
+def test_names_in_markdown_outputs_are_shown_and_not_run(tmp_path):
+    name = '<img src=x onerror=alert(2)> *star*_us_ $x^$ [a](b) <script>alert(1)</script> & "q" `ü`'
+    source = tmp_path / "01_names.ipynb"
+    caption = show({"text/markdown": f"*Class {literal(name)}, predicted.*"})
+    raw = show({"text/markdown": f"**Verdict.** {EVIL} <img src=x onerror=alert(3)>"})
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Names"), cell("show()", caption, raw)]), source)
+    export_html(source, tmp_path / "01_names.html")
+    html = (tmp_path / "01_names.html").read_text(encoding="utf-8")
+    assert "<img src=x" not in html
+    assert "<script>alert" not in html
+    assert f"<em>Class {escape(name, quote=False)}, predicted.</em>" in html.replace("&quot;", '"')

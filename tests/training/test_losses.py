@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lib import create_dcal_model
 from lib.errors import WorkbookValueError
 from lib.training import RunConfig
 from lib.training.losses import LOSSES, FocalLoss, build_loss, class_balanced_weights
@@ -132,3 +133,11 @@ def test_cosine_warmup_rises_for_an_epoch_and_falls_to_zero():
         "CosineWarmup",
         "none",
     }
+
+
+def test_weight_decay_spares_what_the_model_names():
+    model = create_dcal_model("deit_tiny_patch16_224", num_classes=3, img_size=32, depth=1)
+    decayed, free = parameter_groups(model, 0.1)
+    assert any(p is model.vit.pos_embed for p in free["params"])
+    assert any(p is model.vit.blocks[0].attn.qkv.weight for p in decayed["params"])
+    assert len(decayed["params"]) + len(free["params"]) == len([*model.parameters()])

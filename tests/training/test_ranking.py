@@ -225,3 +225,16 @@ def test_lengths_that_differ():
         Embedded(torch.ones(4, 3), np.arange(3), np.arange(4))
     with pytest.raises(WorkbookValueError, match=r"\[images, dimensions\]"):
         Embedded(torch.ones(4), np.arange(4), np.arange(4))
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_what_all_embeddings_share_costs_no_digits(distance):
+    generator = torch.Generator().manual_seed(0)
+    vectors = 1 + 1e-4 * torch.randn(60, 32, generator=generator)
+    exact = torch.nn.functional.normalize(vectors.double(), dim=1) if distance == "cosine" else vectors.double()
+    expected = torch.cdist(exact, exact, compute_mode="donot_use_mm_for_euclid_dist")
+    expected = expected.square() / 2 if distance == "cosine" else expected
+    each = Embedded(vectors, np.arange(60), np.zeros(60, dtype=int))
+    found = torch.cat([*distance_blocks(each, each, distance)]).double()
+    off = ~torch.eye(60, dtype=torch.bool)
+    torch.testing.assert_close(found[off], expected[off], rtol=2e-3, atol=0)
