@@ -1,6 +1,6 @@
 """The league of explanations: every method by every score on the same images, and whether it beats knowing nothing.
 
-What is resampled are groups of images (lesions), as everywhere in the workbook. A method is compared with the better of
+What is resampled are groups of images (lesions), as everywhere in the workbook. A method is compared with the best of
 the floors, image by image and network by network. p is the larger of two: that of the interval of the mean difference
 (`lib.report.uncertainty`), and that of a permutation test which flips the signs of whole groups. In simulation the first
 alone finds 7 to 8 % of null differences significant with 40 images of one network and up to 21 % with 10; both together
@@ -31,21 +31,26 @@ MARK = "×"  # at what does not beat the floors
 Scored = Mapping[str, Mapping[str, np.ndarray]]
 
 
-def league_table(scored: Scored, groups: Sequence[str], floors: Sequence[str] = FLOORS) -> pd.DataFrame:
+def league_table(scored: Scored, groups: Sequence[str], floors: Sequence[str] | None = None) -> pd.DataFrame:
     """A row a method and score.
 
-    Columns: method, score, mean, low, high (95 % interval); floor, the better of the floors by that score; gain over it,
+    Columns: method, score, mean, low, high (95 % interval); floor, the best of the floors by that score; gain over it,
     positive where the method is better, with gain_low and gain_high; p, two-sided, and p_holm; beats, whether the gain is
     positive and p_holm below 0.05 (None for the floors themselves); images that the score knows.
 
     Args:
         scored: what `score_maps` gives, {method: {score: [N]}}, or [S, N] for S networks on the same images.
         groups: [N], the group of each image.
-        floors: methods that know nothing.
+        floors: methods that know nothing; None for those of `FLOORS` that were scored.
 
     Raises:
-        WorkbookValueError: a floor is missing, scores of other images, or images of a single group.
+        WorkbookValueError: there is no floor, or one is missing, scores of other images, or images of a single group.
     """
+    floors = [name for name in FLOORS if name in scored] if floors is None else floors
+    if not floors:
+        raise WorkbookValueError(
+            f"There is no floor among the methods scored ({', '.join(scored)}): score {', '.join(FLOORS)}, too."
+        )
     for floor in floors:
         if floor not in scored:
             raise unknown("floor", floor, scored)
@@ -65,7 +70,7 @@ def league_table(scored: Scored, groups: Sequence[str], floors: Sequence[str] = 
 
 def standing(table: pd.DataFrame) -> pd.DataFrame:
     """The league to read: a row a method, a column a score, "mean [low, high]", with `MARK` at what does not beat the
-    better floor. An arrow at a score tells which way is better."""
+    best floor. An arrow at a score tells which way is better."""
     cells = [
         f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]" + (f" {MARK}" if row.beats is False else "")
         for row in table.itertuples()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lib.errors import WorkbookError, WorkbookValueError, choose, positive
 from lib.explain import inside
 from lib.explain.cam import CAMS, cam
-from lib.explain.floors import centre_map, random_map
+from lib.explain.floors import centre_map, noise_map, random_map
 from lib.explain.gradients import gradient_x_input, integrated_gradients
 from lib.explain.precision import mixed_precision
 from lib.explain.rollout import gradient_rollout, rollout, vit_of
@@ -59,9 +59,10 @@ METHODS: dict[str, Method] = {
     "lesa-omega": Method(inside.lesa_omega, inside.has_lesa, by_class=False),
     "gatta-agreement": Method(inside.gatta_agreement, inside.has_agreement, by_class=False),
     "random": Method(random_map, _any, by_class=False),
+    "noise": Method(noise_map, _any, by_class=False),
     "centre": Method(centre_map, _any, by_class=False),
 }
-FLOORS = ("random", "centre")
+FLOORS = ("random", "noise", "centre")
 
 
 def methods_of(model: nn.Module) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def by_class_asked(
 
 
 def league(table: pd.DataFrame, phantom: bool) -> Figure:
-    """Each method's gain over the better floor, with 95 % intervals, a panel a score (`lib.explain.league_table`)."""
+    """Each method's gain over the best floor, with 95 % intervals, a panel a score (`lib.explain.league_table`)."""
     known = table[table["beats"].notna()]
     scores = list(dict.fromkeys(known["score"]))
     methods = list(dict.fromkeys(known["method"]))

@@ -13,7 +13,7 @@ from lib.explain import METHODS, explain, methods_of
 from .models import CLASSES, MODELS, images, model_of
 
 CAMS = ("grad-cam", "grad-cam++", "hires-cam", "xgrad-cam", "layer-cam", "eigen-cam", "ablation-cam")
-EVERY = (*CAMS, "gradient-x-input", "integrated-gradients", "random", "centre")
+EVERY = (*CAMS, "gradient-x-input", "integrated-gradients", "random", "noise", "centre")
 ROLLOUT = {"rollout", "gradient-rollout"}
 OWN = {
     "glsa": {"glsa-global", "glsa-local", "glsa-fusion"},
@@ -150,7 +150,7 @@ def test_mixed_precision_gives_nearly_the_same_maps(method):
     ("arguments", "message"),
     [
         ({"method": "gradcam+"}, "Unknown method 'gradcam\\+'. Did you mean"),
-        ({"method": "rollout"}, "VGGBackbone has no rollout. It has: grad-cam, .*random, centre"),
+        ({"method": "rollout"}, "VGGBackbone has no rollout. It has: grad-cam, .*random, noise, centre"),
         ({"method": "lesa-omega"}, "has no lesa-omega"),
         ({"targets": CLASSES}, "no class 4: the model has classes 0 to 3"),
         ({"targets": [0, -1, 0]}, "no class -1"),
@@ -219,12 +219,13 @@ def test_without_captum_integrated_gradients_tell_how_to_get_it(monkeypatch):
     assert "integrated-gradients" not in methods_of(model_of("vgg"))
 
 
-def test_an_even_map_is_zero_and_a_random_one_the_same_for_an_image_wherever_it_stands():
+@pytest.mark.parametrize("method", ["random", "noise"])
+def test_an_even_map_is_zero_and_a_random_one_the_same_for_an_image_wherever_it_stands(method):
     model = model_of("vgg")
     assert explain(model, torch.zeros(1, 3, 32, 32), method="gradient-x-input").max() == 0
     x = images(3)
-    drawn = explain(model, x, method="random")
-    assert torch.equal(explain(model, x[1:], method="random"), drawn[1:])
+    drawn = explain(model, x, method=method)
+    assert torch.equal(explain(model, x[1:], method=method), drawn[1:])
     assert not torch.equal(drawn[0], drawn[1])
 
 

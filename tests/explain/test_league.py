@@ -7,7 +7,7 @@ import torch
 from lib.data.phantom_drawing import draw_lesion
 from lib.data.phantoms import PHANTOM_CLASSES
 from lib.errors import WorkbookValueError
-from lib.explain import SCORES, explain, league_table, score_maps
+from lib.explain import FLOORS, SCORES, explain, league_table, score_maps
 from lib.explain.league import MARK, standing
 from lib.report.statistics import holm
 
@@ -33,7 +33,7 @@ def test_a_planted_mask_wins_and_a_shuffled_one_loses():
     shuffled = planted.flatten(1)[:, torch.randperm(1024, generator=torch.Generator().manual_seed(0))].view_as(planted)
     model = model_of("lesa")
     maps = {"planted": planted, "shuffled": shuffled}
-    maps |= {name: explain(model, x, method=name) for name in ("random", "centre")}
+    maps |= {name: explain(model, x, method=name) for name in FLOORS}
     scores = ["pointing game", "energy inside", "overlap"]
     scored = score_maps(model, x, maps, masks=masks.numpy(), scores=scores)
     table = league_table(scored, groups=np.arange(len(masks)))
@@ -128,6 +128,15 @@ def test_the_league_to_read_marks_what_does_not_beat_the_floors():
     assert not wide.loc["random"].str.contains(MARK).any()
 
 
+def test_noise_of_single_pixels_does_not_beat_the_floors():
+    model, x = model_of("vgg"), images(24)
+    single = torch.rand(24, 32, 32, generator=torch.Generator().manual_seed(5))
+    maps = {"noise of single pixels": single, "about the middle": single * explain(model, x, method="centre")}
+    maps |= {name: explain(model, x, method=name) for name in FLOORS}
+    table = league_table(score_maps(model, x, maps, steps=5), groups=range(24))
+    assert not table["beats"].fillna(False).any()
+
+
 def test_a_few_images_that_agree_are_not_sure():
     ones, noughts = np.ones(4), np.zeros(4)
     given = {name: {"overlap": v} for name, v in (("good", ones), ("random", noughts), ("centre", noughts))}
@@ -140,7 +149,7 @@ def test_a_few_images_that_agree_are_not_sure():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: league_table(scored(good=made_up()), range(N)), "Unknown floor 'random'"),
+        (lambda: league_table(scored(good=made_up()), range(N)), "There is no floor among the methods scored"),
         (lambda: league_table(scored(random=made_up(), centre=made_up()), range(3)), "different numbers of images"),
         (lambda: league_table(scored(random=made_up(), centre=made_up()), ["a"] * N), "one group only"),
         (lambda: score_maps(model_of("lesa"), images(), {}), "no maps to score"),
