@@ -46,6 +46,7 @@ def gallery_members(images: ImageSet, identity: int, columns: int = 10, seed: in
             told = f"{name} ({len(table)})"
             label = axes[0].text(0, 1.22, told, transform=axes[0].transAxes, fontsize=10, fontweight="bold")
             label.set_in_layout(False)  # it reaches over its neighbours
+        fig.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.25 / fig.get_figheight()))  # room for the first label
     return fig
 
 
