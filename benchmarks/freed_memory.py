@@ -9,12 +9,13 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 ROUNDS, STEPS = 3, 8
 WORK = ("ResNet18 at 64×64, batch 32", "ResNet18 at 224×224, batch 8", "DCAL-DeiT-Tiny at 224×224, batch 4")
 
 
-def step(number: int) -> object:
+def step(number: int) -> Callable[[], object]:
     """A function that does one training step of `WORK[number]`."""
     import torch
     from torch.nn.functional import cross_entropy

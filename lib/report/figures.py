@@ -66,7 +66,7 @@ def png_of(fig: Figure) -> bytes:
         fig.savefig(drawn, format="png", dpi=110)
     with Image.open(drawn) as image:
         coloured = image.convert("RGB")
-        palette = coloured.quantize(256)  # without a palette given PIL does not dither
+        palette = coloured.quantize(256, method=Image.Quantize.FASTOCTREE)  # PIL dithers with a given palette only
         coloured.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(buffer, format="png", optimize=True)
     return buffer.getvalue()
 

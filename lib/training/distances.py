@@ -111,9 +111,9 @@ def distance_blocks(query: Embedded, gallery: Embedded, distance: str = "cosine"
     # middle ones the lower), so that whole numbers stay whole and ties exact.
     middle = answering[:: max(1, len(answering) // 1000)].median(dim=0).values
     lacking = [1 - each.any(dim=1).float() for each in (asking, answering)]  # 1 for a vector of zeros
-    rows = block_rows(len(gallery))
-    for vectors, zeros in zip((asking - middle).split(rows), lacking[0].split(rows), strict=True):
-        squares = squared_distances(vectors, answering - middle)
+    asking, answering, rows = asking - middle, answering - middle, block_rows(len(gallery))
+    for vectors, zeros in zip(asking.split(rows), lacking[0].split(rows), strict=True):
+        squares = squared_distances(vectors, answering)
         if cosine:  # 1 − a·b = ½ |a − b|² where both have length 1
             yield squares.add_(zeros[:, None]).add_(lacking[1]).div_(2).cpu()
         else:
