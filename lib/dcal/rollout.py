@@ -29,6 +29,10 @@ def _normalised(rows: Tensor) -> Tensor:
     return rows / rows.sum(-1, keepdim=True)
 
 
+# Rows of S_l in work begin at whole cache lines: 785 tokens multiply a third faster as 800.
+LINE = 16
+
+
 # How h maps [B, h, m, T] become one [B, m, T]. The greatest and the least of several rows do not sum to one, so they
 # are divided by their sum: a rollout stays a mixture of tokens.
 HEAD_FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -130,30 +134,35 @@ def _heads(layer: Layer) -> list[Layer]:
 def _chunks(layers: Sequence[Layer], among: slice) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
     """Attention maps [b, h, m, T] of some images and queries at a time, with the places of both.
 
-    The layers are of one shape and take turns. As many images are taken as have room with all their queries, or part of one image's.
-    What is given out is overwritten by the next: the buffers stay in the cache, and no page is touched twice.
+    The layers are of one shape and take turns. As many images are taken as have room with all their queries, or part of
+    one image's. What is given out is overwritten by the next: the buffers stay in the cache, and no page is touched twice.
     """
     if isinstance(layers[0], Tensor):
         yield from (((slice(None), among), layer.detach()[:, :, among]) for layer in layers)
         return
     like = layers[0][0]
     batch, heads, tokens, width = like.shape
+    wide = -(-tokens // LINE) * LINE
     start, stop, _ = among.indices(tokens)
-    room = AT_ONCE.get(like.device.type, AT_ONCE["cuda"]) // (heads * tokens)
+    room = AT_ONCE.get(like.device.type, AT_ONCE["cuda"]) // (heads * wide)
     most = max(1, min(batch, room // (stop - start)))
     step = max(1, min(stop - start, room // most))
     exact = at_least_float32(like.dtype)
-    scores = like.new_empty(most * heads * step * tokens)
+    keys = like.new_zeros(most * heads, wide, width)
+    scores = like.new_empty(most * heads * step * wide)
     maps = scores if exact == like.dtype else torch.empty_like(scores, dtype=exact)  # softmax works in place
     for images in _ranges(0, batch, most):
         for layer in layers:
             q, k = (part[images].detach().reshape(-1, tokens, width) for part in layer)
+            padded = keys[: len(k)]
+            padded[:, :tokens] = k
             for queries in _ranges(start, stop, step):
-                shape = (len(q), queries.stop - queries.start, tokens)
+                shape = (len(q), queries.stop - queries.start, wide)
                 s, p = (buffer[: math.prod(shape)].view(shape) for buffer in (scores, maps))
-                torch.baddbmm(s, q[:, queries], k.mT, beta=0, alpha=width**-0.5, out=s)
+                torch.baddbmm(s, q[:, queries], padded.mT, beta=0, alpha=width**-0.5, out=s)
+                s[:, :, tokens:] = -torch.inf
                 torch.softmax(s, -1, dtype=p.dtype, out=p)
-                yield (images, queries), p.unflatten(0, (-1, heads))
+                yield (images, queries), p[:, :, :tokens].unflatten(0, (-1, heads))
 
 
 def _ranges(start: int, stop: int, step: int) -> list[slice]:
