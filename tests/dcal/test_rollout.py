@@ -42,7 +42,7 @@ def test_in_pieces_it_is_the_same(layers, monkeypatch, room):
 
 
 def test_only_a_piece_of_a_map_exists_at_once(layers, monkeypatch):
-    monkeypatch.setitem(source.AT_ONCE, "cpu", 3 * 19 * 5)  # 5 of 19 rows of one of two images
+    monkeypatch.setitem(source.AT_ONCE, "cpu", 3 * 32 * 5)  # 5 of 19 rows, 32 wide in the buffer, of one of two images
     shapes = [list(maps.shape) for _, maps in source._chunks(layers[:1], slice(None))]
     assert shapes == [[1, 3, rows, 19] for rows in (5, 5, 5, 4)] * 2
     (place, maps), *_ = source._chunks(layers[:1], slice(3, 4))  # both images have room for one row each
