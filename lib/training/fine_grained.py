@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from lib.dcal import PAIR_STRATEGIES, Branches
 from lib.training.config import RunConfig
-from lib.training.module import Classifier
+from lib.training.module import Classifier, Shown
 
 
 class FineGrained(Classifier):
@@ -26,19 +28,21 @@ class FineGrained(Classifier):
             {name: MulticlassAccuracy(len(classes), average="micro") for name in model.answering}
         )
 
-    def losses(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        found = self.branches(images, labels)
+    def losses(self, images: Tensor, labels: Tensor, shown: Shown | None = None) -> tuple[Tensor, Tensor]:
+        found = self.branches(images, labels, shown)
         loss = self.model.compute_loss(found.sa, found.glca, labels, self.loss, pwca_logits=found.pwca)
         return loss, found.sa
 
-    def branches(self, images: Tensor, labels: Tensor) -> Branches:
-        """The branches of a training batch, each image with its partner."""
+    def branches(self, images: Tensor, labels: Tensor, shown: Shown | None = None) -> Branches:
+        """The branches of a training batch, each image with its partner, which is another one of those `shown`."""
         if self.draw_partners is None:
             return self.model.branches(images)
-        return self.model.branches(images, lambda tokens: self.draw_partners(labels, tokens))
+        if isinstance(shown, list):  # names in a stream
+            shown = torch.from_numpy(np.unique(shown, return_inverse=True)[1]).to(labels.device)
+        return self.model.branches(images, lambda tokens: self.draw_partners(labels, tokens, images=shown))
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        images, labels = batch
+    def validation_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> None:
+        images, labels, _ = batch
         found = self.model.branches(images)
         for name, accuracy in self.branch_accuracy.items():
             accuracy.update(getattr(found, name).float(), labels)

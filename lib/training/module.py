@@ -25,11 +25,12 @@ from lib.training.metrics import build_metrics, flatten
 from lib.training.optimisers import build_optimisation
 from lib.training.processes import average_statistics
 
+Shown = Tensor | list[str]  # which images a batch shows: rows of the image set, or names in a stream
 PROCESS_STRIDE = 2**40  # between the seeds of two processes: more than seeds and epochs take
 
 
 class Classifier(pl.LightningModule):
-    """Trains `model` as `config` says. Batches are (uint8 images [B, H, W, 3], labels [B]).
+    """Trains `model` as `config` says. Batches are (uint8 images [B, H, W, 3], labels [B], which images they are).
 
     `counts` are the training images of each class.
     """
@@ -51,11 +52,13 @@ class Classifier(pl.LightningModule):
         self.augmented = self.global_rank  # shares of batches of this epoch, all processes counted
         self.learning_rate = self.optimizers().param_groups[0]["lr"]
 
-    def on_after_batch_transfer(self, batch: tuple[Tensor, ...], dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        images, labels = batch[:2]  # streams name their images, too
+    def on_after_batch_transfer(
+        self, batch: tuple[Tensor, Tensor, Shown], dataloader_idx: int
+    ) -> tuple[Tensor, Tensor, Shown]:
+        images, labels, shown = batch
         images = to_unit(images)
         seen = self._augmented(images) if self.trainer.training else centre_view(images, self.augmentation)
-        return normalise(seen), labels
+        return normalise(seen), labels, shown
 
     def _augmented(self, images: Tensor) -> Tensor:
         """A function of (seed, epoch, batch) and nothing else, so that all models see the same images."""
@@ -64,9 +67,9 @@ class Classifier(pl.LightningModule):
             self.augmented += self.trainer.world_size
             return self.augment(images)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        images, labels = batch
-        loss, logits = self.losses(images, labels)
+    def training_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> Tensor:
+        images, labels, shown = batch
+        loss, logits = self.losses(images, labels, shown)
         if not torch.isfinite(loss):
             raise WorkbookError(
                 f"The loss became {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}: lower lr "
@@ -77,7 +80,7 @@ class Classifier(pl.LightningModule):
         self.batch_loss = loss.detach()
         return loss
 
-    def losses(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def losses(self, images: Tensor, labels: Tensor, shown: Shown | None = None) -> tuple[Tensor, Tensor]:
         """The training loss of a batch, a scalar, and the logits [B, K] whose accuracy is logged."""
         logits = self.model(images)
         return self.loss(logits, labels), logits
@@ -91,8 +94,8 @@ class Classifier(pl.LightningModule):
         if self.config.processes > 1:
             average_statistics(self.model)
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        images, labels = batch
+    def validation_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> None:
+        images, labels, _ = batch
         logits = self.model(images).float()
         self.val_loss.update(self.loss(logits, labels), len(labels))
         self.val_metrics.update(logits.softmax(dim=1), labels)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lib.errors import WorkbookError
 from lib.training.config import RunConfig
 from lib.training.fine_grained import FineGrained
+from lib.training.module import Shown
 from lib.training.people import embedded
 from lib.training.ranking import retrieval_scores
 from lib.training.triplet import BatchHardTriplet
@@ -24,7 +25,7 @@ from lib.training.triplet import BatchHardTriplet
 class ReIdentification(FineGrained):
     """Trains a `DCALNet` to tell identities apart that it has never seen.
 
-    A validation batch is (uint8 images, rows of `people`), where `people` has the columns `identity`, `camera` and
+    A validation batch shows rows of `people`, which has the columns `identity`, `camera` and
     `asks` (whether the image is a query). The identities of validation are no classes of the network's head, so the
     validation loss is that of triplets over all of them.
     """
@@ -37,8 +38,8 @@ class ReIdentification(FineGrained):
         self.triplet = BatchHardTriplet(config.triplet_margin)
         self.embedded: list[tuple[Tensor, Tensor]] = []  # of this validation: embeddings and rows
 
-    def losses(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        found = self.branches(images, labels)
+    def losses(self, images: Tensor, labels: Tensor, shown: Shown | None = None) -> tuple[Tensor, Tensor]:
+        found = self.branches(images, labels, shown)
         losses = {"sa": self.loss(found.sa, labels) + self.triplet(found.sa_token, labels)}
         if found.glca is not None:
             losses["glca"] = self.loss(found.glca, labels) + self.triplet(found.glca_token, labels)
@@ -46,8 +47,8 @@ class ReIdentification(FineGrained):
             losses["pwca"] = self.loss(found.pwca, labels)
         return self.model.weighting(**losses), found.sa
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        images, rows = batch
+    def validation_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> None:
+        images, _, rows = batch
         self.embedded.append((self.model.embed(images).float().cpu(), rows.cpu()))
 
     def on_validation_epoch_end(self) -> None:

@@ -43,9 +43,9 @@ class Batches(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, positions: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, positions: list[int]) -> tuple[torch.Tensor, ...]:
         rows = self.rows[positions]
-        return torch.from_numpy(self.pixels[rows]), torch.from_numpy(self.labels[rows])
+        return tuple(torch.from_numpy(each) for each in (self.pixels[rows], self.labels[rows], rows))
 
 
 class StraightToFile(TorchCheckpointIO):
@@ -153,7 +153,6 @@ def _identities(config: RunConfig, model: torch.nn.Module, material: Prepared) -
     classes, labels = trained_identities(images, parts)
     train = rows_of(parts, "train")
     val = np.concatenate([rows_of(parts, "val_query"), rows_of(parts, "val_gallery")])
-    labels[val] = val  # a validation batch tells its rows of `people`
     people = images.rows[["identity", "camera"]].assign(asks=parts == "val_query")
     counts = np.bincount(labels[train], minlength=len(classes)).tolist()
     number = config.batch_size // config.images_per_identity

@@ -66,6 +66,17 @@ def test_a_seed_fixes_the_draw():
 
 
 @pytest.mark.parametrize("name", PAIR_STRATEGIES)
+@given(shown=st.lists(st.integers(0, 3), min_size=2, max_size=9), seed=st.integers(0, 2**31))
+def test_never_a_copy_of_the_image_while_another_is_there(name, shown, seed):
+    generator = torch.Generator().manual_seed(seed)
+    shown = torch.tensor(shown)
+    embeddings = torch.zeros(len(shown), 4)  # a copy is as near as can be
+    partners = PAIR_STRATEGIES[name](shown // 2, embeddings, generator, images=shown)
+    assert (partners != torch.arange(len(shown))).all()
+    assert (shown[partners] != shown).all() or len(shown.unique()) == 1
+
+
+@pytest.mark.parametrize("name", PAIR_STRATEGIES)
 def test_a_batch_of_one(name):
     with pytest.raises(WorkbookValueError, match="A pair needs two images"):
         PAIR_STRATEGIES[name](torch.tensor([3]), torch.zeros(1, 4))

@@ -116,6 +116,17 @@ def test_every_pair_strategy_trains(pairs):
     assert module(pairs=pairs).losses(torch.randn(4, 3, 32, 32), torch.tensor([0, 0, 1, 1]))[0].isfinite()
 
 
+@pytest.mark.parametrize("shown", [torch.tensor([7, 7, 7, 5]), ["a", "a", "a", "b"]])
+def test_an_image_that_was_drawn_twice_is_no_partner_of_itself(shown, monkeypatch):
+    trained, asked = module(), []
+    branches = trained.model.branches
+    monkeypatch.setattr(
+        trained.model, "branches", lambda x, draw: asked.append(draw(x.mean(1))) or branches(x, asked[0])
+    )
+    trained.losses(torch.randn(4, 3, 32, 32), torch.tensor([0, 0, 0, 1]), shown)
+    assert asked[0][:3].tolist() == [3, 3, 3]
+
+
 @pytest.mark.parametrize("make", [birds, people])
 def test_resumed_runs_equal_uninterrupted_ones(make, tmp_path, monkeypatch, bird_run, people_run):
     whole = {birds: bird_run, people: people_run}[make]
