@@ -16,6 +16,7 @@ from lib.errors import WorkbookFileError, WorkbookValueError, nearest
 log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+JUNK = -1  # the identity of images that no evaluation counts
 OPTIONAL = {"box": "", "identity": 0, "camera": 0}  # columns that a loader may leave out, and what they hold then
 _listed: set[str] = set()  # what this process has warned of already: a set is loaded more than once
 
@@ -197,7 +198,7 @@ def label_identities(rows: pd.DataFrame) -> tuple[tuple[str, ...], pd.Series]:
     the split's matter: number those of its training rows anew, `np.unique(labels[train], return_inverse=True)[1]`.
     """
     known = sorted(rows["identity"].unique())
-    names = tuple({-1: "junk", 0: "distractor"}.get(each, f"{each:04d}") for each in known)
+    names = tuple({JUNK: "junk", 0: "distractor"}.get(each, f"{each:04d}") for each in known)
     return names, rows["identity"].map({each: i for i, each in enumerate(known)})
 
 

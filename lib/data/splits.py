@@ -12,7 +12,7 @@ import logging
 import numpy as np
 import pandas as pd
 
-from lib.data.imageset import ImageSet
+from lib.data.imageset import JUNK, ImageSet
 from lib.errors import WorkbookValueError, choose
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,8 @@ def split_identities(images: ImageSet, val_fraction: float = 0.1, seed: int = 0)
     has two, one of them asks.
 
     Raises:
-        WorkbookValueError: a part is missing, too few training identities, or none of those held out can ask.
+        WorkbookValueError: a part is missing, too few training identities, none of those held out can ask, or nothing
+            could be measured on the official query and gallery.
     """
     _check_fraction("val_fraction", val_fraction)
     parts = images.rows["part"].where(images.rows["part"].isin(("train", "query", "gallery")), "unused")
@@ -79,6 +80,7 @@ def split_identities(images: ImageSet, val_fraction: float = 0.1, seed: int = 0)
         raise WorkbookValueError(
             f"{images.name} has no official {absent[0]} part here; add its images to the data root."
         )
+    _check_search(images.name, *(images.rows[parts == part] for part in ("query", "gallery")))
     train = images.rows[parts == "train"]
     known = np.sort(train["identity"].unique())
     if len(known) < 4:
@@ -96,6 +98,28 @@ def split_identities(images: ImageSet, val_fraction: float = 0.1, seed: int = 0)
         )
     parts = parts.mask(parts.index.isin(held.index), "val_gallery")
     return parts.mask(parts.index.isin(asks), "val_query")
+
+
+def _check_search(name: str, query: pd.DataFrame, gallery: pd.DataFrame) -> None:
+    """Raise what the evaluation of `query` in `gallery` would find out only after training."""
+    if (query["identity"] == JUNK).any():
+        raise WorkbookValueError(
+            f"Query {query.loc[query['identity'] == JUNK, 'image_id'].iloc[0]} of {name} has the identity {JUNK} (junk), which "
+            "nothing can match: leave junk out of the queries."
+        )
+    shown = gallery.loc[gallery["identity"] != JUNK, "identity"].nunique()
+    if shown < 2:
+        raise WorkbookValueError(
+            f"The gallery of {name} shows {'one' if shown else 'no'} identity: nothing can be confused, so there is nothing "
+            "to measure. Add images of other identities to it."
+        )
+    seen = [part[["identity", "camera"]].drop_duplicates() for part in (query, gallery)]
+    pairs = seen[0].merge(seen[1], on="identity")
+    if not (pairs["camera_x"] != pairs["camera_y"]).any():
+        raise WorkbookValueError(
+            f"None of the {len(query)} queries of {name} has a match in its gallery, i.e. an image of the same identity from "
+            "another camera; add such images to the gallery, or raise limit_images."
+        )
 
 
 def _queries(held: pd.DataFrame, rng: np.random.Generator) -> pd.Index:

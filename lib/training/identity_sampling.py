@@ -40,8 +40,8 @@ class IdentityBatches(Sampler[list[int]]):
             )
         if len(self.positions) < identities:
             raise WorkbookValueError(
-                f"A batch wants {identities} identities; the training part shows {len(self.positions)}. Lower identities, "
-                "or train on more people."
+                f"A batch wants {identities} identities of {images} images; the training part shows {len(self.positions)}: "
+                "lower batch_size, or train on more people."
             )
         chunks = np.array([max(1, len(p) // images) for p in self.positions])
         batches = np.arange(1, chunks.sum() // identities + 1)

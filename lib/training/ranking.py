@@ -22,11 +22,11 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from lib.data.imageset import JUNK
 from lib.errors import WorkbookValueError, positive, unknown
 from lib.training.distances import LAST_KEY, Embedded, columns_of, distance_blocks, sort_keys
 from lib.training.reranking import Reranking, reranked_blocks
 
-JUNK = -1
 COLUMNS = ("identity", "camera", "matches", "average_precision", "inverse_negative_penalty", "first_match")
 METRICS = ("map", "minp", "cmc_1", "cmc_5", "cmc_10")
 

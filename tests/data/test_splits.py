@@ -268,6 +268,39 @@ def test_identities_that_cannot_be_divided_are_told():
         split_identities(images)
 
 
+@pytest.mark.parametrize(
+    ("gallery", "message"),
+    [
+        ("identity == 900", "The gallery of people shows one identity: nothing can be confused"),
+        ("identity == -1", "The gallery of people shows no identity"),
+        ("identity < 900", "The gallery of people shows one identity"),  # a distractor
+        ("identity != 901", None),
+    ],
+)
+def test_a_gallery_that_measures_nothing_is_refused_before_training(gallery, message):
+    images = reid_images([[3, 3]] * 6)
+    images.rows.drop(images.rows.query(f"part == 'gallery' and not ({gallery})").index, inplace=True)
+    if message is None:
+        assert set(split_identities(images)) == set(REID_PARTS)
+    else:
+        with pytest.raises(WorkbookValueError, match=message):
+            split_identities(images)
+
+
+def test_a_query_that_is_junk_is_refused_before_training():
+    images = reid_images([[3, 3]] * 6)
+    images.rows.loc[images.rows["part"] == "query", "identity"] = -1
+    with pytest.raises(WorkbookValueError, match=r"Query I\d+ of people has the identity -1 \(junk\)"):
+        split_identities(images)
+
+
+def test_queries_whose_gallery_knows_their_own_camera_only_are_refused_before_training():
+    images = reid_images([[3, 3]] * 6)
+    images.rows.loc[images.rows["part"].isin(["query", "gallery"]), "camera"] = 1
+    with pytest.raises(WorkbookValueError, match="None of the 2 queries of people has a match in its gallery"):
+        split_identities(images)
+
+
 def test_where_no_camera_has_two_images_of_somebody_one_of_them_asks():
     images = reid_images([[1, 1, 1], [1, 0, 1], [5, 0, 0]] * 4)
     held = images.rows.assign(is_in=split_identities(images, 0.6)).query("is_in in ('val_query', 'val_gallery')")

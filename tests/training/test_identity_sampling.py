@@ -94,7 +94,7 @@ def test_market_1501_loses_few_images():
 @pytest.mark.parametrize(
     ("sizes", "arguments", "message"),
     [
-        ([5, 5, 5], (4, 2), "wants 4 identities; the training part shows 3"),
+        ([5, 5, 5], (4, 2), "wants 4 identities of 2 images; the training part shows 3: lower batch_size"),
         ([9], (2, 2), "the training part shows 1"),
         ([5, 5, 5], (1, 4), "no triplets"),
         ([5, 5, 5], (2, 1), "no triplets"),
