@@ -64,21 +64,23 @@ def build_vit(name: str, pretrained: bool, **options: object) -> VisionTransform
     Raises:
         WorkbookValueError, WorkbookFileError: see `create_dcal_model`.
     """
-    if not timm.is_model(name):
+    if not (isinstance(name, str) and timm.is_model(name)):
         guess = nearest(str(name), timm.list_models(module="vision_transformer") + timm.list_models(module="deit"))
         hint = f" Did you mean {guess!r}?" if guess else ""
         raise WorkbookValueError(
             f"timm knows no model {name!r}.{hint} timm.list_models('*vit*') and '*deit*' list them."
         )
+    options = {"global_pool": "token", "dynamic_img_size": True, **options}
     try:
-        return timm.create_model(name, pretrained, **{"global_pool": "token", "dynamic_img_size": True, **options})
+        return timm.create_model(name, pretrained, **options)
     except Exception as error:  # a download or a broken file can raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         if pretrained and not isinstance(error, TypeError | AssertionError):
             raise WorkbookFileError(_no_weights(name, reason)) from error
+        given = ", ".join(f"{option}={value!r}" for option, value in options.items())
         raise WorkbookValueError(
-            f"timm cannot build {name!r} as a ViT read at its class token ({reason}). Choose a ViT or DeiT that has one, "
-            "such as 'deit_tiny_patch16_224', and check the options given for it."
+            f"timm cannot build {name!r} with {given} ({reason}). Check these options; the backbone must be a ViT or DeiT "
+            "with a class token, such as 'deit_tiny_patch16_224'."
         ) from error
 
 

@@ -119,7 +119,7 @@ class DCALNet(Mapped):
             return found.sa, found.glca, found.pwca
         if paired_images is not None:
             raise WorkbookValueError("A second image is read in training only: call model(x, paired_x, training=True).")
-        return self.combine(self._run(images))
+        return self.combine(self.branches(images))
 
     @property
     def answering(self) -> tuple[str, ...]:
@@ -145,10 +145,16 @@ class DCALNet(Mapped):
         """
         if partners is None and self.training and self.pwca:
             raise WorkbookValueError(
-                "PWCA without a pair: training needs partners, an index [B] of other images of the batch, "
-                "branches(images, partners); lib.dcal.PAIR_STRATEGIES draws them."
+                "PWCA without a pair: the network is in training mode, where it needs partners, an index [B] of other images "
+                "of the batch, branches(images, partners); lib.dcal.PAIR_STRATEGIES draws them. To infer, call eval() first."
             )
-        return self._run(images, _checked(partners, len(images)) if isinstance(partners, Tensor) else partners)
+        if isinstance(partners, Tensor):
+            absent = _checked(partners, len(images))[(partners < 0) | (partners >= len(images))]
+            if len(absent):
+                raise WorkbookValueError(
+                    f"There is no image {int(absent[0])} to be a partner: the batch has images 0 to {len(images) - 1}."
+                )
+        return self._run(images, partners)
 
     def inference(self, images: Tensor) -> Tensor:
         """softmax(SA) + softmax(GLCA), [B, num_classes]: the paper's rule for fine-grained recognition."""

@@ -33,13 +33,22 @@ def _normalised(rows: Tensor) -> Tensor:
 LINE = 16
 
 
-# How h maps [B, h, m, T] become one [B, m, T]. The greatest and the least of several rows do not sum to one, so they
-# are divided by their sum: a rollout stays a mixture of tokens.
-HEAD_FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "mean": lambda maps: maps.mean(1) if maps.shape[1] > 1 else maps[:, 0],
-    "max": lambda maps: _normalised(maps.amax(1)),
-    "min": lambda maps: _normalised(maps.amin(1)),
-}
+def _mean(maps: Tensor) -> Tensor:
+    return maps.mean(1) if maps.shape[1] > 1 else maps[:, 0]
+
+
+# The greatest and the least of several rows do not sum to one, so they are divided by their sum: a rollout stays a
+# mixture of tokens.
+def _greatest(maps: Tensor) -> Tensor:
+    return _normalised(maps.amax(1))
+
+
+def _least(maps: Tensor) -> Tensor:
+    return _normalised(maps.amin(1))
+
+
+# How h maps [B, h, m, T] become one [B, m, T].
+HEAD_FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {"mean": _mean, "max": _greatest, "min": _least}
 
 
 class AttentionRollout:
@@ -49,11 +58,13 @@ class AttentionRollout:
         head_fusion: what stands for a layer: a name in `HEAD_FUSIONS`, or the number of a single head.
 
     Raises:
-        WorkbookValueError: the name is unknown.
+        WorkbookValueError: the name is unknown; later, a head or token that the layers have not, or layers that do not
+            belong together.
+        WorkbookError: later, no layers.
     """
 
     def __init__(self, head_fusion: str | int = "mean") -> None:
-        self.head = head_fusion if isinstance(head_fusion, int) else None
+        self.head = head_fusion if isinstance(head_fusion, int) and not isinstance(head_fusion, bool) else None
         self.fuse = HEAD_FUSIONS["mean" if self.head is not None else choose("head_fusion", head_fusion, HEAD_FUSIONS)]
 
     def row(self, layers: Sequence[Layer], token: int = 0) -> Tensor:
@@ -109,6 +120,8 @@ class AttentionRollout:
         """e_token, [B, 1, T]"""
         like = layer if isinstance(layer, Tensor) else layer[1]
         batch, tokens = like.shape[0], like.shape[2]
+        if not 0 <= token < tokens:
+            raise WorkbookValueError(f"There is no token {token}: the layers have tokens 0 to {tokens - 1}.")
         v = torch.zeros(batch, 1, tokens, dtype=at_least_float32(like.dtype), device=like.device)
         v[:, :, token] = 1
         return v
@@ -116,6 +129,12 @@ class AttentionRollout:
     def _checked(self, layers: Sequence[Layer]) -> list[Layer]:
         if not layers:
             raise WorkbookError("There is no attention to roll out: give the maps of at least one layer.")
+        shapes = [tuple(part.shape) for layer in layers for part in ([layer] if isinstance(layer, Tensor) else layer)]
+        if {len(shape) for shape in shapes} != {4} or len({(shape[0], shape[2]) for shape in shapes}) > 1:
+            raise WorkbookValueError(
+                "Layers are attention maps [B, h, T, T], or pairs of queries and keys [B, h, T, d], of one batch and number of "
+                f"tokens, not of shapes {', '.join(str(list(shape)) for shape in dict.fromkeys(shapes))}."
+            )
         heads = (layers[0] if isinstance(layers[0], Tensor) else layers[0][0]).shape[1]
         if self.head is None:
             return list(layers)

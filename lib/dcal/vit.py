@@ -56,6 +56,9 @@ def grid_of(vit: VisionTransformer, images: Tensor) -> tuple[int, int]:
     Raises:
         WorkbookValueError: no batch of RGB images, or the patches do not fill them.
     """
+    if not (isinstance(images, Tensor) and images.is_floating_point()):
+        kind = f"of {images.dtype}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise WorkbookValueError(f"The network takes a batch of images as a tensor of floating point, not {kind}.")
     # Pixels of a patch: in a hybrid, whose patches are cut from the features of a convolutional stem, more than its size.
     shape, (height, width) = tuple(images.shape), vit.patch_embed.feat_ratio(as_scalar=False)
     if len(shape) != 4 or shape[1] != vit.in_chans:
@@ -78,7 +81,7 @@ def attentions(model: nn.Module) -> list[Attention]:
     kind = type(model).__name__
     if not isinstance(model, VisionTransformer):
         vits = [name for name, part in model.named_modules() if isinstance(part, VisionTransformer)]
-        hint = f" Its part {vits[0]!r} is one: give that." if vits else ""
+        hint = f" Its part {vits[0]!r} is one: give that." if vits else " Choose one, such as 'deit_tiny_patch16_224'."
         raise WorkbookValueError(f"{kind} is not one of timm's VisionTransformers (ViT, DeiT).{hint}")
     if model.cls_token is None:
         raise WorkbookValueError(

@@ -34,7 +34,8 @@ class Embedded:
         cameras: [N] whole numbers.
 
     Raises:
-        WorkbookValueError: lengths that differ, no images, or vectors that are not finite.
+        WorkbookValueError: lengths that differ, no images, identities or cameras that are no numbers, or vectors
+            that are not finite.
     """
 
     vectors: Tensor
@@ -53,6 +54,9 @@ class Embedded:
                 f"{len(vectors)} embeddings, {len(identities)} identities and {len(cameras)} cameras do not belong "
                 "together: give one of each an image, in one order."
             )
+        for name, numbers in (("identities", identities), ("cameras", cameras)):
+            if numbers.dtype.kind not in "iuf":
+                raise WorkbookValueError(f"The {name} must be numbers, not {numbers.dtype}: number them first.")
         broken = ~(vectors.square().sum(dim=1) < GREATEST_SQUARE)
         if broken.any():
             raise WorkbookValueError(

@@ -135,10 +135,18 @@ def best_answers(
     if absent:
         raise WorkbookValueError(f"There is no query {absent[0]}: the rows of {len(query)} queries go from 0.")
     _check(query, gallery)
+    if not len(rows):
+        return []
+    asked = rows
+    if reranking is None:
+        places = np.asarray(rows, dtype=int)
+        query = Embedded(query.vectors[places], query.identities[places], query.cameras[places])
+    else:  # all queries are neighbours of each other
+        asked = range(len(query))
     answers = {}
-    for row, distances in _rows(query, gallery, distance, reranking):
+    for row, (place, distances) in zip(asked, _rows(query, gallery, distance, reranking), strict=True):
         if row in rows:
-            excluded, right = _protocol(gallery, query.identities[row], query.cameras[row])
+            excluded, right = _protocol(gallery, query.identities[place], query.cameras[place])
             keys = sort_keys(distances)
             keys[excluded] = LAST_KEY
             best = columns_of(np.sort(keys)[: min(top, len(keys) - excluded.sum())])

@@ -48,7 +48,7 @@ def test_position_embeddings_are_interpolated_for_another_size(checkpoint, size)
     grid = (size[0] // 8, size[1] // 8)
     expected = resample_abs_pos_embed(state["pos_embed"], grid, (4, 4), num_prefix_tokens=prefix)
     torch.testing.assert_close(model.vit.pos_embed.data, expected)
-    assert model(torch.randn(1, 3, *size)).shape == (1, 7)
+    assert model.eval()(torch.randn(1, 3, *size)).shape == (1, 7)
 
 
 def test_lib_has_it():
@@ -80,9 +80,10 @@ def test_deit_tiny_costs_what_the_paper_says():
             {},
             "timm knows no model 'deit_tiny_patch16_22'. Did you mean 'deit_tiny_patch16_224'",
         ),
-        ("vit_base_patch16_gap_224", {"depth": 1}, "read at its class token"),
-        ("resnet18", {}, "timm cannot build 'resnet18' as a ViT"),
-        (DEIT, {"depht": 2}, "unexpected keyword argument 'depht'"),
+        (None, {}, "timm knows no model None"),
+        ("vit_base_patch16_gap_224", {"depth": 1}, "the backbone must be a ViT or DeiT with a class token"),
+        ("resnet18", {}, "timm cannot build 'resnet18' with global_pool='token'.*Check these options"),
+        (DEIT, {"depht": 2}, "with .*depht=2.* unexpected keyword argument 'depht'"),
         (DEIT, {"top_ratio": 0}, "top_ratio must be above 0"),
         (DEIT, {"selection": "rolout"}, "Unknown selection 'rolout'. Did you mean 'rollout'"),
         (DEIT, {"glca_input": "inputs"}, "Unknown glca_input 'inputs'. Did you mean 'input'"),

@@ -305,7 +305,12 @@ def test_maps_need_a_forward_in_eval_mode():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: m.train().branches(images()), "PWCA without a pair: training needs partners"),
+        (lambda m: m.train().branches(images()), "PWCA without a pair: the network is in training mode"),
+        (lambda m: m.train()(images()), r"PWCA without a pair.*To infer, call eval\(\) first"),
+        (lambda m: m.branches(images(), torch.tensor([1, 0, 3, 4])), "no image 4 to be a partner: .* images 0 to 3"),
+        (lambda m: m.branches(images(), torch.tensor([1, 0, 3, -1])), "no image -1 to be a partner"),
+        (lambda m: m([1, 2]), "tensor of floating point, not a list"),
+        (lambda m: m(images().byte()), "tensor of floating point, not of torch.uint8"),
         (lambda m: m(images(), training=True), "PWCA without a pair: training needs a second batch"),
         (lambda m: m(images(), images()), "read in training only"),
         (lambda m: m(images(), images(3), training=True), "The pair does not fit"),

@@ -101,3 +101,19 @@ def test_unknown_fusions_and_heads(layers):
         AttentionRollout("meen")
     with pytest.raises(WorkbookValueError, match="no head 3: the layers have heads 0 to 2"):
         AttentionRollout(3).row(layers)
+    with pytest.raises(WorkbookValueError, match="Unknown head_fusion True"):
+        AttentionRollout(True)
+
+
+@pytest.mark.parametrize("token", [-1, 19])
+def test_tokens_that_are_not_there(layers, token):
+    for work in (AttentionRollout().row, AttentionRollout().rows):
+        with pytest.raises(WorkbookValueError, match=f"no token {token}: the layers have tokens 0 to 18"):
+            work(layers, token=token)
+
+
+def test_layers_that_do_not_belong_together(layers):
+    with pytest.raises(WorkbookValueError, match=r"of one batch and number of tokens, not of shapes .*\[2, 3, 4, 8\]"):
+        AttentionRollout().row([*layers, (torch.randn(2, 3, 4, 8), torch.randn(2, 3, 4, 8))])
+    with pytest.raises(WorkbookValueError, match=r"not of shapes \[19, 19\]"):
+        AttentionRollout().attention(torch.rand(19, 19))

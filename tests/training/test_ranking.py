@@ -158,8 +158,22 @@ def test_answers_are_the_best_that_count():
         assert (answer.right == same[expected]).all()
         assert answer.distances == pytest.approx(distance[answer.query][expected], abs=1e-5)
     assert [a.query for a in best_answers(query, gallery, [4, 0])] == [4, 0]
+    assert best_answers(query, gallery, []) == []
     everything = best_answers(query, gallery, [0], top=10**6)
     assert -1 not in gallery.identities[everything[0].gallery]
+
+
+def test_answers_to_a_few_are_those_to_all_reranked_or_not():
+    query, gallery = people(9, 5, identities=(1, 6)), people(40, 6)
+    for reranking in (None, Reranking(k1=5, k2=2)):
+        everyone = best_answers(query, gallery, range(9), reranking=reranking)
+        for answer in best_answers(query, gallery, [4, 0], reranking=reranking):
+            assert answer.distances == pytest.approx(everyone[answer.query].distances, abs=1e-6)
+
+
+def test_names_are_no_identities():
+    with pytest.raises(WorkbookValueError, match="The identities must be numbers, not <U1: number them first"):
+        Embedded(torch.ones(2, 1), np.array(["a", "b"]), np.array([1, 2]))
 
 
 def test_a_row_that_no_query_has():
