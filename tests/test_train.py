@@ -7,10 +7,13 @@ import sys
 
 import pytest
 
+from lib.dcal import PAIR_STRATEGIES
 from lib.errors import WorkbookError, WorkbookValueError
 from lib.paths import ROOT
 from lib.train import build_parser, main
 from lib.training import RunConfig, RunStore
+from lib.training.config import BRANCHES
+from lib.training.losses import LOSSES
 
 SEED_COMMAND = (
     "--dataset HAM10000 --backbone ResNet18 --attention CBAM --fusion_strategy learnable_gate --residual_strategy progressive "
@@ -112,3 +115,11 @@ def test_switches_can_be_switched_off_and_a_recipes_task_goes_with_its_profile()
 def test_networks_and_data_that_do_not_go_with_the_task(tmp_path, arguments, message):
     with pytest.raises(WorkbookValueError, match=message):
         main([*arguments, "--limit_images", "320", "--output_dir", str(tmp_path)])
+
+
+def test_help_tells_what_a_flag_can_be(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    for names in (PAIR_STRATEGIES, BRANCHES, LOSSES):
+        assert ", ".join(names) in told

@@ -31,6 +31,8 @@ TASKS = ("classification", "reid")
 # `attention` on a ViT: which of DCAL's branches are trained beside self-attention (SA), as (GLCA, PWCA).
 BRANCHES = {"SA": (False, False), "SA+GLCA": (True, False), "SA+PWCA": (False, True), "DCAL": (True, True)}
 
+ATTENTIONS = LOCAL_ATTENTION | WRAPPERS | BRANCHES
+
 # The settings of one network or task, which play no role in the runs of others.
 GLSA_SETTINGS = {"fusion_strategy", "residual_strategy", "num_heads"}
 GATTA_SETTINGS = {"gatta_dim", "gatta_passes", "gatta_norm", "freeze_backbone"}
@@ -88,7 +90,9 @@ class RunConfig:
     # model
     backbone: str = "resnet18"  # of torchvision, of the workbook, or with one of BRANCHES a ViT of timm's
     pretrained: bool = False  # ImageNet weights from torchvision or timm
-    attention: str = "CBAM"  # of a GLSA block, GAttANet's, LESA's or DCAL's; `none` is the bare backbone
+    attention: str = _choice(
+        "CBAM", ATTENTIONS
+    )  # of a GLSA block, GAttANet's, LESA's or DCAL's; `none` is the bare backbone
     fusion_strategy: str = _choice("original", FUSION_STRATEGIES)
     residual_strategy: str = _choice("original", RESIDUAL_STRATEGIES)
     num_heads: int = 8
@@ -170,7 +174,7 @@ class RunConfig:
         self._check_stream()
 
     def _check_network(self) -> None:
-        attention = choose("attention", self.attention, LOCAL_ATTENTION | WRAPPERS | BRANCHES)
+        attention = choose("attention", self.attention, ATTENTIONS)
         object.__setattr__(self, "attention", attention)
         if attention in BRANCHES:
             return  # timm knows its ViTs
