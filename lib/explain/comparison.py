@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,15 +11,18 @@ from matplotlib.figure import Figure
 
 from lib.errors import WorkbookValueError, unknown
 from lib.explain.packing import (
-    MOST_BYTES,
     MOST_IMAGES,
     Packed,
     checked_images,
     checked_map,
     checked_names,
+    coarser_maps,
     colour_stops,
+    grid_within,
     left_out_images,
+    longest_that_fits,
     pictures,
+    pooled,
 )
 from lib.explain.view import View, plain
 from lib.report.figures import figure, grid_of, overlay, picture
@@ -43,6 +47,8 @@ def compare_maps(
 ) -> View:
     """A view of several maps of the same image, a panel a map; the image is chosen by its thumbnail. At most 24 images.
 
+    Above 500 kB, maps are shown as means of cells, the largest ones first, and the view tells so.
+
     Args:
         images: what the networks saw, uint8 [N, H, W, 3].
         maps: by model or method, [N, h, w]; each is coloured from its least to its greatest value.
@@ -66,25 +72,28 @@ def compare_maps(
     probabilities, told = probabilities or {}, told or {}
     _check_truth(len(images), masks, labels, classes)
     _check_told(len(images), told, {**maps, **probabilities})
-    count = min(len(images), MOST_IMAGES, MOST_BYTES // sum(each[0].size for each in maps.values()))
-    if not count:
-        raise WorkbookValueError(f"The maps of a single image take more than {MOST_BYTES / 1000:.0f} kB: coarsen them.")
+    count, grids = min(len(images), MOST_IMAGES), [each.shape[1:] for each in maps.values()]
+    longest = longest_that_fits(
+        max(map(max, grids)), lambda side: count * sum(math.prod(grid_within(grid, side)) for grid in grids)
+    )
     packed = Packed.empty()
-    panels: dict[str, dict[str, Any]] = {name: {"place": packed.add(each[:count])} for name, each in maps.items()}
+    panels: dict[str, dict[str, Any]] = {
+        name: {"place": packed.add(pooled(each[:count], longest))} for name, each in maps.items()
+    }
     for name, p in probabilities.items():
         panels.setdefault(name, {})["bars"] = _ranked(name, p, images, classes, labels)[:count]
     for name, lines in told.items():
-        panels[name]["told"] = [str(line) for line in lines]
+        panels[name]["told"] = [str(line) for line in lines[:count]]
     data = {
         "images": pictures(images[:count], names[:count]),
         "panels": [{"name": name, **panel} for name, panel in panels.items()],
         "classes": [str(name) for name in classes],
-        "labels": None if labels is None else [int(label) for label in labels],
+        "labels": None if labels is None else [int(label) for label in labels[:count]],
         "outlines": None if masks is None else [outline(mask) for mask in masks[:count]],
         "colours": colour_stops(),
         "maps": packed.count,
     }
-    left_out = left_out_images(count, len(images))
+    left_out = [*coarser_maps(grids, longest), *left_out_images(count, len(images))]
     return View(
         "comparison", data, _still(images[0], names[0], maps, phantom), caption, packed.bytes(), left_out, phantom
     )

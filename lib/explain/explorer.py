@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,14 +18,19 @@ from lib.explain.packing import (
     checked_images,
     checked_map,
     checked_names,
+    coarser_maps,
     colour_stops,
+    grid_within,
     left_out_images,
+    longest_that_fits,
     pictures,
+    pooled,
 )
 from lib.explain.view import View, plain
 from lib.report.figures import figure, grid_of, overlay, picture
 
 DIMENSIONS = {3: "[N, h, w]", 4: "[N, heads, h, w]", 6: "[N, heads, rows, columns, h, w]"}
+COARSEST = 28  # positions, the longer side of a map that is made coarser
 FEWEST = 4  # rows and columns of positions that ask, at least
 MOST_STILLS = 6  # maps in the static picture
 CAPTION = "Where the network looks: choose the image, the map, the layer and the position that asks."
@@ -55,11 +61,11 @@ def explore(
         caption: one sentence; the alternative text too.
         phantom: the images are drawn by the workbook, and the view says so.
 
-    At most 24 images are kept, and above 500 kB of maps some are left out: positions that ask, single heads, images, layers
-    in turn. The view tells so.
+    At most 24 images are kept. Above 500 kB, maps are shown as means of cells, and then some are left out: positions that
+    ask, single heads, images, layers in turn. The view tells so.
 
     Raises:
-        WorkbookValueError: arrays that do not fit each other, or maps that are too large even so.
+        WorkbookValueError: arrays that do not fit each other, or too many maps of a single image.
     """
     images = checked_images(images)
     names = checked_names(names, images)
@@ -98,6 +104,11 @@ class Layer:
     step: int = 1  # every so many rows and columns of positions that ask are kept
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of a map."""
+        return self.maps.shape[4:]
+
+    @property
     def kept(self) -> tuple[range, range]:
         """The rows and columns whose attention is kept: the middle of each `step`."""
         rows, columns = (range(min(self.step // 2, side - 1), side, self.step) for side in self.maps.shape[2:4])
@@ -105,7 +116,7 @@ class Layer:
 
     def bytes(self, images: int) -> int:
         rows, columns = self.kept
-        return images * len(self.heads) * len(rows) * len(columns) * int(np.prod(self.maps.shape[4:]))
+        return images * len(self.heads) * len(rows) * len(columns) * math.prod(self.grid)
 
     def described(self, packed: Packed, images: int) -> dict[str, Any]:
         """Put the maps of the first `images` into `packed`; returns what the script has to know."""
@@ -134,12 +145,19 @@ def _layers_of(model: str, kinds: Mapping[str, Layers], images: np.ndarray) -> l
     return found
 
 
-def fitted(layers: list[Layer], images: int, most: int = MOST_BYTES) -> tuple[list[Layer], int, list[str]]:
-    """Layers and number of images that fit into `most` bytes, and what was left out for it, in words."""
-    count, left_out = min(images, MOST_IMAGES), {}
+def fitted(layers: list[Layer], images: int) -> tuple[list[Layer], int, list[str]]:
+    """Layers and number of images that fit into a view, and what was left out for it, in words."""
+    count, left_out, grids = min(images, MOST_IMAGES), {}, [layer.grid for layer in layers]
+    maps = [layer.bytes(count) // math.prod(layer.grid) for layer in layers]  # of each layer
+    longest = longest_that_fits(
+        max(map(max, grids)),
+        lambda side: sum(n * math.prod(grid_within(grid, side)) for n, grid in zip(maps, grids, strict=True)),
+        COARSEST,
+    )
+    layers = [replace(layer, maps=pooled(layer.maps, longest)) for layer in layers]
 
     def too_large() -> bool:
-        return sum(layer.bytes(count) for layer in layers) > most
+        return sum(layer.bytes(count) for layer in layers) > MOST_BYTES
 
     widest = max((max(layer.maps.shape[2:4]) for layer in layers if layer.asked), default=1)
     for step in range(2, widest // FEWEST + 1):
@@ -157,10 +175,10 @@ def fitted(layers: list[Layer], images: int, most: int = MOST_BYTES) -> tuple[li
     if too_large():
         size = sum(layer.bytes(count) for layer in layers)
         raise WorkbookValueError(
-            f"The maps of a single image take {size / 1000:.0f} kB, and a view holds {most / 1000:.0f} kB: "
-            "give fewer layers, models or kinds of map, or coarser maps."
+            f"The maps of a single image take {size / 1000:.0f} kB, and a view holds {MOST_BYTES / 1000:.0f} kB: "
+            "give fewer models or kinds of map."
         )
-    return layers, count, [*left_out.values(), *left_out_images(count, images)]
+    return layers, count, [*coarser_maps(grids, longest), *left_out.values(), *left_out_images(count, images)]
 
 
 def _every_second(layers: list[Layer]) -> list[Layer]:

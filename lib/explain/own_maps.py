@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,9 +11,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from lib.data.augmentation import centre_view
-from lib.errors import WorkbookError, WorkbookValueError
+from lib.errors import WorkbookValueError
 from lib.explain.explorer import CAPTION, explore
-from lib.explain.packing import checked_images
+from lib.explain.packing import checked_images, reduced
+from lib.explain.undisturbed import evaluating
 from lib.explain.view import View
 from lib.gattanet import GAttANet
 from lib.glsa import GLSANet
@@ -20,6 +22,8 @@ from lib.glsa.attention import attention
 from lib.lesa import LESANet
 from lib.lesa.context import weights
 from lib.training.inference import network_input
+
+MOST_SIDE = 512  # pixels; attention of every position grows with the fourth power of an image's side
 
 Kinds = dict[str, dict[str, Tensor]]  # kind → layer → [B, h, w], [B, heads, h, w] or [B, heads, rows, columns, h, w]
 
@@ -32,25 +36,31 @@ def explorer_of(
     caption: str = CAPTION,
     phantom: bool = False,
 ) -> View:
-    """`explore` with all that networks in eval mode show of `pixels`, uint8 [N, H, W, 3].
+    """`explore` with all that networks show of `pixels`, uint8 [N, H, W, 3], in eval mode; their own modes stay.
 
     `augmentation` is the one that the networks were trained with (`lib.training.inference.augmentation_of`); the others
-    are `explore`'s. Four images are plenty: attention of every position grows with the square of their number.
+    are `explore`'s. Four images are plenty: attention of every position grows with the square of their number. Images
+    with a side above 512 pixels are made smaller for the networks, and the view tells so.
 
     Raises:
         WorkbookValueError: the pixels are no images, or a network has no maps of its own.
-        WorkbookError: a network is in training mode.
     """
-    pixels = checked_images(pixels)
-    seen = centre_view(rearrange(torch.from_numpy(pixels.copy()), "b y x c -> b c y x"), augmentation)
+    given = checked_images(pixels)
+    pixels = np.stack([reduced(image, MOST_SIDE) for image in given])
+    seen = centre_view(rearrange(torch.from_numpy(pixels), "b y x c -> b c y x"), augmentation)
     found = {}
     for name, model in models.items():
-        device = next(model.parameters()).device
-        kinds = own_maps(model, network_input(pixels, augmentation, device))
+        like = next(model.parameters())
+        kinds = own_maps(model, network_input(pixels, augmentation, like.device).to(like.dtype))
         found[name] = {
             kind: {layer: m.float().cpu().numpy() for layer, m in layers.items()} for kind, layers in kinds.items()
         }
-    return explore(rearrange(seen, "b c y x -> b y x c").numpy(), found, names, caption, phantom)
+    view = explore(rearrange(seen, "b c y x -> b y x c").numpy(), found, names, caption, phantom)
+    if pixels.shape == given.shape:
+        return view
+    (height, width), (shown_height, shown_width) = given.shape[1:3], pixels.shape[1:3]
+    note = f"The networks saw the images at {shown_height}×{shown_width} of {height}×{width} pixels."
+    return replace(view, left_out=[note, *view.left_out])
 
 
 @torch.no_grad()
@@ -59,10 +69,7 @@ def own_maps(model: nn.Module, images: Tensor) -> Kinds:
 
     Raises:
         WorkbookValueError: it shows nothing: only GLSA, DCAL, LESA and GAttANet do.
-        WorkbookError: it is in training mode.
     """
-    if model.training:
-        raise WorkbookError("Maps belong to a network in eval mode: call model.eval() first.")
     gather = next((each for kind, each in GATHER.items() if isinstance(model, kind)), None)
     gather = _of_dcal if gather is None and hasattr(model, "vit") else gather
     if gather is None:
@@ -70,8 +77,9 @@ def own_maps(model: nn.Module, images: Tensor) -> Kinds:
             f"{type(model).__name__} has no maps of its own: compute some with lib.explain.explain and give them to "
             "explore, or take a GLSA, DCAL, LESA or GAttANet network."
         )
-    model(images)
-    return gather(model, images)
+    with evaluating(model):
+        model(images)
+        return gather(model, images)
 
 
 def _of_glsa(model: GLSANet, images: Tensor) -> Kinds:
@@ -91,8 +99,8 @@ def _of_dcal(model: nn.Module, images: Tensor) -> Kinds:
     from lib.dcal.hook import AttentionRolloutHook  # timm takes two seconds to import
 
     with AttentionRolloutHook(model.vit) as hook:
-        model.vit.forward_features(images)
-    layers, first, height = hook.layers, hook.prefix, model.maps()["rollout"].shape[1]
+        maps = model.maps()  # for which the network runs once more
+    layers, first, height = hook.layers, hook.prefix, maps["rollout"].shape[1]
     found: Kinds = {}
     for n in range(1, len(layers) + 1):
         rolled = hook.rollout.matrix(layers[:n])[:, None, :, first:]
@@ -102,7 +110,7 @@ def _of_dcal(model: nn.Module, images: Tensor) -> Kinds:
             of_class = rearrange(each[:, :, 0], "b h (y x) -> b h y x", y=height)
             found.setdefault(f"{name} of the class token", {})[f"layer {n}"] = of_class
             found.setdefault(f"{name} of a patch", {})[f"layer {n}"] = _pairs(each[:, :, first:], height)
-    glca = {name: each for name, each in model.maps().items() if name.startswith("glca_")}
+    glca = {name: each for name, each in maps.items() if name.startswith("glca_")}
     return found | {name.replace("glca_", "GLCA, "): {"": each} for name, each in glca.items()}
 
 

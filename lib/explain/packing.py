@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from lib.errors import WorkbookValueError
 from lib.explain.view import as_webp
 
 SHOWN = 384  # pixels, the longer side of a picture in a view
+LARGE = 9  # pictures of that size in a view; more are smaller, 24 of them 235 pixels
 MOST_IMAGES = 24  # in one view
 MOST_BYTES = 500_000  # of maps in one view, before compression
 COLOURS = ("inferno", "viridis", "cividis", "gray")
@@ -59,14 +62,44 @@ def checked_map(name: str, values: np.ndarray, images: np.ndarray, dimensions: M
     return values
 
 
+def grid_within(grid: Sequence[int], longest: int) -> tuple[int, int]:
+    """The grid (h, w) of a map whose sides are divided by the least whole number that leaves none above `longest`."""
+    factor = -(-max(grid) // longest)
+    return -(-grid[0] // factor), -(-grid[1] // factor)
+
+
+def longest_that_fits(longest: int, size: Callable[[int], int], least: int = 1) -> int:
+    """`longest`, or its half, third, … not below `least`: the first whose `size` in bytes a view holds, else the last."""
+    sides = [-(-longest // n) for n in range(1, max(1, longest // least) + 1)]
+    return next((side for side in sides if size(side) <= MOST_BYTES), sides[-1])
+
+
+def pooled(maps: np.ndarray, longest: int) -> np.ndarray:
+    """Maps [..., h, w] as means of even cells, `grid_within` (h, w)."""
+    grid = grid_within(maps.shape[-2:], longest)
+    if grid == maps.shape[-2:]:
+        return maps
+    flat = torch.from_numpy(np.ascontiguousarray(maps)).flatten(end_dim=-3)
+    return F.adaptive_avg_pool2d(flat, grid).numpy().reshape(*maps.shape[:-2], *grid)
+
+
+def coarser_maps(grids: Iterable[tuple[int, int]], longest: int) -> list[str]:
+    """What a view tells of maps that it has as means of cells."""
+    shown = {(*grid,): grid_within(grid, longest) for grid in grids}
+    words = [f"{h}×{w} of {height}×{width}" for (height, width), (h, w) in shown.items() if (h, w) != (height, width)]
+    return [f"Maps shown at {', '.join(words)}: each value is the mean of a cell."] * bool(words)
+
+
 def pictures(images: np.ndarray, names: Sequence[str]) -> list[dict[str, str]]:
     """[{src, name}], no picture larger than `SHOWN`."""
-    return [{"src": as_webp(_reduced(image)), "name": name} for image, name in zip(images, names, strict=True)]
+    side = round(SHOWN * min(1, LARGE / len(images)) ** 0.5)
+    return [{"src": as_webp(reduced(image, side)), "name": name} for image, name in zip(images, names, strict=True)]
 
 
-def _reduced(image: np.ndarray) -> np.ndarray:
+def reduced(image: np.ndarray, side: int) -> np.ndarray:
+    """`image` [H, W, 3], smaller if one of its sides is longer than `side`."""
     opened = Image.fromarray(image)
-    opened.thumbnail((SHOWN, SHOWN), Image.Resampling.LANCZOS)
+    opened.thumbnail((side, side), Image.Resampling.LANCZOS)
     return np.asarray(opened)
 
 

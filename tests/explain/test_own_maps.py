@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lib import create_dcal_model, create_model
-from lib.errors import WorkbookError, WorkbookValueError
+from lib.errors import WorkbookValueError
 from lib.explain import explorer_of
 from lib.explain.own_maps import own_maps
 
@@ -99,12 +99,48 @@ def test_every_network_of_the_workbook_has_an_explorer(build):
     assert unpacked(view)[0]["models"][0]["name"] == "net"
 
 
-def test_networks_without_maps_and_networks_in_training_are_refused():
+def test_dcal_runs_twice_once_for_its_answer_and_once_for_its_maps():
+    model, calls = dcal(), []
+    model.vit.patch_embed.register_forward_hook(lambda *_: calls.append(1))
+    own_maps(model, IMAGES)
+    assert len(calls) == 2
+
+
+def test_maps_are_those_of_eval_mode_whatever_mode_the_network_is_in():
+    model = glsa()
+    quiet = own_maps(model, IMAGES)
+    statistics = {name: t.clone() for name, t in model.named_buffers()}
+    parts = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+    for training in (parts[:1], model.modules()):
+        for part in training:
+            part.training = True
+        modes = [part.training for part in model.modules()]
+        found = own_maps(model, IMAGES)
+        assert all(torch.equal(found[kind][""], each[""]) for kind, each in quiet.items())
+        assert all(torch.equal(t, statistics[name]) for name, t in model.named_buffers())
+        assert [part.training for part in model.modules()] == modes
+    assert explorer_of({"net": model}, PIXELS).html == explorer_of({"net": model.eval()}, PIXELS).html
+
+
+def test_networks_without_maps_are_refused():
     with pytest.raises(WorkbookValueError, match="Sequential has no maps of its own"):
         explorer_of({"net": nn.Sequential(nn.Linear(1, 1)).eval()}, PIXELS)
-    with pytest.raises(WorkbookError, match=r"model.eval\(\)"):
-        explorer_of({"net": glsa().train()}, PIXELS)
     with pytest.raises(WorkbookValueError, match="at least 2"):
         own_maps(
             seeded(create_model, backbone_name="resnet26_small", num_classes=4, attn_type="gatta", passes=1), IMAGES
         )
+
+
+def test_large_photographs_are_made_smaller_for_the_networks_and_the_view_tells_so():
+    seen = []
+    model = gatta()
+    model.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape))
+    photograph = np.zeros((1, 1500, 2000, 3), np.uint8)
+    view = explorer_of({"net": model}, photograph)
+    assert seen == [(1, 3, 384, 512)]
+    assert "The networks saw the images at 384×512 of 1500×2000 pixels." in view.html
+    assert len(view.html) < 500_000
+
+
+def test_half_precision_has_an_explorer():
+    assert unpacked(explorer_of({"net": gatta().bfloat16()}, PIXELS))[0]["models"]

@@ -10,7 +10,7 @@ from lib import inputs
 from lib.errors import WorkbookValueError
 from lib.explain import compare_maps, explore
 from lib.explain.comparison import outline
-from lib.explain.packing import MOST_BYTES
+from lib.explain.packing import MOST_BYTES, pooled
 from lib.inputs import NOTES
 
 from .view_helpers import unpacked
@@ -88,25 +88,70 @@ def test_what_does_not_fit_is_left_out_and_told():
     np.testing.assert_allclose(read(view, layers[-1], 1), many[0].mean(0)[kept[0], kept[1]], atol=1 / 500)
 
 
-def test_images_are_left_out_last_and_told():
-    maps = RNG.random((3, 500, 500), dtype=np.float32)
-    for view in (explore(IMAGES, {"": {"gate": maps}}), compare_maps(IMAGES, {"gate": maps})):
-        assert view.left_out == ["Left out: 1 of 3 images."]
-        assert [each["name"] for each in unpacked(view)[0]["images"]] == ["image 1", "image 2"]
-        assert len(unpacked(view)[2]) == MOST_BYTES
-    many, gates = np.repeat(IMAGES[:1], 30, 0), np.ones((30, 2, 2))
-    for view in (explore(many, {"": {"gate": gates}}), compare_maps(many, {"gate": gates})):
-        assert view.left_out == ["Left out: 6 of 30 images."]
+def test_maps_that_do_not_fit_are_shown_as_means_of_cells_and_told():
+    maps = {f"m{n}": RNG.random((3, 224, 224), dtype=np.float32) for n in range(12)}
+    small = RNG.random((3, 7, 7), dtype=np.float32)
+    views = compare_maps(IMAGES, {**maps, "small": small}), explore(IMAGES, {"": {**maps, "small": small}})
+    for view, layers in zip(views, (layers_of_comparison, layers_of_explorer), strict=True):
+        assert view.left_out == ["Maps shown at 112×112 of 224×224: each value is the mean of a cell."]
+        assert view.left_out[0] in view.html
+        found = layers(view)
+        cells = maps["m3"][2].reshape(112, 2, 112, 2).mean((1, 3))
+        np.testing.assert_allclose(read(view, found[3], 2), cells, atol=1 / 400)
+        np.testing.assert_allclose(read(view, found[12], 2), small[2], atol=1 / 400)
+        assert len(unpacked(view)[2]) <= MOST_BYTES
+
+
+def layers_of_comparison(view) -> list[dict]:
+    return [panel["place"] for panel in unpacked(view)[0]["panels"]]
+
+
+def layers_of_explorer(view) -> list[dict]:
+    return [kind["layers"][0] for kind in unpacked(view)[0]["models"][0]["kinds"]]
+
+
+@pytest.mark.parametrize("side", [320, 1501])
+def test_no_map_is_too_large_to_be_compared(side):
+    view = compare_maps(IMAGES[:1], {f"m{n}": np.ones((1, side, 2 * side), np.float32) for n in range(6)})
+    assert len(unpacked(view)[2]) <= MOST_BYTES
+    assert f"of {side}×{2 * side}" in view.left_out[0]
+
+
+def test_cells_are_even_where_they_do_not_divide_the_map():
+    ramp = np.linspace(0, 1, 7, dtype=np.float32)[None, None].repeat(5, axis=1)
+    found = pooled(ramp, 4)
+    assert found.shape == (1, 3, 4)
+    np.testing.assert_allclose(found + found[..., ::-1], 1)  # no side is favoured
+
+
+def test_a_view_of_large_photographs_stays_small():
+    y, x = np.mgrid[:1500, :2000]
+    photographs = np.stack([np.stack([x // 8, y // 6, (x + y + 10 * n) % 256], -1) for n in range(24)]).astype(np.uint8)
+    maps = np.stack([np.hypot(y[::4, ::4] - 700, x[::4, ::4] - 40 * n) for n in range(24)])
+    for view in (compare_maps(photographs, {"a": maps, "b": -maps}), explore(photographs, {"": {"gate": maps}})):
+        assert len(view.html) < 800_000
         assert len(unpacked(view)[0]["images"]) == 24
 
 
+def test_images_are_left_out_and_told():
+    many, gates = np.repeat(IMAGES[:1], 30, 0), np.ones((30, 2, 2))
+    for view in (explore(many, {"": {"gate": gates}}), compare_maps(many, {"gate": gates}, told={"gate": [""] * 30})):
+        assert view.left_out == ["Left out: 6 of 30 images."]
+        assert len(unpacked(view)[0]["images"]) == 24
+    assert len(unpacked(view)[0]["panels"][0]["told"]) == 24
+    layers = [np.ones((3, 28, 28), np.float32)] * 300
+    view = explore(IMAGES, {"": {"gate": layers}})
+    assert view.left_out == ["Left out: 1 of 3 images."]
+    assert [each["name"] for each in unpacked(view)[0]["images"]] == ["image 1", "image 2"]
+
+
 def test_the_last_layer_stays_when_layers_are_left_out():
-    layers = [np.full((1, 160, 160), n, np.float32) for n in range(30)]
+    layers = [np.full((1, 28, 28), n, np.float32) for n in range(700)]
     view = explore(IMAGES[:1], {"": {"gate": layers}})
     names = [layer["name"] for layer in unpacked(view)[0]["models"][0]["kinds"][0]["layers"]]
-    assert names == [f"layer {n}" for n in range(2, 31, 2)]
-    with pytest.raises(WorkbookValueError, match="coarser maps"):
-        explore(IMAGES[:1], {"": {"gate": np.ones((1, 800, 800))}})
+    assert names == [f"layer {n}" for n in range(2, 701, 2)]
+    with pytest.raises(WorkbookValueError, match="fewer models or kinds"):
+        explore(IMAGES[:1], {f"model {n}": {"gate": layer} for n, layer in enumerate(layers)})
 
 
 @pytest.mark.parametrize(
