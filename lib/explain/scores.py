@@ -35,6 +35,7 @@ class Score:
     of: Callable[[Asked, Tensor], np.ndarray]
     best: int
     masks: bool = False  # whether the truth is needed
+    hits: bool = False  # whether an image has 1 or 0, but for ties
 
 
 def _curve(way: Callable[..., Curves]) -> Callable[[Asked, Tensor], np.ndarray]:
@@ -53,7 +54,7 @@ SCORES: dict[str, Score] = {
     "insertion": Score(_curve(insertion), best=+1),
     "ROAD MoRF": Score(_road("MoRF"), best=-1),
     "ROAD LeRF": Score(_road("LeRF"), best=+1),
-    "pointing game": Score(lambda on, maps: pointing_game(maps, on.masks), best=+1, masks=True),
+    "pointing game": Score(lambda on, maps: pointing_game(maps, on.masks), best=+1, masks=True, hits=True),
     "energy inside": Score(lambda on, maps: energy_inside(maps, on.masks), best=+1, masks=True),
     "overlap": Score(lambda on, maps: overlap(maps, on.masks), best=+1, masks=True),
 }

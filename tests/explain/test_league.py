@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 
 from lib.data.phantom_drawing import draw_lesion
 from lib.data.phantoms import PHANTOM_CLASSES
@@ -137,6 +138,38 @@ def test_noise_of_single_pixels_does_not_beat_the_floors():
     assert not table["beats"].fillna(False).any()
 
 
+def test_hits_alone_are_not_certain():
+    """Wilson's interval where all or none are hits, whose resamples all agree; of a gain, too."""
+    ones, noughts = np.ones(N), np.zeros(N)
+    given = {"good": ones, "same": ones, "centre": ones, "bad": noughts}
+    given = {name: {"pointing game": v, "overlap": made_up(i)} for i, (name, v) in enumerate(given.items())}
+    for groups, trials in ((np.arange(N), N), (np.arange(N) // 2, N // 2)):  # views of one lesion are one trial
+        table = league_table(given, groups).set_index(["method", "score"]).xs("pointing game", level="score")
+        for name, hits in (("good", trials), ("bad", 0)):
+            wilson = binomtest(hits, trials).proportion_ci(method="wilson")
+            assert table.loc[name, ["low", "high"]].tolist() == pytest.approx([wilson.low, wilson.high])
+        assert table.loc["same", "gain_low"] == pytest.approx(table.loc["good", "low"] - 1)
+        assert table.loc["same", "gain_high"] == pytest.approx(1 - table.loc["good", "low"])
+        assert table.loc["bad", "gain_low"] == pytest.approx(-1)
+        assert -1 < table.loc["bad", "gain_high"] < -0.7
+        assert table.loc["centre", "gain_low"] == table.loc["centre", "gain_high"] == 0  # it is the floor itself
+
+
+def test_an_interval_of_hits_is_no_narrower_than_that_of_resamples():
+    rng = np.random.default_rng(0)
+    drawn = {name: (rng.random((3, N)) < share).astype(float) for name, share in (("good", 0.6), ("centre", 0.3))}
+    table = league_table({name: {"pointing game": v, "overlap": v} for name, v in drawn.items()}, range(N))
+    hits, others = (table[table["score"] == name].iloc[0] for name in ("pointing game", "overlap"))
+    for side in ("", "gain_"):
+        assert hits[f"{side}low"] <= others[f"{side}low"] < others[f"{side}high"] <= hits[f"{side}high"]
+    assert hits["p"] == others["p"]
+
+
+def test_a_score_may_be_written_otherwise():
+    table = league_table({name: {"Pointing_Game": made_up(i)} for i, name in enumerate(("good", "centre"))}, range(N))
+    assert list(standing(table).columns) == ["pointing game ↑"]
+
+
 def test_a_few_images_that_agree_are_not_sure():
     ones, noughts = np.ones(4), np.zeros(4)
     given = {name: {"overlap": v} for name, v in (("good", ones), ("random", noughts), ("centre", noughts))}
@@ -150,7 +183,19 @@ def test_a_few_images_that_agree_are_not_sure():
     ("call", "message"),
     [
         (lambda: league_table(scored(good=made_up()), range(N)), "There is no floor among the methods scored"),
-        (lambda: league_table(scored(random=made_up(), centre=made_up()), range(3)), "different numbers of images"),
+        (
+            lambda: league_table(scored(random=made_up(), centre=made_up()), range(3)),
+            r"shapes \[1, 40\].* groups of 3 images",
+        ),
+        (
+            lambda: league_table(scored(random=made_up(networks=2), centre=made_up(networks=3)), range(N)),
+            r"\[2, 40\], \[3, 40\]",
+        ),
+        (lambda: league_table({"random": {"inserting": made_up()}}, range(N)), "Unknown score .*mean 'insertion'"),
+        (
+            lambda: league_table({"random": {"insertion": made_up()}, "good": {"overlap": made_up()}}, range(N)),
+            "'good' has the scores overlap, other methods insertion",
+        ),
         (lambda: league_table(scored(random=made_up(), centre=made_up()), ["a"] * N), "one group only"),
         (lambda: score_maps(model_of("lesa"), images(), {}), "no maps to score"),
         (
