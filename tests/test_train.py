@@ -73,7 +73,7 @@ def command(*words, **kwargs):
 )
 def test_a_users_mistake_is_one_line_and_status_2(words, message, tmp_path):
     process = command(*words, "--output_dir", tmp_path / "out")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 2
     assert err.startswith("error: ")
     assert message in err
@@ -89,7 +89,7 @@ def test_ctrl_c_keeps_what_is_finished(tiny, tmp_path):
         if "epoch 3/500" in text:
             process.send_signal(signal.SIGINT)
             break
-    err = process.communicate(timeout=120)[1]
+    err = process.communicate(timeout=600)[1]
     assert process.returncode == 130
     assert "interrupted" in err
     assert "Traceback" not in err

@@ -25,6 +25,9 @@ from papermill.execute import execute_notebook
 
 from lib.workbook.execute import DEAD_KERNEL, NO_PAGE
 
+START_S = (
+    600  # for a kernel to come up: on a busy machine papermill's minute is too short, and a dead one is seen at once
+)
 AUTOSAVE_S = 2  # what a killed run keeps of its running cell
 
 
@@ -67,6 +70,7 @@ def main(spec: dict) -> int:
             progress_bar=False,
             stdout_file=sys.stdout,
             autosave_cell_every=AUTOSAVE_S,
+            start_timeout=START_S,
         )
     except DeadKernelError:
         return DEAD_KERNEL

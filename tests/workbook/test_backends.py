@@ -54,8 +54,8 @@ def printed(task) -> str:
 def test_a_back_end_performs_tasks(make, tasks, tmp_path):
     with make(tmp_path) as backend:
         assert backend.slots == 2
-        good, bad = [backend.submit(task, patience=0, timeout=60) for task in tasks]
-        assert (good.result(timeout=120).status, bad.result(timeout=120).status) == ("ok", "failed")
+        good, bad = [backend.submit(task, patience=0, timeout=600) for task in tasks]
+        assert (good.result(timeout=1200).status, bad.result(timeout=1200).status) == ("ok", "failed")
     assert [printed(task) for task in tasks] == ["x is 1\n", "x is 2\n"]
     assert [task.log.read_text() for task in tasks] == ["x is 1\n", "x is 2\n"]
     assert json.loads(tasks[1].executed.with_suffix(".json").read_text())["error"].startswith("AssertionError")
@@ -69,8 +69,8 @@ def test_a_run_fits_onto_a_node_of_a_running_ray_cluster(tasks):
         cluster.add_node(num_cpus=1, num_gpus=1)
         with RayCluster(address=cluster.address) as backend:
             assert (backend.slots, backend.queues) == (1, True)
-            ended = [backend.submit(task, patience=0, timeout=60) for task in tasks]
-            assert [each.result(timeout=120).status for each in ended] == ["ok", "failed"]
+            ended = [backend.submit(task, patience=0, timeout=600) for task in tasks]
+            assert [each.result(timeout=1200).status for each in ended] == ["ok", "failed"]
     finally:
         cluster.shutdown()
 
@@ -107,7 +107,7 @@ def test_a_look_that_fails_is_told_instead_of_waited_for():
             raise look
         return look
 
-    assert isinstance(_watched(done, None, 0.01).exception(timeout=10), OSError)
+    assert isinstance(_watched(done, None, 0.01).exception(timeout=120), OSError)
 
 
 def places(monkeypatch, gpus, workers=None):
@@ -123,7 +123,7 @@ def places(monkeypatch, gpus, workers=None):
     monkeypatch.setattr(backends, "perform", perform)
     with pool:
         futures = [pool.submit(None) for _ in range(2 * pool.slots)]
-        return [future.result(timeout=20) for future in futures]
+        return [future.result(timeout=120) for future in futures]
 
 
 def test_each_run_has_a_gpu_of_its_own(monkeypatch):

@@ -39,9 +39,10 @@ def test_a_notebook_runs_in_this_environment_with_its_parameters(notebook, tmp_p
         parameters='x: int = 3\nname: str = ""\nrate: float = 0.5\nflag: bool = False\nnothing: str | None = "a"',
     )
     given = {"x": 7, "name": NASTY, "rate": 1.0, "flag": True, "nothing": None}
+    began = time.monotonic()
     result = execute(path, tmp_path / "out" / "07_ok.ipynb", tmp_path / "page.html", given)
     assert (result.status, result.error, result.cell) == ("ok", None, None)
-    assert 0.5 < result.duration < 60
+    assert 0 < result.duration <= time.monotonic() - began
     first, second = printed(tmp_path / "out" / "07_ok.ipynb").splitlines()
     assert json.loads(first) == [sys.executable, str(ROOT), "1"]
     assert json.loads(second) == list(given.values())
@@ -98,11 +99,9 @@ time.sleep(60)
 def test_what_does_not_stop_is_killed_with_all_it_started():
     process = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True)
     child = psutil.Process(int(process.stdout.readline()))
-    began = time.monotonic()
     stop(process, patience=0.5)
-    assert process.returncode == -9
-    assert 0.5 <= time.monotonic() - began < 5
-    psutil.wait_procs([child], timeout=5)
+    assert process.returncode == -9  # left alone it would have ended with 0
+    psutil.wait_procs([child], timeout=60)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     process.stdout.close()
 
@@ -185,7 +184,7 @@ def test_nothing_goes_on_when_its_parent_is_killed(notebook, tmp_path):
     assert len(family) >= 2  # papermill and the kernel
     process.kill()
     process.wait()
-    assert not psutil.wait_procs(family, timeout=20)[1]
+    assert not psutil.wait_procs(family, timeout=120)[1]
 
 
 TOO_SOON = """
