@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 from PIL import Image
 
-from lib.report.key_figures import MIMETYPE
+from lib.report.key_figures import MIMETYPE, Said
 from lib.report.markdown import plain_text
 
 THUMBNAIL_PX = 360  # wide
@@ -24,6 +24,7 @@ class Thumbnail:
 
     uri: str  # data:image/webp;base64,…
     alt: str
+    anchor: str  # of the picture in its page: '#the-league-figure'
     width: int  # px
     height: int  # px
 
@@ -47,15 +48,16 @@ def question(notebook: NotebookNode) -> str | None:
     return next((part for part in paragraphs if part and not part.startswith(("#", "|", "```", "<", "---"))), None)
 
 
-def key_figures(notebook: NotebookNode) -> dict[str, str]:
+def key_figures(notebook: NotebookNode) -> Said:
     """What `show_key_figures` showed, all calls together, in order."""
     shown = [output.data[MIMETYPE] for output in _outputs(notebook) if MIMETYPE in output.get("data", {})]
-    return {name: value for figures in shown for name, value in figures}
+    return [(name, value) for figures in shown for name, value in figures]
 
 
 def thumbnails(notebook: NotebookNode) -> list[Thumbnail]:
-    """Up to three pictures: those marked `thumbnail`, else the last ones."""
-    pictures = [output for output in _outputs(notebook) if "image/png" in output.get("data", {})]
+    """Up to three pictures: those marked `thumbnail`, else the last ones. `outline` has gone through the notebook."""
+    exhibits = [output for output in _outputs(notebook) if "exhibit" in output.get("metadata", {})]
+    pictures = [output for output in exhibits if "image/png" in output.data]
     marked = [output for output in pictures if _is_marked(output)]
     chosen = marked[:THUMBNAILS] or pictures[-THUMBNAILS:]
     return [_shrink(output) for output in chosen]
@@ -76,10 +78,10 @@ def _outputs(notebook: NotebookNode) -> Iterator[NotebookNode]:
 
 
 def _shrink(output: NotebookNode) -> Thumbnail:
-    alt = output.metadata.get("image/png", {}).get("alt", "a figure of this notebook")
+    exhibit = output.metadata["exhibit"]
     with Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))) as picture:
         picture.thumbnail((THUMBNAIL_PX, 2 * THUMBNAIL_PX), Image.Resampling.LANCZOS)
         small = io.BytesIO()
         picture.convert("RGBA").save(small, "WEBP", quality=88)
         uri = "data:image/webp;base64," + base64.b64encode(small.getvalue()).decode()
-        return Thumbnail(uri, alt, *picture.size)
+        return Thumbnail(uri, exhibit.name, f"#{exhibit.id}", *picture.size)

@@ -14,11 +14,10 @@ from traitlets.config import Config
 
 from lib.files import write_text
 from lib.report.digest import title
-from lib.report.markdown import Heading, Page, render_untrusted
+from lib.report.markdown import Heading, render_untrusted
+from lib.report.outline import SHOWN, outline
 
 TEMPLATES = Path(__file__).parent / "templates"
-SHOWN = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain"]
-PICTURES = [mimetype for mimetype in SHOWN if mimetype.startswith("image/")]
 LONG_LOG = 12  # lines; longer ones are folded
 CONTENT_SECURITY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -31,7 +30,8 @@ def export_html(executed_notebook: Path, target: Path, problem: str | None = Non
     """
     notebook = read_executed(executed_notebook)
     page = {"style": style(), "security": CONTENT_SECURITY, "name": executed_notebook.stem, "long_log": LONG_LOG}
-    page |= {"title": title(notebook), "headings": _render_prose(notebook), "failed": _mark_failed(notebook)}
+    headings = [place for place in outline(notebook) if isinstance(place, Heading) and place.level <= 3]
+    page |= {"title": title(notebook), "headings": headings, "failed": _mark_failed(notebook)}
     page |= {"problem": problem or page["failed"], "parameters": _injected_parameters(notebook)}
     config = Config({"NbConvertBase": {"display_data_priority": SHOWN}})
     exporter = HTMLExporter(config=config, template_name="workbook", extra_template_basedirs=[str(TEMPLATES)])
@@ -41,9 +41,12 @@ def export_html(executed_notebook: Path, target: Path, problem: str | None = Non
 
 
 def read_executed(path: Path) -> NotebookNode:
-    """The notebook without the cells that papermill adds to one that failed."""
+    """The notebook without the cells that papermill adds to one that failed, each cell's log in one piece."""
     notebook = nbformat.read(path, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = _merge_logs(cell.outputs)
     return notebook
 
 
@@ -52,20 +55,6 @@ def style() -> str:
     light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("friendly", "github-dark"))
     sheet = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n{sheet}"
-
-
-def _render_prose(notebook: NotebookNode) -> list[Heading]:
-    """Render the Markdown cells in place and name the pictures; returns the headings for the contents."""
-    page, name = Page(), "this notebook"
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = page.render(cell.source, cell.get("attachments"))
-            name = page.headings[-1].text if page.headings else name
-        elif cell.cell_type == "code":
-            cell.outputs = _merge_logs(cell.outputs)
-        for output in cell.get("outputs", []):
-            _name_pictures(output, f"A figure of {name}")
-    return [heading for heading in page.headings if heading.level <= 3]
 
 
 def _merge_logs(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -78,13 +67,6 @@ def _merge_logs(outputs: list[NotebookNode]) -> list[NotebookNode]:
         else:
             merged.append(output)
     return merged
-
-
-def _name_pictures(output: NotebookNode, name: str) -> None:
-    """Pictures without an alternative text of their own are called `name`."""
-    for mimetype in PICTURES:
-        if mimetype in output.get("data", {}):
-            output.metadata.setdefault(mimetype, NotebookNode()).setdefault("alt", name)
 
 
 def _injected_parameters(notebook: NotebookNode) -> list[tuple[str, str]]:

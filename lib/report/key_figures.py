@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 
 MIMETYPE = "application/vnd.workbook.key-figures+json"
+Said = list[tuple[str, str | list[tuple[str, str]]]]  # pairs, because notebooks are saved with sorted keys
+# JupyterLab would set the cells to the right; the report's pages have their own sheet.
+IN_LAB = "table.key-figures :is(th, td) { text-align: left } table.key-figures ul { columns: 11rem }"
 
 
 def show_key_figures(figures: Mapping[str, object], title: str = "Key figures") -> None:
-    """Display `figures` (name → value, both as they should be read, units included).
+    """Display `figures` (name → value, both as they should be read, units included; a value may be a mapping, too).
 
     ::
 
-        show_key_figures({"balanced accuracy (test)": "0.61 [0.55, 0.67]", "duration": "41 s"})
+        show_key_figures({"balanced accuracy (test)": "0.61 [0.55, 0.67]", "beats the floor": {"grad-cam": "3 of 7"}})
     """
     from IPython.display import display  # here, so that importing lib.report costs nothing
 
@@ -22,15 +25,34 @@ def show_key_figures(figures: Mapping[str, object], title: str = "Key figures") 
 
 def key_figures_bundle(figures: Mapping[str, object], title: str = "Key figures") -> dict[str, object]:
     """The mimebundle: a table for readers, text for terminals, JSON for the index."""
-    said = {str(name): str(value) for name, value in figures.items()}
+    said: Said = [
+        (str(name), _told(value) if isinstance(value, Mapping) else str(value)) for name, value in figures.items()
+    ]
+    width = max((len(name) for name, value in said if isinstance(value, str)), default=0)
+    lines = [f"{name:<{width}}  {value if isinstance(value, str) else _listed(value)}" for name, value in said]
+    text = "\n  ".join([title, *lines])
+    return {MIMETYPE: said, "text/html": f"<style>{IN_LAB}</style>{key_figures_html(said, title)}", "text/plain": text}
+
+
+def key_figures_html(said: Said, title: str) -> str:
+    """The table, a row a figure; a figure of several values is a list in columns below its name."""
     rows = "".join(
-        f'<tr><th scope="row" style="text-align:left">{escape(name)}</th>'
-        f'<td style="text-align:left">{escape(value)}</td></tr>'
-        for name, value in said.items()
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        if isinstance(value, str)
+        else f'<tr><td colspan="2">{escape(name)}{_list(value)}</td></tr>'
+        for name, value in said
     )
-    width = max(map(len, said), default=0)
-    return {
-        MIMETYPE: list(said.items()),  # pairs, because notebooks are saved with sorted keys
-        "text/html": f'<table class="key-figures"><caption>{escape(title)}</caption><tbody>{rows}</tbody></table>',
-        "text/plain": "\n".join([title, *(f"  {name:<{width}}  {value}" for name, value in said.items())]),
-    }
+    return f'<table class="key-figures"><caption>{escape(title)}</caption><tbody>{rows}</tbody></table>'
+
+
+def _told(values: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [(str(name), str(value)) for name, value in values.items()]
+
+
+def _listed(values: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values)
+
+
+def _list(values: Iterable[tuple[str, str]]) -> str:
+    items = "".join(f"<li>{escape(name)} <b>{escape(value)}</b></li>" for name, value in values)
+    return f"<ul>{items}</ul>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from html import escape, unescape
+from itertools import chain, count
 
 from latex2mathml.converter import convert
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -21,7 +22,7 @@ class Heading:
     @property
     def text(self) -> str:
         """The heading without markup; MathML loses its structure but keeps its symbols."""
-        return _strip_tags(self.html)
+        return strip_tags(self.html)
 
 
 class Page:
@@ -29,33 +30,39 @@ class Page:
 
     def __init__(self) -> None:
         self.headings: list[Heading] = []
+        self.taken = {"failed", "all-code"}  # addresses in the page; these are the template's
 
     def render(self, source: str, attachments: dict | None = None) -> str:
         """The HTML of one cell; pictures come from its `attachments`."""
-        renderer = _Renderer(self.headings, attachments=attachments or {}, escape=False)
+        renderer = _Renderer(self, attachments=attachments or {}, escape=False)
         return MarkdownWithMath(renderer=renderer).render(source)
+
+    def address(self, words: str) -> str:
+        """An id that tells `words` and is not yet in the page: letters of any script, digits, dashes."""
+        slug = re.sub(r"[^\w]+", "-", words.casefold()).strip("-") or "section"
+        found = next(each for each in chain([slug], (f"{slug}-{n}" for n in count(2))) if each not in self.taken)
+        self.taken.add(found)
+        return found
 
 
 def render_untrusted(source: str) -> str:
     """The HTML of `source`, tags in it escaped."""
-    return MarkdownWithMath(renderer=_Renderer([], escape=True)).render(source)
+    return MarkdownWithMath(renderer=_Renderer(Page(), escape=True)).render(source)
 
 
 def plain_text(source: str) -> str:
     """The text of `source` without its Markdown; tags in it stay as they are written."""
-    return _strip_tags(render_untrusted(source)).strip()
+    return strip_tags(render_untrusted(source)).strip()
 
 
 class _Renderer(IPythonRenderer):
-    def __init__(self, headings: list[Heading], **options) -> None:
+    def __init__(self, page: Page, **options) -> None:
         super().__init__(**options)
-        self.headings = headings
+        self.page = page
 
     def heading(self, text: str, level: int, **attrs) -> str:
-        slug = re.sub(r"[^\w]+", "-", _strip_tags(text).casefold()).strip("-") or "section"
-        taken = sum(re.fullmatch(re.escape(slug) + r"(-\d+)?", known.id) is not None for known in self.headings)
-        heading = Heading(level, text, f"{slug}-{taken + 1}" if taken else slug)
-        self.headings.append(heading)
+        heading = Heading(level, text, self.page.address(strip_tags(text)))
+        self.page.headings.append(heading)
         return f'<h{level} id="{escape(heading.id)}">{text}</h{level}>\n'
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
@@ -65,7 +72,8 @@ class _Renderer(IPythonRenderer):
         return super().link(text, url, title)
 
     def table(self, text: str) -> str:
-        return f'<div class="scroll"><table>\n{text}</table></div>\n'  # a wide table scrolls inside the page
+        """A wide table scrolls inside the page, by keys too."""
+        return f'<div class="scroll" role="region" tabindex="0" aria-label="table"><table>\n{text}</table></div>\n'
 
     def inline_math(self, body: str) -> str:
         return _mathml(body, "inline")
@@ -77,8 +85,9 @@ class _Renderer(IPythonRenderer):
         return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
 
 
-def _strip_tags(html: str) -> str:
-    return unescape(re.sub(r"<[^>]+>", "", html))
+def strip_tags(html: str) -> str:
+    """The text in `html`; a bare "<", as in "p < 0.05", is text."""
+    return unescape(re.sub(r"</?[a-zA-Z][^>]*>", "", html))
 
 
 def _mathml(tex: str, display: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +17,9 @@ from lib.files import write_text
 from lib.progress import duration
 from lib.report import digest
 from lib.report.html import CONTENT_SECURITY, TEMPLATES, read_executed, style
+from lib.report.key_figures import key_figures_html
 from lib.report.markdown import render_untrusted
+from lib.report.outline import Exhibit, outline
 from lib.report.records import Entry, read_entry
 
 PROJECT = "Global-local visual attention"
@@ -59,12 +62,14 @@ def _studies(report: Path) -> list[dict[str, Any]]:
 def _card(report: Path, stem: str, entry: Entry) -> dict[str, Any]:
     notebook = read_executed(report / "notebooks" / f"{stem}.ipynb")
     number, _, name = stem.partition("_")
-    question = digest.question(notebook)
+    question, figures, places = digest.question(notebook), digest.key_figures(notebook), outline(notebook)
     return {
         "number": number,
         "title": digest.title(notebook) or name.replace("_", " "),
         "question": question and render_untrusted(question),
-        "key_figures": digest.key_figures(notebook),
+        "key_figures": figures and key_figures_html(figures, "Key figures"),
+        "places": [place for place in places if isinstance(place, Exhibit) or 1 < place.level <= 3],
+        "held": _count(place.kind for place in places if isinstance(place, Exhibit)),
         "thumbnails": digest.thumbnails(notebook),
         "status": entry.status,
         "error": entry.error,
@@ -73,6 +78,11 @@ def _card(report: Path, stem: str, entry: Entry) -> dict[str, Any]:
         "page": f"{stem}.html",
         "notebook": f"notebooks/{stem}.ipynb",
     }
+
+
+def _count(kinds: Iterable[str]) -> str:
+    """'5 figures, 1 view, 2 tables'"""
+    return ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in Counter(kinds).items())
 
 
 def _settings(entries: Iterable[Entry]) -> dict[str, list[str]]:

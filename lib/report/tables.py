@@ -20,7 +20,7 @@ STYLES = [
         "props": "text-align: right; padding: .25em .55em .25em 0; font-size: .84rem; line-height: 1.4",
     },
     {"selector": "td", "props": "white-space: nowrap"},
-    {"selector": "caption", "props": "text-align: left; max-width: 48rem"},
+    {"selector": "caption", "props": "text-align: left; max-width: min(48rem, 90vw)"},
     {"selector": "small", "props": "display: block; opacity: .65"},
     {"selector": ".missing", "props": "font-style: italic; opacity: .65; text-decoration: underline dotted"},
 ]

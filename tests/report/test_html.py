@@ -10,12 +10,16 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+from lib.report.cells import Quantity, Text
 from lib.report.digest import key_figures, question, thumbnails, title
 from lib.report.figures import literal
 from lib.report.html import export_html
 from lib.report.key_figures import key_figures_bundle
+from lib.report.markdown import Page
+from lib.report.outline import outline
 from lib.report.overview import write_index
 from lib.report.records import Entry, write_entry
+from lib.report.tables import Table, html_of
 
 EVIL = "<script>alert(1)</script>"
 
@@ -38,8 +42,12 @@ def cell(source: str, *outputs, n: int = 1, tags=()):
     return new_code_cell(source, outputs=list(outputs), execution_count=n, metadata={"tags": list(tags)})
 
 
+NAME = "<b onclick=\"x\">Größe</b> & 'quoted'"  # of a class
 WIDE = "<table class='dataframe' border='1'><tr>" + "<td>a-wide-cell</td>" * 60 + "</tr></table>"
-FIGURES = key_figures_bundle({"zeta": "0.61 [0.55, 0.67]", f"class {EVIL}": EVIL})
+FIGURES = key_figures_bundle({"zeta": "0.61 [0.55, 0.67]", f"class {EVIL}": EVIL, "scores won": {EVIL: "1 of 7"}})
+ROWS = [
+    {("", "method"): Text(f"method {i}"), **{("set", f"score {n}"): Quantity(1e5) for n in range(14)}} for i in range(9)
+]
 
 
 @pytest.fixture
@@ -61,6 +69,8 @@ def executed(tmp_path):
             n=6,
         ),
         cell("warn()", printed("beware\n", "stderr")),
+        cell("league", show({"text/html": html_of(Table("league", f"Who wins {EVIL} (p < 0.05); the rest", ROWS))})),
+        cell("view", show({"text/html": "<figure>moves</figure>", "image/png": png()}, **{"image/png": {"alt": NAME}})),
         cell("show", show(FIGURES), n=7),
         new_markdown_cell("## The figures\n\nSee [the next](03_next.ipynb#end)."),
         cell("x" * 300),
@@ -121,6 +131,7 @@ def test_what_data_say_is_escaped(which, request):
 
 def test_pictures_are_called_by_their_metadata_or_by_the_heading_above(page):
     assert References(page).alts == ["A figure of The figures", 'a "gate" & more']
+    assert 'aria-label="A figure of The figures"' in page
 
 
 def test_html_is_preferred_to_a_picture(page):
@@ -193,16 +204,19 @@ def test_a_notebook_is_digested(executed):
     notebook = nbformat.read(executed, as_version=4)
     assert title(notebook) == "Does it work?"
     assert question(notebook) == "What is `x_1` in $x_1^2$, and **why**?"
-    assert list(key_figures(notebook)) == ["zeta", f"class {EVIL}"]
+    assert [name for name, _ in key_figures(notebook)] == ["zeta", f"class {EVIL}", "scores won"]
 
 
 def test_marked_pictures_are_the_thumbnails():
     pictures = [show({"image/png": png(720 + i, 360)}) for i in range(5)]
     notebook = new_notebook(cells=[cell("plots", *pictures)])
+    outline(notebook)
     assert [each.width for each in thumbnails(notebook)] == [360] * 3
     pictures[0].metadata = {"thumbnail": True, "image/png": {"alt": "first"}}
     pictures[1].metadata = {"image/png": {"alt": "second", "thumbnail": True}}
-    assert [each.alt for each in thumbnails(new_notebook(cells=[cell("plots", *pictures)]))] == ["first", "second"]
+    outline(notebook := new_notebook(cells=[cell("plots", *pictures)]))
+    told = [(each.alt, each.anchor) for each in thumbnails(notebook)]
+    assert told == [("first", "#this-notebook-figure"), ("second", "#this-notebook-figure-2")]
 
 
 def test_an_executed_notebook_that_is_gone_leaves_the_index(index, executed, tmp_path):
@@ -212,9 +226,87 @@ def test_an_executed_notebook_that_is_gone_leaves_the_index(index, executed, tmp
 
 
 def test_key_figures_are_readable_without_html():
-    assert key_figures_bundle({"loss": 0.5, "accuracy": "61 %"}, "At the end")["text/plain"] == (
-        "At the end\n  loss      0.5\n  accuracy  61 %"
+    figures = {"loss": 0.5, "accuracy": "61 %", "won": {"a": 1, "b": 0}}
+    assert key_figures_bundle(figures, "At the end")["text/plain"] == (
+        "At the end\n  loss      0.5\n  accuracy  61 %\n  won       a 1, b 0"
     )
+
+
+@pytest.mark.parametrize("which", ["page", "index"])
+def test_a_key_figure_of_several_values_is_a_list(which, request):
+    html = request.getfixturevalue(which)
+    assert f"<li>{escape(EVIL)} <b>1 of 7</b></li>" in html
+
+
+def test_the_index_links_every_heading_figure_and_table(index, page):
+    """Addresses tell the heading above and nothing of the data."""
+    linked = re.findall(r'<li class="([\w-]+)"><a href="02_try.html#([^"]+)">(.*?)</a>', index)
+    assert [(kind, address) for kind, address, _ in linked] == [
+        ("level-2", "the-figures"),
+        ("figure", "the-figures-figure"),
+        ("figure", "the-figures-figure-2"),
+        ("table", "the-figures-table"),
+        ("table", "the-figures-table-2"),
+        ("view", "the-figures-view"),
+        ("table", "the-figures-table-3"),
+        ("level-2", "the-figures-2"),
+    ]
+    assert [text for *_, text in linked][2:6] == [
+        escape('a "gate" & more').replace("&quot;", "&#34;"),
+        "A table of The figures",
+        escape(f"Who wins {EVIL} (p < 0.05)"),
+        escape(NAME).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
+    ]
+    assert all(page.count(f' id="{address}"') == 1 for _, address, _ in linked)
+    assert "Contents: 2 figures, 3 tables, 1 view</summary>" in index
+    assert 'href="02_try.html#the-figures-figure-2" style' in index  # of a thumbnail
+
+
+def test_addresses_are_unique_whatever_the_headings():
+    page = Page()
+    page.render("# A 2\n\n# A\n\n# A\n\n# Failed\n\n# …\n\n# Größe ` x `")
+    assert [heading.id for heading in page.headings] == ["a-2", "a", "a-3", "failed-2", "section", "grösse-x"]
+
+
+def test_a_figure_is_legible_on_a_phone_and_keys_move_what_is_wide(browser, page, tmp_path):
+    view = browser.new_page(viewport={"width": 390, "height": 800})
+    view.goto(f"file://{tmp_path}/02_try.html")
+    assert view.locator("#the-figures-figure img").bounding_box()["width"] >= 600
+    for address in ("the-figures-figure", "the-figures-table", "the-figures-table-2"):
+        box = view.locator(f"#{address}")
+        assert box.bounding_box()["width"] <= 390
+        assert box.get_attribute("role") == "region"
+        assert box.get_attribute("aria-label")
+        box.focus()
+        view.keyboard.press("ArrowRight")
+        view.wait_for_function("id => document.getElementById(id).scrollLeft > 0", arg=address)
+    caption, names = view.locator("#the-figures-table-2 caption"), view.locator("#the-figures-table-2 tbody td.col0")
+    view.evaluate("document.querySelector('#the-figures-table-2').scrollLeft = 500")
+    for stays in (caption, names.first):  # while the rest moves
+        assert 0 <= stays.bounding_box()["x"] < 30
+        assert stays.bounding_box()["x"] + stays.bounding_box()["width"] <= 390
+    view.close()
+
+
+def test_a_print_holds_whole_figures_and_rows_and_little_code(browser, page, tmp_path):
+    view = browser.new_page(viewport={"width": 680, "height": 900})  # A4 less its margins
+    view.goto(f"file://{tmp_path}/02_try.html")
+    league = view.locator("#the-figures-table-2")
+    assert league.evaluate("box => box.scrollWidth > box.clientWidth")
+    view.emulate_media(media="print")
+    assert league.evaluate("box => box.scrollWidth <= box.clientWidth")
+    assert view.locator("summary:has-text('code'):visible").count() == 0
+    assert view.locator("details.parameters:visible").count() == 1
+    for selector, style, value in (
+        ("figure, tr, .key-figures", "breakInside", "avoid"),
+        ("main h2", "breakAfter", "avoid"),
+        (".scroll", "overflowX", "visible"),
+    ):
+        found = view.locator(selector).evaluate_all(f"all => all.map(each => getComputedStyle(each).{style})")
+        assert set(found) == {value}, selector
+    view.evaluate("document.querySelector('details.code').open = true")
+    assert view.locator("summary:has-text('code'):visible").count() == 1
+    view.close()
 
 
 @pytest.mark.parametrize("name", ["index", "02_try"])
