@@ -29,6 +29,8 @@ class EigenCAM(BaseCAM):
         super().__init__(model, target_layers, uses_gradients=False)
 
     def get_cam_image(self, input_tensor, target_layer, targets, activations, grads, eigen_smooth=False) -> np.ndarray:
+        if not np.isfinite(activations).all():  # for which there is no decomposition
+            return np.full_like(activations[:, 0], np.nan)
         rows = rearrange(activations, "b c h w -> b (h w) c")
         left, lengths, _ = np.linalg.svd(rows - rows.mean(axis=1, keepdims=True), full_matrices=False)
         projected = left[:, :, 0] * lengths[:, :1]

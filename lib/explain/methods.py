@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -107,7 +108,7 @@ def explain(
     checked_images(images)
     classes = given_targets(targets, len(images))
     like = next(model.parameters(), torch.zeros(()))
-    with undisturbed(model), mixed_precision(precision, like.device):
+    with undisturbed(model), mixed_precision(precision, like.device), told_of_size(model, images):
         maps = torch.empty(len(images), *images.shape[2:])
         if classes is not None and not METHODS[name].by_class:  # else the method finds out itself
             chosen(model(images[:1].detach().to(like.device, like.dtype).clone()), classes)
@@ -132,7 +133,7 @@ def scaled(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def checked_images(images: Tensor) -> None:
-    """Raise a WorkbookValueError unless `images` are a float tensor [N, 3, H, W] of at least one image."""
+    """Raise a WorkbookValueError unless `images` are a finite float tensor [N, 3, H, W] of at least one image."""
     if not isinstance(images, Tensor) or not images.is_floating_point():
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise WorkbookValueError(
@@ -143,6 +144,24 @@ def checked_images(images: Tensor) -> None:
         raise WorkbookValueError(
             f"images have the shape [N, 3, H, W], with at least one image, not {list(images.shape)}."
         )
+    finite = images.isfinite().flatten(1).all(1)
+    if not finite.all():
+        raise WorkbookValueError(
+            f"images have numbers that are not finite ({(~finite).sum()} of {len(images)} images, first images"
+            f"[{finite.long().argmin()}]): mend them or leave them out."
+        )
+
+
+@contextmanager
+def told_of_size(model: nn.Module, images: Tensor) -> Iterator[None]:
+    """A WorkbookValueError where `model` takes no images of this size, which timm's and torchvision's ViTs assert."""
+    try:
+        yield
+    except AssertionError as error:
+        height, width = images.shape[2:]
+        raise WorkbookValueError(
+            f"This {type(model).__name__} does not take images of {height}×{width} pixels: {error} Resize them."
+        ) from error
 
 
 def _method_of(model: nn.Module, method: str) -> str:

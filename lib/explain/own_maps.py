@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lib.data.augmentation import centre_view
 from lib.errors import WorkbookValueError
 from lib.explain.explorer import CAPTION, explore
+from lib.explain.methods import told_of_size
 from lib.explain.packing import checked_images, reduced
 from lib.explain.undisturbed import evaluating
 from lib.explain.view import View
@@ -68,7 +69,7 @@ def own_maps(model: nn.Module, images: Tensor) -> Kinds:
     """What `model` shows of `images` [B, 3, H, W], normalised, by kind and layer; attention is that of every position.
 
     Raises:
-        WorkbookValueError: it shows nothing: only GLSA, DCAL, LESA and GAttANet do.
+        WorkbookValueError: it shows nothing: only GLSA, DCAL, LESA and GAttANet do; or it takes no images of this size.
     """
     gather = next((each for kind, each in GATHER.items() if isinstance(model, kind)), None)
     gather = _of_dcal if gather is None and hasattr(model, "vit") else gather
@@ -77,7 +78,7 @@ def own_maps(model: nn.Module, images: Tensor) -> Kinds:
             f"{type(model).__name__} has no maps of its own: compute some with lib.explain.explain and give them to "
             "explore, or take a GLSA, DCAL, LESA or GAttANet network."
         )
-    with evaluating(model):
+    with evaluating(model), told_of_size(model, images):
         model(images)
         return gather(model, images)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.errors import positive
-from lib.explain.methods import checked_images
+from lib.explain.methods import checked_images, told_of_size
 from lib.explain.precision import mixed_precision
 from lib.explain.targets import Targets, chosen, given_targets
 from lib.explain.undisturbed import undisturbed
@@ -40,7 +40,7 @@ class Probe:
         self.like = next(model.parameters(), torch.zeros(()))
         self.precision = mixed_precision(precision, self.like.device)
         self.targets = given_targets(targets, len(images))
-        with undisturbed(model):  # checks the mode, too
+        with undisturbed(model), told_of_size(model, images):  # checks the mode, too
             if targets is None:
                 logits = [self._logits(part) for part in images.split(batch_size)]
                 self.targets = torch.cat(logits).argmax(1).cpu()

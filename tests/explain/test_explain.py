@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from lib.dcal import DCALNet
 from lib.errors import WorkbookError, WorkbookValueError
-from lib.explain import METHODS, explain, methods_of
+from lib.explain import FLOORS, METHODS, explain, methods_of, randomisation_check
 
 from .models import CLASSES, MODELS, images, model_of
 
@@ -204,11 +205,34 @@ def test_a_model_that_gives_no_map_says_which_methods_need_none():
         explain(Rows().eval(), images(side=64))
 
 
-def test_a_map_that_is_not_finite_is_told():
-    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(1800, 2)).eval()
+@pytest.mark.parametrize("method", ["gradient-x-input", "eigen-cam", "grad-cam"])
+def test_a_map_that_is_not_finite_is_told(method):
+    model = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.Flatten(), nn.Linear(2048, 2)).eval()
     nn.init.constant_(model[0].weight, float("nan"))
-    with pytest.raises(WorkbookError, match="not finite"):
-        explain(model, images(), 0, "gradient-x-input")
+    with pytest.raises(WorkbookError, match=f"{method} gave a map that is not finite"):
+        explain(model, images(), 0, method)
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(("kind", "method"), [p for p in FAST if p[0] in ("vgg", "dcal")])
+def test_images_that_are_not_finite_are_refused(kind, method, number):
+    x = images(3)
+    x[1:, 0, 3, 3] = float(number)
+    with pytest.raises(WorkbookValueError, match=r"not finite \(2 of 3 images, first images\[1\]\)"):
+        explain(model_of(kind), x, method=method)
+
+
+VITS = [p for p in FAST if "vit" in p[0] and p[1] not in FLOORS]  # floors do not ask the network
+
+
+@pytest.mark.parametrize(("kind", "method"), [*VITS, ("strict dcal", "rollout"), ("strict dcal", "grad-cam")])
+def test_a_vit_tells_which_size_it_takes(kind, method):
+    model = DCALNet(model_of("timm vit")).eval() if kind == "strict dcal" else model_of(kind)
+    before = state(model)
+    for ask in (explain, randomisation_check):
+        with pytest.raises(WorkbookValueError, match=r"does not take images of 40×48 pixels: .*32.* Resize them"):
+            ask(model, torch.randn(2, 3, 40, 48), method=method)
+    assert_same_state(model, before)
 
 
 def test_without_captum_integrated_gradients_tell_how_to_get_it(monkeypatch):

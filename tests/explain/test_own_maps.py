@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 
 from lib import create_dcal_model, create_model
+from lib.dcal import DCALNet
 from lib.errors import WorkbookValueError
 from lib.explain import explorer_of
 from lib.explain.own_maps import own_maps
@@ -144,3 +146,9 @@ def test_large_photographs_are_made_smaller_for_the_networks_and_the_view_tells_
 
 def test_half_precision_has_an_explorer():
     assert unpacked(explorer_of({"net": gatta().bfloat16()}, PIXELS))[0]["models"]
+
+
+def test_a_vit_of_another_size_is_told():
+    vit = timm.create_model("vit_tiny_patch16_224", img_size=SIZE, patch_size=8, depth=1, num_classes=4)
+    with pytest.raises(WorkbookValueError, match="DCALNet does not take images of 32×64 pixels"):
+        own_maps(DCALNet(vit), IMAGES[:, :, :32])
