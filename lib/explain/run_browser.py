@@ -106,15 +106,19 @@ def _telling(rows: Sequence[dict[str, Any]]) -> list[str]:
 def _still(rows: Sequence[dict[str, Any]], metrics: Sequence[str], phantom: bool) -> Figure:
     """The first metric (balanced accuracy where there is one) of the finished runs, with intervals."""
     main = "balanced_accuracy" if "balanced_accuracy" in metrics else next(iter(metrics), "")
-    done = [row for row in rows if row["intervals"].get(main)][:MOST_STILLS]
-    with figure(8, 0.34 * max(len(done), 2) + 1.1, phantom) as fig:
+    tested = [row for row in rows if row["intervals"].get(main)]
+    done = tested[:MOST_STILLS]
+    named = [" ".join(str(row["settings"].get(name, "")) for name in _telling(rows)) for row in done]
+    labels = [plain(name.strip() or row["name"], 40) for name, row in zip(named, done, strict=True)]
+    lines = max((label.count("\n") + 1 for label in labels), default=1)
+    with figure(8, (0.16 + 0.18 * lines) * max(len(done), 2) + 1.1, phantom) as fig:
         ax = fig.subplots()
         if not done:
             ax.set_axis_off()
             ax.text(0, 0.5, f"{len(rows)} runs, none with test results yet")
             return fig
         values, spans = ([row[key][main] for row in done] for key in ("metrics", "intervals"))
-        labels = [plain(" ".join(str(row["settings"].get(n, "")) for n in _telling(rows)), 40) for row in done]
+        shown = f" (the first {len(done)} of {len(tested)} runs)" if len(done) < len(tested) else ""
         bars_with_intervals(ax, labels, {"": (values, [tuple(s) for s in spans])})
-        ax.set(xlabel=main.replace("_", " "), title="Test, 95 % intervals")
+        ax.set(xlabel=main.replace("_", " "), title=f"Test, 95 % intervals{shown}")
     return fig

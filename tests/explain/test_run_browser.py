@@ -4,10 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from lib.errors import WorkbookValueError
-from lib.explain import browse_runs
-from lib.explain.run_browser import MOST_POINTS
+from lib.explain import View, browse_runs
+from lib.explain.run_browser import MOST_CLASSES, MOST_POINTS, MOST_STILLS, _still
 from lib.training import Run, RunStore
 
 from .view_helpers import unpacked
@@ -74,3 +75,55 @@ def test_long_logs_are_thinned_and_it_is_told(finished, tmp_path):
 def test_an_empty_store_is_refused(tmp_path):
     with pytest.raises(WorkbookValueError, match=r"no runs to browse.*fit\(config\)"):
         browse_runs(RunStore(tmp_path))
+
+
+def test_the_picture_tells_how_many_runs_it_leaves_out_and_leaves_room_for_long_names():
+    def still(name: str, runs: int) -> Figure:
+        row = {"name": name, "metrics": {"loss": 1.0}, "intervals": {"loss": [0.5, 1.5]}}
+        return _still([row | {"settings": {"data": f"{name} {n}"}} for n in range(runs)], ["loss"], False)
+
+    assert f"(the first {MOST_STILLS} of 21 runs)" in still("a", 21).axes[0].get_title(loc="left")
+    assert "runs" not in still("a", MOST_STILLS).axes[0].get_title(loc="left")
+    assert still("five words of a name " * 6, 20).get_figheight() > 2 * still("a", 20).get_figheight()
+
+
+def test_what_is_wrong_with_a_run_is_told_in_words(browser, store):
+    page = browser.new_page()
+    page.set_content(browse_runs(store).html)
+    page.wait_for_selector(".live:not([hidden])")
+    told = page.get_by_role("list", name="problems").get_by_role("listitem")
+    assert [text.partition(":")[0] for text in told.all_text_contents()] == ["broken", "cut"]
+    assert "not valid JSON" in told.first.text_content()
+    assert page.locator(".runs [title]").count() == 0
+    page.close()
+
+
+def test_long_names_and_large_matrices_are_not_cut(browser):
+    """Neither on a phone nor on paper; only the table of runs has a height of its own, on screens."""
+    size, name = MOST_CLASSES, "a-run-of-a-long-name-" * 6
+    confusion = {"classes": [f"class {n}" for n in range(size)], "counts": np.eye(size, dtype=int).tolist()}
+    settings = {"dataset": "dataset" * 20, "lr": 0.1}
+    run = {"name": name, "state": "finished", "settings": settings, "metrics": {"accuracy": 0.5}, "log": {}}
+    runs = [run | {"confusion": confusion, "intervals": {"accuracy": [0.4, 0.6]}, "log": {"epoch": [1], "loss": [1.0]}}]
+    data = {"runs": runs * 20, "settings": list(settings), "metrics": ["accuracy"]}
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.set_content(View("run_browser", data, Figure(), "Runs.").html)
+    page.wait_for_selector(".live:not([hidden])")
+    cut = "box => box.scrollHeight > box.clientHeight"
+    matrix, table = page.locator(".confusions .scrolls").first, page.locator(".scrolls:has(.runs)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert table.evaluate(cut)
+    assert not matrix.evaluate(cut)
+    assert name in matrix.locator("caption").text_content()
+    assert not matrix.locator("caption").evaluate("caption => caption.scrollWidth > caption.clientWidth")
+    page.set_viewport_size({"width": 1000, "height": 800})
+    page.emulate_media(media="print")
+    assert not table.evaluate(cut)
+    for selector, style, value in (
+        (".scrolls", "overflow", "visible"),
+        ("tr, .chart, .confusions > div", "breakInside", "avoid"),
+        (".attention-view", "breakInside", "auto"),  # it is longer than a page
+    ):
+        found = page.locator(selector).evaluate_all(f"all => all.map(each => getComputedStyle(each).{style})")
+        assert set(found) == {value}, selector
+    page.close()

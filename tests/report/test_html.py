@@ -298,7 +298,7 @@ def test_a_print_holds_whole_figures_and_rows_and_little_code(browser, page, tmp
     assert view.locator("summary:has-text('code'):visible").count() == 0
     assert view.locator("details.parameters:visible").count() == 1
     for selector, style, value in (
-        ("figure, tr, .key-figures", "breakInside", "avoid"),
+        ("figure.output, tr, .key-figures", "breakInside", "avoid"),
         ("main h2", "breakAfter", "avoid"),
         (".scroll", "overflowX", "visible"),
     ):

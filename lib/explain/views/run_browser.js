@@ -40,7 +40,7 @@ const table = (runs, columns, first) => {
     const value = of(run), textContent = missing(value) ? '' : write(value, run);
     return el('td', {className: number ? 'number' : '', textContent});
   };
-  const line = (run, i) => el('tr', {title: run.problem ?? ''}, first(i), ...columns.map(column => cell(run, column)));
+  const line = (run, i) => el('tr', {}, first(i), ...columns.map(column => cell(run, column)));
   const rows = runs.map(line);
   const body = el('tbody', {}, ...rows);
   const heads = columns.map(column => {
@@ -117,7 +117,7 @@ const matrix = ({name, confusion: {classes, counts}}, title, swatch) => {
   };
   const corner = el('td', {textContent: 'true ↓ predicted →'});
   const head = el('tr', {}, corner, ...classes.map(textContent => el('th', {scope: 'col', textContent})));
-  const caption = el('caption', {title: name}, title, swatch);
+  const caption = el('caption', {}, title, swatch, el('small', {textContent: name}));
   const grid = el('table', {}, caption, el('thead', {}, head), el('tbody', {}, ...counts.map(line)));
   return scrolling(`confusion matrix of ${name}`, grid);
 };
@@ -174,5 +174,8 @@ start(async ({runs, settings, metrics}) => {
   const pick = select('curve', measures.map(spoken), i => { measure = i; draw(); });
   pick.offer(measures.map(spoken), measure);
   const shown = table(runs, columnsOf({runs, settings, metrics}), i => el('td', {}, boxes[i], marks[i]));
-  return [shown, el('div', {className: 'chart'}, el('div', {className: 'controls'}, pick), picture), confusions];
+  const told = ({name, problem}) => el('li', {}, el('b', {textContent: name}), `: ${problem}`);
+  const problems = runs.filter(run => run.problem).map(told);
+  const trouble = el('ul', {className: 'problems', 'aria-label': 'problems', hidden: !problems.length}, ...problems);
+  return [shown, trouble, el('div', {className: 'chart'}, el('div', {className: 'controls'}, pick), picture), confusions];
 });
