@@ -53,7 +53,9 @@ class AblationCAM(BaseCAM):
         return (1 - torch.stack(without, dim=1) / whole.unsqueeze(1)).cpu().numpy()
 
     def _probabilities(self, images: Tensor, targets: list) -> Tensor:
-        return torch.stack([target(p) for target, p in zip(targets, self.model(images).softmax(1), strict=True)])
+        # In full precision: without one channel a probability often changes by less than bf16 can tell.
+        with torch.autocast(images.device.type, enabled=False):
+            return torch.stack([target(p) for target, p in zip(targets, self.model(images).softmax(1), strict=True)])
 
 
 class _Without(nn.Module):

@@ -147,6 +147,13 @@ def test_mixed_precision_gives_nearly_the_same_maps(method):
         assert torch.equal(explain(model, x, 1, method), half)
 
 
+def test_ablation_knows_what_half_precision_cannot_tell():
+    model, x = model_of("lesa"), images(4)
+    whole, half = explain(model, x, 1, "ablation-cam"), explain(model, x, 1, "ablation-cam", precision="bf16")
+    assert not torch.equal(half, whole)  # its maps are the run's
+    assert (half - whole).abs().mean() < 0.01
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
