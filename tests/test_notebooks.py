@@ -12,6 +12,7 @@ from lib.workbook.commandline import main
 from lib.workbook.plan import predecessors
 
 ALL = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+VIEWS = {"02": 1, "03": 2, "04": 1, "05": 1, "06": 2, "07": 2, "08": 1, "09": 1}
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,21 @@ def test_executed_notebooks_have_figures_with_captions_and_a_verdict(path, repor
     assert "**Verdict.**" in text
     assert not [o for o in outputs if o.output_type == "error"]
     assert (report / f"{path.stem}.html").stat().st_size < 3_000_000
+
+
+@pytest.mark.parametrize(("number", "count"), VIEWS.items())
+def test_views_move_in_the_exported_page(number, count, report):
+    (page,) = report.glob(f"{number}_*.html")
+    assert page.read_text().count('class="attention-view"') == count
+
+
+def test_too_few_images_to_mark_a_method_are_told(report):
+    executed = nbformat.read(report / "notebooks" / "05_grad_cam.ipynb", as_version=4)
+    told = [o.data.get("text/markdown", "") for c in executed.cells for o in c.get("outputs", []) if "data" in o]
+    (caution,) = [text for text in told if text.startswith("**Caution.** With 8 groups of images")]
+    assert any(
+        text.startswith("**Verdict.**") and text.endswith(caution.removeprefix("**Caution.** ")) for text in told
+    )
 
 
 def test_the_index_shows_status_and_key_figures(report):
