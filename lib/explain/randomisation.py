@@ -17,12 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib.errors import choose, positive
+from lib.errors import WorkbookValueError, choose, positive
 from lib.explain.methods import explain
 from lib.explain.probing import Probe
 from lib.explain.similarity import SIMILARITIES
 from lib.explain.targets import Targets
-from lib.explain.watching import watch
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,7 @@ class Cascade:
     similarity: np.ndarray
 
 
+@torch.inference_mode(False)  # where a copy of the network would take no gradients
 def randomisation_check(
     model: nn.Module,
     images: Tensor,
@@ -54,37 +54,52 @@ def randomisation_check(
         seed: of what is drawn.
 
     Raises:
-        WorkbookValueError: what `explain` raises, or an unknown similarity.
+        WorkbookValueError: what `explain` raises, an unknown similarity, or a model without parameters.
     """
     positive(stages=stages)
     compare = SIMILARITIES[choose("similarity", similarity, SIMILARITIES)]
     targets = Probe(model, images, targets, batch_size).targets
     trained = explain(model, images, targets, method, batch_size=batch_size)
-    forgetting, generator = copy.deepcopy(model), torch.Generator().manual_seed(seed)
-    like = next(model.parameters())
+    forgetting, generator = copy.deepcopy(model).requires_grad_(), torch.Generator().manual_seed(seed)
+    like = next(model.parameters(), torch.zeros(()))
     names = from_the_top(forgetting, images[:1].to(like.device, like.dtype))
     lowest, found = [], []
     for part in np.array_split(names, min(stages, len(names))):
         for name in part:
             draw_anew(forgetting.get_submodule(name), generator)
         found.append(compare(trained, explain(forgetting, images, targets, method, batch_size=batch_size)))
-        lowest.append(str(part[-1]))
+        lowest.append(str(part[-1]) or type(model).__name__)
     return Cascade(tuple(lowest), np.stack(found))
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def from_the_top(model: nn.Module, images: Tensor) -> list[str]:
-    """Names of the modules that have parameters of their own, those called last first.
+    """Names of the modules that have parameters of their own, those first that use theirs last in an answer to `images`.
 
-    One that is never called, as its parameters are used directly, stands beside the one before it in `named_modules`.
+    Use tells, and not a module's end: a ViT adds its own tokens to the patches before its blocks run. Autograd numbers
+    its nodes as the forward makes them. Modules that the answer does not depend on, a loss's say, are left out.
+
+    Raises:
+        WorkbookValueError: the answer depends on no parameter.
     """
-    named = {name: m for name, m in model.named_modules() if next(m.parameters(recurse=False), None) is not None}
-    calls: list[str] = []
-    watch(model, images, named, lambda name, output: calls.append(name))
-    order = {name: place for place, name in enumerate(calls)}  # of the last call, where there are several
-    last = -1
-    for name in named:
-        last = order.setdefault(name, last)
-    return sorted(named, key=order.__getitem__, reverse=True)
+    uses: dict[int, int] = {}  # id of a parameter → number of the last node that takes it
+    start = model(images.clone()).grad_fn
+    if start is None:
+        raise WorkbookValueError(f"This {type(model).__name__} has nothing to forget: its answer needs no parameter.")
+    seen, waiting = {start}, [start]
+    while waiting:
+        node = waiting.pop()
+        for source in {source for source, _ in node.next_functions if source is not None}:
+            if hasattr(source, "variable"):  # where gradients of a parameter would be added up
+                key = id(source.variable)
+                uses[key] = max(uses.get(key, 0), node._sequence_nr())
+            elif source not in seen:
+                seen.add(source)
+                waiting.append(source)
+    own = {name: [uses.get(id(p), -1) for p in m.parameters(recurse=False)] for name, m in model.named_modules()}
+    order = {name: max(found) for name, found in own.items() if max(found, default=-1) >= 0}
+    return sorted(order, key=order.__getitem__, reverse=True)
 
 
 @torch.no_grad()

@@ -1,7 +1,10 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
+from torch import nn
 
 from lib.errors import WorkbookValueError
 from lib.explain import agreement, randomisation_check
@@ -74,6 +77,48 @@ def test_modules_come_from_the_top_wherever_they_are_registered():
     assert dcal[0] == "glca_head"
     assert "glca.block.attn.qkv" in dcal
     assert dcal.index("glca.block.attn.qkv") < dcal.index("vit.blocks.1.mlp.fc2")
+    assert "weighting" not in dcal  # of the loss alone
+
+
+@pytest.mark.parametrize(
+    ("kind", "owners", "patches"),
+    [
+        ("dcal", ["vit"], "vit.patch_embed.proj"),
+        ("timm vit", [""], "patch_embed.proj"),
+        ("torchvision vit", ["encoder", ""], "conv_proj"),
+    ],
+)
+def test_a_vits_own_tokens_are_forgotten_with_its_patch_embedding(kind, owners, patches):
+    assert from_the_top(model_of(kind), images(1))[-len(owners) - 1 :] == [*owners, patches]
+
+
+def test_parameters_stand_where_they_are_used():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unused, self.late, self.early = nn.Linear(2, 2), nn.Conv2d(3, 2, 1), nn.Conv2d(3, 3, 1)
+            self.scale = nn.Parameter(torch.ones(2))
+
+        def forward(self, x):
+            return self.scale * self.late(self.early(x)).mean((2, 3))
+
+    assert from_the_top(Net(), images(1)) == ["", "late", "early"]
+
+
+def test_a_frozen_network_forgets_in_inference_mode_too():
+    model, x = copy.deepcopy(model_of("glsa")).requires_grad_(False), images(2)
+    free = randomisation_check(model_of("glsa"), x, stages=2)
+    with torch.inference_mode():
+        bound = randomisation_check(model, images(2), stages=2)
+    np.testing.assert_array_equal(bound.similarity, free.similarity)
+    assert bound.lowest == free.lowest
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_what_has_no_parameters_has_nothing_to_forget():
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    with pytest.raises(WorkbookValueError, match="Sequential has nothing to forget"):
+        randomisation_check(model, images(1), method="gradient-x-input")
 
 
 def test_an_unknown_similarity():
