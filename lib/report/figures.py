@@ -42,7 +42,7 @@ def figure(width: float, height: float, phantom: bool = False) -> Iterator[Figur
         fig = Figure(figsize=(width, height), layout="constrained")
         yield fig
         if phantom:
-            fig.supxlabel(PHANTOM_NOTE, fontsize=8, color=GREY, style="italic", ha="center")
+            fig.supxlabel(PHANTOM_NOTE, fontsize=8, color=GREY, style="italic", ha="center", wrap=True)
 
 
 def show(fig: Figure, caption: str, thumbnail: bool = False) -> None:

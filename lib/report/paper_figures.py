@@ -88,7 +88,7 @@ def transfer_lines(study: Study, metric: str = "accuracy") -> Figure:
             xlim=(-0.4, 1.4), xlabel="tested on", ylabel=f"{METRICS[metric]} (%)", title="Transfer between data sets"
         )
         if drawn:
-            fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", fontsize=8)
+            fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", fontsize=8)
         else:
             nothing(ax)
     return fig

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from safetensors.torch import save_file
 
 from lib.report import ablation_figures, gates, paper_figures
@@ -47,6 +48,8 @@ def test_every_figure_draws_and_is_labelled(study):
         assert all(ax.get_title(loc="left") and ax.get_xlabel() for ax in fig.axes), name
         assert any(ax.get_ylabel() for ax in fig.axes), name
         assert fig.get_supxlabel() == (PHANTOM_NOTE if name != "gates" else ""), name
+        notes = [text.get_window_extent() for text in fig.findobj(Text) if text.get_text() == PHANTOM_NOTE]
+        assert not any(note.overlaps(legend.get_window_extent()) for note in notes for legend in fig.legends), name
         if name != "gates":
             assert ablation_figures.NOTHING not in said(fig), name
 

@@ -300,6 +300,7 @@ def test_a_print_holds_whole_figures_and_rows_and_little_code(browser, page, tmp
     for selector, style, value in (
         ("figure.output, tr, .key-figures", "breakInside", "avoid"),
         ("main h2", "breakAfter", "avoid"),
+        ("tbody tr:first-child", "breakAfter", "avoid"),  # a heading and one row are no table
         (".scroll", "overflowX", "visible"),
     ):
         found = view.locator(selector).evaluate_all(f"all => all.map(each => getComputedStyle(each).{style})")
