@@ -3,6 +3,7 @@ network forgets."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ from lib.report.statistics import estimate_of
 
 COLUMNS = 6
 CELL = 1.55  # inches, an image with its title
+NARROWEST = 5.4  # inches, so that the note on phantoms has room
 MOST_CLASSES = 12  # rows of a figure
 
 
@@ -44,10 +46,12 @@ def by_class_asked(
     phantom: bool,
 ) -> Figure:
     """Columns are images; below each what speaks for the answer, and what for the true class. Maps are [N, H, W]."""
-    with figure(CELL * len(images), 3 * CELL + 0.6, phantom) as fig:
+    titles = [_wrapped(name, 20) for name in names]
+    lines = max(title.count("\n") for title in titles)
+    with figure(max(CELL * len(images), NARROWEST), 3 * CELL + 0.6 + 0.14 * lines, phantom) as fig:
         axes = grid_of(fig, 3, len(images))
         for i, image in enumerate(images):
-            picture(axes[0, i], image, names[i])
+            picture(axes[0, i], image, titles[i])
             overlay(axes[1, i], image, predicted[i], "for the answer" if i == 0 else "")
             overlay(axes[2, i], image, true[i], "for the true class" if i == 0 else "")
             for ax in axes[:, i]:
@@ -120,9 +124,12 @@ def inside_by_class(
     phantom: bool,
 ) -> Figure:
     """Share of each map that lies on the object, class by class with 95 % intervals, beside the object's own share of
-    the image, which a map that knows nothing has. `values` [N] by method, NaN without a mask; a method a colour."""
+    the image, which a map that knows nothing has. `values` [N] by method, NaN without a mask; a method a colour. Of more
+    than 12 classes those with the most images are shown."""
     known = np.isfinite(area)
-    shown = [k for k in range(len(classes)) if (known & (labels == k)).any()][:MOST_CLASSES]
+    counts = np.bincount(labels[known], minlength=len(classes))
+    most = np.argsort(-counts, kind="stable")[:MOST_CLASSES]
+    shown = sorted(most[counts[most] > 0].tolist())
     with figure(9.5, 0.2 * len(shown) * (len(values) + 1) + 1.6, phantom) as fig:
         ax = fig.subplots()
         offsets = np.linspace(0.3, -0.3, len(values) + 1)
@@ -132,7 +139,9 @@ def inside_by_class(
             middle, low, high = 100 * np.transpose(found)
             colour = {"color": GREY} if name == "area of the object" else {}
             ax.errorbar(middle, places, xerr=[middle - low, high - middle], fmt="o", capsize=2, label=name, **colour)
-        ax.set_yticks(np.arange(len(shown))[::-1], [f"{classes[k]} ({(known & (labels == k)).sum()})" for k in shown])
+        ax.set_yticks(np.arange(len(shown))[::-1], [_wrapped(f"{classes[k]} ({counts[k]})", 30) for k in shown])
+        if len(shown) < (whole := (counts > 0).sum()):
+            ax.set_title(f"the {len(shown)} of {whole} classes with the most images; {whole - len(shown)} are left out")
         ax.set(xlabel="share on the object (%)", ylabel="class (images)")
         ax.grid(axis="x")
         ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
@@ -163,6 +172,16 @@ def _gains(ax: Axes, rows: pd.DataFrame, score: str) -> None:
     ax.xaxis.get_major_locator().set_params(nbins=4)
     ax.grid(axis="x")
     ax.grid(visible=False, axis="y")
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Each line of `text` wrapped at `width` letters; of one that is longer than two of them the middle is left out."""
+    lines = []
+    for line in text.splitlines():
+        if len(line) > 2 * width:
+            line = f"{line[: width - 1]}…{line[-width:]}"
+        lines += textwrap.wrap(line, width)
+    return "\n".join(lines)
 
 
 def _outline(ax: Axes, mask: np.ndarray | None) -> None:

@@ -56,6 +56,34 @@ def test_shares_on_the_object_by_class():
     assert dots == [pytest.approx([20, 20]), pytest.approx([70, 70])]
 
 
+LONG = "a_class_whose_name_has_no_end_and_which_nobody_can_tell_from_another_one"
+
+
+def test_the_classes_with_the_most_images_are_shown_and_the_others_counted():
+    labels = np.repeat(np.arange(15), np.arange(2, 17))
+    area = np.full(len(labels), 0.2)
+    area[labels == 14] = np.nan  # many images, no mask
+    classes = [*(f"c{k}" for k in range(13)), LONG, "unknown", "empty"]
+    ax = figures.inside_by_class({"m": area}, labels, np.arange(len(labels)), classes, area, False).axes[0]
+    named = [label.get_text() for label in ax.get_yticklabels()]
+    assert named[:-1] == [f"c{k} ({k + 2})" for k in range(2, 13)]
+    assert named[-1].endswith("(15)")
+    assert max(map(len, named[-1].splitlines())) <= 30
+    assert ax.get_title(loc="left") == "the 12 of 14 classes with the most images; 2 are left out"
+
+
+def test_one_mistake_with_long_names_has_room_for_them_and_for_the_note_on_phantoms():
+    images, maps = np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8))
+    fig = figures.by_class_asked(images, [f"{LONG} →\n{LONG}"], maps, maps, None, True)
+    fig.canvas.draw()
+    for text in (fig.axes[0].title, fig._supxlabel):
+        box = text.get_window_extent()
+        assert box.x0 >= 0
+        assert box.y1 <= fig.bbox.y1
+        assert box.x1 <= fig.bbox.x1
+    assert all(end in fig.axes[0].get_title() for end in (LONG[:10], "another_one"))
+
+
 def test_an_even_map_has_no_similarity():
     found = figures.known_mean(np.array([[0.4, np.nan], [np.nan, np.nan]]))
     assert found[0] == pytest.approx(0.4)
