@@ -134,7 +134,9 @@ def _layers_of(model: str, kinds: Mapping[str, Layers], images: np.ndarray) -> l
         elif not isinstance(layers, Mapping):
             layers = {f"layer {n}": each for n, each in enumerate(layers, 1)}
         for name, values in layers.items():
-            values = checked_map(" ".join(filter(None, (model, kind, name))), values, images, DIMENSIONS)
+            values = checked_map(
+                " ".join(str(part) for part in (model, kind, name) if part != ""), values, images, DIMENSIONS
+            )
             asked, heads = values.ndim == 6, values.shape[1] if values.ndim > 3 else 1
             values = values.reshape(len(values), heads, *(values.shape[2:4] if asked else (1, 1)), *values.shape[-2:])
             labels: tuple[str, ...] = ("",)

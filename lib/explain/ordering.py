@@ -26,7 +26,9 @@ def ranks(maps: Tensor) -> Tensor:
 
 
 def checked_maps(maps: Tensor) -> None:
-    """Raise a WorkbookValueError unless `maps` are finite, [N, H, W]."""
+    """Raise a WorkbookValueError unless `maps` are a finite tensor [N, H, W]."""
+    if not isinstance(maps, Tensor):
+        raise WorkbookValueError(f"Maps are a tensor [N, H, W], not {type(maps).__name__}: torch.as_tensor makes one.")
     if maps.ndim != 3 or 0 in maps.shape:
         raise WorkbookValueError(f"Maps have the shape [N, H, W], with at least one map, not {list(maps.shape)}.")
     if not maps.isfinite().all():
@@ -35,6 +37,7 @@ def checked_maps(maps: Tensor) -> None:
 
 def fitting(images: Tensor, maps: Tensor) -> None:
     """Raise a WorkbookValueError unless there is one value of `maps` for each pixel of `images`."""
+    checked_maps(maps)
     if maps.shape != images.shape[:1] + images.shape[2:]:
         raise WorkbookValueError(
             f"Maps of shape {list(maps.shape)} do not fit images of shape {list(images.shape)}: one value a pixel."

@@ -51,7 +51,7 @@ def explorer_of(
     seen = centre_view(rearrange(torch.from_numpy(pixels), "b y x c -> b c y x"), augmentation)
     found = {}
     for name, model in models.items():
-        like = next(model.parameters())
+        like = next(model.parameters(), torch.zeros(()))
         kinds = own_maps(model, network_input(pixels, augmentation, like.device).to(like.dtype))
         found[name] = {
             kind: {layer: m.float().cpu().numpy() for layer, m in layers.items()} for kind, layers in kinds.items()

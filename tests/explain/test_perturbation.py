@@ -137,6 +137,7 @@ def test_road_asks_about_filled_images():
     [
         ({"maps": torch.rand(2, 32, 32)}, r"shape \[2, 32, 32\] do not fit images of shape \[3, 3, 32, 32\]"),
         ({"maps": torch.full((3, 32, 32), float("nan"))}, "not finite"),
+        ({"maps": np.ones((3, 32, 32))}, r"a tensor \[N, H, W\], not ndarray"),
         ({"steps": 0}, "steps must be"),
         ({"steps": 2000}, "more than the 1024 pixels"),
         ({"targets": 9}, "There is no class 9"),

@@ -124,3 +124,8 @@ def test_what_has_no_parameters_has_nothing_to_forget():
 def test_an_unknown_similarity():
     with pytest.raises(WorkbookValueError, match="Unknown similarity 'cosine'"):
         randomisation_check(model_of("vgg"), images(1), similarity="cosine")
+
+
+def test_maps_that_are_no_tensors():
+    with pytest.raises(WorkbookValueError, match="not ndarray"):
+        agreement({"a": maps_of(0).numpy()})

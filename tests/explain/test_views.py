@@ -159,6 +159,7 @@ def test_the_last_layer_stays_when_layers_are_left_out():
     [
         (IMAGES / 255, {"a": {"b": np.ones((3, 2, 2))}}, None, r"uint8 \[N, H, W, 3\], not float64"),
         (IMAGES[:0], {"a": {"b": np.ones((0, 2, 2))}}, None, r"not uint8 \[0, 20, 30, 3\]"),
+        (IMAGES, {1: {2: np.ones((2, 2, 2))}}, None, r"'1 2' have the shape"),
         (IMAGES, {"a": {"b": np.ones((2, 2, 2))}}, None, r"'a b' have the shape \[2, 2, 2\]: for 3 images"),
         (IMAGES, {"a": {"b": np.ones((3, 2, 2, 2, 2))}}, None, r"\[N, heads, rows, columns, h, w\]"),
         (IMAGES, {"a": {"b": np.full((3, 2, 2), np.nan)}}, None, "'a b' hold numbers that are not finite"),
