@@ -13,6 +13,7 @@ from lib.errors import WorkbookError
 from lib.explain.targets import chosen, scores
 
 STEPS = 32  # of the integral along the way from the mean colour to the image
+AT_ONCE = 32  # of these points of few images
 
 
 def gradient_x_input(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
@@ -46,7 +47,8 @@ def integrated(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tens
         classes = chosen(model(images), targets)
     attribute = IntegratedGradients(lambda x: model(x).float()).attribute
     images = images.clone().requires_grad_()
-    return attribute(images, 0, classes, n_steps=STEPS, internal_batch_size=len(images)).detach()
+    at_once = max(len(images), AT_ONCE)
+    return attribute(images, 0, classes, n_steps=STEPS, internal_batch_size=at_once).detach()
 
 
 def _evidence(attributions: Tensor) -> Tensor:

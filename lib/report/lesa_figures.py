@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -114,42 +113,12 @@ def gate_maps(
 
     A panel's colours go from its least to its greatest value, told in its title.
     """
-    return _maps(gates, pictures, titles, phantom)
-
-
-def context_maps(
-    contexts: Mapping[str, np.ndarray],
-    pictures: Sequence[np.ndarray],
-    titles: Sequence[str],
-    query: tuple[int, int],
-    phantom: bool,
-) -> Figure:
-    """As `gate_maps`: what the position `query` (row, column), marked ×, attends to, mean over heads."""
-
-    def mark(ax: Axes, heat: np.ndarray, picture: np.ndarray) -> None:
-        row, column = (
-            (at + 0.5) * side / cells - 0.5 for at, side, cells in zip(query, picture.shape, heat.shape, strict=False)
-        )
-        ax.plot(column, row, "x", color="cyan", markersize=7, markeredgewidth=2)
-
-    return _maps(contexts, pictures, titles, phantom, mark)
-
-
-def _maps(
-    maps: Mapping[str, np.ndarray],
-    pictures: Sequence[np.ndarray],
-    titles: Sequence[str],
-    phantom: bool,
-    mark: Callable[[Axes, np.ndarray, np.ndarray], None] | None = None,
-) -> Figure:
-    with figure(max(1.7 * (1 + len(maps)), 5), 1.95 * len(pictures), phantom) as fig:
-        for i, row in enumerate(grid_of(fig, len(pictures), 1 + len(maps))):
+    with figure(max(1.7 * (1 + len(gates)), 5), 1.95 * len(pictures), phantom) as fig:
+        for i, row in enumerate(grid_of(fig, len(pictures), 1 + len(gates))):
             picture(row[0], pictures[i], titles[i])
-            for ax, (block, heats) in zip(row[1:], maps.items(), strict=True):
+            for ax, (block, heats) in zip(row[1:], gates.items(), strict=True):
                 heat = heats[i]
                 overlay(ax, pictures[i], heat, f"{block}\n{heat.min():.3g} … {heat.max():.3g}")
-                if mark:
-                    mark(ax, heat, pictures[i])
     return fig
 
 

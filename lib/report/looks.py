@@ -13,6 +13,7 @@ from lib.errors import WorkbookValueError, unknown
 from lib.report.attention_measures import measures
 from lib.report.resampling import resampled
 from lib.report.statistics import Comparison, Estimate, difference_of, estimate_of
+from lib.training import hardware
 from lib.training.inference import augmentation_of, network_input
 from lib.training.store import Run
 
@@ -38,12 +39,13 @@ def subjects_of(run: Run, images: ImageSet, pixels: np.ndarray, rows: np.ndarray
 
 def maps_of(run: Run, subjects: Subjects) -> dict[str, np.ndarray]:
     """Every map of `lib.dcal.DCALNet.maps` on the subjects, float32 [N, h, w] by name."""
-    model, found = run.model(), []
+    where = hardware.device()
+    model, found = run.model().to(where), []
     with torch.inference_mode():
         for at in range(0, len(subjects.pixels), BATCH):
-            model(network_input(subjects.pixels[at : at + BATCH], subjects.augmentation))
-            found.append(model.maps())
-    return {name: np.concatenate([each[name].float().numpy() for each in found]) for name in found[0]}
+            model(network_input(subjects.pixels[at : at + BATCH], subjects.augmentation, where))
+            found.append({name: each.float().cpu().numpy() for name, each in model.maps().items()})
+    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
 
 @dataclass(frozen=True)

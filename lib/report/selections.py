@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from lib.report.looks import BATCH, Subjects
+from lib.training import hardware
 from lib.training.inference import network_input
 from lib.training.store import Run, build_model
 
@@ -45,11 +46,12 @@ def _asked(
     run: Run, trained: dict[str, torch.Tensor], settings: dict[str, Any], subjects: Subjects
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities [N, K] and which patches were selected [N, h, w], by the weights `trained` under other settings."""
-    model = build_model(run.config.replace(**settings), len(run.classes), pretrained=False).eval()
+    where = hardware.device()
+    model = build_model(run.config.replace(**settings), len(run.classes), pretrained=False).to(where).eval()
     model.load_state_dict(trained)
     said, chosen = [], []
     for at in range(0, len(subjects.pixels), BATCH):
-        logits = model(network_input(subjects.pixels[at : at + BATCH], subjects.augmentation))
-        said.append(logits.softmax(1).numpy())
-        chosen.append(model.maps()["glca_selected"].numpy() > 0)
+        logits = model(network_input(subjects.pixels[at : at + BATCH], subjects.augmentation, where))
+        said.append(logits.softmax(1).cpu().numpy())
+        chosen.append(model.maps()["glca_selected"].cpu().numpy() > 0)
     return np.concatenate(said), np.concatenate(chosen)
