@@ -85,7 +85,8 @@ def standing(table: pd.DataFrame) -> pd.DataFrame:
     """The league to read: a row a method, a column a score, "mean [low, high]", with `MARK` at what does not beat the
     best floor. An arrow at a score tells which way is better."""
     cells = [
-        f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]" + (f" {MARK}" if row.beats is False else "")
+        f"{row.mean:.3f} [{row.low:.3f},\N{NO-BREAK SPACE}{row.high:.3f}]"
+        + (f"\N{NO-BREAK SPACE}{MARK}" if row.beats is False else "")
         for row in table.itertuples()
     ]
     arrows = {name: f"{name} {'↑' if SCORES[name].best > 0 else '↓'}" for name in table["score"].unique()}

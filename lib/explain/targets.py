@@ -22,7 +22,7 @@ def given_targets(targets: Targets, images: int) -> Tensor | None:
     if targets is None:
         return None
     try:
-        found = torch.as_tensor(targets, device="cpu")
+        found = targets.cpu() if isinstance(targets, Tensor) else torch.tensor(targets)
     except (TypeError, ValueError, RuntimeError) as error:
         raise WorkbookValueError(f"targets must be whole numbers, the classes to explain, not {targets!r}.") from error
     if found.is_floating_point() or found.dtype == torch.bool or found.is_complex():

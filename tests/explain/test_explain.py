@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -268,3 +269,11 @@ def test_a_thousand_maps_leave_neither_memory_nor_hooks():
         explain(model, images(100), batch_size=1)
     assert process.memory_info().rss - before < 50e6
     assert hooks(model) == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_targets_may_be_an_array_that_is_not_to_be_written():
+    labels = np.array([1, 0])
+    labels.flags.writeable = False
+    model = model_of("vgg")
+    assert torch.equal(explain(model, images(2), labels), explain(model, images(2), [1, 0]))

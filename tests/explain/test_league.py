@@ -125,7 +125,7 @@ def test_the_league_to_read_marks_what_does_not_beat_the_floors():
     assert list(wide.columns) == ["insertion ↑", "deletion ↓"]
     assert list(wide.index) == ["good", "same", "random", "centre"]
     assert not wide.loc["good", "insertion ↑"].endswith(MARK)
-    assert wide.loc["same", "deletion ↓"].endswith(f"] {MARK}")
+    assert wide.loc["same", "deletion ↓"].endswith(f"]\N{NO-BREAK SPACE}{MARK}")
     assert not wide.loc["random"].str.contains(MARK).any()
 
 
