@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two threads on a busy machine wait for each other
 
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from lib.data.ham10000 import CLASSES
 from lib.training import Run, RunConfig, fit, profile_config
 
 torch.set_num_threads(1)
+# Tests started behind "&" in a script ignore Ctrl-C, and what they start inherits that, also where it is to be heard.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

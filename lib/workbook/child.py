@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -56,6 +57,9 @@ def main(spec: dict) -> int:
     When all went well its page is written to `spec["page"]`. `spec["parent"]` is the process that wants this done.
     """
     folder = Path(spec["output"]).parent  # of this attempt alone
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored in a script's job behind "&": no stop would be heard
     threading.Thread(target=_end_with, args=(spec["parent"], folder), daemon=True).start()
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     papermill_engines.register("workbook", _Engine)

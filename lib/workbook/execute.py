@@ -184,6 +184,7 @@ def stop(process: subprocess.Popen, patience: float = PATIENCE_S) -> None:
             except psutil.NoSuchProcess:
                 continue
         process.wait()
+        psutil.wait_procs(family, patience)
 
 
 def _repair(output: Path, notebook: Path) -> None:

@@ -265,6 +265,6 @@ def test_the_papers_recipes(name):
 
 
 def test_the_size_reaches_the_network():
-    model = create_dcal_model("vit_tiny_patch16_224", 3, img_size=(64, 32), depth=1)
+    model = create_dcal_model("vit_tiny_patch16_224", 3, img_size=(64, 32), depth=1).eval()
     assert model(torch.randn(2, 3, 64, 32)).shape == (2, 3)
     assert people().size == (64, 32)

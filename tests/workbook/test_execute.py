@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -61,12 +62,17 @@ def test_a_killed_kernel_is_told_as_such(notebook, tmp_path):
     assert result.cell == 3  # parameters, injected parameters, and this one
 
 
-def test_a_timeout_keeps_what_was_printed(notebook, tmp_path, monkeypatch):
+@pytest.mark.parametrize("on_interrupt", [signal.default_int_handler, signal.SIG_IGN], ids=["terminal", "behind &"])
+def test_a_timeout_keeps_what_was_printed(notebook, tmp_path, monkeypatch, on_interrupt):
     path = notebook(tmp_path / "01_slow.ipynb", "import time\nprint('begun', flush=True)\ntime.sleep(600)")
     log = Log(lambda line: None)
     clock = SimpleNamespace(monotonic=lambda: 100.0 if log.lines else 0.0)
     monkeypatch.setattr("lib.workbook.execute.time", clock)
-    result = execute(path, tmp_path / "out.ipynb", tmp_path / "out.html", {"x": 1}, timeout=99, log=log)
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        result = execute(path, tmp_path / "out.ipynb", tmp_path / "out.html", {"x": 1}, timeout=99, log=log)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (result.status, result.cell, result.duration) == ("timeout", 3, 100.0)
     assert "begun" in printed(tmp_path / "out.ipynb")
 
