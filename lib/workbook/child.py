@@ -57,9 +57,8 @@ def main(spec: dict) -> int:
     When all went well its page is written to `spec["page"]`. `spec["parent"]` is the process that wants this done.
     """
     folder = Path(spec["output"]).parent  # of this attempt alone
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # ignored in a script's job behind "&": no stop would be heard
+    # In a script's job behind "&" Ctrl-C is ignored, and our own stop would be.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with, args=(spec["parent"], folder), daemon=True).start()
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     papermill_engines.register("workbook", _Engine)
