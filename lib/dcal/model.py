@@ -148,13 +148,9 @@ class DCALNet(Mapped):
                 "PWCA without a pair: the network is in training mode, where it needs partners, an index [B] of other images "
                 "of the batch, branches(images, partners); lib.dcal.PAIR_STRATEGIES draws them. To infer, call eval() first."
             )
-        if isinstance(partners, Tensor):
-            absent = _checked(partners, len(images))[(partners < 0) | (partners >= len(images))]
-            if len(absent):
-                raise WorkbookValueError(
-                    f"There is no image {int(absent[0])} to be a partner: the batch has images 0 to {len(images) - 1}."
-                )
-        return self._run(images, partners)
+        return self._run(
+            images, partners if partners is None or callable(partners) else _checked(partners, len(images))
+        )
 
     def inference(self, images: Tensor) -> Tensor:
         """softmax(SA) + softmax(GLCA), [B, num_classes]: the paper's rule for fine-grained recognition."""
@@ -281,9 +277,20 @@ class DCALNet(Mapped):
 
 
 def _checked(partners: Tensor, images: int) -> Tensor:
+    """`partners`, if they are an image of the batch for each of its `images`; else a WorkbookValueError."""
+    if not isinstance(partners, Tensor):
+        raise WorkbookValueError(
+            f"Partners are a tensor, one index for each of {images} images, or a function that gives one, not "
+            f"a {type(partners).__name__}."
+        )
     if partners.ndim != 1 or partners.dtype != torch.int64 or len(partners) != images:
         raise WorkbookValueError(
             f"Partners are one index for each of {images} images, int64 of shape [{images}], not {partners.dtype} of "
             f"shape {list(partners.shape)}."
+        )
+    absent = partners[(partners < 0) | (partners >= images)]
+    if len(absent):
+        raise WorkbookValueError(
+            f"There is no image {int(absent[0])} to be a partner: the batch has images 0 to {images - 1}."
         )
     return partners

@@ -46,10 +46,14 @@ class PairStrategy:
         return _nearest(allowed, embeddings) if self.nearest else _draw(allowed, generator)
 
 
+def _itself(same: Tensor) -> Tensor:
+    return same
+
+
 PAIR_STRATEGIES = {
     "random": PairStrategy(torch.ones_like),
     "inter_class": PairStrategy(torch.logical_not),
-    "intra_class": PairStrategy(lambda same: same),
+    "intra_class": PairStrategy(_itself),
     "hard": PairStrategy(torch.logical_not, nearest=True),
 }
 
@@ -60,6 +64,10 @@ def _others(labels: Tensor, images: Tensor | None) -> Tensor:
         raise WorkbookValueError(
             f"A pair needs two images, and labels of shape {list(labels.shape)} are no batch of at least two: "
             "raise batch_size, and drop a last batch of one."
+        )
+    if images is not None and images.shape != labels.shape:
+        raise WorkbookValueError(
+            f"{len(labels)} labels and image numbers of shape {list(images.shape)}: give one each."
         )
     others = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     return others if images is None else _or_else(images[:, None] != images, others)

@@ -127,15 +127,18 @@ class AttentionRollout:
         return v
 
     def _checked(self, layers: Sequence[Layer]) -> list[Layer]:
-        if not layers:
+        if len(layers) == 0:
             raise WorkbookError("There is no attention to roll out: give the maps of at least one layer.")
-        shapes = [tuple(part.shape) for layer in layers for part in ([layer] if isinstance(layer, Tensor) else layer)]
-        if {len(shape) for shape in shapes} != {4} or len({(shape[0], shape[2]) for shape in shapes}) > 1:
+        pairs = [
+            (layer, layer.mT if layer.ndim == 4 else layer) if isinstance(layer, Tensor) else layer for layer in layers
+        ]
+        shapes = [tuple(part.shape) for pair in pairs for part in pair]
+        if any(len(q.shape) != 4 or q.shape != k.shape for q, k in pairs) or len({s[:1] + s[2:3] for s in shapes}) > 1:
             raise WorkbookValueError(
                 "Layers are attention maps [B, h, T, T], or pairs of queries and keys [B, h, T, d], of one batch and number of "
                 f"tokens, not of shapes {', '.join(str(list(shape)) for shape in dict.fromkeys(shapes))}."
             )
-        heads = (layers[0] if isinstance(layers[0], Tensor) else layers[0][0]).shape[1]
+        heads = min(shape[1] for shape in shapes)
         if self.head is None:
             return list(layers)
         if not 0 <= self.head < heads:

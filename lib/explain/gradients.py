@@ -13,7 +13,6 @@ from lib.errors import WorkbookError
 from lib.explain.targets import chosen, scores
 
 STEPS = 32  # of the integral along the way from the mean colour to the image
-AT_ONCE = 32  # of these points of few images
 
 
 def gradient_x_input(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
@@ -23,15 +22,16 @@ def gradient_x_input(model: nn.Module, images: Tensor, targets: Tensor | None) -
     return _evidence(gradient * images.detach())
 
 
-def integrated_gradients(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
+def integrated_gradients(model: nn.Module, images: Tensor, targets: Tensor | None, at_once: int = 1) -> Tensor:
     """[B, H, W]: the positive part of `integrated`, summed over the colours."""
-    return _evidence(integrated(model, images, targets))
+    return _evidence(integrated(model, images, targets, at_once))
 
 
-def integrated(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
+def integrated(model: nn.Module, images: Tensor, targets: Tensor | None, at_once: int = 1) -> Tensor:
     """Integrated gradients (Sundararajan et al., arXiv 1703.01365) by captum, [B, 3, H, W], from the mean colour on.
 
-    They sum to y(x) − y(0), but for the error of the integral by `STEPS` points.
+    They sum to y(x) − y(0), but for the error of the integral by `STEPS` points. A pass takes one point of every image,
+    and where these are few more points, up to `at_once` images in all.
 
     Raises:
         WorkbookError: captum is not installed.
@@ -47,8 +47,7 @@ def integrated(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tens
         classes = chosen(model(images), targets)
     attribute = IntegratedGradients(lambda x: model(x).float()).attribute
     images = images.clone().requires_grad_()
-    at_once = max(len(images), AT_ONCE)
-    return attribute(images, 0, classes, n_steps=STEPS, internal_batch_size=at_once).detach()
+    return attribute(images, 0, classes, n_steps=STEPS, internal_batch_size=max(len(images), at_once)).detach()
 
 
 def _evidence(attributions: Tensor) -> Tensor:

@@ -63,6 +63,8 @@ def league_table(scored: Scored, groups: Sequence[str], floors: Sequence[str] | 
         if floor not in scored:
             raise unknown("floor", floor, scored)
     names = list(next(iter(scored.values())))
+    if not names:
+        raise WorkbookValueError("No score is given: score_maps gives some for each method.")
     for method, of in scored.items():
         if set(of) != set(names):
             raise WorkbookValueError(
@@ -70,7 +72,7 @@ def league_table(scored: Scored, groups: Sequence[str], floors: Sequence[str] | 
             )
     groups, rows = np.asarray(groups), []
     for name in names:
-        values = {method: np.atleast_2d(of[name]) for method, of in scored.items()}
+        values = {method: np.atleast_2d(np.asarray(of[name], float)) for method, of in scored.items()}
         rows += _rows_of(name, values, groups, floors)
     table = pd.DataFrame(rows)
     table["p_holm"] = holm([None if pd.isna(p) else p for p in table["p"]])
@@ -132,6 +134,7 @@ def _gain(better: np.ndarray, weights: np.ndarray, groups: np.ndarray, hits: boo
     low, high = error.interval(gain)
     if hits:
         low, high = _wider((low, high), _won_less_lost(better, len(np.unique(groups))))
+        low, high = max(-1.0, low), min(1.0, high)
     p = max(error.p_value(gain), _sign_flips(better.mean(axis=0), groups))
     return {"gain": gain, "gain_low": low, "gain_high": high, "p": p, "images": better.shape[1]}
 
@@ -147,7 +150,7 @@ def _won_less_lost(better: np.ndarray, trials: int) -> tuple[float, float]:
     won, lost = better.clip(min=0).mean(), -better.clip(max=0).mean()
     (won_low, won_high), (lost_low, lost_high) = _wilson(won, trials), _wilson(lost, trials)
     low, high = math.hypot(won - won_low, lost_high - lost), math.hypot(won_high - won, lost - lost_low)
-    return max(-1.0, won - lost - low), min(1.0, won - lost + high)
+    return won - lost - low, won - lost + high
 
 
 def _wider(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:

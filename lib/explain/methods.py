@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from lib.explain.undisturbed import undisturbed
 from lib.glsa import GLSANet
 
 # (model, images [B, 3, H, W], targets [B] or None) → maps [B, h, w], not yet scaled
-Run = Callable[[nn.Module, Tensor, Tensor | None], Tensor]
+Run = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Method:
     suits: Callable[[nn.Module], bool]
     by_class: bool
     needs: str | None = None  # a package that only this method needs
+    takes_at_once: bool = False  # `run` takes `at_once`, too: how many images a pass of its own may hold
 
 
 def _any(model: nn.Module) -> bool:
@@ -50,7 +52,7 @@ def _has_rollout(model: nn.Module) -> bool:
 METHODS: dict[str, Method] = {
     **{name: Method(partial(cam, name), has_site, by_class=name != "eigen-cam") for name in CAMS},
     "gradient-x-input": Method(gradient_x_input, _any, by_class=True),
-    "integrated-gradients": Method(integrated_gradients, _any, by_class=True, needs="captum"),
+    "integrated-gradients": Method(integrated_gradients, _any, by_class=True, needs="captum", takes_at_once=True),
     "rollout": Method(rollout, _has_rollout, by_class=False),
     "gradient-rollout": Method(gradient_rollout, _has_rollout, by_class=True),
     "glca-selection": Method(inside.glca_selection, inside.has_glca, by_class=False),
@@ -108,6 +110,7 @@ def explain(
     checked_images(images)
     classes = given_targets(targets, len(images))
     like = next(model.parameters(), torch.zeros(()))
+    run = partial(METHODS[name].run, at_once=batch_size) if METHODS[name].takes_at_once else METHODS[name].run
     with undisturbed(model), mixed_precision(precision, like.device), told_of_size(model, images):
         maps = torch.empty(len(images), *images.shape[2:])
         if classes is not None and not METHODS[name].by_class:  # else the method finds out itself
@@ -115,7 +118,7 @@ def explain(
         for at in range(0, len(images), batch_size):
             part = slice(at, at + batch_size)
             batch = images[part].detach().to(like.device, like.dtype).clone()  # never a tensor of inference mode
-            found = METHODS[name].run(model, batch, None if classes is None else classes[part])
+            found = run(model, batch, None if classes is None else classes[part])
             maps[part] = scaled(found, images.shape[2:])
     if not maps.isfinite().all():
         raise WorkbookError(f"{name} gave a map that is not finite: the model's answers, or its weights, are not.")
@@ -158,6 +161,8 @@ def told_of_size(model: nn.Module, images: Tensor) -> Iterator[None]:
     try:
         yield
     except AssertionError as error:
+        if not re.search("size|height|width", str(error), re.IGNORECASE):
+            raise
         height, width = images.shape[2:]
         raise WorkbookValueError(
             f"This {type(model).__name__} does not take images of {height}×{width} pixels: {error} Resize them."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from lib.data.augmentation import centre_view
 from lib.errors import WorkbookValueError
 from lib.explain.explorer import CAPTION, explore
 from lib.explain.methods import told_of_size
-from lib.explain.packing import checked_images, reduced
+from lib.explain.packing import checked_images
 from lib.explain.undisturbed import evaluating
 from lib.explain.view import View
 from lib.gattanet import GAttANet
@@ -23,8 +22,6 @@ from lib.glsa.attention import attention
 from lib.lesa import LESANet
 from lib.lesa.context import weights
 from lib.training.inference import network_input
-
-MOST_SIDE = 512  # pixels; attention of every position grows with the fourth power of an image's side
 
 Kinds = dict[str, dict[str, Tensor]]  # kind → layer → [B, h, w], [B, heads, h, w] or [B, heads, rows, columns, h, w]
 
@@ -40,14 +37,13 @@ def explorer_of(
     """`explore` with all that networks show of `pixels`, uint8 [N, H, W, 3], in eval mode; their own modes stay.
 
     `augmentation` is the one that the networks were trained with (`lib.training.inference.augmentation_of`); the others
-    are `explore`'s. Four images are plenty: attention of every position grows with the square of their number. Images
-    with a side above 512 pixels are made smaller for the networks, and the view tells so.
+    are `explore`'s. Four images are plenty. They are shown to the networks as they are: give them at the size of training,
+    since attention of every position grows with the fourth power of a side.
 
     Raises:
         WorkbookValueError: the pixels are no images, or a network has no maps of its own.
     """
-    given = checked_images(pixels)
-    pixels = np.stack([reduced(image, MOST_SIDE) for image in given])
+    pixels = np.array(checked_images(pixels))  # may be written, as torch wants it
     seen = centre_view(rearrange(torch.from_numpy(pixels), "b y x c -> b c y x"), augmentation)
     found = {}
     for name, model in models.items():
@@ -56,12 +52,7 @@ def explorer_of(
         found[name] = {
             kind: {layer: m.float().cpu().numpy() for layer, m in layers.items()} for kind, layers in kinds.items()
         }
-    view = explore(rearrange(seen, "b c y x -> b y x c").numpy(), found, names, caption, phantom)
-    if pixels.shape == given.shape:
-        return view
-    (height, width), (shown_height, shown_width) = given.shape[1:3], pixels.shape[1:3]
-    note = f"The networks saw the images at {shown_height}×{shown_width} of {height}×{width} pixels."
-    return replace(view, left_out=[note, *view.left_out])
+    return explore(rearrange(seen, "b c y x -> b y x c").numpy(), found, names, caption, phantom)
 
 
 @torch.no_grad()

@@ -75,11 +75,11 @@ def longest_that_fits(longest: int, size: Callable[[int], int], least: int = 1) 
 
 
 def pooled(maps: np.ndarray, longest: int) -> np.ndarray:
-    """Maps [..., h, w] as means of even cells, `grid_within` (h, w)."""
+    """Maps [..., h, w] as means of cells, `grid_within` (h, w); where they do not divide the map, neighbours share a line."""
     grid = grid_within(maps.shape[-2:], longest)
     if grid == maps.shape[-2:]:
         return maps
-    flat = torch.from_numpy(np.ascontiguousarray(maps)).flatten(end_dim=-3)
+    flat = torch.from_numpy(np.array(maps)).flatten(end_dim=-3)
     return F.adaptive_avg_pool2d(flat, grid).numpy().reshape(*maps.shape[:-2], *grid)
 
 

@@ -6,16 +6,24 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from einops import rearrange
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from lib.data import ImageSet, decode
+from lib.data.augmentation import centre_view, stored_size
 from lib.report.figures import GREY, bars_with_intervals, figure, grid_of, overlay, picture
 from lib.training.inference import normalise, to_unit
 from lib.training.metrics import BINS
 from lib.training.store import Run
 
 SHOWN = 200  # side in pixels of an image in a figure
+
+
+def sharp(path: str, augmentation: str) -> np.ndarray:
+    """uint8 [H, W, 3]: what a network trained with `augmentation` is shown of a picture, in as many pixels as people like."""
+    whole = torch.from_numpy(decode(path, stored_size(SHOWN, augmentation)).copy())
+    return rearrange(centre_view(rearrange(whole, "y x c -> 1 c y x"), augmentation), "1 c y x -> y x c").numpy()
 
 
 def curves(runs: Mapping[str, Run]) -> Figure:

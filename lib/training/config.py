@@ -90,9 +90,8 @@ class RunConfig:
     # model
     backbone: str = "resnet18"  # of torchvision, of the workbook, or with one of BRANCHES a ViT of timm's
     pretrained: bool = False  # ImageNet weights from torchvision or timm
-    attention: str = _choice(
-        "CBAM", ATTENTIONS
-    )  # of a GLSA block, GAttANet's, LESA's or DCAL's; `none` is the bare backbone
+    # of a GLSA block, GAttANet's, LESA's or DCAL's; `none` is the bare backbone
+    attention: str = _choice("CBAM", ATTENTIONS)
     fusion_strategy: str = _choice("original", FUSION_STRATEGIES)
     residual_strategy: str = _choice("original", RESIDUAL_STRATEGIES)
     num_heads: int = 8

@@ -26,9 +26,7 @@ from papermill.execute import execute_notebook
 
 from lib.workbook.execute import DEAD_KERNEL, NO_PAGE
 
-START_S = (
-    600  # for a kernel to come up: on a busy machine papermill's minute is too short, and a dead one is seen at once
-)
+START_S = 600  # for a kernel to come up: a minute, papermill's, is too short on a busy machine
 AUTOSAVE_S = 2  # what a killed run keeps of its running cell
 
 

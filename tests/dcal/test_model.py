@@ -309,6 +309,8 @@ def test_maps_need_a_forward_in_eval_mode():
         (lambda m: m.train()(images()), r"PWCA without a pair.*To infer, call eval\(\) first"),
         (lambda m: m.branches(images(), torch.tensor([1, 0, 3, 4])), "no image 4 to be a partner: .* images 0 to 3"),
         (lambda m: m.branches(images(), torch.tensor([1, 0, 3, -1])), "no image -1 to be a partner"),
+        (lambda m: m.branches(images(), [1, 0, 3, 2]), "one index for each of 4 images, .* not a list"),
+        (lambda m: m.branches(images(), lambda tokens: torch.tensor([1, 0, 3, -1])), "no image -1 to be a partner"),
         (lambda m: m([1, 2]), "tensor of floating point, not a list"),
         (lambda m: m(images().byte()), "tensor of floating point, not of torch.uint8"),
         (lambda m: m(images(), training=True), "PWCA without a pair: training needs a second batch"),

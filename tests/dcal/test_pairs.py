@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 from hypothesis import given
@@ -80,6 +82,16 @@ def test_never_a_copy_of_the_image_while_another_is_there(name, shown, seed):
 def test_a_batch_of_one(name):
     with pytest.raises(WorkbookValueError, match="A pair needs two images"):
         PAIR_STRATEGIES[name](torch.tensor([3]), torch.zeros(1, 4))
+
+
+@pytest.mark.parametrize("name", PAIR_STRATEGIES)
+def test_strategies_can_be_pickled(name):
+    assert pickle.loads(pickle.dumps(PAIR_STRATEGIES[name])) == PAIR_STRATEGIES[name]
+
+
+def test_numbers_of_other_images():
+    with pytest.raises(WorkbookValueError, match=r"6 labels and image numbers of shape \[2\]"):
+        PAIR_STRATEGIES["random"](LABELS, images=torch.tensor([1, 2]))
 
 
 def test_hard_without_embeddings():

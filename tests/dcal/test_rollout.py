@@ -32,8 +32,8 @@ def test_rows_are_the_products_of_the_first_layers(layers, maps):
         torch.testing.assert_close(found[:, n], chained(maps[: n + 1])[:, 0])
 
 
-# Two images of three heads and 19 tokens: one image at a time; one at a time, whose last piece of rows is shorter; both.
-@pytest.mark.parametrize("room", [3 * 19 * 19, 3 * 19 * 5, 3 * 19 * 19 * 2])
+# Two images of three heads and 19 tokens in 32 columns: one image at a time; one at a time, whose last piece of rows is shorter; both.
+@pytest.mark.parametrize("room", [3 * 32 * 19, 3 * 32 * 5, 3 * 32 * 19 * 2])
 def test_in_pieces_it_is_the_same(layers, monkeypatch, room):
     whole = AttentionRollout().row(layers), AttentionRollout().matrix(layers), AttentionRollout().attention(layers[0])
     monkeypatch.setitem(source.AT_ONCE, "cpu", room)
@@ -117,3 +117,13 @@ def test_layers_that_do_not_belong_together(layers):
         AttentionRollout().row([*layers, (torch.randn(2, 3, 4, 8), torch.randn(2, 3, 4, 8))])
     with pytest.raises(WorkbookValueError, match=r"not of shapes \[19, 19\]"):
         AttentionRollout().attention(torch.rand(19, 19))
+    q = torch.randn(2, 3, 19, 8)
+    for odd in (torch.rand(2, 3, 19, 17), (q, q[:, :2]), (q, q[..., :4])):
+        with pytest.raises(WorkbookValueError, match="Layers are attention maps"):
+            AttentionRollout().row([odd])
+    with pytest.raises(WorkbookValueError, match="no head 2: the layers have heads 0 to 1"):
+        AttentionRollout(2).row([*layers, (q[:, :2], q[:, :2])])
+
+
+def test_layers_may_come_stacked(maps):
+    torch.testing.assert_close(AttentionRollout().row(torch.stack(maps)), AttentionRollout().row(maps))

@@ -243,6 +243,15 @@ def test_a_vit_tells_which_size_it_takes(kind, method):
     assert_same_state(model, before)
 
 
+def test_a_model_that_asserts_something_else_is_not_told_of_sizes():
+    class Uncalibrated(nn.Module):
+        def forward(self, x):
+            raise AssertionError("calibration missing")
+
+    with pytest.raises(AssertionError, match="^calibration missing"):
+        explain(Uncalibrated().eval(), images(2), method="gradient-x-input")
+
+
 def test_without_captum_integrated_gradients_tell_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     with pytest.raises(WorkbookError, match="pip install captum"):

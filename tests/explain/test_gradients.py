@@ -8,6 +8,16 @@ from lib.explain.methods import scaled
 from .models import images, model_of
 
 
+def test_no_pass_holds_more_images_than_allowed():
+    model, seen = model_of("vgg"), []
+    handle = model.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    one = explain(model, images(2), [0, 1], "integrated-gradients", batch_size=1)
+    assert set(seen) == {1}
+    torch.testing.assert_close(one, explain(model, images(2), [0, 1], "integrated-gradients"), atol=1e-5, rtol=0)
+    assert max(seen) == 32
+    handle.remove()
+
+
 def test_integrated_gradients_sum_to_the_difference_of_the_answers(monkeypatch):
     model, x = model_of("glsa"), images(3)
     with torch.no_grad():

@@ -1,6 +1,7 @@
 """Planted explanations, the scores of all methods together, and who beats the floors."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import binomtest
@@ -177,6 +178,24 @@ def test_a_few_images_that_agree_are_not_sure():
     assert row["gain"] == 1
     assert row["p"] == 1 / 8
     assert row["beats"] is False
+
+
+def test_a_gain_of_hits_is_no_more_than_all():
+    won, lost = np.array([1.0] * 7 + [0]), np.array([0.0] * 7 + [1])
+    given = {name: {"pointing game": v} for name, v in (("good", won), ("random", lost), ("centre", lost))}
+    row = league_table(given, groups=range(8)).iloc[0]
+    assert -1 <= row["gain_low"] <= row["gain"] <= row["gain_high"] <= 1
+
+
+def test_hits_may_be_told_as_truth():
+    hits = {name: {"pointing game": np.arange(8) % n == 0} for n, name in ((2, "a"), (4, "random"), (8, "centre"))}
+    numbers = {name: {s: v.astype(float) for s, v in of.items()} for name, of in hits.items()}
+    pd.testing.assert_frame_equal(league_table(hits, range(8)), league_table(numbers, range(8)))
+
+
+def test_methods_without_scores():
+    with pytest.raises(WorkbookValueError, match="No score is given"):
+        league_table({"a": {}, "random": {}}, groups=range(8))
 
 
 @pytest.mark.parametrize(

@@ -133,15 +133,13 @@ def test_networks_without_maps_are_refused():
         )
 
 
-def test_large_photographs_are_made_smaller_for_the_networks_and_the_view_tells_so():
-    seen = []
-    model = gatta()
+def test_networks_see_images_as_in_training_whatever_their_size():
+    """As the paper's recipe keeps them: 448 pixels of 550, which patches of 16 fill."""
+    seen, model = [], create_dcal_model("deit_tiny_patch16_224", 3, depth=1, embed_dim=24, num_heads=3)
     model.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape))
-    photograph = np.zeros((1, 1500, 2000, 3), np.uint8)
-    view = explorer_of({"net": model}, photograph)
-    assert seen == [(1, 3, 384, 512)]
-    assert "The networks saw the images at 384×512 of 1500×2000 pixels." in view.html
-    assert len(view.html) < 500_000
+    view = explorer_of({"net": model}, np.zeros((1, 550, 550, 3), np.uint8), "fine_grained")
+    assert set(seen) == {(1, 3, 448, 448)}
+    assert len(view.html) < 900_000
 
 
 def test_half_precision_has_an_explorer():
