@@ -3,7 +3,6 @@ network forgets."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.report.cells import minus
-from lib.report.figures import BLUE, GREY, ORANGE, figure, grid_of, overlay, picture
+from lib.report.figures import BLUE, GREY, ORANGE, figure, grid_of, overlay, picture, wrapped
 from lib.report.resampling import resampled
 from lib.report.statistics import estimate_of
 
@@ -46,7 +45,7 @@ def by_class_asked(
     phantom: bool,
 ) -> Figure:
     """Columns are images; below each what speaks for the answer, and what for the true class. Maps are [N, H, W]."""
-    titles = [_wrapped(name, 20) for name in names]
+    titles = [wrapped(name, 20) for name in names]
     lines = max(title.count("\n") for title in titles)
     with figure(max(CELL * len(images), NARROWEST), 3 * CELL + 0.6 + 0.14 * lines, phantom) as fig:
         axes = grid_of(fig, 3, len(images))
@@ -139,7 +138,7 @@ def inside_by_class(
             middle, low, high = 100 * np.transpose(found)
             colour = {"color": GREY} if name == "area of the object" else {}
             ax.errorbar(middle, places, xerr=[middle - low, high - middle], fmt="o", capsize=2, label=name, **colour)
-        ax.set_yticks(np.arange(len(shown))[::-1], [_wrapped(f"{classes[k]} ({counts[k]})", 30) for k in shown])
+        ax.set_yticks(np.arange(len(shown))[::-1], [wrapped(f"{classes[k]} ({counts[k]})", 30) for k in shown])
         if len(shown) < (whole := (counts > 0).sum()):
             ax.set_title(f"the {len(shown)} of {whole} classes with the most images; {whole - len(shown)} are left out")
         ax.set(xlabel="share on the object (%)", ylabel="class (images)")
@@ -172,16 +171,6 @@ def _gains(ax: Axes, rows: pd.DataFrame, score: str) -> None:
     ax.xaxis.get_major_locator().set_params(nbins=4)
     ax.grid(axis="x")
     ax.grid(visible=False, axis="y")
-
-
-def _wrapped(text: str, width: int) -> str:
-    """Each line of `text` wrapped at `width` letters; of one that is longer than two of them the middle is left out."""
-    lines = []
-    for line in text.splitlines():
-        if len(line) > 2 * width:
-            line = f"{line[: width - 1]}…{line[-width:]}"
-        lines += textwrap.wrap(line, width)
-    return "\n".join(lines)
 
 
 def _outline(ax: Axes, mask: np.ndarray | None) -> None:

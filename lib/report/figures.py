@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -76,6 +77,16 @@ def picture(ax: Axes, image: np.ndarray, title: str = "", **kwargs: object) -> N
     ax.imshow(image, **kwargs)
     ax.set_title(title, fontsize=9, fontweight="normal", loc="center")
     ax.set_axis_off()
+
+
+def wrapped(text: str, width: int) -> str:
+    """Each line of `text` wrapped at `width` letters; of one that is longer than two of them the middle is left out."""
+    lines = []
+    for line in text.splitlines():
+        if len(line) > 2 * width:
+            line = f"{line[: width - 1]}…{line[-width:]}"
+        lines += textwrap.wrap(line, width)
+    return "\n".join(lines)
 
 
 def grid_of(fig: Figure, rows: int, columns: int) -> np.ndarray:

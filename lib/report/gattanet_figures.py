@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from lib.report.cells import signed
-from lib.report.figures import BLUE, GREY, ORANGE, RED, figure, grid_of, picture
+from lib.report.figures import BLUE, GREY, ORANGE, RED, figure, grid_of, picture, wrapped
 
 WHISKERS = (5, 25, 50, 75, 95)  # percentiles of a box
 MOST_NAMES = 20  # classes whose names still fit on an axis
@@ -112,7 +112,7 @@ def agreement_maps(
     ]
     with figure(1.6 * (1 + len(shown)), 1.9 * len(pictures), phantom) as fig:
         for i, row in enumerate(grid_of(fig, len(pictures), 1 + len(shown))):
-            picture(row[0], pictures[i], titles[i])
+            picture(row[0], pictures[i], wrapped(titles[i], 18))
             for ax, (name, number, change) in zip(row[1:], shown, strict=True):
                 low, high = change[i].min(), change[i].max()
                 reach = max(-low, high, 1e-9)

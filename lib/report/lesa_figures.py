@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from lib.report.figures import BLUE, GREY, ORANGE, RED, figure, grid_of, overlay, picture
+from lib.report.figures import BLUE, GREY, ORANGE, RED, figure, grid_of, overlay, picture, wrapped
 from lib.report.statistics import Comparison
 
 Terms = Sequence[Mapping[str, Mapping[str, Tensor]]]  # seed → block → name → values
@@ -115,7 +115,7 @@ def gate_maps(
     """
     with figure(max(1.7 * (1 + len(gates)), 5), 1.95 * len(pictures), phantom) as fig:
         for i, row in enumerate(grid_of(fig, len(pictures), 1 + len(gates))):
-            picture(row[0], pictures[i], titles[i])
+            picture(row[0], pictures[i], wrapped(titles[i], 18))
             for ax, (block, heats) in zip(row[1:], gates.items(), strict=True):
                 heat = heats[i]
                 overlay(ax, pictures[i], heat, f"{block}\n{heat.min():.3g} … {heat.max():.3g}")
