@@ -63,8 +63,9 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         if not trainer.is_global_zero:
             trainer.save_checkpoint(self.folder / "last.ckpt")  # writes nothing: the first process waits for the others
             return
-        save_whole(self.folder / "last.ckpt", trainer.save_checkpoint)
         write_text(self.folder / "training_log.csv", pd.DataFrame(self.rows).to_csv(index=False, float_format="%.6f"))
+        # Last, since a resumed run takes what comes before as done: after the last epoch nothing would write it again.
+        save_whole(self.folder / "last.ckpt", trainer.save_checkpoint)
 
     def _keep_best(self, row: dict[str, float], module: Classifier, writes: bool) -> None:
         if not row[module.config.monitor] > self.best:

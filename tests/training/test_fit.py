@@ -1,11 +1,13 @@
 """fit: identical, resumable, honest about its inputs, and it learns."""
 
 import io
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -154,6 +156,33 @@ def test_a_finished_run_needs_no_data_to_be_read(ham_root, tmp_path, caplog):
     shutil.rmtree(ham_root)
     assert fit(config, tmp_path / "runs").path == run.path
     assert "its data are not here" in caplog.text
+
+
+def test_a_run_killed_between_any_two_of_its_files_ends_as_if_it_had_not_been(finished, tiny, tmp_path, monkeypatch):
+    replace = os.replace
+
+    def fit_killed_after(files_written, store):
+        folder, left = RunStore(store).run(tiny).path, iter(range(files_written))
+
+        def killed_in_time(scratch, path):
+            if Path(path).parent == folder and next(left, None) is None:
+                raise Killed
+            replace(scratch, path)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(files.os, "replace", killed_in_time)
+            fit(tiny, store)
+
+    for written in itertools.count():
+        store = tmp_path / str(written)
+        try:
+            fit_killed_after(written, store)
+            break  # the last moment has been tried
+        except Killed:
+            resumed = fit(tiny, store)
+        for name in ("training_log.csv", "predictions.csv", "metrics.json"):
+            assert (resumed.path / name).read_text() == (finished.path / name).read_text(), written
+    assert written >= 8
 
 
 def test_a_run_is_trained_again_when_its_code_has_changed(tiny, finished, tmp_path, monkeypatch, caplog):
