@@ -21,7 +21,6 @@ from lib.data import BatchShares, EpochBatches, rows_of
 from lib.data.shards import ShardSet, ShardStream
 from lib.training import hardware, processes
 from lib.training.config import BRANCHES, RunConfig
-from lib.training.identity_sampling import IdentityBatches
 from lib.training.inference import EVALUATION_BATCH, decoded_size
 from lib.training.logs import lightning_manners, memory_told
 from lib.training.material import Material, Prepared
@@ -147,6 +146,7 @@ def classifier(config: RunConfig) -> type[Classifier]:
 
 
 def _identities(config: RunConfig, model: torch.nn.Module, material: Prepared) -> Setup:
+    from lib.training.identity_sampling import IdentityBatches
     from lib.training.reidentification import ReIdentification
 
     images, pixels, parts = material

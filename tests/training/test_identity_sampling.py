@@ -1,4 +1,4 @@
-"""P×K batches: what each holds, what an epoch visits, and that (seed, epoch) is all they depend on."""
+"""P×K batches: what each holds, and that (seed, epoch) is all they depend on."""
 
 from collections import Counter
 
@@ -28,38 +28,19 @@ def test_every_batch_is_p_by_k(sizes, identities, images, epoch):
     sampler = IdentityBatches(labels, identities, images, seed=1)
     sampler.set_epoch(epoch)
     batches = list(sampler)
-    assert len(batches) == len(sampler) > 0
-    seen = Counter()
+    assert len(batches) == len(sampler) == max(1, sum(sizes) // (identities * images))
     for batch in batches:
         counts = Counter(labels[batch])
         assert len(counts) == identities
         assert set(counts.values()) == {images}
-        seen.update(set(batch))
         for label in counts:
-            own = Counter(i for i in batch if labels[i] == label)
-            size = (labels == label).sum()
-            assert max(own.values()) == -(-images // size)  # copies only where there are too few, and evenly
-            assert len(own) == min(size, images)
-    assert max(seen.values()) == 1  # no image in two batches of an epoch
+            own = [i for i in batch if labels[i] == label]
+            assert len(set(own)) == images or (labels == label).sum() < images  # copies only where there are too few
 
 
-def test_no_more_batches_could_be_filled():
-    """Against filling batch after batch with the identities that have most left, which is optimal."""
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        sizes = rng.integers(1, 40, rng.integers(3, 20))
-        left, filled = np.maximum(1, sizes // 4), 0
-        while (left > 0).sum() >= 3:
-            left[np.argsort(-left)[:3]] -= 1
-            filled += 1
-        assert len(IdentityBatches(labels_of(sizes), 3, 4)) == filled
-
-
-def test_an_epoch_visits_every_identity_and_over_epochs_every_image():
+def test_over_epochs_every_image_is_seen():
     labels = labels_of([9, 2, 13, 8, 4, 1, 6, 5])
-    sampler = IdentityBatches(labels, 2, 4)
-    assert len(sampler) == (2 + 1 + 3 + 2 + 1 + 1 + 1 + 1) // 2
-    seen = set()
+    sampler, seen = IdentityBatches(labels, 2, 4), set()
     for epoch in range(30):
         sampler.set_epoch(epoch)
         seen |= {i for batch in sampler for i in batch}
@@ -83,12 +64,12 @@ def test_an_epoch_is_a_function_of_seed_and_number():
     assert epoch(0) != epoch(0, seed=1)
 
 
-def test_market_1501_loses_few_images():
-    """Sizes like those of its 751 training identities: 2 to 72 images, some 12,900 in all."""
-    rng = np.random.default_rng(0)
-    sizes = np.clip(rng.gamma(2.0, 8.6, 751).astype(int), 2, 72)
-    sampler = IdentityBatches(labels_of(sizes), 16, 4)
-    assert len(sampler) * 64 > 0.88 * sizes.sum()
+def test_others_draw_from_numpys_generator_as_if_nothing_had_been():
+    np.random.seed(0)  # noqa: NPY002
+    expected = np.random.rand()  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
+    list(IdentityBatches(labels_of([5, 5, 5]), 2, 4))
+    assert np.random.rand() == expected  # noqa: NPY002
 
 
 @pytest.mark.parametrize(
