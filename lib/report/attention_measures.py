@@ -1,4 +1,4 @@
-"""How spread a map is, and how much of it lies where the truth is: entropy, share in a box, share at parts, hits.
+"""How spread a map is, and how much of it lies where the truth is: entropy, coverage and share of a box, parts, hits.
 
 Maps are [N, h, w], not negative, and count relative to their sum over the patches: what a class token keeps for itself
 is no place in the image. A patch is evenly filled. The truth is `lib.data.truth.Truth`: shares of the view's sides. An
@@ -18,10 +18,12 @@ TOLERANCE = 1 / 12  # of the view's side: how far from a part still counts as at
 FINE = 8  # points a side of a patch at which discs are sampled
 NAMES = {  # of `measures`, as they are written out
     "entropy": "normalised entropy",
+    "coverage": "coverage of the object's box",
     "in the box": "attention in the object's box",
     "at the parts": "attention at the parts",
     "pointing game": "pointing-game hits",
 }
+ROUNDING = 1e-5  # of the even share: by so much must a patch exceed it, so that an even map of rounded numbers does not
 CENTRE = 1 / 4  # of the view's side: standard deviation of the Gaussian that looks at the middle, whatever is there
 
 
@@ -56,8 +58,20 @@ def entropy(maps: np.ndarray) -> np.ndarray:
 def share_in_box(maps: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """[N]: share of each map inside its box [N, 4] (left, top, right, bottom); a patch counts with the part inside."""
     p = shares(maps)
-    rows, columns = (_overlap(p.shape[1 + axis], boxes[:, 1 - axis], boxes[:, 3 - axis]) for axis in (0, 1))
-    return np.einsum("nhw,nh,nw->n", p, rows, columns)
+    return (p * _inside(boxes, *p.shape[1:])).sum((1, 2))
+
+
+def coverage(maps: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """[N]: share of each box's area that gets more than the even share 1/(h·w): Σ a·[p > 1/(h·w)] / Σ a.
+
+    p are the map's shares and a the part of each patch inside the box [N, 4], so both sums are areas of the box. One
+    bright patch inside covers its own area; all of the box's patches alike and nothing elsewhere cover 1; attention
+    outside covers 0. A perfectly even map covers 0, too: in it nothing stands out.
+    """
+    p = shares(maps)
+    inside = _inside(boxes, *p.shape[1:])
+    bright = p * p[0].size > 1 + ROUNDING
+    return (inside * bright).sum((1, 2)) / inside.sum((1, 2))
 
 
 def share_at_parts(maps: np.ndarray, places: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
@@ -77,6 +91,7 @@ def measures(maps: np.ndarray, truth: Truth) -> dict[str, np.ndarray]:
     """All of the above by name, [N] each, and the share at each part alone; what the set has no truth for is left out."""
     found = {"entropy": entropy(maps)}
     if np.isfinite(truth.boxes).any():
+        found["coverage"] = coverage(maps, truth.boxes)
         found["in the box"] = share_in_box(maps, truth.boxes)
     if np.isfinite(truth.places).any():
         found["at the parts"] = share_at_parts(maps, truth.places)
@@ -92,6 +107,12 @@ def floors(height: int, width: int, images: int) -> dict[str, np.ndarray]:
     return {
         name: np.repeat(each[None], images, 0) for name, each in (("even", np.ones_like(centre)), ("centre", centre))
     }
+
+
+def _inside(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[N, height, width]: the part of each patch that is inside the box [N, 4]; NaN without a box."""
+    rows, columns = (_overlap(n, boxes[:, axis], boxes[:, axis + 2]) for n, axis in ((height, 1), (width, 0)))
+    return rows[:, :, None] * columns[:, None, :]
 
 
 def _overlap(patches: int, start: np.ndarray, stop: np.ndarray) -> np.ndarray:

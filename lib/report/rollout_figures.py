@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lib.data import centre_view, decode, stored_size
-from lib.report.attention_measures import NAMES, entropy, share_in_box, shares
+from lib.report.attention_measures import NAMES, coverage, entropy, share_in_box, shares
 from lib.report.figures import GREY, bars_with_intervals, figure, grid_of, overlay, picture
 from lib.report.looks import Looked, Subjects, estimate_look
 
@@ -59,13 +59,14 @@ def selected_tokens(subjects: Subjects, maps: Maps, chosen: Sequence[int]) -> Fi
 
 
 def side_by_side(subjects: Subjects, rollouts: Maps, chosen: Sequence[int]) -> Figure:
-    """A row an image: the rollout of each network; titles give its entropy and its share in the box."""
+    """A row an image: the rollout of each network; titles give its entropy, its coverage of the box and its share in it."""
     boxes = subjects.truth.boxes[list(chosen)]
     titles = []
     for name, each in rollouts.items():
         of = each[list(chosen)]
         told = [f"{name}\nentropy {e:.2f}" for e in entropy(of)]
-        inside = [f"\nbox {s:.2f}" if np.isfinite(s) else "" for s in share_in_box(of, boxes)]
+        both_of_box = zip(coverage(of, boxes), share_in_box(of, boxes), strict=True)
+        inside = [f"\ncoverage {c:.2f}\nin the box {s:.2f}" if np.isfinite(s) else "" for c, s in both_of_box]
         titles.append(["".join(both) for both in zip(told, inside, strict=True)])
     return _table(subjects, chosen, list(rollouts.values()), titles)
 
@@ -76,10 +77,8 @@ def by_layer(
     """Measures of the rollout through the first 1, 2, … layers, with 95 % intervals; a line a network, floors grey."""
     rows, columns = -(-len(names) // 2), min(len(names), 2)
     with figure(5 * columns, 2.9 * rows + 0.4, phantom) as fig:
-        axes = grid_of(fig, rows, columns).ravel()
-        for spare in axes[len(names) :]:
-            spare.set_axis_off()
-        for ax, measure in zip(axes, names, strict=False):
+        axes = _grid_for(fig, names, rows, columns)
+        for ax, measure in zip(axes, names, strict=True):
             for i, (name, each) in enumerate(layers.items()):
                 found = [estimate_look(side, measure) for side in each]
                 at = np.arange(1, len(each) + 1) + 0.04 * (i - (len(layers) - 1) / 2)
@@ -95,8 +94,9 @@ def by_layer(
 def measure_bars(looks: Mapping[str, Looked], floors: Mapping[str, Looked], phantom: bool = False) -> Figure:
     """Each measure of each network's rollout with its 95 % interval; lines are maps that know nothing of the image."""
     names = [name for name in NAMES if name in next(iter(looks.values())).values]
-    with figure(2.5 * len(names) + 0.6, 0.4 * len(looks) + 1.7, phantom) as fig:
-        axes = fig.subplots(1, len(names), squeeze=False, sharey=True)[0]
+    rows, columns = -(-len(names) // 3), min(len(names), 3)
+    with figure(2.5 * columns + 0.6, (0.35 * len(looks) + 1.1) * rows + 0.5, phantom) as fig:
+        axes = _grid_for(fig, names, rows, columns, sharey=True)
         for ax, measure in zip(axes, names, strict=True):
             found = [estimate_look(each, measure) for each in looks.values()]
             series = {"": ([e.mean for e in found], [(e.low, e.high) for e in found])}
@@ -193,6 +193,14 @@ def _patches(ax: Axes, view: np.ndarray, found: np.ndarray) -> None:
     rows, columns = (np.arange(side) * n // side for side, n in zip((height, width), found.shape, strict=True))
     seen = found[rows][:, columns, None]
     picture(ax, (view * np.where(seen, 1.0, 0.25)).astype(np.uint8))
+
+
+def _grid_for(fig: Figure, names: Sequence[str], rows: int, columns: int, sharey: bool = False) -> list[Axes]:
+    """An axes for each of `names`, row by row; those left over are not drawn."""
+    axes = fig.subplots(rows, columns, squeeze=False, sharey=sharey).ravel()
+    for spare in axes[len(names) :]:
+        spare.set_axis_off()
+    return list(axes[: len(names)])
 
 
 def _floor_lines(line: object, measure: str, floors: Mapping[str, Looked]) -> None:

@@ -6,6 +6,8 @@ import pytest
 from lib.data import Truth
 from lib.errors import WorkbookValueError
 from lib.report.attention_measures import (
+    NAMES,
+    coverage,
     entropy,
     floors,
     measures,
@@ -43,6 +45,28 @@ def test_the_share_in_a_box_counts_patches_with_the_part_inside():
     assert np.isnan(share_in_box(EVEN, np.full((1, 4), np.nan))).all()
 
 
+def test_coverage_is_the_area_of_the_box_that_gets_more_than_the_even_share():
+    within = np.zeros((1, 4, 8))
+    within[0, 2:, 2:6] = 1  # the box's patches, all of them inside
+    assert coverage(within, BOX) == pytest.approx(1)
+    assert coverage(lit(3, 2), BOX) == pytest.approx(1 / 8)  # one of them
+    assert coverage(lit(3, 2) + lit(2, 5), BOX) == pytest.approx(2 / 8)
+    assert coverage(within + 0.5 * EVEN, BOX) == pytest.approx(1)  # the rest is less than even
+    assert coverage(EVEN - within, BOX) == pytest.approx(0)  # attention outside only
+    assert coverage(EVEN, BOX) == pytest.approx(0)
+    assert coverage(np.float32(0.1) * EVEN + 1e-8 * within, BOX) == pytest.approx(0)  # even but for rounding
+    assert np.isnan(coverage(EVEN, np.full((1, 4), np.nan))).all()
+
+
+def test_a_patch_covers_the_part_of_it_that_is_in_the_box():
+    box = np.array([[0.3, 0.8, 1, 1]])
+    part = (0.375 - 0.3) * (1 - 0.8)  # of patch (3, 2), as an area
+    assert coverage(lit(3, 2), box) == pytest.approx(part / (0.7 * 0.2))
+    assert share_in_box(lit(3, 2), box) == pytest.approx(part * 32)
+    both = coverage(np.concatenate([lit(3, 2), lit(0, 0)]), np.concatenate([box, BOX]))
+    np.testing.assert_allclose(both, [part / (0.7 * 0.2), 0])
+
+
 def test_the_share_at_parts_of_an_even_map_is_the_area_of_their_discs():
     fine = np.ones((1, 40, 40))
     one, two = np.array([[[0.5, 0.5]]]), np.array([[[0.3, 0.3], [0.7, 0.7]]])
@@ -74,7 +98,7 @@ def test_the_pointing_game_is_won_by_the_greatest_patch_and_shared_by_equals():
 
 def test_what_a_set_does_not_tell_is_not_measured():
     some = Truth(BOX, ("crown",), np.array([[[0.5, 0.5]]]))
-    assert set(measures(EVEN, some)) == {"entropy", "in the box", "at the parts", "pointing game", "at the crown"}
+    assert set(measures(EVEN, some)) == {"at the crown", *NAMES}
     none = Truth(np.full((1, 4), np.nan), (), np.empty((1, 0, 2)))
     assert set(measures(EVEN, none)) == {"entropy"}
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lib.data import ImageSet, Truth
 from lib.report import rollout_figures as figures
-from lib.report.attention_measures import floors
+from lib.report.attention_measures import NAMES, coverage, floors
 from lib.report.figures import PHANTOM_NOTE
 from lib.report.look_tables import looks_table
 from lib.report.looks import Subjects, compare_looks, estimate_look, looked
@@ -64,8 +64,9 @@ def test_every_figure_of_maps_has_its_columns_and_says_what_is_drawn(subjects):
     assert titles(layers)[2].startswith("after layer 2\nup to ")
     assert titles(heads)[3].startswith("layer 2, head 2")
     assert titles(chosen)[2] == f"selected: {int(maps['glca_selected'][0].sum())} of 16"
-    assert "box" in titles(both)[1]
-    assert "box" not in titles(both)[4]  # the second image has none
+    assert f"\ncoverage {coverage(maps['rollout'], subjects.truth.boxes)[0]:.2f}\nin the box" in titles(both)[1]
+    assert "coverage" not in titles(both)[4]  # the second image has no box
+    assert "box" not in titles(both)[4]
     for fig in (layers, heads, chosen, both):
         fig.canvas.draw()
         assert fig.get_supxlabel() == PHANTOM_NOTE
@@ -77,7 +78,7 @@ def test_figures_of_measures_draw_what_is_estimated(subjects):
     bars = figures.measure_bars(looks, ground, phantom=True)
     found = estimate_look(looks["DCAL"], "entropy")
     assert f"{found.mean:.2f}" in [text.get_text() for text in bars.axes[0].texts]
-    assert len(bars.axes) == 4
+    assert [ax.get_title(loc="left") for ax in bars.axes if ax.axison] == [name.capitalize() for name in NAMES]
     drawn = [
         bars,
         figures.by_layer(
@@ -97,10 +98,9 @@ def test_the_table_holds_each_measure_and_corrects_over_all_of_them(subjects):
     ground = {name: looked([each] * 3, subjects) for name, each in floors(*GRID, N).items()}
     table = looks_table("looks", "A table.", looks, ground)
     numbers = table.numbers
-    assert numbers["network"].tolist() == ["SA", "DCAL", "even map", "centre map"] * 4
-    found = [
-        compare_looks(looks["DCAL"], looks["SA"], m) for m in ("entropy", "in the box", "at the parts", "pointing game")
-    ]
+    assert numbers["network"].tolist() == ["SA", "DCAL", "even map", "centre map"] * 5
+    assert numbers["measure"].unique().tolist() == list(NAMES.values())
+    found = [compare_looks(looks["DCAL"], looks["SA"], m) for m in NAMES]
     assert numbers["minus SA (points) difference"][1::4].tolist() == pytest.approx([100 * c.difference for c in found])
     assert numbers["p (Holm)"][1::4].tolist() == pytest.approx(holm([c.p for c in found]))
     assert numbers["value (%) mean"][2] == pytest.approx(100)  # the entropy of the even map
