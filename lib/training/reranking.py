@@ -8,15 +8,19 @@ far apart as the Jaccard distance of their vectors (eq. 10) says, mixed with the
 The authors' code holds several N × N matrices (35 GB each for MSMT17). Here only the k₁ nearest of each image are found,
 block by block, and sets and vectors are sparse matrices of some ten to a few hundred entries a row.
 
-What the paper leaves open is done as in the authors' code: d (eq. 1, a squared distance) is divided by its greatest
-value from p, so that λ mixes like with like. Where that code differs from the paper the paper wins: a set of exactly ⅔ support
-is added (the code asks for more), and V is not divided by its sum.
+Published numbers come from the authors' code (github.com/zhunzhong07/person-re-ranking), whose Python version is followed
+where it says more than the paper or something else: d (eq. 1, a squared distance) is divided by its greatest value from
+p, so that λ mixes like with like; an R(q, k₁/2) is added where more than ⅔ of it lie in R(p, k₁) (the paper: ⅔ or more),
+k₁/2 is rounded, a half to the even number; and each V_p is divided by its sum (the paper: not). Numbers are float32 as
+in its re_ranking_ranklist.py, with which distances agree to 1e-6; the half precision of its other file can swap
+neighbours. An image is its own nearest here even where another one's embedding equals its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -43,7 +47,7 @@ class Reranking:
     """The paper's k₁, k₂ and λ (the share of the original distance), with its values.
 
     Raises:
-        WorkbookValueError: k₁ or k₂ is no whole number of at least 1, λ is outside [0, 1].
+        WorkbookValueError: k₁ or k₂ is no whole number of at least 1, λ is no number in [0, 1].
     """
 
     k1: int = 20
@@ -52,8 +56,9 @@ class Reranking:
 
     def __post_init__(self) -> None:
         positive(k1=self.k1, k2=self.k2)
-        if not 0 <= self.lambda_value <= 1:
-            raise WorkbookValueError(f"lambda_value must lie in [0, 1], not {self.lambda_value!r}.")
+        share = self.lambda_value
+        if not isinstance(share, Real) or isinstance(share, bool) or not 0 <= share <= 1:
+            raise WorkbookValueError(f"lambda_value must be a number in [0, 1], not {share!r}.")
 
 
 def reranked_blocks(
@@ -64,9 +69,11 @@ def reranked_blocks(
     Neighbours are those among all queries and gallery images, so a query's answer depends on the other queries.
 
     Raises:
-        WorkbookValueError: an unknown distance, or vectors of different dimensions.
+        WorkbookValueError: an unknown distance, vectors of different dimensions, or `settings` of another kind.
     """
-    settings = settings or Reranking()
+    settings = Reranking() if settings is None else settings
+    if not isinstance(settings, Reranking):
+        raise WorkbookValueError(f"Re-ranking takes a Reranking, such as Reranking(), or None, not {settings!r}.")
     same_dimensions(query, gallery)
     vectors = comparable(torch.cat([query.vectors, gallery.vectors]), distance)
     nearest, greatest = _neighbours(vectors, max(settings.k1 + 1, settings.k2))
@@ -74,12 +81,11 @@ def reranked_blocks(
     near = nearest[:, : settings.k2]
     encoded = (_incidence(near) @ encoded / near.shape[1]).tocsr()  # eq. 11
     ours, theirs = encoded[: len(query)], encoded[len(query) :].tocsc()
-    totals = theirs.sum(axis=1)
     start = 0
     for part in vectors[: len(query)].split(block_rows(len(gallery))):
         stop = start + len(part)
         original = squared_distances(part, vectors[len(query) :]) / greatest[start:stop, None]
-        jaccard = np.stack([_jaccard(ours[[i]], theirs, totals) for i in range(start, stop)])
+        jaccard = np.stack([_jaccard(ours[[i]], theirs) for i in range(start, stop)])
         mixed = settings.lambda_value * original.cpu() + (1 - settings.lambda_value) * torch.from_numpy(jaccard)
         yield mixed.clamp_(min=0)
         start = stop
@@ -113,10 +119,10 @@ def _reciprocal(nearest: np.ndarray) -> sparse.csr_array:
 
 
 def _expanded(nearest: np.ndarray, k1: int) -> sparse.csr_array:
-    """R*(p, k₁), eq. 4: R with the R(q, k₁/2) of those q in it of which two thirds or more lie in R."""
+    """R*(p, k₁), eq. 4: R with the R(q, k₁/2) of those q in it of which more than two thirds lie in R."""
     full, half = _reciprocal(nearest[:, : k1 + 1]), _reciprocal(nearest[:, : round(k1 / 2) + 1])
     shared = full.multiply(full @ half.T).tocoo()  # |R(p, k₁) ∩ R(q, k₁/2)| at the q of R(p, k₁)
-    supported = 3 * shared.data >= 2 * half.sum(axis=1)[shared.col]
+    supported = 3 * shared.data > 2 * half.sum(axis=1)[shared.col]
     added = (
         sparse.csr_array((shared.data[supported], (shared.row[supported], shared.col[supported])), full.shape) @ half
     )
@@ -124,16 +130,18 @@ def _expanded(nearest: np.ndarray, k1: int) -> sparse.csr_array:
 
 
 def _encoded(vectors: Tensor, expanded: sparse.csr_array, greatest: Tensor) -> sparse.csr_array:
-    """V, eq. 7: e^{−d(p, g)} at the entries of R*."""
+    """V, eq. 7: e^{−d(p, g)} at the entries of R*, divided by the sum of the row."""
     pairs = expanded.tocoo()
     ends = (torch.as_tensor(i, device=vectors.device).long().split(PAIRS_AT_ONCE) for i in pairs.coords)
     squares = [(vectors[p] - vectors[g]).square().sum(dim=1) / greatest[p] for p, g in zip(*ends, strict=True)]
-    return sparse.csr_array((torch.cat(squares).neg().exp().cpu().numpy(), pairs.coords), expanded.shape)
+    encoded = sparse.csr_array((torch.cat(squares).neg().exp().cpu().numpy(), pairs.coords), expanded.shape)
+    encoded.data /= np.repeat(encoded.sum(axis=1), np.diff(encoded.indptr))
+    return encoded
 
 
-def _jaccard(own: sparse.csr_array, theirs: sparse.csc_array, totals: np.ndarray) -> np.ndarray:
-    """Jaccard distance (eq. 10) of one V [1, N] to the gallery's V [G, N], [G]; Σ max is Σ V_p + Σ V_g − Σ min."""
+def _jaccard(own: sparse.csr_array, theirs: sparse.csc_array) -> np.ndarray:
+    """Jaccard distance (eq. 10) of one V [1, N] to the gallery's V [G, N], [G]; Σ max is 2 − Σ min, as Σ V is 1."""
     columns = theirs[:, own.indices]
     limits = np.repeat(own.data, np.diff(columns.indptr))
-    smaller = np.bincount(columns.indices, np.minimum(columns.data, limits), minlength=len(totals))
-    return (1 - smaller / (own.sum() + totals - smaller)).astype(np.float32)
+    smaller = np.bincount(columns.indices, np.minimum(columns.data, limits), minlength=theirs.shape[0])
+    return (1 - smaller / (2 - smaller)).astype(np.float32)
