@@ -28,14 +28,14 @@ class Embedded:
     """Images as vectors, with who is on them and which camera took them.
 
     Attributes:
-        vectors: [N, D], finite; kept as float32 on the device that they come from.
+        vectors: [N, D], real and finite; kept as float32 on the device that they come from.
         identities: [N] whole numbers. In a gallery −1 is junk, which is ignored; a distractor (0 in Market-1501) needs
-            no rule: no query bears its number, so it is wrong for all of them.
+            no rule: no query may bear its number, so it is wrong for all of them.
         cameras: [N] whole numbers.
 
     Raises:
-        WorkbookValueError: lengths that differ, no images, identities or cameras that are no numbers, or vectors
-            that are not finite.
+        WorkbookValueError: shapes that differ, no images, identities or cameras that are no whole numbers, or vectors
+            that are not real or not finite.
     """
 
     vectors: Tensor
@@ -43,8 +43,11 @@ class Embedded:
     cameras: np.ndarray
 
     def __post_init__(self) -> None:
-        vectors = torch.as_tensor(self.vectors).detach().float()
-        identities, cameras = np.asarray(self.identities), np.asarray(self.cameras)
+        vectors = torch.as_tensor(self.vectors).detach()
+        if vectors.is_complex():
+            raise WorkbookValueError(f"Embeddings must be real, not {vectors.dtype}: take their .real or .abs() first.")
+        vectors = vectors.float()
+        identities, cameras = (_whole(name, getattr(self, name)) for name in ("identities", "cameras"))
         if vectors.ndim != 2 or len(vectors) == 0:
             raise WorkbookValueError(
                 f"Embeddings must be [images, dimensions] with an image, not {list(vectors.shape)}."
@@ -54,9 +57,6 @@ class Embedded:
                 f"{len(vectors)} embeddings, {len(identities)} identities and {len(cameras)} cameras do not belong "
                 "together: give one of each an image, in one order."
             )
-        for name, numbers in (("identities", identities), ("cameras", cameras)):
-            if numbers.dtype.kind not in "iuf":
-                raise WorkbookValueError(f"The {name} must be numbers, not {numbers.dtype}: number them first.")
         broken = ~(vectors.square().sum(dim=1) < GREATEST_SQUARE)
         if broken.any():
             raise WorkbookValueError(
@@ -68,6 +68,28 @@ class Embedded:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+
+def _whole(name: str, values: np.ndarray) -> np.ndarray:
+    """`values` [N] as int64.
+
+    Raises:
+        WorkbookValueError: they are not [N], no numbers, or not whole.
+    """
+    given = np.asarray(values)
+    if given.ndim != 1:
+        raise WorkbookValueError(f"The {name} must be [images], not {list(given.shape)}: give one number an image.")
+    if given.dtype.kind not in "iuf":
+        raise WorkbookValueError(f"The {name} must be numbers, not {given.dtype}: number them first.")
+    with np.errstate(invalid="ignore"):  # NaN and infinity become a number that they are not equal to
+        whole = given.astype(np.int64)
+    wrong = np.flatnonzero(whole != given)
+    if len(wrong):
+        raise WorkbookValueError(
+            f"{len(wrong)} of {len(given)} {name} are no whole numbers, first {given[wrong[0]]} in row {wrong[0]}: "
+            "correct them, or leave their images out."
+        )
+    return whole
 
 
 def same_dimensions(query: Embedded, gallery: Embedded) -> None:

@@ -25,6 +25,7 @@ from torch import Tensor
 from lib.data.imageset import JUNK
 from lib.errors import WorkbookValueError, positive, unknown
 from lib.training.distances import LAST_KEY, Embedded, columns_of, distance_blocks, sort_keys
+from lib.training.people import check_queries
 from lib.training.reranking import Reranking, reranked_blocks
 
 COLUMNS = ("identity", "camera", "matches", "average_precision", "inverse_negative_penalty", "first_match")
@@ -100,7 +101,7 @@ def retrieval_scores(
 
     Raises:
         WorkbookValueError: a gallery without a match for a query (for all of them with `skip_unmatched`), one of a
-            single identity, a query that is junk, an unknown distance.
+            single identity, a query that is junk or a distractor, an unknown distance, a `reranking` of another kind.
     """
     _check(query, gallery)
     table = []
@@ -190,11 +191,7 @@ def _check(query: Embedded, gallery: Embedded) -> None:
             f"The gallery shows {'one' if len(known) else 'no'} identity: nothing can be confused, so "
             "there is nothing to measure. Give a split with several identities."
         )
-    if (query.identities == JUNK).any():
-        row = int(np.flatnonzero(query.identities == JUNK)[0])
-        raise WorkbookValueError(
-            f"Query {row} has the identity {JUNK} (junk), which nothing can match: leave junk out of the queries."
-        )
+    check_queries(range(len(query)), query.identities)
 
 
 def _check_matches(found: RetrievalScores, skip_unmatched: bool) -> None:

@@ -176,6 +176,37 @@ def test_names_are_no_identities():
         Embedded(torch.ones(2, 1), np.array(["a", "b"]), np.array([1, 2]))
 
 
+@pytest.mark.parametrize("name", ["identities", "cameras"])
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ([1, np.nan, np.nan], "2 of 3 {} are no whole numbers, first nan in row 1: correct them"),
+        ([1, 2, np.inf], "1 of 3 {} are no whole numbers, first inf in row 2"),
+        ([1, 2, 1e300], "1 of 3 {} are no whole numbers, first 1e\\+300 in row 2"),
+        ([1.5, 2, 3], "1 of 3 {} are no whole numbers, first 1.5 in row 0"),
+        ([[1], [2], [3]], r"The {} must be \[images\], not \[3, 1\]: give one number an image"),
+        (7, r"The {} must be \[images\], not \[\]"),
+        ([True, False, True], "The {} must be numbers, not bool"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_what_numbers_no_people_and_no_cameras(name, numbers, message):
+    given = {"identities": np.arange(3), "cameras": np.arange(3)} | {name: np.array(numbers)}
+    with pytest.raises(WorkbookValueError, match=message.format(name)):
+        Embedded(torch.ones(3, 2), **given)
+
+
+def test_whole_numbers_may_come_as_fractions():
+    found = Embedded(torch.ones(2, 1), np.array([1.0, -1.0]), np.array([3, 4], dtype=np.float32))
+    assert found.identities.dtype == found.cameras.dtype == np.int64
+    assert found.identities.tolist() == [1, -1]
+
+
+def test_complex_embeddings():
+    with pytest.raises(WorkbookValueError, match="must be real, not torch.complex64: take their .real or .abs()"):
+        Embedded(torch.ones(2, 1, dtype=torch.complex64), np.arange(2), np.arange(2))
+
+
 def test_a_row_that_no_query_has():
     with pytest.raises(WorkbookValueError, match="There is no query 9"):
         best_answers(people(9, 5, identities=(1, 6)), people(40, 6), [0, 9])
@@ -207,7 +238,9 @@ def test_a_query_without_a_match():
     [
         (QUERY, line([7, 7, -1], [1, 2, 3]), "The gallery shows one identity"),
         (QUERY, line([-1, -1], [1, 2]), "The gallery shows no identity"),
-        (line([-1], [1]), line([7, 3], [1, 2]), "Query 0 has the identity -1"),
+        (line([-1], [1]), line([7, 3], [1, 2]), "Query 0 has the identity -1, but only people are searched for"),
+        (line([7, 0], [1, 1]), line([0, 7, 0], [2, 2, 3]), "Query 1 has the identity 0, but only people"),
+        (line([-2], [1]), line([-2, 7], [2, 2]), "Query 0 has the identity -2, but only people"),
         (QUERY, Embedded(torch.ones(2, 5), np.array([7, 3]), np.array([2, 2])), "1 dimensions, the gallery 5"),
     ],
 )
