@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.data.boxes import box_text
+from lib.data.boxes import corners_text
 from lib.data.imageset import ImageSet, attach_images, folder, images_by_stem, label_indices
-from lib.data.lists import find_base, looked_up, numbers, read_list
+from lib.data.lists import find_base, looked_up, read_list
 
 ADVICE = "Fetch the set with `python -m lib.data.download FGVCAircraft`."
 LISTS = {"train": "images_variant_trainval.txt", "test": "images_variant_test.txt"}
@@ -26,10 +26,11 @@ def load_aircraft(root: Path, name: str = "FGVCAircraft", skip_unreadable: bool 
 
     Raises:
         WorkbookFileError: no data set there, a list or an image missing (unless `skip_unreadable`).
-        WorkbookValueError: a malformed line, an unknown variant, an image listed twice.
+        WorkbookValueError: a malformed line, an unknown variant, a variant or an image listed twice.
     """
     base = find_base(folder(root, name), name, LISTS["train"], ADVICE)
-    classes = tuple(read_list(base / "variants.txt", "variant")["variant"])
+    variants = base / "variants.txt"
+    classes = tuple(looked_up(variants, read_list(variants, "variant"), "variant", "variant"))
     boxes = _boxes(base / "images_box.txt")
     files = images_by_stem(base / "images")
     found, missing = [], ()
@@ -52,7 +53,5 @@ def _boxes(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     table = read_list(path, "image_id", "xmin", "ymin", "xmax", "ymax")
-    corners = [numbers(path, table[column]) for column in ("xmin", "ymin", "xmax", "ymax")]
-    return looked_up(
-        path, table.assign(box=[box_text(*each) for each in zip(*corners, strict=True)]), "image_id", "box"
-    )
+    corners = table[["xmin", "ymin", "xmax", "ymax"]]
+    return looked_up(path, table.assign(box=corners_text(path, corners)), "image_id", "box")

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from lib.data.imageset import ImageSet
+from lib.data.lists import numbers
+from lib.errors import WorkbookValueError
 
 
-def box_text(left: float, top: float, right: float, bottom: float) -> str:
-    """Corners that are in the box, counted from 1 as in Matlab, as "x y width height" counted from 0."""
-    return f"{left - 1:g} {top - 1:g} {right - left + 1:g} {bottom - top + 1:g}"
+def sides_text(path: Path, sides: pd.DataFrame) -> list[str]:
+    """The columns x, y, width and height of the list `path`, whatever their names, as "x y width height".
+
+    Raises:
+        WorkbookValueError: names the row of a value that is no number, or of a box without an area.
+    """
+    return _texts(path, *(numbers(path, sides[name]) for name in sides))
+
+
+def corners_text(path: Path, corners: pd.DataFrame) -> list[str]:
+    """The columns left, top, right and bottom of the list `path`, whatever their names, as "x y width height".
+
+    Both corners are in the box and counted from 1, as in Matlab; x and y are counted from 0.
+
+    Raises:
+        WorkbookValueError: names the row of a value that is no number, or of a box without an area.
+    """
+    left, top, right, bottom = (numbers(path, corners[name]) for name in corners)
+    return _texts(path, left - 1, top - 1, right - left + 1, bottom - top + 1)
+
+
+def _texts(path: Path, x: pd.Series, y: pd.Series, width: pd.Series, height: pd.Series) -> list[str]:
+    flat = (width <= 0) | (height <= 0)
+    if flat.any():
+        row = flat.idxmax()
+        raise WorkbookValueError(
+            f"{path}, row {row}: the box of {width[row]:g} × {height[row]:g} pixels has no area; restore the official list."
+        )
+    return [f"{x:g} {y:g} {w:g} {h:g}" for x, y, w, h in zip(x, y, width, height, strict=True)]
 
 
 def picture_size(path: str, banner: int = 0) -> tuple[int, int]:

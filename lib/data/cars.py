@@ -2,7 +2,8 @@
 
 `devkit/cars_meta.mat`, `devkit/cars_train_annos.mat`, `cars_train/`, and, if there, `cars_test/` with
 `cars_test_annos_withlabels.mat` (beside them or in `devkit`): 8,144 images to train on, 8,041 to test. Or the later
-archive: `cars_annos.mat`, which tells the parts too, and `car_ims/`. The official host no longer serves either, and
+archive: `cars_annos.mat`, which tells the parts too, beside `car_ims/`. Copies on Kaggle nest the images in
+`cars_train/cars_train/` and `cars_test/cars_test/`, which is read too. The official host no longer serves either, and
 torchvision's download of it is dead.
 """
 
@@ -14,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib.data.boxes import box_text
+from lib.data.boxes import corners_text
 from lib.data.imageset import ImageSet, attach_images, folder
-from lib.data.lists import find_base
+from lib.data.lists import find_base, numbers, whole_numbers
 from lib.errors import WorkbookFileError, WorkbookValueError
 
 log = logging.getLogger(__name__)
 
 ADVICE = (
     "The official host (ai.stanford.edu/~jkrause/cars) no longer serves it; copies exist on Kaggle and Hugging Face, "
-    "and the layouts that are read stand in data/README.md."
+    "and the layouts that are read stand in data/README.md (cars_annos.mat counts only beside car_ims/)."
 )
 BOX = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
 
@@ -33,17 +34,18 @@ def load_cars(root: Path, name: str = "StanfordCars", skip_unreadable: bool = Fa
 
     Raises:
         WorkbookFileError: no data set there, a file that is no Matlab file, an image missing (unless `skip_unreadable`).
-        WorkbookValueError: annotations that lack a field, or name a class that does not exist.
+        WorkbookValueError: annotations that lack a field, hold no number in one, or name a class that does not exist.
     """
     root = folder(root, name)
-    single = next((p for pattern in ("", "*/") for p in sorted(root.glob(f"{pattern}cars_annos.mat"))), None)
+    lists = (path for pattern in ("", "*/") for path in sorted(root.glob(f"{pattern}cars_annos.mat")))
+    single = next((path for path in lists if (path.parent / "car_ims").is_dir()), None)
     if single is not None:
         sources = [(single, single.parent, "")]
         names = _field(single, "class_names")
     else:
         base = find_base(root, name, "devkit/cars_train_annos.mat", ADVICE)
         names = _field(base / "devkit" / "cars_meta.mat", "class_names")
-        sources = [(base / "devkit" / "cars_train_annos.mat", base / "cars_train", "train"), *_test(base)]
+        sources = [(base / "devkit" / "cars_train_annos.mat", _images(base, "train"), "train"), *_test(base)]
     found, missing = [], ()
     for path, images, part in sources:
         table = _annotations(path, part)
@@ -61,6 +63,12 @@ def load_cars(root: Path, name: str = "StanfordCars", skip_unreadable: bool = Fa
     return ImageSet(name, tuple(str(names[i - 1]) for i in present), rows, unreadable=missing)
 
 
+def _images(base: Path, part: str) -> Path:
+    """The folder of a part's images, which some copies nest in one of the same name."""
+    outer = base / f"cars_{part}"
+    return nested if (nested := outer / outer.name).is_dir() else outer
+
+
 def _test(base: Path) -> list[tuple[Path, Path, str]]:
     """The test part, where its images and their labels are there."""
     places = (base / folder / "cars_test_annos_withlabels.mat" for folder in (".", "devkit"))
@@ -69,7 +77,7 @@ def _test(base: Path) -> list[tuple[Path, Path, str]]:
         absent = "cars_test_annos_withlabels.mat" if path is None else "folder cars_test"
         log.warning("Stanford Cars: no %s in %s, the test part is left out", absent, base)
         return []
-    return [(path, base / "cars_test", "test")]
+    return [(path, _images(base, "test"), "test")]
 
 
 def _annotations(path: Path, part: str) -> pd.DataFrame:
@@ -81,15 +89,14 @@ def _annotations(path: Path, part: str) -> pd.DataFrame:
     if absent:
         raise WorkbookValueError(f"The annotations in {path} lack the field {absent[0]!r}. Is this the set's own file?")
     table = pd.DataFrame({name: found[name] for name in needed}, index=range(1, len(found) + 1))
-    boxes = [box_text(*map(float, corners)) for corners in table[list(BOX)].to_numpy()]
     stems = table[file].map(lambda name: Path(str(name)).with_suffix("").as_posix())
     return pd.DataFrame(
         {
             "image_id": stems if part == "" else f"cars_{part}/" + stems,  # both parts begin at 00001.jpg
             "file": table[file].astype(str),
-            "class": table["class"].astype(int),
-            "part": np.where(table["test"].astype(int) == 1, "test", "train") if part == "" else part,
-            "box": boxes,
+            "class": whole_numbers(path, table["class"]),
+            "part": np.where(numbers(path, table["test"]) == 1, "test", "train") if part == "" else part,
+            "box": corners_text(path, table[list(BOX)]),
         }
     )
 

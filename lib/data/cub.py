@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from lib.data.boxes import sides_text
 from lib.data.imageset import ImageSet, attach_images, folder
-from lib.data.lists import find_base, looked_up, numbers, read_list
+from lib.data.lists import find_base, looked_up, numbers, read_list, whole_numbers
 from lib.errors import WorkbookFileError, WorkbookValueError
 
 ADVICE = "The archive is CUB_200_2011.tgz of https://data.caltech.edu/records/65de6-vp158; its layout stands in data/README.md."
@@ -34,7 +35,7 @@ def load_cub(root: Path, name: str = "CUB-200-2011", skip_unreadable: bool = Fal
 
     Raises:
         WorkbookFileError: no data set there, a list or an image missing (unless `skip_unreadable`).
-        WorkbookValueError: a malformed line, a number listed twice, without class or part.
+        WorkbookValueError: a malformed line, a number listed twice, without class or part, a class without a name.
     """
     base = find_base(folder(root, name), name, "images.txt", ADVICE)
     path = base / "images.txt"
@@ -48,10 +49,14 @@ def load_cub(root: Path, name: str = "CUB-200-2011", skip_unreadable: bool = Fal
             f"{base / 'train_test_split.txt'}: image {wrong['number'].iloc[0]} has {wrong['side'].iloc[0]!r}, which is neither 1 (train) nor 0 (test)."
         )
     names = _classes(base)
-    present = sorted(table["class"].unique(), key=int)
-    unknown = [number for number in present if number not in names]
-    if unknown:
-        raise WorkbookValueError(f"{base / 'classes.txt'} has no class {unknown[0]}; restore the official list.")
+    wrong = table[~table["class"].isin(names)]
+    if len(wrong):
+        raise WorkbookValueError(
+            f"{base / 'image_class_labels.txt'}: image {wrong['number'].iloc[0]} has the class {wrong['class'].iloc[0]!r}, which "
+            "classes.txt does not list; restore the official lists."
+        )
+    used = set(table["class"])
+    present = [number for number in names if number in used]
     boxes = _boxes(base / "bounding_boxes.txt")
     table = table.assign(
         image_id=table["file"].map(lambda file: file.rsplit(".", 1)[0]),
@@ -69,7 +74,7 @@ def load_parts(images: ImageSet) -> dict[str, dict[str, Part]]:
     """Image id → name of a part → where it is, for a set in CUB-200-2011's layout; unlisted parts are absent.
 
     Raises:
-        WorkbookFileError: the set has no part locations. WorkbookValueError: a malformed line.
+        WorkbookFileError: the set has no part locations. WorkbookValueError: a malformed line, a part without a name.
     """
     base = next((p for p in Path(images.rows["path"].iloc[0]).parents if (p / "images.txt").is_file()), None)
     path = None if base is None else base / "parts" / "part_locs.txt"
@@ -77,9 +82,15 @@ def load_parts(images: ImageSet) -> dict[str, dict[str, Part]]:
         raise WorkbookFileError(
             f"{images.name} has no part locations: no parts/part_locs.txt beside its images. Use CUB-200-2011 or phantom-birds."
         )
-    names = looked_up(path, read_list(path.with_name("parts.txt"), "part", "name"), "part", "name")
+    listed = path.with_name("parts.txt")
+    names = looked_up(listed, read_list(listed, "part", "name"), "part", "name")
     stems = read_list(base / "images.txt", "number", "file").set_index("number")["file"].str.rsplit(".", n=1).str[0]
     table = read_list(path, "number", "part", "x", "y", "visible")
+    unknown = table["part"][~table["part"].isin(names)]
+    if len(unknown):
+        raise WorkbookValueError(
+            f"{path}, row {unknown.index[0]}: parts.txt has no part {unknown.iloc[0]!r}; restore the official lists."
+        )
     x, y, visible = (numbers(path, table[column]) for column in ("x", "y", "visible"))
     known = set(images.rows["image_id"])
     found: dict[str, dict[str, Part]] = {}
@@ -103,9 +114,11 @@ def _of_images(path: Path, table: pd.DataFrame, file: Path, column: str) -> pd.S
 
 
 def _classes(base: Path) -> dict[str, str]:
-    """Number → species, without the number that its folder's name begins with."""
+    """Number → species, by number, without the number that its folder's name begins with."""
     path = base / "classes.txt"
-    names = looked_up(path, read_list(path, "number", "name"), "number", "name")
+    table = read_list(path, "number", "name")
+    by_number = table.loc[whole_numbers(path, table["number"]).sort_values(kind="stable").index]
+    names = looked_up(path, by_number, "number", "name")
     return {number: name.split(".", 1)[-1] for number, name in names.items()}
 
 
@@ -114,6 +127,5 @@ def _boxes(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     table = read_list(path, "number", "x", "y", "width", "height")
-    sides = [numbers(path, table[column]) for column in ("x", "y", "width", "height")]
-    texts = [f"{x:g} {y:g} {w:g} {h:g}" for x, y, w, h in zip(*sides, strict=True)]
-    return looked_up(path, table.assign(box=texts), "number", "box")
+    sides = table[["x", "y", "width", "height"]]
+    return looked_up(path, table.assign(box=sides_text(path, sides)), "number", "box")

@@ -25,12 +25,12 @@ _listed: set[str] = set()  # what this process has warned of already: a set is l
 class ImageSet:
     """Images with labels.
 
-    `rows` has one row an image and at least these columns: `image_id` (str), `path` (str), `label` (index into
-    `classes`), `group` (images of one group, a lesion, never stand on two sides of a split), `mask` (path of the
+    `rows` has one row an image and at least these columns: `image_id` (str, no two alike), `path` (str), `label` (index
+    into `classes`), `group` (images of one group, a lesion, never stand on two sides of a split), `mask` (path of the
     lesion's mask, "" without one) and `part` (the official split's name, "" where the set has none).
 
     A loader may give three more, which are filled in where it does not: `box` ("x y width height" of the object in
-    pixels of the original image, "" without one), and in a re-identification set `identity` (1, 2, …; 0 a distractor,
+    pixels of the original image, both sides above 0, "" without one), and in a re-identification set `identity` (1, 2, …; 0 a distractor,
     −1 junk) and `camera` (1, 2, …); both are 0 in all other sets. There `part` is train, query or gallery, `group` is
     the identity, and `classes` are all identities of all parts (see `label_identities`).
     """
@@ -43,6 +43,8 @@ class ImageSet:
     banner: int = 0  # lowest rows of pixels of every original that are no part of the picture; decoding cuts them off
 
     def __post_init__(self) -> None:
+        if "image_id" in self.rows:  # what is only looked at may have none
+            _refuse_twice(self.name, self.rows)
         absent = {name: value for name, value in OPTIONAL.items() if name not in self.rows}
         if absent:
             object.__setattr__(self, "rows", self.rows.assign(**absent))
@@ -68,6 +70,17 @@ class ImageSet:
         for row in self.rows.itertuples():
             digest.update(f"{row.image_id}|{row.label}|{row.group}|{os.path.getsize(row.path)}\n".encode())
         return digest.hexdigest()[:8]
+
+
+def _refuse_twice(name: str, rows: pd.DataFrame) -> None:
+    again = rows["image_id"].duplicated()
+    if again.any():
+        image = rows.loc[again, "image_id"].iloc[0]
+        parts = " and ".join(part for part in rows.loc[rows["image_id"] == image, "part"].unique() if part)
+        where = f" (official parts: {parts})" if parts else ""
+        raise WorkbookValueError(
+            f"Image {image!r} stands in {name} twice{where}, so that it could be trained and tested on; remove one of its rows."
+        )
 
 
 def folder(root: Path, what: str) -> Path:

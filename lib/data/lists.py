@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lib.errors import WorkbookFileError, WorkbookValueError
@@ -56,10 +57,26 @@ def numbers(path: Path, values: pd.Series) -> pd.Series:
         WorkbookValueError: names row and value of the first that is none.
     """
     found = pd.to_numeric(values, errors="coerce")
-    if found.isna().any():
-        row = found.index[found.isna()][0]
-        raise WorkbookValueError(f"{path}, row {row}: the {values.name} {values[row]!r} is not a number.")
+    _refuse(path, values[~np.isfinite(found)], "is not a number")
     return found
+
+
+def whole_numbers(path: Path, values: pd.Series) -> pd.Series:
+    """`values` of the list `path` as whole numbers.
+
+    Raises:
+        WorkbookValueError: names row and value of the first that is none.
+    """
+    found = numbers(path, values)
+    _refuse(path, values[found % 1 != 0], "is not a whole number")
+    return found.astype(int)
+
+
+def _refuse(path: Path, wrong: pd.Series, what: str) -> None:
+    if len(wrong):
+        raise WorkbookValueError(
+            f"{path}, row {wrong.index[0]}: the {wrong.name} {wrong.iloc[0]!r} {what}; restore the official list."
+        )
 
 
 def looked_up(path: Path, table: pd.DataFrame, key: str, value: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.data.imageset import ImageSet, attach_images, folder
-from lib.data.lists import find_base, numbers, read_list
+from lib.data.lists import find_base, read_list, whole_numbers
 from lib.data.reid import reid_set
 from lib.errors import WorkbookFileError, WorkbookValueError
 
@@ -60,6 +60,6 @@ def _rows(path: Path, prefix: str, first: int) -> pd.DataFrame:
         )
     return table.assign(
         image_id=prefix + "/" + table["file"].str.rsplit(".", n=1).str[0],
-        identity=numbers(path, table["person"]).astype(int) + first,
+        identity=whole_numbers(path, table["person"]) + first,
         camera=camera.astype(int),
     )

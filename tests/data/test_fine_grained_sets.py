@@ -1,13 +1,14 @@
 """CUB-200-2011, Stanford Cars and FGVC Aircraft, small, in their official layouts."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy.io import savemat
 
 from lib.data import DATASETS, Part, download, load_dataset, load_parts, load_pixels, relative_boxes, split_rows
 from lib.data.augmentation import AUGMENTATIONS
-from lib.data.boxes import box_text
+from lib.data.boxes import corners_text
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 
 SETS = {"CUB-200-2011": "images.txt", "StanfordCars": "cars_train_annos.mat", "FGVCAircraft": "trainval.txt"}
@@ -116,7 +117,14 @@ def test_cubs_lists_that_do_not_fit_are_named(cub):
             "",
             r"image_class_labels\.txt does not list image 63 \(.*images\.txt, row 2",
         ),
-        ("image_class_labels.txt", "63 1", "63 9", r"classes\.txt has no class 9"),
+        (
+            "image_class_labels.txt",
+            "63 1",
+            "63 9",
+            r"labels\.txt: image 63 has the class '9', which classes\.txt does not",
+        ),
+        ("image_class_labels.txt", "63 1", "63 x", r"image 63 has the class 'x', which classes\.txt does not list"),
+        ("classes.txt", "4 004.", "4.5 004.", r"classes\.txt, row 3: the number '4\.5' is not a whole number; restore"),
         ("train_test_split.txt", "63 1", "63 2", r"train_test_split\.txt: image 63 has '2', which is neither 1"),
         (
             "train_test_split.txt",
@@ -124,7 +132,9 @@ def test_cubs_lists_that_do_not_fit_are_named(cub):
             "60 1",
             r"train_test_split\.txt, row 2: number '60' stands there a second time",
         ),
-        ("bounding_boxes.txt", "63 1.0", "63 x", r"bounding_boxes\.txt, row 2: the x 'x' is not a number"),
+        ("bounding_boxes.txt", "63 1.0", "63 x", r"bounding_boxes\.txt, row 2: the x 'x' is not a number; restore"),
+        ("bounding_boxes.txt", "63 1.0", "63 inf", r"bounding_boxes\.txt, row 2: the x 'inf' is not a number"),
+        ("bounding_boxes.txt", "63 1.0 2.0 10.5", "63 1.0 2.0 -2", r"row 2: the box of -2 × 8 pixels has no area"),
     ):
         whole = (cub / file).read_text()
         edit(cub / file, old, new)
@@ -139,6 +149,21 @@ def test_cubs_lists_that_do_not_fit_are_named(cub):
     (cub / "classes.txt").unlink()
     with pytest.raises(WorkbookFileError, match=r"classes\.txt is not a readable list"):
         load_dataset("CUB-200-2011", cub)
+
+
+def test_cubs_classes_go_by_number_however_they_are_listed(cub):
+    (cub / "classes.txt").write_text("20 020.Chat\n1 001.Albatross\n4 004.Groove_billed_Ani\n")
+    assert load_dataset("CUB-200-2011", cub).classes == ("Albatross", "Groove_billed_Ani", "Chat")
+
+
+def test_a_part_without_a_name_is_refused(cub):
+    images = load_dataset("CUB-200-2011", cub)
+    edit(cub / "parts" / "part_locs.txt", "60 7", "60 8")
+    with pytest.raises(WorkbookValueError, match=r"part_locs\.txt, row 2: parts\.txt has no part '8'; restore"):
+        load_parts(images)
+    edit(cub / "parts" / "parts.txt", "7 left", "1 left")
+    with pytest.raises(WorkbookValueError, match=r"parts\.txt, row 2: part '1' stands there a second time"):
+        load_parts(images)
 
 
 def test_a_bird_without_an_image_is_named_and_can_be_skipped(cub):
@@ -164,8 +189,8 @@ def test_boxes_as_shares_of_the_picture(cub):
 
 
 def test_matlabs_corners_hold_both_ends():
-    assert box_text(1, 1, 40, 20) == "0 0 40 20"
-    assert box_text(3, 5, 3, 6) == "2 4 1 2"
+    corners = pd.DataFrame([(1, 1, 40, 20), (3, 5, 3, 6)], columns=["x1", "y1", "x2", "y2"])
+    assert corners_text("list", corners) == ["0 0 40 20", "2 4 1 2"]
 
 
 # --- Stanford Cars ---
@@ -174,13 +199,13 @@ NAMES = np.array(["AM General Hummer SUV 2000", "Acura RL Sedan 2012", "smart fo
 BOX = (("bbox_x1", 2), ("bbox_y1", 3), ("bbox_x2", 31), ("bbox_y2", 18))
 
 
-def annotations(path, rows):
-    """Write `rows` of (file, class, test or None) as the set does: a struct array, objects inside."""
+def annotations(path, rows, **changes):
+    """Write `rows` of (file, class, test or None) as the set does: a struct array, objects inside; `changes` of BOX."""
     one = rows[0][2] is None
     fields = [*(name for name, _ in BOX), "class", "fname" if one else "relative_im_path", *([] if one else ["test"])]
     table = np.zeros((1, len(rows)), dtype=[(field, object) for field in fields])
     for i, (file, number, test) in enumerate(rows):
-        table[0, i] = (*(value for _, value in BOX), number, file, *([] if one else [test]))
+        table[0, i] = (*(changes.get(name, value) for name, value in BOX), number, file, *([] if one else [test]))
     path.parent.mkdir(parents=True, exist_ok=True)
     savemat(path, {"annotations": table} if one else {"annotations": table, "class_names": NAMES})
 
@@ -233,6 +258,35 @@ def test_cars_of_the_later_archive(tmp_path):
     assert (images.classes[row["label"]], row["part"], row["box"]) == (NAMES[2], "test", "1 2 30 16")
 
 
+@pytest.mark.parametrize("test", ["x", []])
+def test_a_car_of_the_later_archive_is_of_either_part(test, tmp_path):
+    picture(tmp_path / "car_ims" / "000001.jpg")
+    annotations(tmp_path / "cars_annos.mat", [("car_ims/000001.jpg", 1, test)])
+    with pytest.raises(WorkbookValueError, match=r"cars_annos\.mat, row 1: the test .* is not a number"):
+        load_dataset("StanfordCars", tmp_path)
+
+
+def test_the_later_archives_list_counts_beside_its_images_only(cars):
+    images = load_dataset("StanfordCars", cars)
+    stray = cars / "cars_annos.mat"
+    annotations(stray, [("car_ims/000001.jpg", 1, 0), ("car_ims/000002.jpg", 2, 1)])
+    assert load_dataset("StanfordCars", cars).rows.equals(images.rows)
+    (cars / "devkit").rename(cars.parent / "elsewhere")
+    with pytest.raises(WorkbookFileError, match=r"no devkit/cars_train_annos\.mat.*cars_annos\.mat counts only beside"):
+        load_dataset("StanfordCars", cars)
+
+
+def test_cars_whose_folders_are_nested_as_on_kaggle(cars):
+    images = load_dataset("StanfordCars", cars)
+    for folder in ("cars_train", "cars_test"):
+        (cars / folder).rename(cars / "moved")
+        (cars / folder).mkdir()
+        (cars / "moved").rename(cars / folder / folder)
+    nested = load_dataset("StanfordCars", cars)
+    assert nested.rows.drop(columns="path").equals(images.rows.drop(columns="path"))
+    assert nested.rows["path"].iloc[0].endswith("cars_train/cars_train/00001.jpg")
+
+
 def test_bad_annotations_of_cars_are_named(cars):
     path = cars / "devkit" / "cars_train_annos.mat"
     for write, message in (
@@ -243,6 +297,21 @@ def test_bad_annotations_of_cars_are_named(cars):
         (
             lambda: annotations(path, [("00077.jpg", 1, None), ("00001.jpg", 1, None)]),
             r"row 1: no image file cars_train/00077",
+        ),
+        (
+            lambda: annotations(path, [("00001.jpg", "x", None)]),
+            r"annos\.mat, row 1: the class 'x' is not a number; rest",
+        ),
+        (lambda: annotations(path, [("00001.jpg", [], None)]), r"row 1: the class array\(.*\) is not a number"),
+        (lambda: annotations(path, [("00001.jpg", 1.5, None)]), r"row 1: the class 1\.5 is not a whole number"),
+        (lambda: annotations(path, [("00001.jpg", 1, None)], bbox_x1="a"), r"row 1: the bbox_x1 'a' is not a number"),
+        (
+            lambda: annotations(path, [("00001.jpg", 1, None)], bbox_y2=[]),
+            r"row 1: the bbox_y2 array.* is not a number",
+        ),
+        (
+            lambda: annotations(path, [("00001.jpg", 1, None)], bbox_x2=1),
+            r"row 1: the box of 0 × 16 pixels has no area",
         ),
     ):
         write()
@@ -306,3 +375,24 @@ def test_bad_lines_of_the_aircraft_lists_are_named(aircraft):
         with pytest.raises(WorkbookError, match=message):
             load_dataset("FGVCAircraft", aircraft)
         (base / "images_variant_trainval.txt").write_text(whole)
+
+
+def test_an_aircraft_on_both_sides_is_refused(aircraft):
+    base = aircraft / "fgvc-aircraft-2013b" / "data"
+    edit(base / "images_variant_test.txt", "0001013", "0001001")
+    with pytest.raises(
+        WorkbookValueError, match=r"Image '0001001' stands in FGVCAircraft twice \(official parts: train and test\)"
+    ):
+        load_dataset("FGVCAircraft", aircraft)
+
+
+def test_a_variant_that_is_listed_twice_is_refused(aircraft):
+    edit(aircraft / "fgvc-aircraft-2013b" / "data" / "variants.txt", "F/A-18", "707-320\nF/A-18")
+    with pytest.raises(WorkbookValueError, match=r"variants\.txt, row 2: variant '707-320' stands there a second time"):
+        load_dataset("FGVCAircraft", aircraft)
+
+
+def test_an_aircraft_box_without_an_area_is_refused(aircraft):
+    edit(aircraft / "fgvc-aircraft-2013b" / "data" / "images_box.txt", "0001001 1 1 40 60", "0001001 40 60 1 1")
+    with pytest.raises(WorkbookValueError, match=r"images_box\.txt, row 2: the box of -38 × -58 pixels has no area"):
+        load_dataset("FGVCAircraft", aircraft)
