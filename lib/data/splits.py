@@ -54,7 +54,7 @@ def split_rows(
     if split == "image":
         share = leak_share(images, parts)
         log.warning(
-            "LEAKY SPLIT (split='image'): %.1f %% of the test images show a lesion that is in training too; never report these numbers as results",
+            "LEAKY SPLIT (split='image'): %.1f %% of the test images are of a group, such as a lesion, that is in training too; never report these numbers as results",
             100 * share,
         )
     return parts
@@ -70,8 +70,8 @@ def split_identities(images: ImageSet, val_fraction: float = 0.1, seed: int = 0)
     has two, one of them asks.
 
     Raises:
-        WorkbookValueError: a part is missing, too few training identities, none of those held out can ask, or nothing
-            could be measured on the official query and gallery.
+        WorkbookValueError: a part is missing, a training identity is nobody's or is searched for, too, there are too few
+            of them, none of those held out can ask, or nothing could be measured on the official query and gallery.
     """
     _check_fraction("val_fraction", val_fraction)
     parts = images.rows["part"].where(images.rows["part"].isin(("train", "query", "gallery")), "unused")
@@ -82,6 +82,7 @@ def split_identities(images: ImageSet, val_fraction: float = 0.1, seed: int = 0)
         )
     _check_search(images.name, *(images.rows[parts == part] for part in ("query", "gallery")))
     train = images.rows[parts == "train"]
+    _check_train(images.name, train, images.rows[parts.isin(("query", "gallery"))])
     known = np.sort(train["identity"].unique())
     if len(known) < 4:
         raise WorkbookValueError(
@@ -119,6 +120,23 @@ def _check_search(name: str, query: pd.DataFrame, gallery: pd.DataFrame) -> None
         raise WorkbookValueError(
             f"None of the {len(query)} queries of {name} has a match in its gallery, i.e. an image of the same identity from "
             "another camera; add such images to the gallery, or raise limit_images."
+        )
+
+
+def _check_train(name: str, train: pd.DataFrame, searched: pd.DataFrame) -> None:
+    """Raise what would leak, or teach a class that is no identity."""
+    nobody = train[train["identity"] <= 0]
+    if len(nobody):
+        raise WorkbookValueError(
+            f"The training image {nobody['image_id'].iloc[0]} of {name} has the identity {nobody['identity'].iloc[0]} (0 a "
+            f"distractor, {JUNK} junk), which is nobody's: leave it out of the train part."
+        )
+    both = train[train["identity"].isin(searched["identity"])]
+    if len(both):
+        again = searched[searched["identity"] == both["identity"].iloc[0]]
+        raise WorkbookValueError(
+            f"Identity {both['identity'].iloc[0]} of {name} is trained on ({both['image_id'].iloc[0]}) and searched for "
+            f"({again['image_id'].iloc[0]}), which leaks; remove it from the train part, or from query and gallery."
         )
 
 
@@ -219,6 +237,7 @@ def _check_classes(images: ImageSet, parts: pd.Series) -> None:
         if empty:
             rows = images.rows[images.rows["label"] == images.classes.index(empty[0])]
             raise WorkbookValueError(
-                f"Class {empty[0]!r} has no image in the {part} part of {images.name} ({len(rows)} images of "
-                f"{rows['group'].nunique()} lesions in all; three lesions are the least). Add images or remove the class."
+                f"Class {empty[0]!r} has no image in the {part} part of {images.name} ({len(rows)} images in "
+                f"{rows['group'].nunique()} groups in all; images of one group, such as views of one lesion, stay together, and "
+                "three groups are the least). Add images or remove the class."
             )

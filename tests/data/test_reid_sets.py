@@ -77,6 +77,29 @@ def test_an_empty_part_is_named(market):
         load_dataset("Market-1501", market)
 
 
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            {"bounding_box_train": ["0001_c1s1_001051_00.jpg"]},
+            r"Identity 1 of Market-1501 is trained on \(bounding_box_train/0001_c1\S+\) and searched for \(query/0001_c1",
+        ),
+        (
+            {"bounding_box_test": ["0007_c1s1_001051_00.jpg"]},
+            r"Identity 7 of Market-1501 is trained on .*searched for \(bounding_box_test/0007_c1.*remove it",
+        ),
+        (
+            {"bounding_box_train": ["-1_c1s1_001051_00.jpg"]},
+            r"training image bounding_box_train/-1_c1s1_001051_00 of Market-1501 has the identity -1 .*leave it out",
+        ),
+        ({"bounding_box_train": ["0000_c1s1_001051_00.jpg"]}, "has the identity 0 .*leave it out of the train part"),
+    ],
+)
+def test_who_must_not_be_trained_on_is_named(market, files, message):
+    with pytest.raises(WorkbookValueError, match=message):
+        split_rows(load_dataset("Market-1501", pictures(market, files)), "official")
+
+
 def test_only_the_official_split_divides_identities(market):
     with pytest.raises(WorkbookValueError, match=r"Market-1501 is a re-identification set.*use split='official'"):
         split_rows(load_dataset("Market-1501", market), "lesion")
@@ -170,6 +193,7 @@ def test_bad_lines_of_msmt17_are_named(msmt):
         ("0000/0000_000_01_0302morning_0008_0.jpg", r"list_query\.txt, row 1: .* is not of the form 'file person'"),
         ("0000/0000.jpg 0", r"list_query\.txt, row 1: '0000/0000\.jpg' does not tell the camera"),
         ("0000/0000_000_01_0302morning_0008_0.jpg x", r"row 1: the person 'x' is not a number"),
+        ("0000/0000_000_01_0302morning_0008_0.jpg 1.5", r"row 1: the person '1\.5' is not a whole number"),
     ):
         path.write_text(line + "\n")
         with pytest.raises(WorkbookError, match=message):

@@ -72,6 +72,7 @@ def test_the_image_level_split_leaks_and_says_so(caplog):
     parts = split_rows(images, "image")
     assert leak_share(images, parts) > 0.4
     assert "LEAKY SPLIT" in caplog.text
+    assert "are of a group, such as a lesion, that is in training too" in caplog.text
     table = leakage(images, "image", range(3))
     assert table["all"].between(0.4, 1).all()
     assert (leakage(images, "lesion", range(3))["all"] == 0).all()
@@ -152,7 +153,8 @@ def test_bad_settings_are_named():
     with pytest.raises(WorkbookValueError, match="leave nothing to train on"):
         split_rows(images, "lesion", 0.5, 0.5)
     with pytest.raises(
-        WorkbookValueError, match=r"Class 'c1' has no image in the \w+ part of random \(2 images of 2 lesions"
+        WorkbookValueError,
+        match=r"Class 'c1' has no image in the \w+ part of random \(2 images in 2 groups in all; .*three groups",
     ):
         split_rows(image_set([9, 2], views=1), "lesion")
 
