@@ -12,7 +12,7 @@ from timing import compare
 from torchvision.transforms import v2
 
 from lib.data import AUGMENTATIONS, load_dataset, load_pixels
-from lib.training.inference import normalise, to_unit
+from lib.training.inference import IMAGENET, normalise, to_unit
 
 SIZE, BATCH = 64, 64
 
@@ -35,7 +35,7 @@ def main() -> None:
         )
 
         def cached() -> torch.Tensor:
-            return normalise(AUGMENTATIONS["dermoscopy"](to_unit(torch.from_numpy(pixels[rows]))))
+            return normalise(AUGMENTATIONS["dermoscopy"](to_unit(torch.from_numpy(pixels[rows]))), IMAGENET)
 
         def decoded() -> torch.Tensor:
             return torch.stack([one_by_one(Image.open(images.rows["path"][i]).convert("RGB")) for i in rows])

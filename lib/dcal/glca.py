@@ -73,9 +73,9 @@ class GlobalLocalCrossAttention(Mapped):
             if self._hook is None:
                 raise WorkbookError("GLCA needs scores to select by: give glca(x, scores), or set_rollout_hook(hook).")
             scores = self._hook.get_cls_attention()
-        if scores.shape[0] != x.shape[0] or not 0 < scores.shape[1] < x.shape[1]:
+        if (x.ndim, scores.ndim) != (3, 2) or len(scores) != len(x) or not 0 < scores.shape[1] < x.shape[1]:
             raise WorkbookValueError(
-                f"Scores of shape {list(scores.shape)} do not fit tokens of shape {list(x.shape)}: "
+                f"Scores of shape {list(scores.shape)} do not fit tokens of shape {list(x.shape)}, [B, T, D]: "
                 "one score for each patch of each image, and at least one class token before them."
             )
         index = top_patches(scores, self.top_ratio)

@@ -60,7 +60,7 @@ class AttentionRolloutHook:
         if found != list(range(self.depth)):
             raise WorkbookError(
                 f"The rollout collected {len(found)} of {self.depth} layers: call the model once, model(images), "
-                "while the hook is in place."
+                "while the hook is in place, and read it before backward() where gradients are checkpointed."
             )
         return [(self._queries[n], self._keys[n]) for n in found]
 

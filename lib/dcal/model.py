@@ -122,6 +122,11 @@ class DCALNet(Mapped):
         return self.combine(self.branches(images))
 
     @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation by which the backbone's weights expect images' channels to be normalised."""
+        return self.vit.pretrained_cfg["mean"], self.vit.pretrained_cfg["std"]
+
+    @property
     def answering(self) -> tuple[str, ...]:
         """The branches that answer at inference."""
         return ("sa",) if self.glca is None else ("sa", "glca")
@@ -277,7 +282,7 @@ class DCALNet(Mapped):
 
 
 def _checked(partners: Tensor, images: int) -> Tensor:
-    """`partners`, if they are an image of the batch for each of its `images`; else a WorkbookValueError."""
+    """`partners`, if they are another image of the batch for each of its `images`; else a WorkbookValueError."""
     if not isinstance(partners, Tensor):
         raise WorkbookValueError(
             f"Partners are a tensor, one index for each of {images} images, or a function that gives one, not "
@@ -292,5 +297,11 @@ def _checked(partners: Tensor, images: int) -> Tensor:
     if len(absent):
         raise WorkbookValueError(
             f"There is no image {int(absent[0])} to be a partner: the batch has images 0 to {images - 1}."
+        )
+    own = torch.nonzero(partners == torch.arange(images, device=partners.device))
+    if len(own):
+        raise WorkbookValueError(
+            f"Image {int(own[0])} of {images} is its own partner, which distracts nobody: give each another image of the "
+            "batch; lib.dcal.PAIR_STRATEGIES draws them."
         )
     return partners

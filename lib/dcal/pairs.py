@@ -60,6 +60,8 @@ PAIR_STRATEGIES = {
 
 def _others(labels: Tensor, images: Tensor | None) -> Tensor:
     """[B, B], True where the column shows another image than the row."""
+    if not isinstance(labels, Tensor):
+        raise WorkbookValueError(f"Labels are a tensor, one of each image of a batch, not a {type(labels).__name__}.")
     if labels.ndim != 1 or len(labels) < 2:
         raise WorkbookValueError(
             f"A pair needs two images, and labels of shape {list(labels.shape)} are no batch of at least two: "
@@ -87,7 +89,7 @@ def _draw(allowed: Tensor, generator: torch.Generator | None) -> Tensor:
 
 def _nearest(allowed: Tensor, embeddings: Tensor | None) -> Tensor:
     """The allowed column in each row whose embedding is nearest."""
-    if embeddings is None or len(embeddings) != len(allowed):
+    if embeddings is None or embeddings.ndim != 2 or len(embeddings) != len(allowed):
         given = None if embeddings is None else list(embeddings.shape)
         raise WorkbookValueError(
             f"The pair strategy 'hard' needs an embedding of each of {len(allowed)} images: {given}."

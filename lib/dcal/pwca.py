@@ -54,10 +54,12 @@ class PairWiseCrossAttention(nn.Module):
         training = self.training if training is None else training
         if self.training_only and not training:
             x2 = x1[:, :0]
-        elif x2 is None:
+        if x2 is None:
             raise WorkbookValueError("PWCA without a pair: give the tokens of a second image, pwca(x1, x2).")
-        elif x2.shape[::2] != x1.shape[::2]:
-            raise WorkbookValueError(f"The pair does not fit: tokens {list(x1.shape)} and {list(x2.shape)}.")
+        if x1.ndim != 3 or x2.ndim != 3 or x2.shape[::2] != x1.shape[::2]:
+            raise WorkbookValueError(
+                f"The pair does not fit: tokens {list(x1.shape)} and {list(x2.shape)}, not [B, T, D]."
+            )
         own, (_, k2, v2) = (project(self.block.attn, self.block.norm1(x)) for x in (x1, x2))
         return pairwise_block(self.block, x1, own, (k2, v2))
 

@@ -73,7 +73,7 @@ def cases_of(run: Run, images: ImageSet, pixels: np.ndarray, parts: np.ndarray, 
     return model, Cases(
         chosen,
         rearrange(seen, "b c y x -> b y x c").numpy(),
-        network_input(kept, augmentation),
+        network_input(model, kept, augmentation),
         predict_rows(model, kept, np.arange(len(rows)), BATCH, "cpu", augmentation),
         object_masks(chosen, run.config.size, augmentation),
     )

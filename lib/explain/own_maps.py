@@ -48,7 +48,7 @@ def explorer_of(
     found = {}
     for name, model in models.items():
         like = next(model.parameters(), torch.zeros(()))
-        kinds = own_maps(model, network_input(pixels, augmentation, like.device).to(like.dtype))
+        kinds = own_maps(model, network_input(model, pixels, augmentation, like.device).to(like.dtype))
         found[name] = {
             kind: {layer: m.float().cpu().numpy() for layer, m in layers.items()} for kind, layers in kinds.items()
         }

@@ -11,7 +11,7 @@ from torch import nn
 
 from lib.report.study import Row
 from lib.training.config import RunConfig
-from lib.training.inference import EVALUATION_BATCH, normalise, to_unit
+from lib.training.inference import EVALUATION_BATCH, network_input
 from lib.training.material import prepare
 from lib.training.store import RunStore, build_model
 
@@ -60,9 +60,8 @@ def gate_values(model: nn.Module, pixels: np.ndarray) -> dict[str, np.ndarray]:
         return {}
     found: dict[str, list[np.ndarray]] = {}
     for first in range(0, len(pixels), EVALUATION_BATCH):
-        batch = torch.from_numpy(np.array(pixels[first : first + EVALUATION_BATCH]))
         with torch.inference_mode():
-            model.eval()(normalise(to_unit(batch)))
+            model.eval()(network_input(model, pixels[first : first + EVALUATION_BATCH]))
             maps: Mapping[str, torch.Tensor] = model.maps()
         for name in GATES.keys() & maps.keys():
             found.setdefault(name, []).append(maps[name].float().numpy().ravel())

@@ -43,7 +43,7 @@ def maps_of(run: Run, subjects: Subjects) -> dict[str, np.ndarray]:
     model, found = run.model().to(where), []
     with torch.inference_mode():
         for at in range(0, len(subjects.pixels), BATCH):
-            model(network_input(subjects.pixels[at : at + BATCH], subjects.augmentation, where))
+            model(network_input(model, subjects.pixels[at : at + BATCH], subjects.augmentation, where))
             found.append({name: each.float().cpu().numpy() for name, each in model.maps().items()})
     return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lib.data import ImageSet, decode
 from lib.data.augmentation import centre_view, stored_size
 from lib.report.figures import GREY, bars_with_intervals, figure, grid_of, overlay, picture
-from lib.training.inference import normalise, to_unit
+from lib.training.inference import network_input
 from lib.training.metrics import BINS
 from lib.training.store import Run
 
@@ -151,7 +151,7 @@ def block_maps(
     pixels = np.stack([decode(paths.loc[i, "path"], size) for i in image_ids])
     sharp = [decode(paths.loc[i, "path"], SHOWN) for i in image_ids]  # the network saw `pixels`; people see more
     with torch.inference_mode():
-        found = model.eval()(normalise(to_unit(torch.from_numpy(pixels)))).softmax(dim=1)
+        found = model.eval()(network_input(model, pixels)).softmax(dim=1)
         maps = {name: _flat(m) for name, m in model.maps(query).items()}
     spatial = {
         name: m

@@ -51,7 +51,7 @@ def _asked(
     model.load_state_dict(trained)
     said, chosen = [], []
     for at in range(0, len(subjects.pixels), BATCH):
-        logits = model(network_input(subjects.pixels[at : at + BATCH], subjects.augmentation, where))
+        logits = model(network_input(model, subjects.pixels[at : at + BATCH], subjects.augmentation, where))
         said.append(logits.softmax(1).cpu().numpy())
         chosen.append(model.maps()["glca_selected"].cpu().numpy() > 0)
     return np.concatenate(said), np.concatenate(chosen)

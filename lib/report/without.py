@@ -15,7 +15,7 @@ from lib.report.comparison import METRICS
 from lib.report.resampling import Tested, aligned, samples_of, values_of
 from lib.report.statistics import Comparison, difference_of
 from lib.training import hardware
-from lib.training.inference import EVALUATION_BATCH, augmentation_of, predict_rows
+from lib.training.inference import augmentation_of, evaluation_batch, predict_rows
 from lib.training.material import Prepared
 from lib.training.metrics import measure
 from lib.training.store import Run
@@ -37,7 +37,7 @@ def answers_of(model: nn.Module, run: Run, prepared: Prepared) -> Changed:
     rows = rows_of(parts, "test")
     table, labels = images.rows.iloc[rows], images.rows["label"].to_numpy()[rows]
     device, seen = hardware.device(run.config.device), augmentation_of(run.config)
-    found = predict_rows(model, pixels, rows, EVALUATION_BATCH, device, seen)
+    found = predict_rows(model, pixels, rows, evaluation_batch(run.config), device, seen)
     frame = predictions_frame(table, labels, found, run.classes)
     return Changed(frame, run.classes, {"test": measure(np.asarray(found), labels, run.classes)})
 

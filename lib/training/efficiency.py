@@ -31,7 +31,7 @@ from lib.files import write_text
 from lib.training import hardware
 from lib.training.code import code_of
 from lib.training.config import RunConfig
-from lib.training.inference import normalise, probabilities, to_unit
+from lib.training.inference import normalise, probabilities, statistics_of, to_unit
 from lib.training.logs import memory_told
 from lib.training.optimisers import build_optimisation
 from lib.training.store import build_model
@@ -186,7 +186,7 @@ class _Subject:
 
     def train(self) -> None:
         """One step, in the order of Lightning's: old gradients go after the forward."""
-        images = normalise(to_unit(self.images))
+        images = normalise(to_unit(self.images), statistics_of(self.model))
         with torch.autocast(self.where.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST):
             loss, _ = self.losses(images, self.labels)
         self.optimizer.zero_grad()

@@ -23,7 +23,7 @@ from lib.progress import duration
 from lib.training import hardware, processes
 from lib.training.code import code_of
 from lib.training.config import RunConfig
-from lib.training.logs import run_log
+from lib.training.logs import memory_told, run_log
 from lib.training.material import Material, load_images, material_of
 from lib.training.people import trained_identities
 from lib.training.provenance import provenance
@@ -119,7 +119,8 @@ def _train_and_test(
         seconds = train(config, run, model, material, claim.check)
         facts = provenance(config, material, classes, device, seconds, model)
         write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
-        test(run, material, device)
+        with memory_told(config):
+            test(run, material, device)
         (run.path / "last.ckpt").unlink(missing_ok=True)  # three times the size of the weights, and no longer of use
         metric = config.monitor.removeprefix("val_")
         log.info(

@@ -12,9 +12,10 @@ from lib.data import DATASETS
 from lib.data.augmentation import centre_view, stored_size
 from lib.training.config import RunConfig
 
-EVALUATION_BATCH = 256  # images
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained weights expect
+EVALUATION_BATCH = 256  # images at most
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation of the channels
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 Ask = Callable[[nn.Module, np.ndarray, torch.device | str, str], np.ndarray]
 
 
@@ -23,11 +24,23 @@ def to_unit(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float().div_(255)
 
 
-def normalise(images: Tensor) -> Tensor:
-    """Images in [0, 1] to the scale that networks are trained on."""
-    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1)
-    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1)
+def statistics_of(model: nn.Module) -> Statistics:
+    """Mean and standard deviation by which images are normalised for `model`: its `statistics`, or ImageNet's.
+
+    All of torchvision's weights and DeiT's expect the latter, many of timm's ViTs others.
+    """
+    return getattr(model, "statistics", IMAGENET)
+
+
+def normalise(images: Tensor, statistics: Statistics) -> Tensor:
+    """Images [B, 3, H, W] in [0, 1] to the scale that a network is trained on."""
+    mean, std = (torch.tensor(each, device=images.device).view(1, 3, 1, 1) for each in statistics)
     return (images - mean) / std
+
+
+def evaluation_batch(config: RunConfig) -> int:
+    """Images that are shown at once where nothing is learned: four fit where one can be trained on."""
+    return min(EVALUATION_BATCH, 4 * config.batch_size)
 
 
 def augmentation_of(config: RunConfig) -> str:
@@ -41,10 +54,12 @@ def decoded_size(config: RunConfig) -> tuple[int, int]:
     return height, width
 
 
-def network_input(pixels: np.ndarray, augmentation: str, device: torch.device | str = "cpu") -> Tensor:
-    """uint8 images [B, H, W, 3] as a network that was trained with `augmentation` is shown them, float [B, 3, h, w]."""
+def network_input(
+    model: nn.Module, pixels: np.ndarray, augmentation: str = "none", device: torch.device | str = "cpu"
+) -> Tensor:
+    """uint8 images [B, H, W, 3] as `model`, trained with `augmentation`, is shown them, float [B, 3, h, w]."""
     images = to_unit(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
-    return normalise(centre_view(images, augmentation))
+    return normalise(centre_view(images, augmentation), statistics_of(model))
 
 
 @torch.inference_mode()
@@ -52,7 +67,7 @@ def probabilities(
     model: nn.Module, pixels: np.ndarray, device: torch.device | str = "cpu", augmentation: str = "none"
 ) -> np.ndarray:
     """Softmax of the logits, float32 [B, K], for a batch of uint8 images [B, H, W, 3]; the model is in eval mode."""
-    return model(network_input(pixels, augmentation, device)).float().softmax(dim=1).cpu().numpy()
+    return model(network_input(model, pixels, augmentation, device)).float().softmax(dim=1).cpu().numpy()
 
 
 @torch.inference_mode()
@@ -60,7 +75,7 @@ def embeddings(
     model: nn.Module, pixels: np.ndarray, device: torch.device | str = "cpu", augmentation: str = "none"
 ) -> np.ndarray:
     """What a re-identification model makes of a batch of uint8 images [B, H, W, 3], float32 [B, D]."""
-    return model.embed(network_input(pixels, augmentation, device)).float().cpu().numpy()
+    return model.embed(network_input(model, pixels, augmentation, device)).float().cpu().numpy()
 
 
 @torch.inference_mode()
@@ -68,7 +83,7 @@ def branch_answers(
     model: nn.Module, pixels: np.ndarray, device: torch.device | str = "cpu", augmentation: str = "none"
 ) -> np.ndarray:
     """The class that each branch of a DCAL model answers alone, int64 [B, branches] in the order of `answering`."""
-    found = model.branches(network_input(pixels, augmentation, device))
+    found = model.branches(network_input(model, pixels, augmentation, device))
     return torch.stack([getattr(found, name).argmax(dim=1) for name in model.answering], dim=1).cpu().numpy()
 
 

@@ -19,7 +19,7 @@ from lib.data import AUGMENTATIONS
 from lib.data.augmentation import centre_view
 from lib.errors import WorkbookError
 from lib.training.config import RunConfig
-from lib.training.inference import augmentation_of, normalise, to_unit
+from lib.training.inference import augmentation_of, normalise, statistics_of, to_unit
 from lib.training.losses import build_loss
 from lib.training.metrics import build_metrics, flatten
 from lib.training.optimisers import build_optimisation
@@ -58,7 +58,7 @@ class Classifier(pl.LightningModule):
         images, labels, shown = batch
         images = to_unit(images)
         seen = self._augmented(images) if self.trainer.training else centre_view(images, self.augmentation)
-        return normalise(seen), labels, shown
+        return normalise(seen, statistics_of(self.model)), labels, shown
 
     def _augmented(self, images: Tensor) -> Tensor:
         """A function of (seed, epoch, batch) and nothing else, so that all models see the same images."""

@@ -140,7 +140,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "task": "reid",
         "dataset": "Market-1501",
         "image_size": 256,
-        "image_width": 128,  # vehicles: 256
+        "image_width": 128,  # vehicles: see profile_config
         "optimizer": "SGD",
         "weight_decay": 1e-4,
         "lr": 0.008,
@@ -222,7 +222,8 @@ LINEAR = ("fgvc", "lesa-imagenet")  # the rate goes with the batch, which is tha
 def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
     """A RunConfig at the sizes of `profile`; a setting that is not None wins over the profile's.
 
-    The learning rate of the recipes in LINEAR follows `batch_size`, unless it is given.
+    The learning rate of the recipes in LINEAR follows `batch_size`, unless it is given. A profile's width is for data
+    sets whose images are higher than wide, people; vehicles are shown as squares.
 
     Raises:
         WorkbookValueError: an unknown profile or setting.
@@ -236,6 +237,8 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
         values["lr"] *= values["batch_size"] / PROFILES[profile]["batch_size"]
     dataset = choose("dataset", values.get("dataset", "phantom-lesions"), DATASETS)
     height, width = height_and_width(DATASETS[dataset].quick_size)
+    if height == width and settings.get("image_width") is None:  # people are upright, vehicles are not
+        values["image_width"] = None
     if "image_size" not in values:
         values |= {"image_size": height, "image_width": None if width == height else width}
     return RunConfig.from_dict(values)

@@ -20,11 +20,11 @@ from lib.files import write_text
 from lib.training.config import BRANCHES
 from lib.training.distances import Embedded
 from lib.training.inference import (
-    EVALUATION_BATCH,
     augmentation_of,
     branch_answers,
     decoded_size,
     embeddings,
+    evaluation_batch,
     predict_rows,
     probabilities,
 )
@@ -82,7 +82,7 @@ def query_and_gallery(
     model, seen = run.model(), augmentation_of(run.config)
 
     def embed(rows: np.ndarray) -> Embedded:
-        vectors = predict_rows(model, pixels, rows, EVALUATION_BATCH, device, seen, embeddings)
+        vectors = predict_rows(model, pixels, rows, evaluation_batch(run.config), device, seen, embeddings)
         return embedded(vectors, images.rows.iloc[rows])
 
     return embed(rows_of(parts, "query")), embed(rows_of(parts, "gallery"))
@@ -90,11 +90,11 @@ def query_and_gallery(
 
 def _ask_rows(run: Run, model: nn.Module, material: Prepared, device: torch.device) -> Answers:
     images, pixels, parts = material
-    rows, seen = rows_of(parts, "test"), augmentation_of(run.config)
-    found = predict_rows(model, pixels, rows, EVALUATION_BATCH, device, seen)
+    rows, seen, size = rows_of(parts, "test"), augmentation_of(run.config), evaluation_batch(run.config)
+    found = predict_rows(model, pixels, rows, size, device, seen)
     branches = None
     if run.config.attention in BRANCHES:
-        branches = predict_rows(model, pixels, rows, EVALUATION_BATCH, device, seen, branch_answers)
+        branches = predict_rows(model, pixels, rows, size, device, seen, branch_answers)
     labels = images.rows["label"].to_numpy()[rows]
     return Answers(images.rows.iloc[rows], labels, images.classes, found, branches)
 
@@ -110,7 +110,7 @@ def _ask_stream(run: Run, model: nn.Module, shards: ShardSet, device: torch.devi
         shards.parts[part],
         len(shards.classes),
         decoded_size(config),
-        EVALUATION_BATCH,
+        evaluation_batch(config),
         config.loader_workers,
         training=False,
         skip_unreadable=config.skip_unreadable,

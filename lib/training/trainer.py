@@ -21,7 +21,7 @@ from lib.data import BatchShares, EpochBatches, rows_of
 from lib.data.shards import ShardSet, ShardStream
 from lib.training import hardware, processes
 from lib.training.config import BRANCHES, RunConfig
-from lib.training.inference import EVALUATION_BATCH, decoded_size
+from lib.training.inference import decoded_size, evaluation_batch
 from lib.training.logs import lightning_manners, memory_told
 from lib.training.material import Material, Prepared
 from lib.training.module import Classifier
@@ -115,7 +115,7 @@ def _streamed(config: RunConfig, model: torch.nn.Module, shards: ShardSet) -> Se
         return stream.loader(pin_memory=hardware.device(config.device).type == "cuda")
 
     train = loader("train", config.batch_size // config.processes, training=True)
-    return Setup(module, train, loader("val", EVALUATION_BATCH, training=False))
+    return Setup(module, train, loader("val", evaluation_batch(config), training=False))
 
 
 def _listed(config: RunConfig, model: torch.nn.Module, material: Prepared) -> Setup:
@@ -130,7 +130,7 @@ def _listed(config: RunConfig, model: torch.nn.Module, material: Prepared) -> Se
 
 
 def _rows_setup(config: RunConfig, module: Classifier, train: Batches, batches: Sampler, val: Batches) -> Setup:
-    rank, size = processes.rank(config), EVALUATION_BATCH
+    rank, size = processes.rank(config), evaluation_batch(config)
     own = list(range(rank, len(val), config.processes))
     in_order = [own[i : i + size] for i in range(0, len(own), size)]
     return Setup(module, _loader(train, BatchShares(batches, rank, config.processes)), _loader(val, in_order))

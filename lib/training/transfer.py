@@ -35,7 +35,7 @@ from lib.files import write_text
 from lib.inputs import wrote
 from lib.training import hardware
 from lib.training.config import RunConfig
-from lib.training.inference import EVALUATION_BATCH, augmentation_of, decoded_size, predict_rows
+from lib.training.inference import augmentation_of, decoded_size, evaluation_batch, predict_rows
 from lib.training.material import prepare
 from lib.training.metrics import Resampled, intervals
 from lib.training.store import Run, RunStore
@@ -236,7 +236,7 @@ def _tested(
     found = np.empty((0, len(run.classes)))
     if len(rows):
         found = predict_rows(
-            run.model(), pixels, rows, EVALUATION_BATCH, hardware.device(), augmentation_of(run.config)
+            run.model(), pixels, rows, evaluation_batch(run.config), hardware.device(), augmentation_of(run.config)
         )
     frame = predictions_frame(table, labels, found, run.classes)
     return frame, _metrics(found, labels, table["group"], run.classes) if len(rows) else {"test": {}, "intervals": {}}

@@ -109,5 +109,7 @@ def test_bad_input(glca, x):
     for shape in ((2, 17), (1, 16), (2, 0)):
         with pytest.raises(WorkbookValueError, match="do not fit tokens"):
             glca(x, drawn(*shape))
+    with pytest.raises(WorkbookValueError, match="do not fit tokens"):
+        glca(x[0], drawn(2, 16))
     with pytest.raises(WorkbookValueError, match="num_heads=5 does not divide the width 24"):
         GlobalLocalCrossAttention(24, 5)

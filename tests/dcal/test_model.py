@@ -1,12 +1,16 @@
+import numpy as np
 import pytest
 import torch
+from timm.data import resolve_model_data_config
 from torch.nn.functional import cross_entropy
+from torchvision.transforms import v2
 
 from lib.dcal import PAIR_STRATEGIES, SELECTIONS, DCALNet, create_dcal_model
 from lib.dcal import model as source
 from lib.dcal.hook import AttentionRolloutHook
 from lib.dcal.vit import finish
 from lib.errors import WorkbookError, WorkbookValueError
+from lib.training.inference import network_input, statistics_of
 
 from .helpers import DEIT, DISTILLED, SIZES, chained, images, tiny_dcal, tiny_vit, unfused
 
@@ -115,8 +119,21 @@ def self_and_local(model, x):
 
 
 def test_a_copy_of_itself_as_second_image_is_self_attention():
-    found = tiny_dcal().branches(images(), torch.arange(4))
+    twice = torch.cat([images(), images()])
+    found = tiny_dcal().branches(twice, torch.arange(8).roll(4))
     torch.testing.assert_close(found.pwca, found.sa)
+
+
+@pytest.mark.parametrize("name", ["deit_tiny_patch16_224", "vit_tiny_patch16_224"])
+def test_the_network_tells_how_its_weights_expect_images(name):
+    """Not all of timm's weights expect ImageNet's mean and deviation: those of the ViTs' own paper expect ½ and ½."""
+    model = create_dcal_model(name, 5, depth=1)
+    mean, std = resolve_model_data_config(model.vit)["mean"], resolve_model_data_config(model.vit)["std"]
+    assert statistics_of(model) == (mean, std)
+    assert (mean == (0.5, 0.5, 0.5)) == name.startswith("vit")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    expected = v2.functional.normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255, mean, std)
+    torch.testing.assert_close(network_input(model, pixels), expected)
 
 
 def test_pwca_has_no_weights_of_its_own():
@@ -309,6 +326,8 @@ def test_maps_need_a_forward_in_eval_mode():
         (lambda m: m.train()(images()), r"PWCA without a pair.*To infer, call eval\(\) first"),
         (lambda m: m.branches(images(), torch.tensor([1, 0, 3, 4])), "no image 4 to be a partner: .* images 0 to 3"),
         (lambda m: m.branches(images(), torch.tensor([1, 0, 3, -1])), "no image -1 to be a partner"),
+        (lambda m: m.branches(images(), torch.tensor([1, 0, 2, 3])), "Image 2 of 4 is its own partner"),
+        (lambda m: m.train().branches(images(1), torch.tensor([0])), "Image 0 of 1 is its own partner"),
         (lambda m: m.branches(images(), [1, 0, 3, 2]), "one index for each of 4 images, .* not a list"),
         (lambda m: m.branches(images(), lambda tokens: torch.tensor([1, 0, 3, -1])), "no image -1 to be a partner"),
         (lambda m: m([1, 2]), "tensor of floating point, not a list"),

@@ -94,6 +94,11 @@ def test_numbers_of_other_images():
         PAIR_STRATEGIES["random"](LABELS, images=torch.tensor([1, 2]))
 
 
+def test_labels_that_are_no_tensor():
+    with pytest.raises(WorkbookValueError, match="Labels are a tensor, .* not a list"):
+        PAIR_STRATEGIES["random"]([0, 1])
+
+
 def test_hard_without_embeddings():
     with pytest.raises(WorkbookValueError, match="'hard' needs an embedding of each of 6 images"):
         PAIR_STRATEGIES["hard"](LABELS)

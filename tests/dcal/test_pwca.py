@@ -72,3 +72,5 @@ def test_bad_input(pwca, x1):
     for shape in ((1, 17, 24), (2, 17, 12)):
         with pytest.raises(WorkbookValueError, match="The pair does not fit"):
             pwca(x1, drawn(*shape))
+    with pytest.raises(WorkbookValueError, match="The pair does not fit"):
+        pwca(x1[0], x1[0])

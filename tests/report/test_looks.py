@@ -39,7 +39,7 @@ def test_maps_are_the_models_own_batch_by_batch(subjects, monkeypatch):
     model = create_dcal_model("deit_tiny_patch16_224", 5, top_ratio=0.25, **SIZES).eval()
     found = maps_of(SimpleNamespace(model=lambda: model), subjects)
     with torch.inference_mode():
-        model(network_input(subjects.pixels, "none"))
+        model(network_input(model, subjects.pixels))
         expected = model.maps()
     assert set(found) == set(expected)
     for name, each in found.items():

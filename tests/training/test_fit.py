@@ -25,7 +25,7 @@ from lib.paths import ROOT
 from lib.training import RunStore, fit, fitting, hardware, profile_config, trainer
 from lib.training import module as module_file
 from lib.training import recorder as recorder_file
-from lib.training.inference import predict_rows
+from lib.training.inference import evaluation_batch, predict_rows
 from lib.training.optimisers import LR_SCHEDULERS
 
 WAITER = """
@@ -247,6 +247,20 @@ def test_a_run_killed_before_its_test_only_tests(finished, tiny, trained, monkey
     monkeypatch.setattr("pytorch_lightning.Trainer.fit", lambda *_, **__: pytest.fail("trained again"))
     again = fit(tiny, store)
     assert (again.path / "metrics.json").read_text() == (finished.path / "metrics.json").read_text()
+
+
+def test_a_gpu_too_small_for_the_test_is_told(tiny, tmp_path, monkeypatch):
+    def exhausted(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(fitting, "test", exhausted)
+    with pytest.raises(WorkbookError, match="memory does not suffice for .* batch_size=16"):
+        fit(tiny, tmp_path / "runs")
+
+
+def test_what_is_only_looked_at_is_bounded_by_what_is_trained_on(tiny):
+    assert evaluation_batch(tiny) == 64
+    assert evaluation_batch(tiny.replace(batch_size=128)) == 256
 
 
 class FullDisk(io.BytesIO):

@@ -79,7 +79,7 @@ def test_the_probabilities_are_the_mean_of_sa_and_glca(bird_run, store):
     rows = np.flatnonzero(parts == "test")[:4]
     model = bird_run.model()
     with torch.inference_mode():
-        found = model.branches(network_input(pixels[rows], "fine_grained"))
+        found = model.branches(network_input(model, pixels[rows], "fine_grained"))
     mean = (found.sa.softmax(1) + found.glca.softmax(1)) / 2
     kept = bird_run.predictions.set_index("image_id").loc[images.rows["image_id"].iloc[rows]]
     assert np.allclose(kept.filter(like="prob_"), mean, atol=1e-4)
@@ -251,17 +251,43 @@ def test_what_glcas_head_reads_is_a_setting_of_glca():
     assert mean.bare.hash == birds().bare.hash
 
 
-@pytest.mark.parametrize("name", ["fgvc", "reid"])
+RECIPES = {  # the paper, section 4.1
+    "fgvc": {
+        "size": (448, 448),
+        "optimizer": "AdamW",
+        "weight_decay": 0.05,
+        "lr": 5e-4 / 512 * 16,
+        "batch_size": 16,
+        "max_epoch": 100,
+        "top_ratio": 0.1,
+    },
+    "reid": {
+        "size": (256, 128),
+        "optimizer": "SGD",
+        "weight_decay": 1e-4,
+        "lr": 0.008,
+        "batch_size": 64,
+        "images_per_identity": 4,
+        "triplet_margin": None,
+        "max_epoch": 120,
+        "top_ratio": 0.3,
+    },
+}
+OF_BOTH = {"attention": "DCAL", "pretrained": True, "drop_path": 0.1, "pairs": "random", "selection": "rollout"}
+OF_BOTH |= {"loss_type": "cross_entropy", "lr_scheduler": "CosineWarmup", "split": "official"}
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_the_papers_recipes(name):
     config = profile_config(name)
-    assert (config.attention, config.max_epoch, config.batch_size) == (
-        "DCAL",
-        *{"fgvc": (100, 16), "reid": (120, 64)}[name],
-    )
-    assert config.lr == pytest.approx({"fgvc": 5e-4 / 512 * 16, "reid": 0.008}[name])
-    assert config.top_ratio == {"fgvc": 0.1, "reid": 0.3}[name]
-    assert config.size == {"fgvc": (448, 448), "reid": (256, 128)}[name]
+    assert {field: getattr(config, field) for field in RECIPES[name] | OF_BOTH} == RECIPES[name] | OF_BOTH
     assert json.loads(json.dumps(config.to_dict()))
+
+
+def test_vehicles_are_shown_as_squares_and_people_upright():
+    assert profile_config("reid", dataset="VeRi-776").size == (256, 256)
+    assert profile_config("reid", dataset="VeRi-776", image_width=192).size == (256, 192)
+    assert profile_config("reid", dataset="MSMT17").size == (256, 128)
 
 
 def test_the_size_reaches_the_network():
