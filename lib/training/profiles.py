@@ -222,7 +222,8 @@ LINEAR = ("fgvc", "lesa-imagenet")  # the rate goes with the batch, which is tha
 def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
     """A RunConfig at the sizes of `profile`; a setting that is not None wins over the profile's.
 
-    The learning rate of the recipes in LINEAR follows `batch_size`, unless it is given. A profile's width is for data
+    The learning rate of the recipes in LINEAR follows `batch_size`, unless it is given. A profile's
+    patches are those of its own backbone; another one comes with its own. A profile's width is for data
     sets whose images are higher than wide, people; vehicles are shown as squares.
 
     Raises:
@@ -232,6 +233,8 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
     values = dict(PROFILES[profile])
     if choose("dataset", settings.get("dataset") or "phantom-lesions", DATASETS) == SHARDS:
         values |= {"sampler": "none", "limit_images": None}  # what a stream can do
+    if settings.get("backbone") not in (None, values.get("backbone")):
+        values.pop("patch_size", None)  # it is that of the profile's own backbone: of a stem's features, not of pixels
     values |= {name: value for name, value in settings.items() if value is not None}
     if profile in LINEAR and settings.get("lr") is None:
         values["lr"] *= values["batch_size"] / PROFILES[profile]["batch_size"]

@@ -284,6 +284,12 @@ def test_the_papers_recipes(name):
     assert json.loads(json.dumps(config.to_dict()))
 
 
+def test_another_backbone_comes_with_its_own_patches():
+    assert profile_config("fgvc-quick").patch_size == 2
+    assert profile_config("fgvc-quick", backbone="deit_tiny_patch16_224").patch_size is None
+    assert profile_config("fgvc-quick", backbone="deit_tiny_patch16_224", patch_size=8).patch_size == 8
+
+
 def test_vehicles_are_shown_as_squares_and_people_upright():
     assert profile_config("reid", dataset="VeRi-776").size == (256, 256)
     assert profile_config("reid", dataset="VeRi-776", image_width=192).size == (256, 192)
