@@ -8,7 +8,9 @@ import pytest
 from lib.paths import NOTEBOOKS
 from lib.report.overview import read_entries
 from lib.training import RunStore, profile_config
+from lib.training.config import BRANCHES
 from lib.workbook.commandline import main
+from lib.workbook.parameters import read_parameters
 from lib.workbook.plan import predecessors
 
 ALL = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
@@ -56,6 +58,20 @@ def test_executed_notebooks_have_figures_with_captions_and_a_verdict(path, repor
 def test_views_move_in_the_exported_page(number, count, report):
     (page,) = report.glob(f"{number}_*.html")
     assert page.read_text().count('class="attention-view"') == count
+
+
+def test_dcal_is_ablated_in_every_profile_unless_told_otherwise():
+    switches = read_parameters(NOTEBOOKS / "04_dcal_rollout.ipynb")["switches"]
+    assert switches.default is True
+    assert not switches.optional  # None would leave it to the profile
+
+
+def test_dcal_tells_every_switchs_accuracy_and_how_much_of_the_object_it_covers(report):
+    page = (report / "04_dcal_rollout.html").read_text()
+    verdict = page[page.rindex("<strong>Verdict.") :]
+    assert all(f"accuracy, {name}<" in page for name in BRANCHES)
+    assert "about SA+PWCA's attention against SA's" in verdict
+    assert "of coverage of the object" in verdict
 
 
 def test_too_few_images_to_mark_a_method_are_told(report):

@@ -148,7 +148,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "max_epoch": 120,
         "top_ratio": 0.3,
     },
-    "fgvc-quick": {**_SMALL_FGVC, "max_epoch": 2, "limit_images": 800},
+    "fgvc-quick": {**_SMALL_FGVC, "max_epoch": 2, "limit_images": 600},
     "fgvc-smoke": {**_SMALL_FGVC, "max_epoch": 2, "limit_images": 120, "image_size": 32, "batch_size": 8},
     "reid-quick": {**_SMALL_REID, "patch_size": 4, "max_epoch": 5},
     "reid-smoke": {**_SMALL_REID, "patch_size": 8, "max_epoch": 1, "limit_images": 320, "batch_size": 8},
@@ -222,9 +222,9 @@ LINEAR = ("fgvc", "lesa-imagenet")  # the rate goes with the batch, which is tha
 def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
     """A RunConfig at the sizes of `profile`; a setting that is not None wins over the profile's.
 
-    The learning rate of the recipes in LINEAR follows `batch_size`, unless it is given. A profile's
-    patches are those of its own backbone; another one comes with its own. A profile's width is for data
-    sets whose images are higher than wide, people; vehicles are shown as squares.
+    The learning rate of the recipes in LINEAR follows `batch_size`, unless it is given. A profile's patches are those of
+    its own backbone; another one comes with its own. A profile's width is for data sets whose images are higher than
+    wide, people; vehicles are shown as squares.
 
     Raises:
         WorkbookValueError: an unknown profile or setting.
