@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lib.errors import WorkbookFileError, WorkbookValueError, nearest
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 JUNK = -1  # the identity of images that no evaluation counts
+DISTRACTOR = 0  # that of images in a gallery that are nobody's right answer
 OPTIONAL = {"box": "", "identity": 0, "camera": 0}  # columns that a loader may leave out, and what they hold then
 _listed: set[str] = set()  # what this process has warned of already: a set is loaded more than once
 
@@ -30,8 +32,8 @@ class ImageSet:
     lesion's mask, "" without one) and `part` (the official split's name, "" where the set has none).
 
     A loader may give three more, which are filled in where it does not: `box` ("x y width height" of the object in
-    pixels of the original image, both sides above 0, "" without one), and in a re-identification set `identity` (1, 2, …; 0 a distractor,
-    −1 junk) and `camera` (1, 2, …); both are 0 in all other sets. There `part` is train, query or gallery, `group` is
+    pixels of the original image, both sides above 0, "" without one), and in a re-identification set `identity` (1, 2, …; 0 a
+    distractor, −1 junk) and `camera` (1, 2, …); both are 0 in all other sets. There `part` is train, query or gallery, `group` is
     the identity, and `classes` are all identities of all parts (see `label_identities`).
     """
 
@@ -204,6 +206,17 @@ def refuse_unreadable(lines: Iterable[str], skip: bool) -> None:
             log.warning("left out: %s", line)
 
 
+def check_queries(names: Sequence[object], identities: np.ndarray) -> None:
+    """Raise a WorkbookValueError for the first query, called by its name, that is junk or a distractor."""
+    nobody = np.flatnonzero(identities <= DISTRACTOR)
+    if len(nobody):
+        first = nobody[0]
+        raise WorkbookValueError(
+            f"Query {names[first]} has the identity {identities[first]}, but only people are searched for, who are numbered "
+            f"from 1 ({JUNK} is junk, {DISTRACTOR} a distractor): leave that image out."
+        )
+
+
 def label_identities(rows: pd.DataFrame) -> tuple[tuple[str, ...], pd.Series]:
     """The classes and labels of a re-identification set: one class an identity of any part, sorted by number.
 
@@ -211,7 +224,7 @@ def label_identities(rows: pd.DataFrame) -> tuple[tuple[str, ...], pd.Series]:
     the split's matter: number those of its training rows anew, `np.unique(labels[train], return_inverse=True)[1]`.
     """
     known = sorted(rows["identity"].unique())
-    names = tuple({JUNK: "junk", 0: "distractor"}.get(each, f"{each:04d}") for each in known)
+    names = tuple({JUNK: "junk", DISTRACTOR: "distractor"}.get(each, f"{each:04d}") for each in known)
     return names, rows["identity"].map({each: i for i, each in enumerate(known)})
 
 

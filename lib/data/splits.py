@@ -12,7 +12,7 @@ import logging
 import numpy as np
 import pandas as pd
 
-from lib.data.imageset import JUNK, ImageSet
+from lib.data.imageset import DISTRACTOR, JUNK, ImageSet, check_queries
 from lib.errors import WorkbookValueError, choose
 
 log = logging.getLogger(__name__)
@@ -103,11 +103,7 @@ def split_identities(images: ImageSet, val_fraction: float = 0.1, seed: int = 0)
 
 def _check_search(name: str, query: pd.DataFrame, gallery: pd.DataFrame) -> None:
     """Raise what the evaluation of `query` in `gallery` would find out only after training."""
-    if (query["identity"] == JUNK).any():
-        raise WorkbookValueError(
-            f"Query {query.loc[query['identity'] == JUNK, 'image_id'].iloc[0]} of {name} has the identity {JUNK} (junk), which "
-            "nothing can match: leave junk out of the queries."
-        )
+    check_queries((query["image_id"] + f" of {name}").to_numpy(), query["identity"].to_numpy())
     shown = gallery.loc[gallery["identity"] != JUNK, "identity"].nunique()
     if shown < 2:
         raise WorkbookValueError(
@@ -125,11 +121,11 @@ def _check_search(name: str, query: pd.DataFrame, gallery: pd.DataFrame) -> None
 
 def _check_train(name: str, train: pd.DataFrame, searched: pd.DataFrame) -> None:
     """Raise what would leak, or teach a class that is no identity."""
-    nobody = train[train["identity"] <= 0]
+    nobody = train[train["identity"] <= DISTRACTOR]
     if len(nobody):
         raise WorkbookValueError(
-            f"The training image {nobody['image_id'].iloc[0]} of {name} has the identity {nobody['identity'].iloc[0]} (0 a "
-            f"distractor, {JUNK} junk), which is nobody's: leave it out of the train part."
+            f"The training image {nobody['image_id'].iloc[0]} of {name} has the identity {nobody['identity'].iloc[0]} "
+            f"({DISTRACTOR} a distractor, {JUNK} junk), which is nobody's: leave it out of the train part."
         )
     both = train[train["identity"].isin(searched["identity"])]
     if len(both):

@@ -10,12 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.data import ImageSet
+from lib.data.imageset import DISTRACTOR, JUNK
 from lib.report.figures import figure, grid_of, overlay, picture
 from lib.report.retrieval_figures import height_and_width_of, thumbnail
-from lib.training.ranking import JUNK
 from lib.training.store import Run
 
-DISTRACTOR = 0
 TALL = 1.35  # inches, an image in a figure
 
 

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from einops import rearrange
 
 from lib.data import ImageSet, rows_of
+from lib.data.imageset import JUNK
 from lib.training.distances import Embedded
 from lib.training.people import embedded
-from lib.training.ranking import JUNK, RetrievalScores, retrieval_scores
+from lib.training.ranking import RetrievalScores, retrieval_scores
 
 PLACES = (32, 16)  # (rows, columns) of the mean colours that stand for an image
 

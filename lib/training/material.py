@@ -12,7 +12,6 @@ from lib.data.shards import ShardSet, load_shards
 from lib.errors import WorkbookValueError
 from lib.training.config import RunConfig
 from lib.training.inference import decoded_size
-from lib.training.people import check_queries
 from lib.training.store import RunStore
 
 
@@ -65,7 +64,7 @@ def material_of(config: RunConfig, store: RunStore, images: ImageSet | ShardSet)
 
     Raises:
         WorkbookFileError: images that cannot be read, unless these may be skipped. WorkbookValueError: they cannot be
-            split as `config` says, or a query among them is junk or a distractor.
+            split as `config` says.
     """
     return images if isinstance(images, ShardSet) else _pixels_and_parts(config, store, images)
 
@@ -73,6 +72,4 @@ def material_of(config: RunConfig, store: RunStore, images: ImageSet | ShardSet)
 def _pixels_and_parts(config: RunConfig, store: RunStore, images: ImageSet) -> Prepared:
     images, pixels = load_pixels(images, decoded_size(config), store.root.parent / "cache", config.skip_unreadable)
     parts = split_rows(images, config.split, config.val_fraction, config.test_fraction, config.split_seed)
-    asking = images.rows[parts == "query"]
-    check_queries(asking["image_id"].to_numpy(), asking["identity"].to_numpy())
     return Prepared(images, pixels, parts)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from lib.data import ImageSet
-from lib.data.imageset import JUNK
-from lib.errors import WorkbookValueError
 from lib.training.distances import Embedded
 
 
@@ -23,17 +19,6 @@ def trained_identities(images: ImageSet, parts: pd.Series) -> tuple[tuple[str, .
     index = np.full(len(labels), -1)
     index[training] = np.searchsorted(known, labels[training])
     return tuple(images.classes[i] for i in known), index
-
-
-def check_queries(names: Sequence[object], identities: np.ndarray) -> None:
-    """Raise a WorkbookValueError for the first query, called by its name, that is junk or a distractor."""
-    nobody = np.flatnonzero(identities <= 0)
-    if len(nobody):
-        first = nobody[0]
-        raise WorkbookValueError(
-            f"Query {names[first]} has the identity {identities[first]}, but only people are searched for, who are numbered "
-            f"from 1 ({JUNK} is junk, 0 a distractor): leave that image out."
-        )
 
 
 def embedded(vectors: Tensor | np.ndarray, people: pd.DataFrame) -> Embedded:

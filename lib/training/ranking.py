@@ -22,10 +22,9 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from lib.data.imageset import JUNK
+from lib.data.imageset import JUNK, check_queries
 from lib.errors import WorkbookValueError, positive, unknown
 from lib.training.distances import LAST_KEY, Embedded, columns_of, distance_blocks, sort_keys
-from lib.training.people import check_queries
 from lib.training.reranking import Reranking, reranked_blocks
 
 COLUMNS = ("identity", "camera", "matches", "average_precision", "inverse_negative_penalty", "first_match")

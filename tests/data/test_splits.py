@@ -291,10 +291,11 @@ def test_a_gallery_that_measures_nothing_is_refused_before_training(gallery, mes
             split_identities(images)
 
 
-def test_a_query_that_is_junk_is_refused_before_training():
+@pytest.mark.parametrize("nobody", [-1, 0])
+def test_a_query_that_is_junk_or_a_distractor_is_refused_before_training(nobody):
     images = reid_images([[3, 3]] * 6)
-    images.rows.loc[images.rows["part"] == "query", "identity"] = -1
-    with pytest.raises(WorkbookValueError, match=r"Query I\d+ of people has the identity -1 \(junk\)"):
+    images.rows.loc[images.rows["part"] == "query", "identity"] = nobody
+    with pytest.raises(WorkbookValueError, match=rf"Query I\d+ of people has the identity {nobody}, but only people"):
         split_identities(images)
 
 
