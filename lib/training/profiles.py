@@ -148,7 +148,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "max_epoch": 120,
         "top_ratio": 0.3,
     },
-    "fgvc-quick": {**_SMALL_FGVC, "max_epoch": 2, "limit_images": 600},
+    "fgvc-quick": {**_SMALL_FGVC, "max_epoch": 2, "limit_images": 400},
     "fgvc-smoke": {**_SMALL_FGVC, "max_epoch": 2, "limit_images": 120, "image_size": 32, "batch_size": 8},
     "reid-quick": {**_SMALL_REID, "patch_size": 4, "max_epoch": 5},
     "reid-smoke": {**_SMALL_REID, "patch_size": 8, "max_epoch": 1, "limit_images": 320, "batch_size": 8},
