@@ -32,9 +32,9 @@ class ImageSet:
     lesion's mask, "" without one) and `part` (the official split's name, "" where the set has none).
 
     A loader may give three more, which are filled in where it does not: `box` ("x y width height" of the object in
-    pixels of the original image, both sides above 0, "" without one), and in a re-identification set `identity` (1, 2, …; 0 a
-    distractor, −1 junk) and `camera` (1, 2, …); both are 0 in all other sets. There `part` is train, query or gallery, `group` is
-    the identity, and `classes` are all identities of all parts (see `label_identities`).
+    pixels of the original image, both sides above 0, "" without one), and in a re-identification set `identity` (1, 2,
+    …; 0 a distractor, −1 junk) and `camera` (1, 2, …); both are 0 in all other sets. There `part` is train, query or
+    gallery, `group` is the identity, and `classes` are all identities of all parts (see `label_identities`).
     """
 
     name: str

@@ -39,8 +39,8 @@ def normalise(images: Tensor, statistics: Statistics) -> Tensor:
 
 
 def evaluation_batch(config: RunConfig) -> int:
-    """Images that are shown at once where nothing is learned: four fit where one can be trained on."""
-    return min(EVALUATION_BATCH, 4 * config.batch_size)
+    """Images that a process shows at once where nothing is learned: four fit where one can be trained on."""
+    return min(EVALUATION_BATCH, 4 * config.batch_size // config.processes)
 
 
 def augmentation_of(config: RunConfig) -> str:

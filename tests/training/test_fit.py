@@ -261,6 +261,7 @@ def test_a_gpu_too_small_for_the_test_is_told(tiny, tmp_path, monkeypatch):
 def test_what_is_only_looked_at_is_bounded_by_what_is_trained_on(tiny):
     assert evaluation_batch(tiny) == 64
     assert evaluation_batch(tiny.replace(batch_size=128)) == 256
+    assert evaluation_batch(tiny.replace(devices=4)) == 16
 
 
 class FullDisk(io.BytesIO):
