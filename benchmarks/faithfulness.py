@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms.functional import gaussian_blur
 
 from lib.explain import deletion, insertion
-from lib.explain.imputation import imputed
+from lib.explain.scores.imputation import imputed
 
 STEPS, SIDE = 50, 224
 

@@ -1,4 +1,4 @@
-"""A step where freed memory is kept (`lib.memory`), against one where it goes back to the system each time."""
+"""A step where freed memory is kept (`lib.malloc`), against one where it goes back to the system each time."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ import time
 import numpy as np
 import torch
 
-from lib.training.distances import Embedded
-from lib.training.ranking import retrieval_scores
-from lib.training.reranking import Reranking
+from lib.retrieval.distances import Embedded
+from lib.retrieval.ranking import retrieval_scores
+from lib.retrieval.reranking import Reranking
 
 SIZES = {"market1501": (3_368, 15_913, 750), "msmt17": (11_659, 82_161, 3_060)}  # queries, gallery, identities
 DIMENSIONS, CAMERAS = 768, 6

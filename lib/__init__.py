@@ -1,12 +1,12 @@
 """A research workbook on global-local visual attention: GLSA, DCAL, LESA and GAttANet on one trainer.
 
-`import lib` is cheap: a name is loaded when it is first used. One thing it does: freed memory is kept, see `lib.memory`.
+`import lib` is cheap: a name is loaded when it is first used. One thing it does: freed memory is kept, see `lib.malloc`.
 """
 
 from importlib import import_module
 from typing import Any
 
-from lib.memory import keep_freed_memory
+from lib.malloc import keep_freed_memory
 
 HOMES = {
     "create_dcal_model": "lib.dcal",

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from lib import hardware
 from lib.data.imageset import IMAGE_SUFFIXES, images_by_stem, read_table, refuse_unreadable
 from lib.data.pixels import decode_many
 from lib.errors import CommandLine, WorkbookFileError, WorkbookValueError, run_command
 from lib.files import save_whole
 from lib.progress import Progress
-from lib.training import Run, RunStore, hardware
+from lib.training import Run, RunStore
 from lib.training.inference import augmentation_of, decoded_size, probabilities
 
 BATCH = 64

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lib.data.ham10000 import CLASSES
+from lib.data.sets.ham10000 import CLASSES
 from lib.training import Run, RunConfig, fit, profile_config
 
 torch.set_num_threads(1)

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from lib.paths import NOTEBOOKS
-from lib.report.overview import read_entries
+from lib.report.pages.index_page import read_entries
 from lib.training import RunStore, profile_config
 from lib.training.config import BRANCHES
 from lib.workbook.commandline import main

@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from lib.data.imageset import ImageSet
-from lib.data.lists import numbers
+from lib.data.sets.lists import numbers
 from lib.errors import WorkbookValueError
 
 

@@ -7,24 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lib.data import phantom_birds, phantom_people, phantoms
-from lib.data.aircraft import load_aircraft
-from lib.data.caltech import load_caltech101, load_caltech256
-from lib.data.cars import load_cars
-from lib.data.cifar import load_cifar10, load_cifar100
-from lib.data.cub import load_cub
-from lib.data.folders import load_digits_set, load_image_folder
-from lib.data.ham10000 import load_ham10000
 from lib.data.imageset import ImageSet, subset
-from lib.data.isic2018 import load_isic2018
-from lib.data.msmt17 import load_msmt17
-from lib.data.pets import load_pets
-from lib.data.phantom_birds import draw_birds
-from lib.data.phantom_people import draw_people
-from lib.data.phantoms import CLINIC, LESIONS, draw_phantoms
+from lib.data.phantoms import birds, lesions, people
+from lib.data.phantoms.birds import draw_birds
+from lib.data.phantoms.lesions import CLINIC, LESIONS, draw_phantoms
+from lib.data.phantoms.people import draw_people
 from lib.data.pixels import Size
-from lib.data.reid import load_duke, load_market, load_veri
-from lib.data.stl10 import load_stl10
+from lib.data.sets.aircraft import load_aircraft
+from lib.data.sets.caltech import load_caltech101, load_caltech256
+from lib.data.sets.cars import load_cars
+from lib.data.sets.cifar import load_cifar10, load_cifar100
+from lib.data.sets.cub import load_cub
+from lib.data.sets.folders import load_digits_set, load_image_folder
+from lib.data.sets.ham10000 import load_ham10000
+from lib.data.sets.isic2018 import load_isic2018
+from lib.data.sets.msmt17 import load_msmt17
+from lib.data.sets.pets import load_pets
+from lib.data.sets.reid import load_duke, load_market, load_veri
+from lib.data.sets.stl10 import load_stl10
 from lib.errors import WorkbookFileError, WorkbookValueError, choose
 from lib.inputs import note
 from lib.paths import DATA
@@ -60,12 +60,10 @@ def _phantoms(draw: Callable[[Path, int], Path], load: Callable[..., ImageSet], 
     return load_phantoms
 
 
-load_phantom_lesions = _phantoms(
-    lambda root, n: draw_phantoms(root, LESIONS, n), load_ham10000, phantoms.DEFAULT_IMAGES
-)
-load_phantom_clinic = _phantoms(lambda root, n: draw_phantoms(root, CLINIC, n), load_ham10000, phantoms.DEFAULT_IMAGES)
-load_phantom_birds = _phantoms(draw_birds, load_cub, phantom_birds.DEFAULT_IMAGES)
-load_phantom_people = _phantoms(draw_people, load_market, phantom_people.DEFAULT_IMAGES)
+load_phantom_lesions = _phantoms(lambda root, n: draw_phantoms(root, LESIONS, n), load_ham10000, lesions.DEFAULT_IMAGES)
+load_phantom_clinic = _phantoms(lambda root, n: draw_phantoms(root, CLINIC, n), load_ham10000, lesions.DEFAULT_IMAGES)
+load_phantom_birds = _phantoms(draw_birds, load_cub, birds.DEFAULT_IMAGES)
+load_phantom_people = _phantoms(draw_people, load_market, people.DEFAULT_IMAGES)
 
 DATASETS: dict[str, Dataset] = {
     "phantom-lesions": Dataset(load_phantom_lesions, "dermoscopy", 64, built_in=True),

@@ -20,9 +20,9 @@ from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 
-from lib.data import cars, cub, msmt17, reid
-from lib.data.archive import extract
-from lib.data.torchvision_download import UNPACKED, fetch_with_torchvision
+from lib.data.fetch.archive import extract
+from lib.data.fetch.torchvision_sets import UNPACKED, fetch_with_torchvision
+from lib.data.sets import cars, cub, msmt17, reid
 from lib.errors import CommandLine, WorkbookError, choose, run_command
 from lib.paths import DATA
 from lib.progress import Progress

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from lib.data.augmentation import centre_view, stored_size
+from lib.data.ground_truth import Truth
 from lib.data.imageset import ImageSet
-from lib.data.truth import Truth
 
 
 def masks_in_view(images: ImageSet, size: tuple[int, int], augmentation: str) -> np.ndarray:

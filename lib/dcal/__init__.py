@@ -8,7 +8,7 @@ from lib.dcal.pairs import PAIR_STRATEGIES
 from lib.dcal.pwca import PairWiseCrossAttention
 from lib.dcal.rollout import HEAD_FUSIONS, AttentionRollout
 from lib.dcal.selection import SELECTIONS
-from lib.dcal.uncertainty import UncertaintyWeighting
+from lib.dcal.uncertainty_weighting import UncertaintyWeighting
 
 __all__ = [
     "GLCA_INPUTS",

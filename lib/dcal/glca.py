@@ -20,7 +20,7 @@ from lib.dcal.selection import check_ratio, top_patches
 from lib.dcal.vit import attend, finish, project
 from lib.errors import WorkbookError, WorkbookValueError, positive
 from lib.glsa.attention import attention, dividing
-from lib.maps import Mapped
+from lib.mapped import Mapped
 
 
 def new_block(embed_dim: int, num_heads: int, mlp_ratio: float, drop_path: float) -> Block:

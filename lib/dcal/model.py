@@ -22,15 +22,15 @@ from einops import rearrange
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from lib.dcal.attention_rows import rows_by_name, token_of
 from lib.dcal.glca import GlobalLocalCrossAttention
 from lib.dcal.hook import AttentionRolloutHook
-from lib.dcal.looking import rows_by_name, token_of
 from lib.dcal.pwca import pairwise_block
 from lib.dcal.selection import SELECTIONS
-from lib.dcal.uncertainty import UncertaintyWeighting
+from lib.dcal.uncertainty_weighting import UncertaintyWeighting
 from lib.dcal.vit import attend, check_blocks, embed, finish, grid_of, project
 from lib.errors import WorkbookError, WorkbookValueError, choose
-from lib.maps import Mapped
+from lib.mapped import Mapped
 
 GLCA_INPUTS = ("output", "input")
 GLCA_READOUTS = ("class", "mean")

@@ -7,29 +7,34 @@ from importlib import import_module
 from typing import Any
 
 HOMES = {
-    "View": "lib.explain.view",
-    "explorer_of": "lib.explain.own_maps",
-    "explore": "lib.explain.explorer",
-    "compare_maps": "lib.explain.comparison",
-    "browse_runs": "lib.explain.run_browser",
-    "FLOORS": "lib.explain.methods",
-    "METHODS": "lib.explain.methods",
-    "Method": "lib.explain.methods",
-    "SCORES": "lib.explain.scores",
-    "agreement": "lib.explain.similarity",
-    "deletion": "lib.explain.perturbation",
-    "explain": "lib.explain.methods",
-    "insertion": "lib.explain.perturbation",
-    "league_table": "lib.explain.league",
-    "methods_of": "lib.explain.methods",
-    "randomisation_check": "lib.explain.randomisation",
-    "road": "lib.explain.remove_and_debias",
-    "score_maps": "lib.explain.scores",
+    "View": "lib.explain.views.view",
+    "explorer_of": "lib.explain.views.explorer_maps",
+    "explore": "lib.explain.views.explorer",
+    "compare_maps": "lib.explain.views.map_comparison",
+    "browse_runs": "lib.explain.views.run_browser",
+    "REFERENCE_MAPS": "lib.explain.methods.explain",
+    "METHODS": "lib.explain.methods.explain",
+    "Method": "lib.explain.methods.explain",
+    "SCORES": "lib.explain.scores.score_maps",
+    "agreement": "lib.explain.scores.map_similarity",
+    "deletion": "lib.explain.scores.deletion_insertion",
+    "explain": "lib.explain.methods.explain",
+    "insertion": "lib.explain.scores.deletion_insertion",
+    "leaderboard": "lib.explain.scores.leaderboard",
+    "methods_of": "lib.explain.methods.explain",
+    "randomisation_check": "lib.explain.scores.parameter_randomisation",
+    "road": "lib.explain.scores.road",
+    "score_maps": "lib.explain.scores.score_maps",
 }
+FORMER = {
+    "league_table": "leaderboard",
+    "FLOORS": "REFERENCE_MAPS",
+}  # names that the first reports and notebooks of users have
 __all__ = sorted(HOMES)
 
 
 def __getattr__(name: str) -> Any:
+    name = FORMER.get(name, name)
     if name not in HOMES:
         raise AttributeError(f"module 'lib.explain' has no attribute {name!r}")
     return getattr(import_module(HOMES[name]), name)

@@ -19,7 +19,7 @@ from lib.errors import positive
 from lib.gattanet.agreement import MapAgreement, UnitAgreement
 from lib.gattanet.cut import Cut, cut, verify
 from lib.gattanet.probe import draw_images, named_layers, probe
-from lib.maps import Mapped
+from lib.mapped import Mapped
 
 
 class GAttANet(Mapped):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from lib.errors import WorkbookValueError, positive
-from lib.maps import Mapped
+from lib.mapped import Mapped
 
 
 class GlobalAttention(Mapped):

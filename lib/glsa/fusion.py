@@ -23,7 +23,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from lib.glsa.attention import attention_from, dividing, split_heads, unfold
 from lib.glsa.local import squeeze_mlp
-from lib.maps import Mapped
+from lib.mapped import Mapped
 
 
 class BaseFusion(Mapped):

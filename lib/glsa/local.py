@@ -12,7 +12,7 @@ from einops import reduce
 from torch import Tensor, nn
 
 from lib.errors import choose
-from lib.maps import Mapped
+from lib.mapped import Mapped
 
 MIN_HIDDEN = 4
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from lib.maps import Mapped
+from lib.mapped import Mapped
 
 
 class ResidualStrategy(Mapped):

@@ -2,12 +2,12 @@
 
 from lib.lesa.checkpoint import create_lesa, load_official, load_weights
 from lib.lesa.context import ContextTerm
+from lib.lesa.create import lesa_classifier, self_attention_classifier
 from lib.lesa.detection import lesa_backbone, with_pyramid
 from lib.lesa.layer import LESA, SelfAttention, lesa_layers, without
-from lib.lesa.looking import gate_variance, term_statistics
 from lib.lesa.model import BASES, PAPER_BLOCKS, LESANet, insert_lesa, keep_resolution, lesa_net
 from lib.lesa.position import POSITIONS
-from lib.lesa.wrap import lesa_classifier, self_attention_classifier
+from lib.lesa.term_measures import gate_variance, term_statistics
 
 __all__ = [
     "BASES",

@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from lib.errors import WorkbookValueError, choose, positive
 from lib.lesa.position import POSITIONS
 from lib.lesa.relative import Relative
-from lib.maps import Mapped
+from lib.mapped import Mapped
 
 # Elements of the N×N maps built at once: what a CPU's cache holds; an accelerator wants more work per call.
 CHUNK = {"cpu": 2**19}

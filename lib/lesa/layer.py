@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lib.errors import WorkbookError, WorkbookValueError, choose, positive
 from lib.lesa.context import ContextTerm
-from lib.maps import Mapped
+from lib.mapped import Mapped
 
 TERMS = ("local", "context")
 

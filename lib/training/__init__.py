@@ -2,8 +2,8 @@
 
 from lib.training.config import RunConfig
 from lib.training.fitting import fit
-from lib.training.material import prepare
 from lib.training.profiles import PROFILES, config_of, profile_config
 from lib.training.store import Run, RunStore
+from lib.training.training_data import prepare
 
 __all__ = ["PROFILES", "Run", "RunConfig", "RunStore", "config_of", "fit", "prepare", "profile_config"]

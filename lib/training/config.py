@@ -18,14 +18,13 @@ from lib.backbones import BACKBONES
 from lib.data import AUGMENTATIONS, DATASETS, SAMPLERS, SHARDS, SPLITS
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.glsa import FUSION_STRATEGIES, LOCAL_ATTENTION, RESIDUAL_STRATEGIES
+from lib.hardware import DEVICES, PRECISIONS
 from lib.lesa import POSITIONS
 from lib.models import NETWORKS, WRAPPERS
-from lib.training.distances import DISTANCES
+from lib.retrieval.distances import DISTANCES
 from lib.training.losses import LOSSES
 from lib.training.optimisers import LR_SCHEDULERS, OPTIMIZERS
 
-PRECISIONS = ("auto", "32", "bf16", "16")
-DEVICES = ("auto", "cpu", "cuda")
 TASKS = ("classification", "reid")
 
 # `attention` on a ViT: which of DCAL's branches are trained beside self-attention (SA), as (GLCA, PWCA).

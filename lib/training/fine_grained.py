@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from lib.dcal import PAIR_STRATEGIES, Branches
+from lib.training.classifier import Classifier, Shown
 from lib.training.config import RunConfig
-from lib.training.module import Classifier, Shown
 
 
 class FineGrained(Classifier):

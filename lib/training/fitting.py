@@ -12,23 +12,25 @@ from pathlib import Path
 
 import torch
 
-from lib.claims import Claim
+from lib import hardware
 from lib.data import ImageSet
 from lib.data.shards import ShardSet
 from lib.errors import WorkbookFileError
+from lib.file_claims import FileClaim
 from lib.files import write_text
 from lib.inputs import wrote
 from lib.launch import launch
 from lib.progress import duration
-from lib.training import hardware, processes
-from lib.training.code import code_of
+from lib.training import distributed
+from lib.training.build_model import build_model
 from lib.training.config import RunConfig
+from lib.training.evaluate import test
+from lib.training.identities import trained_identities
 from lib.training.logs import memory_told, run_log
-from lib.training.material import Material, load_images, material_of
-from lib.training.people import trained_identities
 from lib.training.provenance import provenance
-from lib.training.store import Run, RunStore, build_model
-from lib.training.testing import test
+from lib.training.run_digest import run_digests
+from lib.training.store import Run, RunStore
+from lib.training.training_data import TrainingData, load_images, training_data_of
 
 log = logging.getLogger(__name__)
 
@@ -51,25 +53,30 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
             log.warning("%s is taken as it is: its data are not here to be compared", run.path.name)
             return run
         raise
-    basis = {"data": images.fingerprint(), **code_of(config, len(images.classes))}
-    joins = processes.joins(config)
+    basis = {"data": images.fingerprint(), **run_digests(config, len(images.classes))}
+    joins = distributed.joins(config)
     if run.finished and run.basis == basis and not joins:  # of several processes all have to see it at one moment
         return run
-    device = hardware.check_devices(config)  # a missing GPU is found before any work
+    device = hardware.check_devices(config.device, config.devices)  # a missing GPU is found before any work
     if joins:
-        processes.join(device)
+        distributed.join(device)
         _fit_together(config, store, images, basis, device)
     elif config.processes > 1:
         launch(fit, config, store.root, devices=config.devices)
     else:
-        material = material_of(config, store, images)  # so are images that cannot be read
+        material = training_data_of(config, store, images)  # so are images that cannot be read
         _fit_alone(config, run, material, basis, device, lambda wanted: None)
     wrote(run.path / "metrics.json")
     return Run(run.path)
 
 
 def _fit_alone(
-    config: RunConfig, run: Run, material: Material, basis: dict, device: torch.device, tell: Callable[[bool], object]
+    config: RunConfig,
+    run: Run,
+    material: TrainingData,
+    basis: dict,
+    device: torch.device,
+    tell: Callable[[bool], object],
 ) -> None:
     """Claim the run and train it, unless another process has been at it; `tell` is told whether it will be trained."""
     with _alone(run) as claim:
@@ -86,21 +93,21 @@ def _fit_together(
 ) -> None:
     """One of several processes: the chief sees to everything, the others train beside it."""
     run = store.run(config)
-    if processes.rank(config) == 0 and run.finished and run.basis == basis:
-        processes.told(False)
-    elif processes.rank(config) == 0:
-        _fit_alone(config, run, material_of(config, store, images), basis, device, processes.told)
-    elif processes.told():
+    if distributed.rank(config) == 0 and run.finished and run.basis == basis:
+        distributed.told(False)
+    elif distributed.rank(config) == 0:
+        _fit_alone(config, run, training_data_of(config, store, images), basis, device, distributed.told)
+    elif distributed.told():
         from lib.training.trainer import train
 
-        material = material_of(config, store, images)  # from the cache, which the chief has filled
+        material = training_data_of(config, store, images)  # from the cache, which the chief has filled
         torch.manual_seed(config.seed)
         train(config, run, build_model(config, len(images.classes), pretrained=False), material)  # the chief's weights
-    processes.told()  # they leave when the run is finished
+    distributed.told()  # they leave when the run is finished
 
 
 def _train_and_test(
-    config: RunConfig, run: Run, material: Material, basis: dict, device: torch.device, claim: Claim
+    config: RunConfig, run: Run, material: TrainingData, basis: dict, device: torch.device, claim: FileClaim
 ) -> None:
     from lib.training.trainer import train  # Lightning takes seconds to import, and finished runs do not need it
 
@@ -132,9 +139,9 @@ def _train_and_test(
 
 
 @contextlib.contextmanager
-def _alone(run: Run) -> Iterator[Claim]:
+def _alone(run: Run) -> Iterator[FileClaim]:
     """Claim the run: another process that wants the same one waits, and then finds it finished."""
-    claim = Claim(run.path.parent / ".claims" / run.path.name)
+    claim = FileClaim(run.path.parent / ".claims" / run.path.name)
     claim.wait(lambda owner: log.warning("%s is being trained by %s; waiting for it", run.path.name, owner))
     try:
         yield claim

@@ -12,12 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 from torch import nn
 
+from lib import hardware
 from lib.data import leak_share
 from lib.data.shards import ShardSet
 from lib.paths import ROOT
-from lib.training import hardware
 from lib.training.config import RunConfig
-from lib.training.material import Material, Prepared
+from lib.training.training_data import Prepared, TrainingData
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pandas", "pillow")
 
@@ -50,7 +50,7 @@ def versions() -> dict[str, str]:
 
 def provenance(
     config: RunConfig,
-    material: Material,
+    material: TrainingData,
     classes: Sequence[str],
     device: torch.device,
     seconds: float,
@@ -62,8 +62,8 @@ def provenance(
         "versions": versions(),
         "device": f"{device.type}: {hardware.device_name(device)}",
         "threads": torch.get_num_threads(),
-        "precision": hardware.precision(config),
-        "channels_last": hardware.channels_last_helps(config),
+        "precision": hardware.lightning_precision(config.precision, device),
+        "channels_last": hardware.channels_last_helps(config.precision, device),
         "processes": config.processes,
         "seed": config.seed,
         "split_seed": config.split_seed,

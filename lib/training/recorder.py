@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lib.files import save_whole, write_text
 from lib.progress import Progress, duration
-from lib.training.module import Classifier
+from lib.training.classifier import Classifier
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from lib.errors import WorkbookError
+from lib.retrieval.ranking import retrieval_scores
+from lib.training.classifier import Shown
 from lib.training.config import RunConfig
 from lib.training.fine_grained import FineGrained
-from lib.training.module import Shown
-from lib.training.people import embedded
-from lib.training.ranking import retrieval_scores
+from lib.training.identities import embedded
 from lib.training.triplet import BatchHardTriplet
 
 

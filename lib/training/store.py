@@ -1,7 +1,7 @@
 """The store of runs: a folder a run, named by its config. Everything is written whole or not at all.
 
 <store>/superseded/     runs that were begun with other data or code
-<store>/.claims/        who is training what (lib.claims)
+<store>/.claims/        who is training what (lib.file_claims)
 <store>/<readable name>-<hash8>/
     config.json         what was asked for
     basis.json          digests of the data and of the code that the run was begun with
@@ -30,58 +30,12 @@ from torch import nn
 
 from lib.errors import WorkbookFileError, nearest
 from lib.inputs import note
-from lib.models import create_model
 from lib.paths import OUTPUTS
-from lib.training.config import BRANCHES, RunConfig
-from lib.training.ranking import RetrievalScores
+from lib.retrieval.ranking import RetrievalScores
+from lib.training.build_model import build_model
+from lib.training.config import RunConfig
 
 RUNS = OUTPUTS / "runs"
-
-# A setting of RunConfig → the argument of create_model that it is.
-OPTIONS = {
-    "fusion_strategy": "fusion_strategy",
-    "residual_strategy": "residual_strategy",
-    "num_heads": "num_heads",
-    "gatta_dim": "dim",
-    "gatta_passes": "passes",
-    "gatta_norm": "norm",
-    "freeze_backbone": "freeze",
-    "lesa_position": "position",
-}
-
-
-def build_model(config: RunConfig, classes: int, pretrained: bool | None = None) -> nn.Module:
-    """The untrained model that `config` describes (`pretrained=False` where weights are loaded next)."""
-    pretrained = config.pretrained if pretrained is None else pretrained
-    if config.attention in BRANCHES:
-        return _build_vit(config, classes, pretrained)
-    options = {name: getattr(config, field) for field, name in OPTIONS.items() if field not in config.idle}
-    if "position" in options:
-        options["image_size"] = config.size  # that its tables are made for
-    return create_model(
-        config.backbone, pretrained=pretrained, num_classes=classes, attn_type=config.attention, **options
-    )
-
-
-def _build_vit(config: RunConfig, classes: int, pretrained: bool) -> nn.Module:
-    from lib.dcal import create_dcal_model  # timm takes two seconds to import
-
-    glca, pwca = BRANCHES[config.attention]
-    shape = {name: getattr(config, name) for name in ("patch_size", "depth") if getattr(config, name) is not None}
-    return create_dcal_model(
-        config.backbone,
-        classes,
-        top_ratio=config.top_ratio,
-        pretrained=pretrained,
-        img_size=config.size,
-        drop_path_rate=config.drop_path,
-        glca=glca,
-        pwca=pwca,
-        selection=config.selection,
-        glca_input=config.glca_input,
-        glca_readout=config.glca_readout,
-        **shape,
-    )
 
 
 class Run:

@@ -17,18 +17,19 @@ from pytorch_lightning.plugins.environments import LightningEnvironment, TorchEl
 from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lib import hardware
 from lib.data import BatchShares, EpochBatches, rows_of
 from lib.data.shards import ShardSet, ShardStream
-from lib.training import hardware, processes
+from lib.training import distributed
+from lib.training.classifier import Classifier
 from lib.training.config import BRANCHES, RunConfig
+from lib.training.identities import trained_identities
 from lib.training.inference import decoded_size, evaluation_batch
 from lib.training.logs import lightning_manners, memory_told
-from lib.training.material import Material, Prepared
-from lib.training.module import Classifier
-from lib.training.people import trained_identities
 from lib.training.recorder import BatchProgress, Recorder
 from lib.training.store import Run
 from lib.training.tracking import tracking
+from lib.training.training_data import Prepared, TrainingData
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def train(
     config: RunConfig,
     run: Run,
     model: torch.nn.Module,
-    material: Material,
+    material: TrainingData,
     before_saving: Callable[[], None] = lambda: None,
 ) -> float:
     """Train up to the last epoch, from `last.ckpt` if there is one; returns the seconds that it took in all.
@@ -80,7 +81,7 @@ def train(
     if recorder.finished:
         return recorder.seconds
     setup = _setup(config, model, material)
-    if hardware.channels_last_helps(config):
+    if hardware.channels_last_helps(config.precision, hardware.device(config.device)):
         setup.module.model.to(memory_format=torch.channels_last)
     # Lightning does so too, but after a resumed run's first batch is drawn.
     setup.train.sampler.set_epoch(len(recorder.rows))
@@ -90,7 +91,7 @@ def train(
     return recorder.seconds
 
 
-def _setup(config: RunConfig, model: torch.nn.Module, material: Material) -> Setup:
+def _setup(config: RunConfig, model: torch.nn.Module, material: TrainingData) -> Setup:
     if isinstance(material, ShardSet):
         return _streamed(config, model, material)
     return (_identities if config.task == "reid" else _listed)(config, model, material)
@@ -109,7 +110,7 @@ def _streamed(config: RunConfig, model: torch.nn.Module, shards: ShardSet) -> Se
             config.seed,
             training,
             config.skip_unreadable,
-            processes.rank(config),
+            distributed.rank(config),
             config.processes,
         )
         return stream.loader(pin_memory=hardware.device(config.device).type == "cuda")
@@ -130,7 +131,7 @@ def _listed(config: RunConfig, model: torch.nn.Module, material: Prepared) -> Se
 
 
 def _rows_setup(config: RunConfig, module: Classifier, train: Batches, batches: Sampler, val: Batches) -> Setup:
-    rank, size = processes.rank(config), evaluation_batch(config)
+    rank, size = distributed.rank(config), evaluation_batch(config)
     own = list(range(rank, len(val), config.processes))
     in_order = [own[i : i + size] for i in range(0, len(own), size)]
     return Setup(module, _loader(train, BatchShares(batches, rank, config.processes)), _loader(val, in_order))
@@ -178,9 +179,9 @@ def _trainer(config: RunConfig, run: Run, recorder: Recorder, logger: Logger | b
         num_nodes=config.num_nodes,
         strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
         use_distributed_sampler=False,  # the loaders give shares
-        precision=hardware.precision(config),
+        precision=hardware.lightning_precision(config.precision, where),
         deterministic="warn" if where.type == "cuda" else None,  # on a CPU everything used here is so already
-        callbacks=[*progress * (processes.rank(config) == 0), recorder],
+        callbacks=[*progress * (distributed.rank(config) == 0), recorder],
         logger=logger,
         plugins=[  # an environment of ours, also inside a Slurm job
             TorchElasticEnvironment() if several else LightningEnvironment(),

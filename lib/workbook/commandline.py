@@ -11,11 +11,11 @@ from pathlib import Path
 import nbformat
 
 from lib.errors import CommandLine
-from lib.report.digest import title
+from lib.report.pages.notebook_summary import title
 from lib.workbook.notebooks import run
-from lib.workbook.options import add_options, options
 from lib.workbook.parameters import read_parameters
 from lib.workbook.plan import find_notebooks, number, plan
+from lib.workbook.shared_options import add_options, options
 from lib.workbook.sweep_commandline import main as sweep_main
 
 HELP_P = "set a parameter in every notebook that has it, or in one with 02.NAME=VALUE; may be repeated"

@@ -105,7 +105,7 @@ def _run(
     """Run the child; returns what ended it, where we did, its exit status, and the last line of its stderr."""
     with tempfile.TemporaryFile("w+") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lib.workbook.child", json.dumps(spec)],
+            [sys.executable, "-m", "lib.workbook.kernel_process", json.dumps(spec)],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,

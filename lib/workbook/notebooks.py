@@ -7,8 +7,8 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 from typing import Any
 
-from lib.report.overview import write_index
-from lib.report.records import Entry
+from lib.report.pages.execution_records import Entry
+from lib.report.pages.index_page import write_index
 from lib.workbook.backends import LocalPool
 from lib.workbook.plan import Job, predecessors
 from lib.workbook.task import Task, notebook_task

@@ -8,7 +8,7 @@
     common: {profile: full}           # parameters of every run
     data_roots: {HAM10000: ~/ham}     # folders of data sets; those left out are in data/
     test_also_on: [isic-2018-task-3]  # every run is tested there too, without what it has seen
-    tables:                           # the workbook's own: see lib.report.tables
+    tables:                           # the workbook's own: see lib.report.tables.table
       fusion: {dataset: HAM10000, attention: CBAM, fusion_strategy: [original, learnable_gate]}
     sweeps:                           # any other grid, under any name
       learning rate: {lr: [1e-2, 1e-3]}
@@ -32,7 +32,7 @@ import yaml
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, choose, nearest, unknown
 from lib.inputs import note
 from lib.paths import ROOT
-from lib.workbook.cells import check_of
+from lib.workbook.notebook_source import check_of
 from lib.workbook.parameters import Parameter, check_names, parse, parse_all, read_parameters
 from lib.workbook.plan import find_notebooks
 

@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lib.claims import STALE_S, Claim
+from lib.file_claims import STALE_S, FileClaim
 from lib.progress import duration
-from lib.report.records import Entry, read_entry
+from lib.report.pages.execution_records import Entry, read_entry
 from lib.workbook.backends import Backend
 from lib.workbook.task import Task, tell
 
@@ -74,7 +74,7 @@ class Sweep:
         self.began = self.spoke = time.monotonic()
         self.todo = deque((task, 0.0) for task in self.plan.todo)
         self.flying: dict[Future, Task] = {}
-        self.elsewhere: dict[Task, Claim] = {}  # another process performs them
+        self.elsewhere: dict[Task, FileClaim] = {}  # another process performs them
         self.begun: set[Task] = set()  # of what is flying: seen to be performed
         while self.todo or self.flying or self.elsewhere:
             self._submit()
@@ -107,7 +107,7 @@ class Sweep:
             finished = datetime.now().astimezone().isoformat(timespec="seconds")
             entry = Entry("died", 0.0, finished, task.job.parameters, f"{type(error).__name__}: {error}")
         if entry is None:
-            self.elsewhere[task] = Claim(task.executed)
+            self.elsewhere[task] = FileClaim(task.executed)
         else:
             self._enter(task, entry)
 
@@ -145,7 +145,7 @@ class Sweep:
         """How many are being performed: on a back end with a queue of its own, those that somebody has claimed."""
         flying = set(self.flying.values())
         if self.backend.queues:
-            self.begun |= {task for task in flying - self.begun if not Claim(task.executed).is_free()}
+            self.begun |= {task for task in flying - self.begun if not FileClaim(task.executed).is_free()}
             flying &= self.begun
         return len(flying) + len(self.elsewhere)
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lib.errors import CommandLine, WorkbookError, WorkbookValueError, choose
-from lib.report.overview import write_index
-from lib.report.records import Entry
-from lib.report.study_page import StudyRun, write_study
+from lib.report.pages.execution_records import Entry
+from lib.report.pages.index_page import write_index
+from lib.report.pages.study_page import StudyRun, write_study
 from lib.workbook.backends import Backend, LocalPool, RayCluster, SlurmCluster
 from lib.workbook.notebooks import run
-from lib.workbook.options import add_options, options
 from lib.workbook.plan import Job, find_notebooks, plan, read_assignment
 from lib.workbook.protocol import Protocol, grid_protocol, read_protocol
+from lib.workbook.shared_options import add_options, options
 from lib.workbook.sweep import Plan, Sweep, make_plan
 from lib.workbook.task import Task, run_task
 

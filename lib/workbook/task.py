@@ -17,14 +17,14 @@ from typing import Any
 
 import nbformat
 
-from lib.claims import Claim, ClaimLost
+from lib.code_digest import code_digest, imports
+from lib.file_claims import FileClaim, FileClaimLost
 from lib.inputs import state
 from lib.progress import duration
-from lib.report.html import export_html
-from lib.report.records import Entry, read_entry, write_entry
-from lib.sources import code_digest, imports
-from lib.workbook.cells import python
+from lib.report.pages.execution_records import Entry, read_entry, write_entry
+from lib.report.pages.notebook_page import export_html
 from lib.workbook.execute import Result, execute
+from lib.workbook.notebook_source import python
 from lib.workbook.parameters import read_parameters
 from lib.workbook.plan import Job, number
 
@@ -111,7 +111,7 @@ def perform(
     Raises:
         OSError, WorkbookError: its folder cannot be written.
     """
-    claim, say = Claim(task.executed), partial(_say, task) if watched else _keep_quiet
+    claim, say = FileClaim(task.executed), partial(_say, task) if watched else _keep_quiet
     say(task.job.notebook.stem)
     if not claim.wait(lambda owner: print(f"waiting for {owner}, which executes {task.name}", flush=True), patience):
         return None
@@ -126,7 +126,7 @@ def perform(
         entry = _keep(task, result)
         say(tell(entry))
         return entry
-    except ClaimLost as lost:
+    except FileClaimLost as lost:
         print(lost, flush=True)
         return None
     finally:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from lib.data import REID_PARTS, EpochBatches, ImageSet, leak_share, split_identities, split_rows
 from lib.data.imageset import subset
-from lib.data.reid import reid_set
 from lib.data.sampling import SAMPLERS
+from lib.data.sets.reid import reid_set
 from lib.data.survey import leakage
 from lib.errors import WorkbookValueError
 

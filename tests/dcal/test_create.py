@@ -6,8 +6,7 @@ from timm.layers import resample_abs_pos_embed
 import lib
 from lib.dcal import create_dcal_model
 from lib.errors import WorkbookFileError, WorkbookValueError
-
-from .helpers import DEIT, DISTILLED, SIZES, tiny_vit
+from tests.dcal.reference import DEIT, DISTILLED, SIZES, tiny_vit
 
 
 @pytest.fixture(params=[DEIT, DISTILLED])

@@ -4,8 +4,8 @@ from torch.nn.functional import gelu, layer_norm
 
 from lib.dcal import AttentionRolloutHook, GlobalLocalCrossAttention
 from lib.errors import WorkbookError, WorkbookValueError
-
-from .helpers import drawn, images, randomised, tiny_vit
+from tests.dcal.reference import images, tiny_vit
+from tests.helpers import float64, randomised
 
 
 @pytest.fixture
@@ -15,12 +15,12 @@ def glca():
 
 @pytest.fixture
 def x():
-    return drawn(2, 17, 24)
+    return float64(2, 17, 24)
 
 
 @pytest.fixture
 def scores():
-    return drawn(2, 16, seed=5).softmax(1)
+    return float64(2, 16, seed=5).softmax(1)
 
 
 def by_the_equations(block, x, chosen):
@@ -108,8 +108,8 @@ def test_bad_input(glca, x):
         glca(x)
     for shape in ((2, 17), (1, 16), (2, 0)):
         with pytest.raises(WorkbookValueError, match="do not fit tokens"):
-            glca(x, drawn(*shape))
+            glca(x, float64(*shape))
     with pytest.raises(WorkbookValueError, match="do not fit tokens"):
-        glca(x[0], drawn(2, 16))
+        glca(x[0], float64(2, 16))
     with pytest.raises(WorkbookValueError, match="num_heads=5 does not divide the width 24"):
         GlobalLocalCrossAttention(24, 5)

@@ -7,8 +7,7 @@ from torch import nn
 
 from lib.dcal import AttentionRolloutHook
 from lib.errors import WorkbookError, WorkbookValueError
-
-from .helpers import DEIT, DISTILLED, SIZES, chained, images, tiny_dcal, tiny_vit, unfused
+from tests.dcal.reference import DEIT, DISTILLED, SIZES, chained, images, tiny_dcal, tiny_vit, unfused
 
 VITS = {
     "deit": (DEIT, {}, 1),

@@ -11,8 +11,7 @@ from lib.dcal.hook import AttentionRolloutHook
 from lib.dcal.vit import finish
 from lib.errors import WorkbookError, WorkbookValueError
 from lib.training.inference import network_input, statistics_of
-
-from .helpers import DEIT, DISTILLED, SIZES, chained, images, tiny_dcal, tiny_vit, unfused
+from tests.dcal.reference import DEIT, DISTILLED, SIZES, chained, images, tiny_dcal, tiny_vit, unfused
 
 PARTNERS = torch.tensor([1, 2, 3, 0])
 LABELS = torch.tensor([0, 1, 2, 3])

@@ -5,8 +5,7 @@ from lib.dcal import PairWiseCrossAttention
 from lib.dcal.pwca import pairwise_block
 from lib.dcal.vit import project
 from lib.errors import WorkbookValueError
-
-from .helpers import drawn, randomised
+from tests.helpers import float64, randomised
 
 
 @pytest.fixture
@@ -16,12 +15,12 @@ def pwca():
 
 @pytest.fixture
 def x1():
-    return drawn(2, 17, 24)
+    return float64(2, 17, 24)
 
 
 @pytest.fixture
 def x2():
-    return drawn(2, 9, 24, seed=4)
+    return float64(2, 9, 24, seed=4)
 
 
 def test_an_empty_second_image_is_self_attention(pwca, x1):
@@ -53,7 +52,7 @@ def test_training_only_can_be_switched_off(x1, x2):
 
 
 def test_the_first_tokens_alone_are_the_first_tokens_of_all(pwca, x1, x2):
-    other = drawn(2, 3, 9, 8, seed=5), drawn(2, 3, 9, 8, seed=6)
+    other = float64(2, 3, 9, 8, seed=5), float64(2, 3, 9, 8, seed=6)
     normed = pwca.block.norm1(x1)
     all_ask, two_ask = project(pwca.block.attn, normed), project(pwca.block.attn, normed, normed[:, :2])
     found = pairwise_block(pwca.block, x1, two_ask, other)
@@ -71,6 +70,6 @@ def test_bad_input(pwca, x1):
         pwca(x1)
     for shape in ((1, 17, 24), (2, 17, 12)):
         with pytest.raises(WorkbookValueError, match="The pair does not fit"):
-            pwca(x1, drawn(*shape))
+            pwca(x1, float64(*shape))
     with pytest.raises(WorkbookValueError, match="The pair does not fit"):
         pwca(x1[0], x1[0])

@@ -4,13 +4,13 @@ import torch
 from lib.dcal import HEAD_FUSIONS, AttentionRollout
 from lib.dcal import rollout as source
 from lib.errors import WorkbookError, WorkbookValueError
-
-from .helpers import chained, drawn
+from tests.dcal.reference import chained
+from tests.helpers import float64
 
 
 @pytest.fixture
 def layers():
-    return [(drawn(2, 3, 19, 8, seed=2 * n), drawn(2, 3, 19, 8, seed=2 * n + 1)) for n in range(4)]
+    return [(float64(2, 3, 19, 8, seed=2 * n), float64(2, 3, 19, 8, seed=2 * n + 1)) for n in range(4)]
 
 
 @pytest.fixture

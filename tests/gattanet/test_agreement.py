@@ -5,8 +5,8 @@ import torch
 
 from lib.errors import WorkbookValueError
 from lib.gattanet import Agreement, MapAgreement, UnitAgreement
-
-from .helpers import LAYERS, float64, reference, toy
+from tests.gattanet.transcription import LAYERS, reference, toy
+from tests.helpers import float64
 
 
 @pytest.mark.parametrize("passes", [1, 2, 3])

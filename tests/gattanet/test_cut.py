@@ -7,8 +7,7 @@ from torch import nn
 from lib.errors import WorkbookValueError
 from lib.gattanet import GAttANet
 from lib.toynet import ToyNet
-
-from .helpers import SIZE
+from tests.gattanet.transcription import SIZE
 
 
 class Net(nn.Module):

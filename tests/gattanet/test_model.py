@@ -15,8 +15,8 @@ from lib.backbones import build_backbone
 from lib.errors import WorkbookError, WorkbookValueError
 from lib.gattanet import GAttANet, class_agreement
 from lib.toynet import ToyNet
-
-from .helpers import LAYERS, SIZE, float64, toy
+from tests.gattanet.transcription import LAYERS, SIZE, toy
+from tests.helpers import float64
 
 NETWORKS = {
     "resnet18": (lambda: torchvision.models.resnet18(num_classes=5), ("layer2.0.bn1", "layer3", "fc")),

@@ -5,8 +5,7 @@ import torch
 
 from lib.errors import WorkbookValueError
 from lib.gattanet import class_agreement, pass_agreement
-
-from .helpers import float64
+from tests.helpers import float64
 
 
 def cosine(a, b):

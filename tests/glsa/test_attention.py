@@ -5,8 +5,8 @@ from torch.nn.functional import layer_norm
 
 from lib.errors import WorkbookError, WorkbookValueError
 from lib.glsa import GlobalAttention
-
-from .helpers import conv1x1, flat, float64, folded, matmul_attention, randomised
+from tests.glsa.reference import conv1x1, flat, folded, matmul_attention
+from tests.helpers import float64, randomised
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from lib.glsa import (
     LocalAttention,
     ResidualStrategy,
 )
-
-from .helpers import float64, randomised
+from tests.helpers import float64, randomised
 
 COMBINATIONS = list(itertools.product(LOCAL_ATTENTION, FUSION_STRATEGIES, RESIDUAL_STRATEGIES))
 

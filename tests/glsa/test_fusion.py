@@ -4,8 +4,8 @@ from torch.nn.functional import conv2d
 
 from lib.errors import WorkbookValueError
 from lib.glsa import FUSION_STRATEGIES, BaseFusion
-
-from .helpers import conv1x1, flat, float64, folded, matmul_attention, randomised
+from tests.glsa.reference import conv1x1, flat, folded, matmul_attention
+from tests.helpers import float64, randomised
 
 
 def original(f, A, L):

@@ -7,8 +7,8 @@ from torch.nn.functional import conv2d
 from lib.errors import WorkbookValueError
 from lib.glsa import BAM, CBAM, LOCAL_ATTENTION, SCSE
 from lib.glsa.local import NoAttention
-
-from .helpers import batch_norm, conv1x1, float64, randomised
+from tests.glsa.reference import batch_norm, conv1x1
+from tests.helpers import float64, randomised
 
 
 @pytest.fixture

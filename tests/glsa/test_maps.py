@@ -7,7 +7,7 @@ import torch
 
 from lib.errors import WorkbookError, WorkbookValueError
 from lib.glsa import FUSION_STRATEGIES, LOCAL_ATTENTION, RESIDUAL_STRATEGIES, GLSABlock
-from lib.maps import Mapped
+from lib.mapped import Mapped
 
 LOCAL = {"local_channel": (2, 32, 1, 1), "local_spatial": (2, 1, 4, 5)}
 SHAPES = {

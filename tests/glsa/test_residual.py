@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from lib.glsa import RESIDUAL_STRATEGIES
-
-from .helpers import float64, randomised
+from tests.helpers import float64, randomised
 
 
 @pytest.fixture

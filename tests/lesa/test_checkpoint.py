@@ -5,8 +5,7 @@ import torch
 
 from lib.errors import WorkbookFileError, WorkbookValueError
 from lib.lesa import LESA, create_lesa, load_official, load_weights
-
-from .helpers import official_state
+from tests.lesa.official import official_state
 
 BLOCK = "block.classification.stride1"
 

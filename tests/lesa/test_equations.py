@@ -7,10 +7,9 @@ import torch
 
 from lib.lesa import LESA, POSITIONS, ContextTerm
 from lib.lesa import context as context_module
-
-from . import transcription
-from .helpers import float64, randomised
-from .memory import PeakMemory
+from tests.helpers import float64, randomised
+from tests.lesa import transcription
+from tests.peak_memory import PeakMemory
 
 
 @pytest.fixture(params=[(3, 5), (4, 1), (1, 4), (1, 1), (4, 4)], ids=str)

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file
 
 from lib.lesa import LESA, lesa_net, load_weights
-
-from .helpers import GOLDEN, filler, official_state, relative_error
+from tests.helpers import relative_error
+from tests.lesa.official import GOLDEN, filler, official_state
 
 golden = load_file(GOLDEN / "lesa_golden.safetensors")
 

@@ -6,9 +6,8 @@ import torch
 
 from lib.errors import WorkbookError, WorkbookValueError
 from lib.lesa import LESA, lesa_layers, without
-
-from . import transcription
-from .helpers import float64, randomised
+from tests.helpers import float64, randomised
+from tests.lesa import transcription
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ from lib.errors import WorkbookValueError
 from lib.lesa import LESA, POSITIONS, ContextTerm
 from lib.lesa.position import AxialPosition, FlattenedPosition, resample
 from lib.lesa.relative import Axial, Windows, skew, unskew
-
-from . import transcription
-from .helpers import float64, randomised
+from tests.helpers import float64, randomised
+from tests.lesa import transcription
 
 
 def pairs(dense, height, width):

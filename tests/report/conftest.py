@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.report.study import Study, study_of
+from lib.evaluation.transfer import REASONS, Transfer
+from lib.report.study.study import Study, study_of
 from lib.training import Run, RunConfig, RunStore
 from lib.training.metrics import Resampled, intervals, measure
-from lib.training.transfer import REASONS, Transfer
 from lib.workbook.protocol import Protocol, read_protocol
 
 CLASSES = ("a", "b", "c")
@@ -129,7 +129,7 @@ def transferred(monkeypatch) -> Callable[..., None]:
             (found.path / "metrics.json").write_text(json.dumps(result))
             return found
 
-        monkeypatch.setattr("lib.report.study.transfer", fake)
+        monkeypatch.setattr("lib.report.study.study.transfer", fake)
 
     install(0.6)
     return install

@@ -8,7 +8,7 @@ import torch
 
 from lib.errors import WorkbookValueError
 from lib.training import PROFILES, RunConfig, profile_config
-from lib.training.store import build_model
+from lib.training.build_model import build_model
 
 
 def test_names_are_normalised_so_equal_runs_have_equal_hashes():

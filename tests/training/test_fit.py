@@ -17,13 +17,13 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from lib import files
-from lib.claims import Claim
+from lib import files, hardware
 from lib.data import load_dataset, split_rows
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
+from lib.file_claims import FileClaim
 from lib.paths import ROOT
-from lib.training import RunStore, fit, fitting, hardware, profile_config, trainer
-from lib.training import module as module_file
+from lib.training import RunStore, fit, fitting, profile_config, trainer
+from lib.training import classifier as module_file
 from lib.training import recorder as recorder_file
 from lib.training.inference import evaluation_batch, predict_rows
 from lib.training.optimisers import LR_SCHEDULERS
@@ -70,7 +70,7 @@ def test_the_test_split_is_the_splits_and_its_metrics_have_intervals(finished, t
 
 
 def test_a_finished_run_is_returned_at_once(finished, tiny, monkeypatch):
-    monkeypatch.setattr("lib.training.material.load_pixels", lambda *_: pytest.fail("images were decoded"))
+    monkeypatch.setattr("lib.training.training_data.load_pixels", lambda *_: pytest.fail("images were decoded"))
     assert fit(tiny, finished.path.parent).path == finished.path
 
 
@@ -190,14 +190,14 @@ def test_a_run_is_trained_again_when_its_code_has_changed(tiny, finished, tmp_pa
     shutil.copytree(finished.path, store.run(tiny).path)
     assert fit(tiny, store).path == store.run(tiny).path
     assert not (store.root / "superseded").exists()
-    monkeypatch.setattr("lib.training.code.statements_of", lambda module: f"other = {module!r}")
+    monkeypatch.setattr("lib.training.run_digest.statements_of", lambda module: f"other = {module!r}")
     fit(tiny, store)
     assert "was begun with other model code, training code" in caplog.text
 
 
 def test_a_second_process_waits_and_finds_the_run_finished(tiny, tmp_path):
     config, store = tiny.replace(attention="CBAM"), RunStore(tmp_path / "runs")
-    claim = Claim(store.root / ".claims" / config.name)
+    claim = FileClaim(store.root / ".claims" / config.name)
     command = [sys.executable, "-c", WAITER, json.dumps(config.to_dict()), str(store.root)]
     claim.wait(pytest.fail)
     waiter = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
@@ -335,7 +335,7 @@ def test_no_gpu_is_told_before_any_work(tiny, tmp_path, monkeypatch):
         fit(tiny.replace(device="cuda", seed=7), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
     with pytest.raises(WorkbookValueError, match="needs a GPU"):
-        hardware.precision(tiny.replace(precision="16"))
+        hardware.lightning_precision("16", torch.device("cpu"))
 
 
 def test_unreadable_images_are_recorded_in_the_provenance(ham_root, tmp_path):

@@ -10,9 +10,9 @@ from lib.data import EpochBatches
 from lib.data.shards import stream, write_shards
 from lib.errors import WorkbookFileError, WorkbookValueError
 from lib.training import RunConfig, RunStore, fit, prepare, profile_config, trainer
-from lib.training import module as module_file
-from lib.training.material import load_images
-from lib.training.store import build_model
+from lib.training import classifier as module_file
+from lib.training.build_model import build_model
+from lib.training.training_data import load_images
 
 pytest.importorskip("webdataset")
 

@@ -10,16 +10,16 @@ from torch import nn
 
 from lib.dcal import create_dcal_model
 from lib.errors import WorkbookValueError
+from lib.retrieval.ranking import METRICS, retrieval_scores
 from lib.training import RunStore, fit, profile_config
 from lib.training import fitting as fitting_file
+from lib.training.evaluate import query_and_gallery
 from lib.training.fine_grained import FineGrained
+from lib.training.identities import embedded, trained_identities
 from lib.training.inference import embeddings, network_input, predict_rows
-from lib.training.material import prepare
 from lib.training.metrics import Resampled
-from lib.training.people import embedded, trained_identities
-from lib.training.ranking import METRICS, retrieval_scores
 from lib.training.reidentification import ReIdentification
-from lib.training.testing import query_and_gallery
+from lib.training.training_data import prepare
 from lib.training.triplet import BatchHardTriplet
 
 VIT = {

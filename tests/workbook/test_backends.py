@@ -17,8 +17,7 @@ from lib.workbook import backends
 from lib.workbook.backends import LocalPool, RayCluster, SlurmCluster, _watched, cpus_each, visible_gpus
 from lib.workbook.plan import Job
 from lib.workbook.task import run_task
-
-from .slurm_cluster import slurm_cluster
+from tests.workbook.slurm_cluster import slurm_cluster
 
 PARAMETERS = "x: int = 3\nseed: int = 0"
 

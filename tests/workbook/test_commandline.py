@@ -10,11 +10,11 @@ import pytest
 
 from lib.errors import WorkbookError
 from lib.paths import ROOT
-from lib.report.overview import read_entries
+from lib.report.pages.index_page import read_entries
 from lib.training.profiles import PROFILES as training_profiles
 from lib.workbook.commandline import EPILOG, _parser, main
-from lib.workbook.options import PROFILES
 from lib.workbook.plan import find_notebooks, plan
+from lib.workbook.shared_options import PROFILES
 
 PICTURE = """\
 import matplotlib.pyplot as plt
@@ -22,7 +22,7 @@ figure, axes = plt.subplots(figsize=(3, 2))
 axes.plot([1, 2])
 plt.show()"""
 KEY_FIGURES = """\
-from lib.report.key_figures import show_key_figures
+from lib.report.pages.key_figures import show_key_figures
 show_key_figures({"zeta": "0.61 [0.55, 0.67]", "class <script>": epochs})"""
 PARAMETERS = 'profile: str = "quick"  # how much\nepochs: int = 3\ndata_root: str | None = None'
 

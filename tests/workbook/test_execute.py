@@ -11,7 +11,7 @@ import nbformat
 import psutil
 import pytest
 
-from lib.claims import ClaimLost
+from lib.file_claims import FileClaimLost
 from lib.paths import ROOT
 from lib.workbook.execute import _repair, execute, stop
 
@@ -151,9 +151,9 @@ def test_a_check_that_fails_stops_the_run_and_nothing_is_kept(notebook, tmp_path
 
     def check():
         if log.lines:
-            raise ClaimLost("gone")
+            raise FileClaimLost("gone")
 
-    with pytest.raises(ClaimLost):
+    with pytest.raises(FileClaimLost):
         execute(path, tmp_path / "o" / "o.ipynb", tmp_path / "o" / "o.html", {"x": 1}, log=log, check=check)
     assert not psutil.pid_exists(int(log.lines[0]))
     assert not (tmp_path / "o").exists()

@@ -16,10 +16,10 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
-from lib.claims import Claim
 from lib.errors import WorkbookError
+from lib.file_claims import FileClaim
 from lib.paths import ROOT
-from lib.report.records import Entry, read_entry, write_entry
+from lib.report.pages.execution_records import Entry, read_entry, write_entry
 from lib.training import RunStore
 from lib.workbook.commandline import main
 from lib.workbook.plan import Job
@@ -113,7 +113,7 @@ def test_a_failed_run_is_told_with_its_last_lines_and_stops_nothing(tasks, tmp_p
 
 def test_what_another_process_performs_is_waited_for(tasks, tmp_path, monkeypatch):
     monkeypatch.setattr("lib.workbook.sweep.LOOK_S", 0.01)
-    other = Claim(tasks[0].executed)
+    other = FileClaim(tasks[0].executed)
     assert other.acquire()
     looks = []
 
@@ -172,7 +172,7 @@ def test_waiting_for_others_is_no_busy_loop(tasks, tmp_path, monkeypatch):
 
     found = make_plan(tasks[:1], tmp_path)
     object.__setattr__(task, "done", done)
-    claim = Claim(task.executed)
+    claim = FileClaim(task.executed)
     assert claim.acquire()
     clock = Clock(monkeypatch, lambda slept: slept == 5 and finish(task))
     entries = {}
@@ -187,7 +187,7 @@ def test_a_line_appears_every_minute(tasks, tmp_path, monkeypatch):
     flying = [Future(), Future()]
     backend = Pretend(None, queues=True)
     backend.submit = lambda task, **how: flying[tasks.index(task)]
-    claims = [Claim(task.executed) for task in tasks]
+    claims = [FileClaim(task.executed) for task in tasks]
     clock = Clock(monkeypatch, None)
 
     def wait(futures, timeout, return_when):

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from lib.claims import Claim
-from lib.report.records import Entry, read_entry, write_entry
+from lib.file_claims import FileClaim
+from lib.report.pages.execution_records import Entry, read_entry, write_entry
 from lib.workbook import task as task_file
 from lib.workbook.execute import Result
 from lib.workbook.plan import Job
@@ -102,7 +102,7 @@ def test_an_entry_that_does_not_stand(job, tmp_path, change):
 
 def test_another_process_at_it_is_left_alone(job, executions, tmp_path):
     task = run_task(job, tmp_path)
-    claim = Claim(task.executed)
+    claim = FileClaim(task.executed)
     assert claim.acquire()
     assert perform(task, patience=0) is None
     assert executions == []
@@ -141,21 +141,21 @@ def test_who_was_taken_over_keeps_nothing(job, executions, tmp_path, monkeypatch
     def execute(*args, check, **how):
         check()
         result = before(*args, **how)
-        Claim(task.executed)._file(2).write_text('{"host": "other", "pid": 7}')
+        FileClaim(task.executed)._file(2).write_text('{"host": "other", "pid": 7}')
         write_entry(task.executed, entry(task, duration=9.0))
         return result
 
     monkeypatch.setattr(task_file, "execute", execute)
     assert perform(task) is None
     assert read_entry(task.executed).duration == 9.0
-    assert json.loads(Claim(task.executed)._file(2).read_text()) == {"host": "other", "pid": 7}
+    assert json.loads(FileClaim(task.executed)._file(2).read_text()) == {"host": "other", "pid": 7}
 
 
 def test_the_claim_is_given_back_whatever_happens(job, tmp_path, monkeypatch):
     monkeypatch.setattr(task_file, "execute", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         perform(run_task(job, tmp_path))
-    assert Claim(run_task(job, tmp_path).executed).is_free()
+    assert FileClaim(run_task(job, tmp_path).executed).is_free()
 
 
 def test_a_runs_name_tells_what_is_not_default(job):

@@ -120,7 +120,7 @@ const overlay = (canvas, picture, levels, [height, width], colours, opacity) => 
   context.globalAlpha = 1;
 };
 
-// Read the payload (lib/explain/view.py writes it), let `build` make the view, then show it in the still's place.
+// Read the payload (lib/explain/views/view.py writes it), let `build` make the view, then show it in the still's place.
 const start = async build => {
   const packed = Uint8Array.from(atob(root.dataset.payload), c => c.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'));

@@ -1,0 +1,61 @@
+"""Where the object and its parts are in what a network is shown: the truth for "where did it look"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib.data.augmentation import in_centre_view
+from lib.data.boxes import picture_size, relative_boxes
+from lib.data.imageset import ImageSet
+from lib.data.sets.cub import load_parts
+from lib.errors import WorkbookFileError
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Of N images, as shares of the side of what the network is shown: x to the right, y down, (0, 0) its corner.
+
+    `boxes` [N, 4] holds the left, top, right and bottom side, cut to the view; `places` [N, P, 2] holds x and y of the
+    parts named in `parts`. NaN is what is unknown or not in view; a hidden part is not in view.
+    """
+
+    boxes: np.ndarray
+    parts: tuple[str, ...]
+    places: np.ndarray
+
+
+def truth_in_view(images: ImageSet, size: tuple[int, int], augmentation: str) -> Truth:
+    """Boxes and parts of `images` as a network of `size` (height, width) in pixels sees them in evaluation.
+
+    A set that has no boxes, or no part locations, has NaN boxes, or no parts.
+
+    Raises:
+        WorkbookValueError: a malformed line in the list of parts.
+    """
+    x, y, width, height = relative_boxes(images).T
+    corners = np.stack([[x, y], [x + width, y + height]]).transpose(2, 0, 1)  # [N, 2 corners, 2]
+    seen = np.clip(in_centre_view(corners, size, augmentation), 0, 1)
+    empty = (seen[:, 1] <= seen[:, 0]).any(1)
+    boxes = np.where(empty[:, None], np.nan, seen.reshape(-1, 4))
+    parts, places = _places(images)
+    places = in_centre_view(places, size, augmentation)
+    outside = ~((places >= 0) & (places <= 1)).all(-1, keepdims=True)
+    return Truth(boxes, parts, np.where(outside, np.nan, places))
+
+
+def _places(images: ImageSet) -> tuple[tuple[str, ...], np.ndarray]:
+    """The names of all parts, and where each image's visible ones are: [N, P, 2] as shares of the picture."""
+    try:
+        found = load_parts(images)
+    except WorkbookFileError:  # cars and aircraft have boxes only
+        return (), np.empty((len(images.rows), 0, 2))
+    parts = tuple(dict.fromkeys(name for each in found.values() for name in each))
+    places = np.full((len(images.rows), len(parts), 2), np.nan)
+    for i, row in enumerate(images.rows.itertuples()):
+        side = picture_size(row.path, images.banner)
+        for name, part in found.get(row.image_id, {}).items():
+            if part.visible:
+                places[i, parts.index(name)] = part.x / side[0], part.y / side[1]
+    return parts, places

@@ -1,0 +1,1 @@
+"""Drawn sets, in the layouts of real ones, whose truth is known."""

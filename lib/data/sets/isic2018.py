@@ -1,0 +1,86 @@
+"""ISIC-2018 Task 3 in the challenge's own layout (Codella et al., arXiv 1902.03368).
+
+Expected anywhere below the data root: `ISIC2018_Task3_{Training,Validation,Test}_GroundTruth.csv` (one column a
+class, a single 1.0 a row), `ISIC2018_Task3_Training_LesionGroupings.csv`, and the images. The training images *are*
+HAM10000's, so a transfer between the two training sets measures nothing; the validation (193 images) and test
+(1,512) sets are the challenge's own. A part whose images are not there at all is left out.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from lib.data.imageset import ImageSet, attach_images, folder, images_by_stem, read_table
+from lib.data.sets.ham10000 import CLASSES
+from lib.errors import WorkbookFileError, WorkbookValueError
+
+log = logging.getLogger(__name__)
+
+PARTS = {"train": "Training", "val": "Validation", "test": "Test"}
+COLUMNS = tuple(name.upper() for name in CLASSES)
+
+
+def load_isic2018(root: Path, name: str = "isic-2018-task-3", skip_unreadable: bool = False) -> ImageSet:
+    """Read the ground truth of each part whose images are there.
+
+    Raises:
+        WorkbookFileError: no ground truth, or a row without an image (unless `skip_unreadable`).
+        WorkbookValueError: a missing column, or a row that is not one-hot.
+    """
+    root = folder(root, name)
+    tables = {
+        part: next(iter(sorted(root.rglob(f"ISIC2018_Task3_{word}_GroundTruth.csv"))), None)
+        for part, word in PARTS.items()
+    }
+    if tables["train"] is None:
+        raise WorkbookFileError(
+            f"{root} is no ISIC-2018 Task 3 data set: no ISIC2018_Task3_Training_GroundTruth.csv below it. "
+            "Give the folder that holds it, or fetch the set with `python -m lib.data.download isic-2018-task-3`."
+        )
+    files = images_by_stem(root)
+    lesions = _lesions(root)
+    found, missing = [], ()
+    for part, path in tables.items():
+        table = None if path is None else _labels(path)
+        if table is None or (part != "train" and not table["image_id"].isin(files).any()):
+            log.info("ISIC-2018 Task 3: no images of the %s set below %s, left out", PARTS[part].lower(), root)
+            continue
+        rows, lines = attach_images(path, table, files, skip_unreadable)
+        found.append(rows.assign(part=part))
+        missing += lines
+    rows = pd.concat(found, ignore_index=True)
+    mask = rows["image_id"].map(lambda i: str(files.get(f"{i}_segmentation", "")))
+    return ImageSet(
+        name,
+        CLASSES,
+        rows.assign(group=rows["image_id"].map(lesions).fillna(rows["image_id"]), mask=mask),
+        unreadable=missing,
+    )
+
+
+def _labels(path: Path) -> pd.DataFrame:
+    table = read_table(path, ("image", *COLUMNS))
+    values = table[list(COLUMNS)].apply(pd.to_numeric, errors="coerce").to_numpy()
+    one_hot = ((values == 1).sum(axis=1) == 1) & ((values == 0).sum(axis=1) == len(COLUMNS) - 1)
+    if not one_hot.all():
+        row = int((~one_hot).argmax())
+        raise WorkbookValueError(
+            f"{path}, row {table.index[row]}: image {table['image'].iloc[row]!r} must have a single 1.0 among {', '.join(COLUMNS)} and 0.0 elsewhere."
+        )
+    return pd.DataFrame({"image_id": table["image"], "label": values.argmax(axis=1)})
+
+
+def _lesions(root: Path) -> dict[str, str]:
+    """Image → lesion, from the challenge's groupings; empty where the file is missing."""
+    path = next(iter(sorted(root.rglob("ISIC2018_Task3_Training_LesionGroupings.csv"))), None)
+    if path is None:
+        log.warning(
+            "No lesion groupings below %s: every image counts as a lesion of its own, views of one lesion may leak between splits",
+            root,
+        )
+        return {}
+    table = read_table(path, ("image", "lesion_id"))
+    return dict(zip(table["image"], table["lesion_id"], strict=True))

@@ -1,0 +1,1 @@
+"""What trained networks do on test images: transfer, cost, where attention goes, what a part is worth."""

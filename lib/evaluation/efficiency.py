@@ -1,0 +1,287 @@
+"""What a network costs beside its bare backbone: parameters, MACs, throughput, latency, memory.
+
+Model and backbone take turns in one process, so that a ratio is of one machine at one time. The training step is the
+trainer's (its precision, memory format, loss, optimiser and clipping) on random images, without loading, augmentation
+and metrics; inference is `lib.training.inference`'s, from uint8 images to probabilities.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from lib import hardware
+from lib.errors import positive
+from lib.files import write_text
+from lib.training.build_model import build_model
+from lib.training.config import RunConfig
+from lib.training.inference import normalise, probabilities, statistics_of, to_unit
+from lib.training.logs import memory_told
+from lib.training.optimisers import build_optimisation
+from lib.training.run_digest import run_digests
+
+log = logging.getLogger(__name__)
+
+# The settings that a step's cost follows; another one (a seed, the data) is no reason to measure again.
+COSTLY = (
+    "backbone", "attention", "fusion_strategy", "residual_strategy", "num_heads", "gatta_dim", "gatta_passes",
+    "gatta_norm", "freeze_backbone", "lesa_position", "patch_size", "depth", "drop_path", "top_ratio", "selection",
+    "glca_input", "glca_readout", "pairs", "image_size", "image_width", "batch_size", "loss_type", "optimizer",
+    "gradient_clip",
+)  # fmt: skip
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+MIB = 2**20
+
+Work = Callable[[], object]
+Spread = tuple[float, float, float]  # median, lowest and highest of the rounds
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """The cost of one network. Ratios are its time over the bare backbone's: median, lowest, highest round."""
+
+    parameters: dict[str, int]  # by part, and 'total'
+    macs: int  # multiply-accumulates of one image's forward
+    train_images_per_s: float  # medians, as the latency is
+    inference_images_per_s: float
+    latency_ms: float  # inference of a single image
+    peak_memory_mib: float  # of one training step, beyond weights, optimiser state and images
+    train_ratio: Spread
+    inference_ratio: Spread
+    latency_ratio: Spread
+    image_size: int  # pixels
+    batch_size: int
+    device: str
+    threads: int
+    precision: str  # of training; inference is in float32
+
+
+def measure_efficiency(
+    config: RunConfig, classes: int, folder: Path, rounds: int = 5, seconds: float = 6.0, force: bool = False
+) -> Efficiency:
+    """Measure the network of `config`, or read what `folder` keeps of an earlier measurement on this machine.
+
+    Each of three measurements (training, inference, latency) takes `rounds` turns of model and backbone. Together they
+    last about `seconds`, or longer where a single call a turn takes longer: `2 * rounds` training steps at the least.
+
+    Raises:
+        WorkbookValueError: the config's device or precision cannot be had here, its loss has weights for another number
+            of classes, or `rounds` is not a positive number.
+        WorkbookError: a GPU's memory does not suffice.
+    """
+    positive(rounds=rounds, classes=classes)
+    conditions = _conditions(config, classes)
+    path = Path(folder) / _file_name(config, conditions)
+    found = None if force else _read(path)
+    if found is None:
+        with memory_told(config):
+            found = _measure(config, classes, rounds, seconds, conditions)
+        write_text(path, json.dumps({"conditions": conditions, "efficiency": asdict(found)}, indent=1))
+    return found
+
+
+def _conditions(config: RunConfig, classes: int) -> dict[str, object]:
+    """All that a measurement depends on, and the file's name with it."""
+    where = hardware.device(config.device)
+    return {
+        **{name: getattr(config, name) for name in COSTLY if name not in config.idle},
+        "classes": classes,
+        "precision": hardware.lightning_precision(config.precision, where),
+        "device": f"{where.type}: {hardware.device_name(where)}",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "code": run_digests(config, classes)["model code"],
+    }
+
+
+def _file_name(config: RunConfig, conditions: dict[str, object]) -> str:
+    digest = hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:8]
+    parts = [config.backbone, config.attention]
+    if "fusion_strategy" not in config.idle:
+        parts += [config.fusion_strategy, config.residual_strategy]
+    return "-".join([*parts, f"{config.image_size}px", digest]) + ".json"
+
+
+def _read(path: Path) -> Efficiency | None:
+    """What `path` keeps; None, and a warning, where it is damaged."""
+    if not path.exists():
+        return None
+    try:
+        kept = json.loads(path.read_text())["efficiency"]
+        return Efficiency(**{name: tuple(v) if isinstance(v, list) else v for name, v in kept.items()})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("%s is damaged (%s: %s); measuring again", path, type(error).__name__, error)
+        return None
+
+
+def _measure(config: RunConfig, classes: int, rounds: int, seconds: float, conditions: dict) -> Efficiency:
+    model = _Subject(config, classes)
+    bare = _Subject(config.bare, classes) if config.attention != config.bare.attention else None
+    log.info("measuring the efficiency of %s %s at %d px", config.backbone, config.attention, config.image_size)
+    inference = _alternate(model.infer, bare and bare.infer, rounds, seconds / 4)
+    latency = _alternate(model.infer_one, bare and bare.infer_one, rounds, seconds / 4)
+    for each in filter(None, (model, bare)):
+        each.prepare_training()
+    with _deterministic_on_gpu(model.where):
+        train = _alternate(model.train, bare and bare.train, rounds, seconds / 2)
+        peak = model.peak_memory()
+    return Efficiency(
+        parameters=model.model.count_parameters(),
+        macs=count_macs(config, classes),
+        train_images_per_s=config.batch_size / statistics.median(train[0]),
+        inference_images_per_s=config.batch_size / statistics.median(inference[0]),
+        latency_ms=1e3 * statistics.median(latency[0]),
+        peak_memory_mib=peak / MIB,
+        train_ratio=_spread(*train),
+        inference_ratio=_spread(*inference),
+        latency_ratio=_spread(*latency),
+        **{name: conditions[name] for name in ("image_size", "batch_size", "device", "threads", "precision")},
+    )
+
+
+class _Subject:
+    """One network with a batch of random images: its training step and its inference, as the workbook does them."""
+
+    def __init__(self, config: RunConfig, classes: int) -> None:
+        self.config, self.where = config, hardware.device(config.device)
+        self.precision = hardware.lightning_precision(config.precision, self.where)
+        rng = np.random.default_rng(0)
+        self.pixels = rng.integers(0, 256, (config.batch_size, *config.size, 3), dtype=np.uint8)
+        self.labels = torch.from_numpy(rng.integers(0, classes, config.batch_size)).to(self.where)
+        self.model = build_model(config, classes, pretrained=False).to(self.where).eval()
+        self.classes = [str(i) for i in range(classes)]
+
+    def infer(self) -> None:
+        probabilities(self.model, self.pixels, self.where)
+
+    def infer_one(self) -> None:
+        probabilities(self.model, self.pixels[:1], self.where)
+
+    def prepare_training(self) -> None:
+        from lib.training.trainer import classifier  # Lightning takes seconds to import
+
+        module = classifier(self.config)(self.config, self.model, self.classes, [1] * len(self.classes))
+        self.losses = module.to(self.where).train().losses
+        if hardware.channels_last_helps(self.config.precision, self.where):
+            self.model.to(memory_format=torch.channels_last)
+        self.optimizer = build_optimisation(self.model, self.config.replace(lr_scheduler="none"), steps_per_epoch=1)
+        self.scaler = torch.amp.GradScaler(self.where.type, enabled=self.precision == "16-mixed")
+        self.images = torch.from_numpy(self.pixels).to(self.where)
+
+    def train(self) -> None:
+        """One step, in the order of Lightning's: old gradients go after the forward."""
+        images = normalise(to_unit(self.images), statistics_of(self.model))
+        with torch.autocast(self.where.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST):
+            loss, _ = self.losses(images, self.labels)
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        if self.config.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def peak_memory(self) -> int:
+        """Bytes of one step; gradients count, the optimiser's state (there since the first step) does not."""
+        self.optimizer.zero_grad()
+        return peak_bytes(self.train, self.where)
+
+
+@contextlib.contextmanager
+def _deterministic_on_gpu(where: torch.device) -> Iterator[None]:
+    """The trainer's kernels: on a GPU the deterministic ones where there are some, which can be slower."""
+    if where.type != "cuda":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*deterministic")  # training has told
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def _alternate(first: Work, second: Work | None, rounds: int, seconds: float) -> list[list[float]]:
+    """Seconds a call, in each round, of one or two kinds of work that take turns; about `seconds` in all."""
+    works = [work for work in (first, second) if work is not None]
+    for work in works:
+        work()  # the first call allocates and chooses kernels
+    a_turn = [_seconds(work, 1) for work in works]
+    calls = max(1, round(seconds / rounds / sum(a_turn)))
+    taken = [[_seconds(work, calls) for work in works] for _ in range(rounds)]
+    return [list(times) for times in zip(*taken, strict=True)]
+
+
+def _seconds(work: Work, calls: int) -> float:
+    """Mean seconds of a call; what a GPU has been given to do is waited for."""
+    _synchronise()
+    began = time.perf_counter()
+    for _ in range(calls):
+        work()
+    _synchronise()
+    return (time.perf_counter() - began) / calls
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def _spread(model: list[float], bare: list[float] | None = None) -> Spread:
+    """Median, lowest and highest ratio of the rounds; the bare backbone beside itself is 1."""
+    if bare is None:
+        return 1.0, 1.0, 1.0
+    ratios = [ours / theirs for ours, theirs in zip(model, bare, strict=True)]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def count_macs(config: RunConfig, classes: int) -> int:
+    """Multiply-accumulates of one image's forward: convolutions, matrix products and attention (QKᵀ and AV).
+
+    PyTorch's counter counts two operations for each, and neither norms nor activations. On the `meta` device nothing
+    is computed, and attention is taken apart into the products that the counter knows.
+    """
+    with torch.device("meta"):
+        model = build_model(config, classes, pretrained=False).eval()
+        images = torch.empty(1, 3, *config.size)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model(images)
+    return counter.get_total_flops() // 2
+
+
+def peak_bytes(work: Work, where: torch.device) -> int:
+    """The most that PyTorch held at one moment of `work`, beyond what it held before.
+
+    On a CPU this is the peak of the running sum of its allocator's gives and takes, as the profiler records them; what
+    libraries such as oneDNN allocate for themselves is not in it.
+    """
+    if where.type == "cuda":
+        torch.cuda.synchronize(where)
+        torch.cuda.reset_peak_memory_stats(where)
+        before = torch.cuda.memory_allocated(where)
+        work()
+        torch.cuda.synchronize(where)
+        return torch.cuda.max_memory_allocated(where) - before
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler complains on stderr that there is no GPU
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        work()
+    events = [e for e in recorded.profiler.kineto_results.events() if e.name() == "[memory]"]
+    return max(accumulate((e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())), initial=0))

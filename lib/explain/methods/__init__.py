@@ -1,0 +1,1 @@
+"""Explanations: images in, maps out."""

@@ -1,0 +1,42 @@
+"""A model with an opening where its maps pass, so that others can read, replace and differentiate them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lib.explain.methods.target_layers import TargetLayer
+
+
+class ActivationTap(nn.Module):
+    """`model`, images → logits, whose maps at `site` pass the module `point`, in a with-block.
+
+    `point` is called once a forward with maps [B, C, h, w] in full precision that begin a graph of their own: gradients
+    end there, so that neither the layers before it nor frozen parameters cost or hinder anything. Tokens come as maps.
+    """
+
+    def __init__(self, model: nn.Module, site: TargetLayer) -> None:
+        super().__init__()
+        self.model, self.site, self.point = model, site, nn.Identity()
+        self._calls, self._handle = 0, None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] → logits [B, num_classes], float32 or float64"""
+        self._calls = 0
+        logits = self.model(images)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    def _open(self, layer: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+        self._calls += 1
+        if self._calls != self.site.calls:
+            return None
+        maps = self.site.maps(output.detach())
+        maps = maps.to(torch.promote_types(maps.dtype, torch.float32)).requires_grad_()
+        return self.site.output(self.point(maps), output.detach())
+
+    def __enter__(self) -> ActivationTap:
+        self._handle = self.site.layer.register_forward_hook(self._open)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._handle.remove()

@@ -1,0 +1,176 @@
+"""One interface to every explanation: images in, maps [B, H, W] in [0, 1] out."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lib.errors import WorkbookError, WorkbookValueError, choose, positive
+from lib.explain.methods import network_maps
+from lib.explain.methods.cam import CAMS, cam
+from lib.explain.methods.eval_guards import undisturbed
+from lib.explain.methods.gradients import gradient_x_input, integrated_gradients
+from lib.explain.methods.reference_maps import centre_map, noise_map, random_map
+from lib.explain.methods.target_layers import has_target_layer
+from lib.explain.methods.targets import Targets, chosen, given_targets
+from lib.explain.methods.vit_rollout import gradient_rollout, rollout, vit_of
+from lib.glsa import GLSANet
+from lib.hardware import mixed_precision
+
+# (model, images [B, 3, H, W], targets [B] or None) → maps [B, h, w], not yet scaled
+Run = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a map is made, which models have it, and whether it is another one for another class."""
+
+    run: Run
+    suits: Callable[[nn.Module], bool]
+    by_class: bool
+    needs: str | None = None  # a package that only this method needs
+    takes_at_once: bool = False  # `run` takes `at_once`, too: how many images a pass of its own may hold
+
+
+def _any(model: nn.Module) -> bool:
+    return True
+
+
+def _has_rollout(model: nn.Module) -> bool:
+    return vit_of(model) is not None
+
+
+# Name → method; another is one line: METHODS["mine"] = Method(run, suits=lambda model: True, by_class=True)
+METHODS: dict[str, Method] = {
+    **{name: Method(partial(cam, name), has_target_layer, by_class=name != "eigen-cam") for name in CAMS},
+    "gradient-x-input": Method(gradient_x_input, _any, by_class=True),
+    "integrated-gradients": Method(integrated_gradients, _any, by_class=True, needs="captum", takes_at_once=True),
+    "rollout": Method(rollout, _has_rollout, by_class=False),
+    "gradient-rollout": Method(gradient_rollout, _has_rollout, by_class=True),
+    "glca-selection": Method(network_maps.glca_selection, network_maps.has_glca, by_class=False),
+    "glsa-global": Method(network_maps.glsa_global, lambda model: isinstance(model, GLSANet), by_class=False),
+    "glsa-local": Method(network_maps.glsa_local, network_maps.has_local, by_class=False),
+    "glsa-fusion": Method(network_maps.glsa_fusion, network_maps.has_fusion_gate, by_class=False),
+    "lesa-omega": Method(network_maps.lesa_omega, network_maps.has_lesa, by_class=False),
+    "gatta-agreement": Method(network_maps.gatta_agreement, network_maps.has_agreement, by_class=False),
+    "random": Method(random_map, _any, by_class=False),
+    "noise": Method(noise_map, _any, by_class=False),
+    "centre": Method(centre_map, _any, by_class=False),
+}
+REFERENCE_MAPS = ("random", "noise", "centre")
+
+
+def methods_of(model: nn.Module) -> tuple[str, ...]:
+    """The methods that `model` has, floors last; those whose package is not installed are left out."""
+    return tuple(
+        name
+        for name, method in METHODS.items()
+        if method.suits(model) and (method.needs is None or importlib.util.find_spec(method.needs))
+    )
+
+
+def explain(
+    model: nn.Module,
+    images: Tensor,
+    targets: Targets = None,
+    method: str = "grad-cam",
+    *,
+    batch_size: int = 32,
+    precision: str = "32",
+) -> Tensor:
+    """Where `model` looks, or what speaks for a class: maps float32 [N, H, W] on the CPU, each from 0 to 1.
+
+    0 is the least of a map and 1 its greatest; a map that is even everywhere is 0. Coarse maps are enlarged bilinearly.
+    The model is left as it was, but for the maps that its own modules keep of their last forward.
+
+    Args:
+        model: any classifier, in eval mode; frozen parameters and an outer `no_grad` or `inference_mode` do not matter.
+        images: float [N, 3, H, W] as the network is shown them (`lib.training.inference.network_input`).
+        targets: the class to explain: a number, one an image, or None for the one that is predicted. Methods that know
+            no class (`METHODS[name].by_class`) give the same map for all.
+        method: a name in `METHODS` that the model has (`methods_of`).
+        batch_size: images at once; memory beyond the maps does not grow with their number.
+        precision: "32", or the run's (`run.config.precision`): "bf16", "16", "auto". Maps are scaled in full precision.
+
+    Raises:
+        WorkbookValueError: a method that is unknown or that the model has not, images or targets that cannot be
+            explained, a model in training mode.
+        WorkbookError: the method's package is not installed, or the map is not finite.
+    """
+    name = _method_of(model, method)
+    positive(batch_size=batch_size)
+    checked_images(images)
+    classes = given_targets(targets, len(images))
+    like = next(model.parameters(), torch.zeros(()))
+    run = partial(METHODS[name].run, at_once=batch_size) if METHODS[name].takes_at_once else METHODS[name].run
+    with undisturbed(model), mixed_precision(precision, like.device), told_of_size(model, images):
+        maps = torch.empty(len(images), *images.shape[2:])
+        if classes is not None and not METHODS[name].by_class:  # else the method finds out itself
+            chosen(model(images[:1].detach().to(like.device, like.dtype).clone()), classes)
+        for at in range(0, len(images), batch_size):
+            part = slice(at, at + batch_size)
+            batch = images[part].detach().to(like.device, like.dtype).clone()  # never a tensor of inference mode
+            found = run(model, batch, None if classes is None else classes[part])
+            maps[part] = scaled(found, images.shape[2:])
+    if not maps.isfinite().all():
+        raise WorkbookError(f"{name} gave a map that is not finite: the model's answers, or its weights, are not.")
+    return maps
+
+
+def scaled(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps [B, h, w] enlarged to `size`, and then each from 0 to 1; an even one is 0. On the CPU."""
+    maps = maps.detach().float()
+    if maps.shape[1:] != torch.Size(size):
+        maps = F.interpolate(maps.unsqueeze(1), tuple(size), mode="bilinear").squeeze(1)
+    maps = maps - maps.amin((1, 2), keepdim=True)
+    greatest = maps.amax((1, 2), keepdim=True)
+    return (maps / greatest.where(greatest != 0, 1)).cpu()
+
+
+def checked_images(images: Tensor) -> None:
+    """Raise a WorkbookValueError unless `images` are a finite float tensor [N, 3, H, W] of at least one image."""
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise WorkbookValueError(
+            f"images must be a float tensor [N, 3, H, W], as the network is shown them, not {kind}: "
+            "lib.training.inference.network_input makes one of uint8 pictures."
+        )
+    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
+        raise WorkbookValueError(
+            f"images have the shape [N, 3, H, W], with at least one image, not {list(images.shape)}."
+        )
+    finite = images.isfinite().flatten(1).all(1)
+    if not finite.all():
+        raise WorkbookValueError(
+            f"images have numbers that are not finite ({(~finite).sum()} of {len(images)} images, first images"
+            f"[{finite.long().argmin()}]): mend them or leave them out."
+        )
+
+
+@contextmanager
+def told_of_size(model: nn.Module, images: Tensor) -> Iterator[None]:
+    """A WorkbookValueError where `model` takes no images of this size, which timm's and torchvision's ViTs assert."""
+    try:
+        yield
+    except AssertionError as error:
+        if not re.search("size|height|width", str(error), re.IGNORECASE):
+            raise
+        height, width = images.shape[2:]
+        raise WorkbookValueError(
+            f"This {type(model).__name__} does not take images of {height}×{width} pixels: {error} Resize them."
+        ) from error
+
+
+def _method_of(model: nn.Module, method: str) -> str:
+    name = choose("method", method, METHODS)
+    if not METHODS[name].suits(model):
+        raise WorkbookValueError(f"This {type(model).__name__} has no {name}. It has: {', '.join(methods_of(model))}.")
+    return name

@@ -1,0 +1,1 @@
+"""What an explanation is worth: faithfulness, truth, robustness, and the leaderboard of all."""

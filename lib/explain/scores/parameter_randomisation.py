@@ -1,0 +1,110 @@
+"""The parameter-randomisation check (Adebayo et al., "Sanity Checks for Saliency Maps", arXiv 1810.03292).
+
+A map that stays the same when the network forgets what it has learnt explains the picture, not the network. Parameters
+are drawn anew from the top down, a stage at a time (the paper's cascade), and the maps for the class that the whole
+network predicted are compared with the first ones.
+
+Known deviation: each tensor of parameters is drawn from a normal distribution with its own mean and spread, not as it
+was before training, which a finished network does not tell. So maps do not change because activations grow or vanish.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lib.errors import WorkbookValueError, choose, positive
+from lib.explain.methods.explain import explain
+from lib.explain.methods.targets import Targets
+from lib.explain.scores.map_similarity import SIMILARITIES
+from lib.explain.scores.perturbed_inference import Probe
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """`similarity` [stages, N] of the maps to those of the trained network, once everything from the top down to the
+    module `lowest` of that stage was drawn anew."""
+
+    lowest: tuple[str, ...]
+    similarity: np.ndarray
+
+
+@torch.inference_mode(False)  # where a copy of the network would take no gradients
+def randomisation_check(
+    model: nn.Module,
+    images: Tensor,
+    targets: Targets = None,
+    method: str = "grad-cam",
+    *,
+    stages: int = 5,
+    similarity: str = "spearman",
+    seed: int = 0,
+    batch_size: int = 32,
+) -> Cascade:
+    """Compare maps before and after each stage; `model` itself is not touched.
+
+    Args:
+        model, images, targets, method, batch_size: see `explain`.
+        stages: the modules with parameters are cut into that many parts of equal number.
+        similarity: a name in `SIMILARITIES`.
+        seed: of what is drawn.
+
+    Raises:
+        WorkbookValueError: what `explain` raises, an unknown similarity, or a model without parameters.
+    """
+    positive(stages=stages)
+    compare = SIMILARITIES[choose("similarity", similarity, SIMILARITIES)]
+    targets = Probe(model, images, targets, batch_size).targets
+    trained = explain(model, images, targets, method, batch_size=batch_size)
+    forgetting, generator = copy.deepcopy(model).requires_grad_(), torch.Generator().manual_seed(seed)
+    like = next(model.parameters(), torch.zeros(()))
+    names = from_the_top(forgetting, images[:1].to(like.device, like.dtype))
+    lowest, found = [], []
+    for part in np.array_split(names, min(stages, len(names))):
+        for name in part:
+            draw_anew(forgetting.get_submodule(name), generator)
+        found.append(compare(trained, explain(forgetting, images, targets, method, batch_size=batch_size)))
+        lowest.append(str(part[-1]) or type(model).__name__)
+    return Cascade(tuple(lowest), np.stack(found))
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def from_the_top(model: nn.Module, images: Tensor) -> list[str]:
+    """Names of the modules that have parameters of their own, those first that use theirs last in an answer to `images`.
+
+    Use tells, and not a module's end: a ViT adds its own tokens to the patches before its blocks run. Autograd numbers
+    its nodes as the forward makes them. Modules that the answer does not depend on, a loss's say, are left out.
+
+    Raises:
+        WorkbookValueError: the answer depends on no parameter.
+    """
+    uses: dict[int, int] = {}  # id of a parameter → number of the last node that takes it
+    start = model(images.clone()).grad_fn
+    if start is None:
+        raise WorkbookValueError(f"This {type(model).__name__} has nothing to forget: its answer needs no parameter.")
+    seen, waiting = {start}, [start]
+    while waiting:
+        node = waiting.pop()
+        for source in {source for source, _ in node.next_functions if source is not None}:
+            if hasattr(source, "variable"):  # where gradients of a parameter would be added up
+                key = id(source.variable)
+                uses[key] = max(uses.get(key, 0), node._sequence_nr())
+            elif source not in seen:
+                seen.add(source)
+                waiting.append(source)
+    own = {name: [uses.get(id(p), -1) for p in m.parameters(recurse=False)] for name, m in model.named_modules()}
+    order = {name: max(found) for name, found in own.items() if max(found, default=-1) >= 0}
+    return sorted(order, key=order.__getitem__, reverse=True)
+
+
+@torch.no_grad()
+def draw_anew(module: nn.Module, generator: torch.Generator) -> None:
+    """Draw the module's own parameters from normal distributions with the mean and spread that they have."""
+    for parameter in module.parameters(recurse=False):
+        drawn = torch.randn(parameter.shape, generator=generator).to(parameter)
+        parameter.copy_(parameter.mean() + parameter.std(correction=0) * drawn)

@@ -1,0 +1,72 @@
+"""Asking a network about many altered images at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lib.errors import positive
+from lib.explain.methods.eval_guards import undisturbed
+from lib.explain.methods.explain import checked_images, told_of_size
+from lib.explain.methods.targets import Targets, chosen, given_targets
+from lib.hardware import mixed_precision
+
+BATCH = 32  # altered images at once: a CPU is fastest with 16 to 32
+
+
+class Probe:
+    """The probability that `model` gives to one class of each image, whatever is done to the images.
+
+    Args:
+        model: a classifier in eval mode.
+        images: float [N, 3, H, W] as the network is shown them.
+        targets: the classes, see `lib.explain.explain`; None the ones predicted for the images as they are.
+        batch_size: images at once.
+        precision: see `lib.explain.explain`.
+
+    Raises:
+        WorkbookValueError: images or targets that cannot be, or a model in training mode.
+    """
+
+    def __init__(
+        self, model: nn.Module, images: Tensor, targets: Targets, batch_size: int, precision: str = "32"
+    ) -> None:
+        positive(batch_size=batch_size)
+        checked_images(images)
+        self.model, self.batch_size = model, batch_size
+        self.like = next(model.parameters(), torch.zeros(()))
+        self.precision = mixed_precision(precision, self.like.device)
+        self.targets = given_targets(targets, len(images))
+        with undisturbed(model), told_of_size(model, images):  # checks the mode, too
+            if targets is None:
+                logits = [self._logits(part) for part in images.split(batch_size)]
+                self.targets = torch.cat(logits).argmax(1).cpu()
+            else:
+                chosen(self._logits(images[:1]), self.targets)
+
+    def probabilities(self, altered: Callable[[Tensor], Tensor], of: Tensor) -> np.ndarray:
+        """[rows]: the probability of each altered image's class.
+
+        `altered` makes a batch of images [b, 3, H, W] of the numbers of its rows [b]; `of` [rows] tells which of the
+        N images each is made from.
+        """
+        found = []
+        for numbers in torch.arange(len(of)).split(self.batch_size):
+            probabilities = self._logits(altered(numbers)).softmax(1)
+            classes = self.targets[of[numbers]].to(probabilities.device)
+            found.append(probabilities.gather(1, classes.unsqueeze(1))[:, 0].cpu())
+        return torch.cat(found).numpy()
+
+    def moved(self, tensor: Tensor) -> Tensor:
+        """`tensor` on the model's device."""
+        return tensor.to(self.like.device)
+
+    @torch.inference_mode()
+    def _logits(self, images: Tensor) -> Tensor:
+        # channels last in memory: a fifth faster on a CPU
+        images = images.to(self.like.device, self.like.dtype, memory_format=torch.channels_last)
+        with self.precision:
+            return self.model(images).float()

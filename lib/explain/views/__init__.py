@@ -1,0 +1,1 @@
+"""Views: pictures that answer to mouse and keyboard, in JupyterLab and in an exported page."""

@@ -1,0 +1,161 @@
+"""Several models or methods side by side on one image, with what they answer and where the object is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lib.errors import WorkbookValueError, unknown
+from lib.explain.views.packing import (
+    MOST_IMAGES,
+    Packed,
+    checked_images,
+    checked_map,
+    checked_names,
+    coarser_maps,
+    colour_stops,
+    grid_within,
+    left_out_images,
+    longest_that_fits,
+    pictures,
+    pooled,
+)
+from lib.explain.views.view import View, plain
+from lib.report.figures.style import figure, grid_of, overlay, picture
+
+OUTLINE = 112  # positions, the longer side of a mask in a view
+BARS = 5  # classes with the greatest probability
+COLUMNS = 6  # of the static picture
+CAPTION = "The same image under several maps: choose the image, and how much of it shines through."
+
+
+def compare_maps(
+    images: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    probabilities: Mapping[str, np.ndarray] | None = None,
+    classes: Sequence[str] = (),
+    labels: Sequence[int] | None = None,
+    masks: np.ndarray | None = None,
+    told: Mapping[str, Sequence[str]] | None = None,
+    names: Sequence[str] | None = None,
+    caption: str = CAPTION,
+    phantom: bool = False,
+) -> View:
+    """A view of several maps of the same image, a panel a map; the image is chosen by its thumbnail. At most 24 images.
+
+    Above 500 kB, maps are shown as means of cells, the largest ones first, and the view tells so.
+
+    Args:
+        images: what the networks saw, uint8 [N, H, W, 3].
+        maps: by model or method, [N, h, w]; each is coloured from its least to its greatest value.
+        probabilities: by model, [N, K]: shown as bars, in the panel of the same name or else in one of their own.
+        classes: the K names.
+        labels: the true classes [N], marked among the bars.
+        masks: bool [N, H, W], the object: drawn as an outline.
+        told: by panel, a line of text an image, such as its scores.
+        names: of the images.
+        caption: one sentence; the alternative text too.
+        phantom: the images are drawn by the workbook, and the view says so.
+
+    Raises:
+        WorkbookValueError: arrays that do not fit each other.
+    """
+    images = checked_images(images)
+    names = checked_names(names, images)
+    maps = {str(name): checked_map(str(name), each, images, {3: "[N, h, w]"}) for name, each in maps.items()}
+    if not maps:
+        raise WorkbookValueError("There are no maps to compare: give at least one, by name.")
+    probabilities, told = probabilities or {}, told or {}
+    _check_truth(len(images), masks, labels, classes)
+    _check_told(len(images), told, {**maps, **probabilities})
+    count, grids = min(len(images), MOST_IMAGES), [each.shape[1:] for each in maps.values()]
+    longest = longest_that_fits(
+        max(map(max, grids)), lambda side: count * sum(math.prod(grid_within(grid, side)) for grid in grids)
+    )
+    packed = Packed.empty()
+    panels: dict[str, dict[str, Any]] = {
+        name: {"place": packed.add(pooled(each[:count], longest))} for name, each in maps.items()
+    }
+    for name, p in probabilities.items():
+        panels.setdefault(name, {})["bars"] = _ranked(name, p, images, classes, labels)[:count]
+    for name, lines in told.items():
+        panels[name]["told"] = [str(line) for line in lines[:count]]
+    data = {
+        "images": pictures(images[:count], names[:count]),
+        "panels": [{"name": name, **panel} for name, panel in panels.items()],
+        "classes": [str(name) for name in classes],
+        "labels": None if labels is None else [int(label) for label in labels[:count]],
+        "outlines": None if masks is None else [outline(mask) for mask in masks[:count]],
+        "colours": colour_stops(),
+        "maps": packed.count,
+    }
+    left_out = [*coarser_maps(grids, longest), *left_out_images(count, len(images))]
+    return View(
+        "comparison", data, _still(images[0], names[0], maps, phantom), caption, packed.bytes(), left_out, phantom
+    )
+
+
+def outline(mask: np.ndarray) -> list[list[float]]:
+    """The border of `mask` [H, W] as straight pieces [x, y, x, y], as shares of its sides; fine detail is smoothed."""
+    step = max(1, -(-max(mask.shape) // OUTLINE))
+    top, left = (min(step // 2, side - 1) for side in mask.shape)
+    inside = np.pad(mask[top::step, left::step], 1)
+    height, width = (side - 2 for side in inside.shape)
+    pieces = []
+    for y, x in np.argwhere(inside[1:, :] != inside[:-1, :]):  # horizontal, below row y − 1 of the mask
+        pieces.append([(x - 1) / width, y / height, x / width, y / height])
+    for y, x in np.argwhere(inside[:, 1:] != inside[:, :-1]):
+        pieces.append([x / width, (y - 1) / height, x / width, y / height])
+    return [[round(float(at), 4) for at in piece] for piece in pieces]
+
+
+def _ranked(
+    name: str, p: np.ndarray, images: np.ndarray, classes: Sequence[str], labels: Sequence[int] | None
+) -> list[list[list[float]]]:
+    """[class, probability] of the likeliest classes of each image, the true one always among them."""
+    p = np.asarray(p)
+    if p.shape != (len(images), len(classes)) or not np.isfinite(p).all():
+        raise WorkbookValueError(
+            f"The probabilities of {name!r} have the shape {list(p.shape)}: for {len(images)} images and "
+            f"{len(classes)} classes give finite ones, {[len(images), len(classes)]}."
+        )
+    best = np.argsort(-p, axis=1, kind="stable")[:, :BARS].tolist()
+    for i, label in enumerate(() if labels is None else labels):
+        if label not in best[i]:
+            best[i][-1] = int(label)
+    return [[[k, round(float(row[k]), 4)] for k in kinds] for row, kinds in zip(p, best, strict=True)]
+
+
+def _check_truth(n: int, masks: Any, labels: Sequence[int] | None, classes: Sequence[str]) -> None:
+    masks = np.zeros((n, 1, 1), bool) if masks is None else np.asarray(masks)
+    if masks.dtype != bool or masks.ndim != 3 or len(masks) != n:
+        raise WorkbookValueError(f"Masks are bool [{n}, H, W], one an image, not {masks.dtype} {list(masks.shape)}.")
+    if labels is not None and (len(labels) != n or any(not 0 <= label < len(classes) for label in labels)):
+        raise WorkbookValueError(
+            f"Labels are {n} numbers from 0 to {len(classes) - 1}, one an image, not {list(labels)}."
+        )
+
+
+def _check_told(n: int, told: Mapping[str, Sequence[str]], panels: Mapping[str, object]) -> None:
+    for name, lines in told.items():
+        if name not in panels:
+            raise unknown("panel", name, panels)
+        if len(lines) != n:
+            raise WorkbookValueError(f"{name!r} tells {len(lines)} lines for {n} images: give one each.")
+
+
+def _still(image: np.ndarray, name: str, maps: Mapping[str, np.ndarray], phantom: bool) -> Figure:
+    """The first image, and over it each map."""
+    rows, columns = -(-(1 + len(maps)) // COLUMNS), min(1 + len(maps), COLUMNS)
+    with figure(1.75 * columns, (1.75 * image.shape[0] / image.shape[1] + 0.4) * rows, phantom) as fig:
+        axes = grid_of(fig, rows, columns).ravel()
+        for ax in axes:
+            ax.set_axis_off()
+        picture(axes[0], image, plain(name))
+        for ax, (each, heat) in zip(axes[1:], maps.items(), strict=False):
+            overlay(ax, image, heat[0], plain(each))
+    return fig

@@ -1,0 +1,157 @@
+"""Figures on GAttANet (notebook 07): what agrees with the global query, what a further pass changes, how far queries agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
+
+from lib.report.figures.style import BLUE, GREY, ORANGE, RED, figure, grid_of, picture, wrapped
+from lib.report.tables.cells import signed
+
+WHISKERS = (5, 25, 50, 75, 95)  # percentiles of a box
+MOST_NAMES = 20  # classes whose names still fit on an axis
+
+
+def pass_changes(logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    """What further passes change; a row a number of passes, from 1.
+
+    Args:
+        logits: [P, B, K] of a network that ran 1, … P passes.
+        labels: [B].
+
+    Columns, shares of the images: `accuracy`; against one pass `changed` (another answer), `repaired` (wrong → right)
+    and `spoiled` (right → wrong); `moved`, the total variation distance between the probabilities, mean over the images.
+    """
+    said = logits.argmax(axis=2)
+    right = said == labels
+    exponentials = np.exp(logits - logits.max(axis=2, keepdims=True))
+    probabilities = exponentials / exponentials.sum(axis=2, keepdims=True)
+    columns = {
+        "accuracy": right,
+        "changed": said != said[0],
+        "repaired": right & ~right[0],
+        "spoiled": ~right & right[0],
+        "moved": np.abs(probabilities - probabilities[0]).sum(axis=2) / 2,
+    }
+    index = pd.RangeIndex(1, len(logits) + 1, name="passes")
+    return pd.DataFrame({name: values.mean(axis=1) for name, values in columns.items()}, index=index)
+
+
+def passes_figure(changes: Mapping[str, Sequence[pd.DataFrame]], trained: int, phantom: bool) -> Figure:
+    """`pass_changes` of each seed (thin) and their mean (thick), a colour a way of running: the accuracy, the answers
+    that changed, the probability that moved."""
+    panels = {"accuracy": "Accuracy", "changed": "Answers unlike pass 1's", "moved": "Probability moved"}
+    with figure(10, 3.5, phantom) as fig:
+        axes = fig.subplots(1, len(panels))
+        for ax, (column, title) in zip(axes, panels.items(), strict=True):
+            for colour, (name, seeds) in zip((BLUE, ORANGE), changes.items(), strict=False):
+                for each in seeds:
+                    ax.plot(each.index, 100 * each[column], color=colour, alpha=0.4, linewidth=1)
+                mean = sum(100 * each[column] for each in seeds) / len(seeds)
+                ax.plot(mean.index, mean, "o-", color=colour, linewidth=2, label=name)
+            ax.axvline(trained, color=GREY, linestyle=":", label="as trained")
+            ax.set(title=title, xlabel="passes run")
+            ax.xaxis.get_major_locator().set_params(integer=True)
+        axes[0].set_ylabel("share of the test images (%)")
+        axes[2].set_ylabel("mean since pass 1 (%)")
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
+    return fig
+
+
+def modulation(alphas: np.ndarray, gains: Mapping[str, np.ndarray], phantom: bool) -> Figure:
+    """Left: α of each layer, a dot a seed. Right: by how much the layer's outputs change, over images and positions.
+
+    Args:
+        alphas: [seeds, L] in the order of `gains`.
+        gains: by layer the factors 1 + α · gatta, any shape.
+    """
+    names = [name.removeprefix("net.") for name in gains]
+    with figure(10, 0.42 * len(names) + 1.7, phantom) as fig:
+        left, right = fig.subplots(1, 2, sharey=True)
+        places = np.arange(len(names))[::-1]
+        left.axvline(0, color=RED, linewidth=1)
+        for each in alphas:
+            left.plot(each, places, "o", color=BLUE, alpha=0.7)
+        left.set_yticks(places, names)
+        left.set(xlabel="α (0 at the start)", ylabel="layer", title="The learned gain, one dot a seed")
+        left.xaxis.set_major_locator(MaxNLocator(5))
+        percentiles = [np.percentile(100 * (values - 1), WHISKERS) for values in gains.values()]
+        boxes = [dict(zip(("whislo", "q1", "med", "q3", "whishi"), found, strict=True)) for found in percentiles]
+        right.axvline(0, color=RED, linewidth=1)
+        right.bxp(boxes, positions=places, orientation="horizontal", showfliers=False, widths=0.5, manage_ticks=False)
+        right.set(xlabel="change of the layer's outputs (%)", title="α · agreement in the last pass")
+        for ax in (left, right):
+            ax.grid(axis="x")
+            ax.grid(visible=False, axis="y")
+    return fig
+
+
+def agreement_maps(
+    gains: Mapping[str, np.ndarray], pictures: Sequence[np.ndarray], titles: Sequence[str], phantom: bool
+) -> Figure:
+    """An image a row: what each pass does to every position of each convolutional layer, red more, blue less.
+
+    Args:
+        gains: by layer 1 + α · gatta, [B, P−1, H, W]; layers of units are left out.
+        pictures: B images [H, W, 3].
+        titles: one for each.
+
+    Colours of a panel reach as far up as down; its title gives its range.
+    """
+    shown = [
+        (name.removeprefix("net."), later + 2, 100 * (values[:, later] - 1))
+        for name, values in gains.items()
+        if values.ndim == 4
+        for later in range(values.shape[1])
+    ]
+    with figure(1.6 * (1 + len(shown)), 1.9 * len(pictures), phantom) as fig:
+        for i, row in enumerate(grid_of(fig, len(pictures), 1 + len(shown))):
+            picture(row[0], pictures[i], wrapped(titles[i], 18))
+            for ax, (name, number, change) in zip(row[1:], shown, strict=True):
+                low, high = change[i].min(), change[i].max()
+                reach = max(-low, high, 1e-9)
+                digits = 0 if reach >= 10 else 2
+                title = f"{name}, pass {number}\n{signed(low, digits)} … {signed(high, digits)} %"
+                picture(ax, change[i], title, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    return fig
+
+
+def query_agreement(
+    between_classes: np.ndarray, between_passes: np.ndarray, classes: Sequence[str], phantom: bool
+) -> Figure:
+    """Mean cosines of global queries: of images of two classes after the first and the last pass, and of two passes.
+
+    Args:
+        between_classes: [P, K, K]; the diagonal is of two images of one class.
+        between_passes: [P, P].
+    """
+    passes = len(between_passes)
+    ends = {"Classes, pass 1": between_classes[0], f"Classes, pass {passes}": between_classes[-1]}
+    least = min(np.nanmin([*ends.values()]), between_passes.min())
+    with figure(11, 4.2, phantom) as fig:
+        axes = fig.subplots(1, 3)
+        for ax, (title, values) in zip(axes, ends.items(), strict=False):
+            shown = _cosines(ax, values, least, title, "class of one image", "class of the other")
+            if len(classes) <= MOST_NAMES:
+                ax.set_xticks(range(len(classes)), classes, rotation=45 if max(map(len, classes)) > 2 else 0)
+                ax.set_yticks(range(len(classes)), classes)
+        _cosines(axes[2], between_passes, least, "Passes, same image", "pass", "pass")
+        for (row, column), value in np.ndenumerate(between_passes):
+            colour = "black" if value > (1 + least) / 2 else "white"
+            axes[2].text(column, row, f"{value:.3f}", ha="center", va="center", color=colour)
+        for axis in (axes[2].xaxis, axes[2].yaxis):
+            axis.set_ticks(range(passes), range(1, passes + 1))
+        fig.colorbar(shown, ax=axes, label="cosine of two queries", shrink=0.7, location="bottom", aspect=50)
+    return fig
+
+
+def _cosines(ax: Axes, values: np.ndarray, least: float, title: str, x: str, y: str) -> AxesImage:
+    ax.set(title=title, xlabel=x, ylabel=y)
+    ax.grid(visible=False)
+    return ax.imshow(values, cmap="viridis", vmin=least, vmax=1)

@@ -1,0 +1,143 @@
+"""Figures on LESA (notebook 06): where its layers stand, ω and both terms over depth, maps, a term taken away.
+
+`terms` is what `lib.lesa.term_statistics` gives for each network, one a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from lib.report.figures.style import BLUE, GREY, ORANGE, RED, figure, grid_of, overlay, picture, wrapped
+from lib.statistics.estimates import Comparison
+
+Terms = Sequence[Mapping[str, Mapping[str, Tensor]]]  # seed → block → name → values
+LENGTHS = {
+    "local": ("local term |u|", "o-", BLUE),
+    "context_term": ("context term as added |ω ⊙ b|", "s-", ORANGE),
+    "ungated": ("context term before the gate |b|", "s:", GREY),
+}
+SOURCES = {"channels": BLUE, "images": ORANGE, "positions": RED}
+KINDS = {"Conv2d": "3×3 convolution", "SelfAttention": "self-attention", "LESA": "LESA"}
+
+
+def architecture(networks: Mapping[str, nn.Module]) -> pd.DataFrame:
+    """What stands in the middle of every bottleneck, and its parameters; a row a block, a column a network."""
+    columns = {name: dict(map(_middle, _bottlenecks(network).items())) for name, network in networks.items()}
+    return pd.DataFrame(columns).rename_axis("block")
+
+
+def _bottlenecks(network: nn.Module) -> dict[str, nn.Module]:
+    return {name: m for name, m in network.net.named_modules() if hasattr(m, "conv3")}
+
+
+def _middle(block: tuple[str, nn.Module]) -> tuple[str, str]:
+    name, layers = block
+    parameters = sum(p.numel() for layer in (layers.conv2, layers.bn2) for p in layer.parameters())
+    return name, f"{KINDS[type(layers.conv2).__name__]} ({parameters:,})"
+
+
+def depth(terms: Terms, phantom: bool) -> Figure:
+    """Left: ω of every channel, block by block. Right: how long both terms are. A line a seed, means over images."""
+    blocks = list(terms[0])
+    places = np.arange(len(blocks))
+    with figure(10, 3.8, phantom) as fig:
+        left, right = fig.subplots(1, 2)
+        boxes = [np.concatenate([each[block]["gate"].mean(0).numpy() for each in terms]) for block in blocks]
+        left.boxplot(boxes, positions=places, whis=(5, 95), showfliers=False, widths=0.5, manage_ticks=False)
+        for each in terms:
+            left.plot(places, [float(each[block]["gate"].mean()) for block in blocks], "o-", color=BLUE, alpha=0.7)
+            for name, (_, style, colour) in LENGTHS.items():
+                right.plot(places, _means(each, name), style, color=colour, alpha=0.7)
+        left.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
+        left.set(ylim=(0, 1), ylabel="gate ω (1 lets all context in)", title="The gate over depth")
+        right.set(ylabel="length over channels", title="Both terms over depth")
+        right.set_ylim(bottom=0)
+        for ax in (left, right):
+            ax.set_xticks(places, blocks, rotation=30 if len(blocks) > 5 else 0)
+            ax.set_xlabel("block")
+        right.legend(right.lines[: len(LENGTHS)], [told for told, _, _ in LENGTHS.values()], fontsize=8)
+    return fig
+
+
+def _means(each: Mapping[str, Mapping[str, Tensor]], name: str) -> list[float]:
+    return [float(block[name].mean()) for block in each.values()]
+
+
+def context_share(terms: Terms) -> dict[str, float]:
+    """|ω ⊙ b| / (|u| + |ω ⊙ b|) by block: mean over images and seeds of the lengths' means."""
+    shares = [each["context_term"] / (each["local"] + each["context_term"]) for seed in terms for each in seed.values()]
+    means = np.array([float(share.mean()) for share in shares]).reshape(len(terms), -1).mean(axis=0)
+    return dict(zip(terms[0], means.tolist(), strict=True))
+
+
+def gate_sources(shares: Sequence[Mapping[str, Mapping[str, float]]], phantom: bool) -> Figure:
+    """What ω follows: `lib.lesa.gate_variance` by seed and block, as stacked bars, a bar a seed."""
+    blocks = list(shares[0])
+    width = 0.8 / len(shares)
+    with figure(8, 3.4, phantom) as fig:
+        ax = fig.subplots()
+        for number, each in enumerate(shares):
+            places = np.arange(len(blocks)) + (number - (len(shares) - 1) / 2) * width
+            bottom = np.zeros(len(blocks))
+            for source, colour in SOURCES.items():
+                heights = np.array([100 * each[block][source] for block in blocks])
+                ax.bar(
+                    places, heights, 0.92 * width, bottom, color=colour, label=None if number else f"between {source}"
+                )
+                bottom += heights
+        ax.set_xticks(range(len(blocks)), blocks, rotation=30 if len(blocks) > 5 else 0)
+        ax.set(
+            ylim=(0, 100),
+            xlabel="block, one bar a seed",
+            ylabel="share of ω's variance (%)",
+            title="What the gate follows",
+        )
+        fig.legend(loc="outside right center", fontsize=8)
+    return fig
+
+
+def gate_maps(
+    gates: Mapping[str, np.ndarray], pictures: Sequence[np.ndarray], titles: Sequence[str], phantom: bool
+) -> Figure:
+    """An image a row, a block a column: ω, mean over channels, bright where context is let in.
+
+    Args:
+        gates: by block [B, h, w].
+        pictures: B images [H, W, 3].
+        titles: one for each.
+
+    A panel's colours go from its least to its greatest value, told in its title.
+    """
+    with figure(max(1.7 * (1 + len(gates)), 5), 1.95 * len(pictures), phantom) as fig:
+        for i, row in enumerate(grid_of(fig, len(pictures), 1 + len(gates))):
+            picture(row[0], pictures[i], wrapped(titles[i], 18))
+            for ax, (block, heats) in zip(row[1:], gates.items(), strict=True):
+                heat = heats[i]
+                overlay(ax, pictures[i], heat, f"{block}\n{heat.min():.3g} … {heat.max():.3g}")
+    return fig
+
+
+def losses(found: Mapping[str, Sequence[Comparison]], metrics: Mapping[str, str], phantom: bool) -> Figure:
+    """What trained networks change by when a term is taken away: points with 95 % intervals, a colour a term."""
+    places = np.arange(len(metrics))[::-1]
+    with figure(8, 0.55 * len(metrics) + 1.6, phantom) as fig:
+        ax = fig.subplots()
+        ax.axvline(0, color=GREY, linewidth=1)
+        for offset, colour, (term, each) in zip((0.15, -0.15), (ORANGE, BLUE), found.items(), strict=True):
+            middle = 100 * np.array([c.difference for c in each])
+            span = 100 * np.array([(c.difference - c.low, c.high - c.difference) for c in each]).T.clip(min=0)
+            ax.errorbar(
+                middle, places + offset, xerr=span, fmt="o", color=colour, capsize=3, label=f"without the {term} term"
+            )
+        ax.set_yticks(places, list(metrics.values()))
+        ax.set(xlabel="change (percentage points)", title="A term taken away after training")
+        ax.set_ylim(-0.6, len(metrics) - 0.4)
+        ax.grid(axis="x")
+        ax.grid(visible=False, axis="y")
+        fig.legend(loc="outside upper center", ncols=2, fontsize=8)
+    return fig

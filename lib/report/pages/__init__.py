@@ -1,0 +1,1 @@
+"""Pages of the report: an executed notebook, a study, the index."""

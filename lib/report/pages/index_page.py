@@ -1,0 +1,105 @@
+"""The report's first page: a card a notebook, and the studies."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+
+from lib.files import write_text
+from lib.progress import duration
+from lib.report.pages import notebook_summary
+from lib.report.pages.execution_records import Entry, read_entry
+from lib.report.pages.key_figures import key_figures_html
+from lib.report.pages.markdown import render_untrusted
+from lib.report.pages.notebook_page import CONTENT_SECURITY, TEMPLATES, read_executed, style
+from lib.report.pages.toc import Exhibit, outline
+
+PROJECT = "Global-local visual attention"
+SETTINGS = ("profile", "dataset")  # parameters that the page's head tells
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scikit-learn", "papermill", "nbconvert")
+
+
+def write_index(report: Path) -> Path:
+    """Write index.html from the executed notebooks and their records."""
+    entries = read_entries(report)
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    html = environment.get_template("overview.html.j2").render(
+        project=PROJECT,
+        security=CONTENT_SECURITY,
+        style=style(),
+        cards=[_card(report, stem, entry) for stem, entry in entries.items()],
+        done=sum(entry.status == "ok" for entry in entries.values()),
+        total=duration(sum(entry.duration for entry in entries.values())),
+        studies=_studies(report),
+        settings=_settings(entries.values()),
+        date=datetime.now().strftime("%d %B %Y"),
+        versions=[f"Python {platform.python_version()}", *_versions()],
+    )
+    write_text(report / "index.html", html)
+    return report / "index.html"
+
+
+def read_entries(report: Path) -> dict[str, Entry]:
+    """The records of the notebooks in the folder `report`, by their stems."""
+    executed = sorted((report / "notebooks").glob("*.ipynb"))
+    return {path.stem: entry for path in executed if (entry := read_entry(path))}
+
+
+def _studies(report: Path) -> list[dict[str, Any]]:
+    """What `write_study` left for each study: its name, title, and number of runs."""
+    paths = sorted((report / "studies").glob("*.json"))
+    return [{"name": path.stem, **json.loads(path.read_text(encoding="utf-8"))} for path in paths]
+
+
+def _card(report: Path, stem: str, entry: Entry) -> dict[str, Any]:
+    notebook = read_executed(report / "notebooks" / f"{stem}.ipynb")
+    number, _, name = stem.partition("_")
+    question, figures, places = (
+        notebook_summary.question(notebook),
+        notebook_summary.key_figures(notebook),
+        outline(notebook),
+    )
+    return {
+        "number": number,
+        "title": notebook_summary.title(notebook) or name.replace("_", " "),
+        "question": question and render_untrusted(question),
+        "key_figures": figures and key_figures_html(figures, "Key figures"),
+        "places": [place for place in places if isinstance(place, Exhibit) or 1 < place.level <= 3],
+        "held": _count(place.kind for place in places if isinstance(place, Exhibit)),
+        "thumbnails": notebook_summary.thumbnails(notebook),
+        "status": entry.status,
+        "error": entry.error,
+        "duration": duration(entry.duration),
+        "finished": datetime.fromisoformat(entry.finished).strftime("%d %B %Y, %H:%M"),
+        "page": f"{stem}.html",
+        "notebook": f"notebooks/{stem}.ipynb",
+    }
+
+
+def _count(kinds: Iterable[str]) -> str:
+    """'5 figures, 1 view, 2 tables'"""
+    return ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in Counter(kinds).items())
+
+
+def _settings(entries: Iterable[Entry]) -> dict[str, list[str]]:
+    """The profiles and the data sets of all runs that were given any: several, where notebooks were run at different
+    times."""
+    given = [entry.parameters for entry in entries]
+    found = {name: sorted({str(each[name]) for each in given if each.get(name) is not None}) for name in SETTINGS}
+    return {name: values for name, values in found.items() if values}
+
+
+def _versions() -> Iterable[str]:
+    for package in PACKAGES:
+        try:
+            yield f"{package} {version(package)}"
+        except PackageNotFoundError:
+            continue

@@ -1,0 +1,88 @@
+"""An executed notebook as one HTML file that needs nothing but itself: no network, no server, no JavaScript library."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import nbformat
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from papermill.execute import ERROR_MARKER_TAG
+from pygments.formatters import HtmlFormatter
+from traitlets.config import Config
+
+from lib.files import write_text
+from lib.report.pages.markdown import Heading, render_untrusted
+from lib.report.pages.notebook_summary import title
+from lib.report.pages.toc import SHOWN, outline
+
+TEMPLATES = Path(__file__).parent / "templates"
+LONG_LOG = 12  # lines; longer ones are folded
+CONTENT_SECURITY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+
+def export_html(executed_notebook: Path, target: Path, problem: str | None = None) -> None:
+    """Write the page of `executed_notebook` to `target`.
+
+    `problem` tells in one line how the run ended, where it did not end well; without it, the page
+    opens with the first exception that the notebook holds.
+    """
+    notebook = read_executed(executed_notebook)
+    page = {"style": style(), "security": CONTENT_SECURITY, "name": executed_notebook.stem, "long_log": LONG_LOG}
+    headings = [place for place in outline(notebook) if isinstance(place, Heading) and place.level <= 3]
+    page |= {"title": title(notebook), "headings": headings, "failed": _mark_failed(notebook)}
+    page |= {"problem": problem or page["failed"], "parameters": _injected_parameters(notebook)}
+    config = Config({"NbConvertBase": {"display_data_priority": SHOWN}})
+    exporter = HTMLExporter(config=config, template_name="workbook", extra_template_basedirs=[str(TEMPLATES)])
+    exporter.register_filter("untrusted", render_untrusted)  # outputs hold names from data sets
+    html, _ = exporter.from_notebook_node(notebook, {"page": page})
+    write_text(target, html)
+
+
+def read_executed(path: Path) -> NotebookNode:
+    """The notebook without the cells that papermill adds to one that failed, each cell's log in one piece."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = _merge_logs(cell.outputs)
+    return notebook
+
+
+def style() -> str:
+    """The style sheet of every page, with Pygments' colours for light and dark."""
+    light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("friendly", "github-dark"))
+    sheet = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n{sheet}"
+
+
+def _merge_logs(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """One log for what was printed in turn on stdout and stderr, so that a long one can be folded."""
+    merged: list[NotebookNode] = []
+    for output in outputs:
+        if output.output_type == "stream" and merged and merged[-1].output_type == "stream":
+            merged[-1].text += output.text
+            merged[-1].name = "stdout" if output.name != merged[-1].name else output.name
+        else:
+            merged.append(output)
+    return merged
+
+
+def _injected_parameters(notebook: NotebookNode) -> list[tuple[str, str]]:
+    """Name and value as papermill wrote them into its cell; its metadata lose the order."""
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            lines = ast.parse(cell.source).body
+            return [(line.targets[0].id, ast.unparse(line.value)) for line in lines]
+    return []
+
+
+def _mark_failed(notebook: NotebookNode) -> str | None:
+    """Mark the first cell that raised, and return what it raised."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                cell.metadata["failed"] = True
+                return f"{output.ename}: {output.evalue}"
+    return None

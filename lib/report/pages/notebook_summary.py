@@ -1,0 +1,87 @@
+"""What a notebook says about itself: its title, its question, its key figures and its best pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nbformat import NotebookNode
+from PIL import Image
+
+from lib.report.pages.key_figures import MIMETYPE, Said
+from lib.report.pages.markdown import plain_text
+
+THUMBNAIL_PX = 360  # wide
+THUMBNAILS = 3
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small picture for the index."""
+
+    uri: str  # data:image/webp;base64,…
+    alt: str
+    anchor: str  # of the picture in its page: '#the-league-figure'
+    width: int  # px
+    height: int  # px
+
+    @property
+    def share(self) -> float:
+        """How much of a row it gets: its aspect ratio, within limits."""
+        return min(max(self.width / self.height, 1.0), 2.6)
+
+
+def title(notebook: NotebookNode) -> str | None:
+    """The first Markdown heading, as plain text."""
+    heading = re.search(r"^#{1,6} +(.+?)[ #]*$", _prose(notebook), re.MULTILINE)
+    return plain_text(heading[1]) if heading else None
+
+
+def question(notebook: NotebookNode) -> str | None:
+    """The first paragraph below the title, as Markdown."""
+    heading = re.search(r"^#{1,6} .*$", _prose(notebook), re.MULTILINE)
+    below = _prose(notebook)[heading.end() :] if heading else _prose(notebook)
+    paragraphs = (part.strip() for part in re.split(r"\n\s*\n", below))
+    return next((part for part in paragraphs if part and not part.startswith(("#", "|", "```", "<", "---"))), None)
+
+
+def key_figures(notebook: NotebookNode) -> Said:
+    """What `show_key_figures` showed, all calls together, in order."""
+    shown = [output.data[MIMETYPE] for output in _outputs(notebook) if MIMETYPE in output.get("data", {})]
+    return [(name, value) for figures in shown for name, value in figures]
+
+
+def thumbnails(notebook: NotebookNode) -> list[Thumbnail]:
+    """Up to three pictures: those marked `thumbnail`, else the last ones. `outline` has gone through the notebook."""
+    exhibits = [output for output in _outputs(notebook) if "exhibit" in output.get("metadata", {})]
+    pictures = [output for output in exhibits if "image/png" in output.data]
+    marked = [output for output in pictures if _is_marked(output)]
+    chosen = marked[:THUMBNAILS] or pictures[-THUMBNAILS:]
+    return [_shrink(output) for output in chosen]
+
+
+def _is_marked(output: NotebookNode) -> bool:
+    metadata = output.get("metadata", {})
+    return bool(metadata.get("thumbnail") or metadata.get("image/png", {}).get("thumbnail"))
+
+
+def _prose(notebook: NotebookNode) -> str:
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def _outputs(notebook: NotebookNode) -> Iterator[NotebookNode]:
+    for cell in notebook.cells:
+        yield from cell.get("outputs", [])
+
+
+def _shrink(output: NotebookNode) -> Thumbnail:
+    exhibit = output.metadata["exhibit"]
+    with Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))) as picture:
+        picture.thumbnail((THUMBNAIL_PX, 2 * THUMBNAIL_PX), Image.Resampling.LANCZOS)
+        small = io.BytesIO()
+        picture.convert("RGBA").save(small, "WEBP", quality=88)
+        uri = "data:image/webp;base64," + base64.b64encode(small.getvalue()).decode()
+        return Thumbnail(uri, exhibit.name, f"#{exhibit.id}", *picture.size)

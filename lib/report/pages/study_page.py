@@ -1,0 +1,75 @@
+"""The page of a study: every run with its parameters, how it ended, and a link to its own page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+
+from lib.files import write_text
+from lib.progress import duration
+from lib.report.pages.execution_records import Entry
+from lib.report.pages.notebook_page import CONTENT_SECURITY, TEMPLATES, style
+
+OF_ATTENTION = ("fusion_strategy", "residual_strategy")  # parameters that play no role without it
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One run of a study; `entry` is None while it has not been executed."""
+
+    folder: str  # its name below the report's `runs/`
+    parameters: Mapping[str, Any]
+    entry: Entry | None
+
+
+def write_study(report: Path, name: str, title: str, runs: Sequence[StudyRun]) -> Path:
+    """Write `studies/<name>.html`, and beside it what the index needs to link it."""
+    counted: dict[str, int] = {}
+    for run in runs:
+        status = run.entry.status if run.entry else "missing"
+        counted[status] = counted.get(status, 0) + 1
+    varied = _varied(runs)
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    html = environment.get_template("study.html.j2").render(
+        title=title,
+        security=CONTENT_SECURITY,
+        style=style(),
+        columns=varied,
+        rows=[_row(run, varied) for run in runs],
+        counted=counted,
+        total=duration(sum(run.entry.duration for run in runs if run.entry)),
+        fixed={name: value for name, value in runs[0].parameters.items() if name not in varied} if runs else {},
+        date=datetime.now().strftime("%d %B %Y, %H:%M"),
+    )
+    page = report / "studies" / f"{name}.html"
+    write_text(page, html)
+    told = {"title": title, "runs": len(runs), "ok": counted.get("ok", 0)}
+    write_text(page.with_suffix(".json"), json.dumps(told))
+    return page
+
+
+def _varied(runs: Sequence[StudyRun]) -> list[str]:
+    """The parameters that are not the same in all runs."""
+    names = list(runs[0].parameters) if runs else []
+    return [name for name in names if len({repr(run.parameters.get(name)) for run in runs}) > 1]
+
+
+def _row(run: StudyRun, varied: Sequence[str]) -> dict[str, Any]:
+    entry = run.entry
+    return {
+        "values": [_told(run.parameters, name) for name in varied],
+        "status": entry.status if entry else "missing",
+        "duration": duration(entry.duration) if entry else "",
+        "error": entry.error if entry else None,
+        "page": f"../runs/{run.folder}/index.html" if entry else None,
+    }
+
+
+def _told(parameters: Mapping[str, Any], name: str) -> Any:
+    return "–" if name in OF_ATTENTION and parameters.get("attention") == "none" else parameters.get(name)

@@ -1,0 +1,53 @@
+"""Networks of which the test does not show that they have learned anything: at chance, as a constant answer is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lib.errors import WorkbookError
+from lib.report.study.study import Answers
+from lib.statistics.estimates import estimate
+from lib.statistics.resampling import Tested
+
+
+def chance_reached(tests: Sequence[Tested]) -> int | None:
+    """K, the number of classes, where the interval of balanced accuracy over `tests`, one a seed, reaches down to 1/K.
+
+    None elsewhere. 1/K is what the same answer to every image gets.
+    """
+    classes = tests[0].predictions["label"].nunique()
+    return classes if estimate(tests, "balanced_accuracy").low <= 1 / classes else None
+
+
+def at_chance(answers: Answers) -> int | None:
+    """`chance_reached` by the networks of a row; None as well where there is no result."""
+    if answers.missing:
+        return None
+    try:
+        return chance_reached(answers.tests)
+    except WorkbookError:
+        return None
+
+
+def told_at_chance(answers: Iterable[Answers]) -> str | None:
+    """'on phantom-clinic (1/7 = 14.3 %) original, weighted_add'; None where no network is at chance."""
+    by_dataset: dict[str, list[Answers]] = {}
+    for each in answers:
+        by_dataset.setdefault(each.dataset, []).append(each)
+    told = []
+    for dataset, there in by_dataset.items():
+        names = {_name(each): each for each in there if not each.missing}
+        found = {name: classes for name, each in names.items() if (classes := at_chance(each))}
+        if found:
+            who = f"all {len(names)}" if len(found) == len(names) > 1 else ", ".join(found)
+            chances = " or ".join(f"1/{k} = {100 / k:.1f} %" for k in sorted(set(found.values())))
+            told.append(f"on {dataset} ({chances}) {who}")
+    return "; ".join(told) or None
+
+
+def _name(answers: Answers) -> str:
+    """A row's label, with what its table does not say in it."""
+    label, config = answers.row.label, answers.row.config
+    parts = [f"{value}-level split" if axis == "split" else value for axis, value in label.items()]
+    bare = ["without attention"] if config.attention == "none" and "attention" not in label else []
+    return " ".join([", ".join(parts), *bare])

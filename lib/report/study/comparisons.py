@@ -1,0 +1,159 @@
+"""Which rows of a study are compared with which, and what the comparisons say.
+
+Holm's correction is over a whole table: every row, every metric, every test set is one family, whether the table shows
+all of it (the comparisons in full) or a part (accuracy on the own test set). So a comparison has one corrected p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lib.errors import WorkbookError
+from lib.report.study.study import Answers, Row, Study
+from lib.report.tables.cells import Cell, Effect, Missing, Points, PValue
+from lib.report.tables.table import Heading
+from lib.statistics.estimates import Comparison, compare, compare_test_sets, compare_unpaired, holm
+
+REFERENCE = "original"
+TESTED_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
+Test = Callable[..., Comparison]  # `compare`, `compare_unpaired` or `compare_test_sets`
+DIFFERENCE: list[Heading] = [("", "difference (points)"), ("", "p (Holm)"), ("", "effect size")]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows to be compared on one test set."""
+
+    first: Answers
+    second: Answers
+
+    @property
+    def row(self) -> Row:
+        return self.first.row
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The comparisons of one metric on one test set, in the order of their pairs, each with its corrected p."""
+
+    pairs: Sequence[Pair]
+    found: Sequence[Comparison | Missing]
+    corrected: Sequence[float | None]
+
+    @property
+    def columns(self) -> list[dict[Heading, Cell]]:
+        """A pair's difference, p and effect size as cells."""
+        return [_difference_cells(*each) for each in zip(self.found, self.corrected, strict=True)]
+
+
+@dataclass(frozen=True)
+class Family:
+    """All comparisons of a table, whose p-values are corrected together."""
+
+    parts: dict[tuple[str, str], Compared]  # by test set ('' where each pair has its own) and metric
+
+    def of(self, metric: str, dataset: str | None = None) -> Compared:
+        """Those of one metric, on the table's own test set unless another is named."""
+        return self.parts[next(iter(self.parts))[0] if dataset is None else dataset, metric]
+
+    @property
+    def made(self) -> list[Comparison]:
+        """The comparisons that have a p-value, all of which are corrected together."""
+        every = (each for part in self.parts.values() for each in part.found)
+        return [each for each in every if isinstance(each, Comparison) and each.p is not None]
+
+    @property
+    def extent(self) -> tuple[int, int, int]:
+        """Rows, metrics, test sets."""
+        datasets, metrics = (set(names) for names in zip(*self.parts, strict=True))
+        return max(len(part.pairs) for part in self.parts.values()), len(metrics), len(datasets)
+
+
+def comparisons(study: Study, table: str) -> Family:
+    """Every comparison of Table 2 to 5 (attention, fusion, residual, transfer) or of the leak study; made once."""
+    return study.once(("comparisons", table), lambda: _comparisons(study, table))
+
+
+def _comparisons(study: Study, table: str) -> Family:
+    if table == "transfer":
+        return family({("", "accuracy"): transfer_pairs(study)}, compare_test_sets)
+    if table == "leak":
+        return family({("", metric): leak_pairs(study) for metric in TESTED_METRICS}, compare_unpaired)
+    datasets = study.test_sets(study.rows(table)) or [""]
+    return family({(d, m): pairs_of(study, table, d) for d in datasets for m in TESTED_METRICS}, compare)
+
+
+def family(pairs: dict[tuple[str, str], Sequence[Pair]], test: Test) -> Family:
+    """Compare each pair in the metric of its key; all p-values are corrected together."""
+    found = {key: [comparison(p.first, p.second, key[1], test) for p in each] for key, each in pairs.items()}
+    flat = [each for part in found.values() for each in part]
+    corrected = iter(holm([each.p if isinstance(each, Comparison) else None for each in flat]))
+    return Family({key: Compared(pairs[key], part, [next(corrected) for _ in part]) for key, part in found.items()})
+
+
+def comparison(first: Answers, second: Answers, metric: str, test: Test = compare) -> Comparison | Missing:
+    """`first` − `second`, or why there is none."""
+    for each in (first, second):
+        if each.missing:
+            return Missing(each.missing if each is first else f"{each.row.config.name}: {each.missing}")
+    try:
+        return test(first.tests, second.tests, metric)
+    except WorkbookError as error:
+        return Missing(str(error))
+
+
+def pairs_of(study: Study, table: str, dataset: str | None = None) -> list[Pair]:
+    """What Table 2, 3 or 4 compares, on the rows' own data set unless another is named."""
+    return attention_pairs(study, dataset) if table == "attention" else reference_pairs(study, table, dataset)
+
+
+def attention_pairs(study: Study, dataset: str | None = None) -> list[Pair]:
+    """Each row of Table 2 with its bare backbone."""
+    rows = study.rows("attention")
+    return [
+        Pair(*(study.answers(each, dataset or row.config.dataset) for each in (row, study.bare(row)))) for row in rows
+    ]
+
+
+def reference_pairs(study: Study, table: str, dataset: str | None = None) -> list[Pair]:
+    """Each row of Table 3 or 4 but the reference, with the reference."""
+    rows = study.rows(table)
+    reference = reference_of(rows, table)
+    if reference is None:
+        return []
+    others = [row for row in rows if row is not reference]
+    return [Pair(*(study.answers(each, dataset or row.config.dataset) for each in (row, reference))) for row in others]
+
+
+def reference_of(rows: Sequence[Row], table: str) -> Row | None:
+    """The row with the strategy `original`."""
+    return next((row for row in rows if getattr(row.config, f"{table}_strategy") == REFERENCE), None)
+
+
+def transfer_pairs(study: Study) -> list[Pair]:
+    """Each row of Table 5 on its own test set, and on each other one."""
+    rows = study.rows("transfer")
+    datasets = list(dict.fromkeys([*(row.config.dataset for row in rows), *study.plan.test_also_on]))
+    return [
+        Pair(study.answers(row, row.config.dataset), study.answers(row, dataset))
+        for row in rows
+        for dataset in datasets
+        if dataset != row.config.dataset
+    ]
+
+
+def leak_pairs(study: Study) -> list[Pair]:
+    """Each row under the image-level split with the same row under the lesion-level split."""
+    rows = {row.config: row for row in study.rows("leak")}
+    leaky = [row for row in rows.values() if row.config.split == "image"]
+    pairs = [(row, rows.get(row.config.replace(split="lesion"))) for row in leaky]
+    return [Pair(*(study.answers(row, row.config.dataset) for row in pair)) for pair in pairs if pair[1] is not None]
+
+
+def _difference_cells(found: Comparison | Missing, corrected: float | None) -> dict[Heading, Cell]:
+    if isinstance(found, Missing):
+        parts: tuple[Cell, Cell, Cell] = (found, found, found)
+    else:
+        parts = (Points(found), PValue(found.p, corrected), Effect(found.effect, found.effect_name))
+    return dict(zip(DIFFERENCE, parts, strict=True))

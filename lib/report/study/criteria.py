@@ -1,0 +1,269 @@
+"""The six success criteria of the GL-Attention readme: met, not met, or not decidable, and why.
+
+A claim about a method is met when the whole 95 % interval lies on the good side of its threshold, not met when the
+whole interval lies on the other side, otherwise not decidable; it is not decidable, too, while a run of it is missing
+or with one seed. A criterion with several claims (a backbone each) is met when all are met, and not met as soon as one
+is not met: 'CBAM gains more than 2 points' is refuted by one backbone on which it does not. A p-value that is not small
+refutes nothing: 'p < 0.05' is not met only where the interval excludes the gain that is claimed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from lib.report.study.comparisons import Compared, Pair, comparisons, reference_of
+from lib.report.study.paper_tables import REACHED, first_epoch
+from lib.report.study.study import Row, Study
+from lib.report.study.transfer_efficiency_leak import Cost
+from lib.report.tables.cells import LEAST_P, Cell, Text, minus, p_text, signed
+from lib.report.tables.table import Heading, Table
+from lib.statistics.estimates import Comparison
+
+MET, NOT_MET, OPEN = "met", "not met", "not decidable"
+ROUNDING = 1 / 6  # variance of the difference of two whole numbers that were rounded: epochs are no finer
+ALPHA = 0.05
+GAIN = {"attention": 0.02, "fusion": 0.01}  # that criteria 1 and 2 claim, in accuracy
+POINTS = "points of accuracy [95 % interval]"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement that a criterion consists of."""
+
+    what: str
+    found: str
+    verdict: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One success criterion; its verdict is that of its claims together."""
+
+    name: str
+    target: str
+    claims: Sequence[Claim]
+    unit: str = ""  # of what was found, and what stands in its brackets
+    sure: str = "the whole interval lies on this side"  # why a verdict is met or not met
+    none: str = "the protocol has no such table"
+
+    @property
+    def verdict(self) -> str:
+        verdicts = {claim.verdict for claim in self.claims}
+        if NOT_MET in verdicts:
+            return NOT_MET
+        return MET if verdicts == {MET} else OPEN
+
+    @property
+    def found(self) -> str:
+        return "; ".join(f"{claim.what}: {claim.found}" for claim in self.claims) or "nothing"
+
+    @property
+    def why(self) -> str:
+        reasons = dict.fromkeys(claim.why for claim in self.claims if claim.verdict == self.verdict and claim.why)
+        return "; ".join(reasons) or self.sure if self.claims else self.none
+
+
+def criteria(study: Study, costs: Sequence[Cost]) -> list[Criterion]:
+    """All six, in the order of the readme. `costs` are those of Table 6."""
+    rounds = (
+        "% of the step's time [lowest and highest of the timing rounds, which is no interval]; % of MACs, parameters"
+    )
+    return [
+        Criterion(
+            "1 Accuracy",
+            "attention adds more than 2 points of accuracy, on every backbone",
+            accuracy_improvement(study),
+            POINTS,
+        ),
+        Criterion(
+            "2 Fusion",
+            "the best fusion, chosen on validation, beats the original one by more than 1 point",
+            fusion_strategy(study),
+            POINTS,
+        ),
+        Criterion(
+            "3 Residual",
+            "progressive converges sooner than the original residual",
+            faster_convergence(study),
+            "epochs [95 % interval]",
+        ),
+        Criterion(
+            "4 Transfer", "less than 5 points of accuracy are lost on another data set", transfer_drop(study), POINTS
+        ),
+        Criterion(
+            "5 Efficiency",
+            "a training step takes less than 20 % longer than the bare backbone's",
+            overhead(costs),
+            rounds,
+            "every timing round lies on this side",
+        ),
+        Criterion(
+            "6 Significance",
+            f"the gains of 1 and 2 have p < {ALPHA} after Holm's correction",
+            significance(study),
+            "p as in Tables 2 and 3",
+            f"p < {ALPHA}",
+        ),
+    ]
+
+
+def criteria_table(found: Sequence[Criterion]) -> Table:
+    """The criteria as a table."""
+    rows: list[dict[Heading, Cell]] = [
+        {
+            ("", "criterion"): Text(each.name),
+            ("", "target"): Text(each.target),
+            ("", "found"): Text(each.found),
+            ("", "unit [brackets]"): Text(each.unit),
+            ("", "verdict"): Text(each.verdict),
+            ("", "because"): Text(each.why),
+        }
+        for each in found
+    ]
+    return Table("criteria", "The success criteria. What stands in brackets is told row by row.", rows)
+
+
+def decide(low: float, high: float, good: Callable[[float], bool]) -> str:
+    """`good` says on which side of the threshold a value lies; an interval that is not a number decides nothing."""
+    sides = {good(low), good(high)}
+    if not math.isfinite(low + high) or len(sides) == 2:
+        return OPEN
+    return MET if sides == {True} else NOT_MET
+
+
+def undecided(rows: Sequence[Row]) -> str | None:
+    """Why nothing can be said yet about a claim on these rows; None where something can."""
+    missing = [f"{row.name} has {row.done} seeds" for row in rows if len(row.finished) < len(row.runs)]
+    if missing:
+        return "runs are missing: " + ", ".join(dict.fromkeys(missing))
+    return "one seed supports no claim" if any(len(row.runs) == 1 for row in rows) else None
+
+
+def accuracy_improvement(study: Study) -> list[Claim]:
+    """Criterion 1, a claim a backbone of Table 2."""
+    table = comparisons(study, "attention").of("accuracy")
+    return [
+        _claim(p, p.row.name, c, lambda v: v > GAIN["attention"]) for p, c in zip(table.pairs, table.found, strict=True)
+    ]
+
+
+def fusion_strategy(study: Study) -> list[Claim]:
+    """Criterion 2: the best fusion by *validation*, measured on test. Chosen on test, it would look better than it is."""
+    table = comparisons(study, "fusion").of("accuracy")
+    best = _chosen_fusion(table)
+    if best is None or isinstance(best, Claim):
+        return [best] if best else []
+    pair, found = table.pairs[best], table.found[best]
+    return [_claim(pair, f"{pair.row.name} (best on validation)", found, lambda v: v > GAIN["fusion"])]
+
+
+def best_on_validation(rows: Sequence[Row]) -> Row:
+    """The row whose runs reach the highest validation balanced accuracy, mean over seeds; needs finished runs."""
+    return max(rows, key=lambda row: np.mean([run.log["val_balanced_accuracy"].max() for run in row.finished]))
+
+
+def faster_convergence(study: Study) -> list[Claim]:
+    """Criterion 3: epochs that `progressive` needs less than `original`, to the level that both reach, seed by seed."""
+    rows = study.rows("residual")
+    original = reference_of(rows, "residual")
+    progressive = next((row for row in rows if row.config.residual_strategy == "progressive"), None)
+    if original is None or progressive is None:
+        return []
+    why = undecided([progressive, original])
+    if why:
+        return [Claim("progressive", "no result", OPEN, why)]
+    sooner = np.array([_epochs_sooner(*runs) for runs in zip(progressive.finished, original.finished, strict=True)])
+    error = np.sqrt(max(sooner.var(ddof=1), ROUNDING) / len(sooner))
+    half = stats.t.ppf(0.975, len(sooner) - 1) * error
+    low, high = sooner.mean() - half, sooner.mean() + half
+    told = f"{signed(sooner.mean())} epochs sooner [{signed(low)}, {signed(high)}]"
+    return [_decided("progressive", told, decide(low, high, lambda v: v > 0))]
+
+
+def transfer_drop(study: Study) -> list[Claim]:
+    """Criterion 4, a claim for each pair of data sets of Table 5."""
+    table = comparisons(study, "transfer").of("accuracy")
+    return [
+        _claim(p, f"{p.row.config.backbone}, {p.first.dataset} → {p.second.dataset}", c, lambda v: v < 0.05)
+        for p, c in zip(table.pairs, table.found, strict=True)
+    ]
+
+
+def overhead(costs: Sequence[Cost]) -> list[Claim]:
+    """Criterion 5, a claim a network of Table 6. Its brackets are the lowest and the highest round: no interval, which the
+    few rounds of one process cannot give."""
+    return [_overhead(cost) for cost in costs]
+
+
+def significance(study: Study) -> list[Claim]:
+    """Criterion 6: p-values of Tables 2 and 3 as corrected there, in the direction that is claimed."""
+    attention, fusion = (comparisons(study, table).of("accuracy") for table in ("attention", "fusion"))
+    claims = [_significant(attention, i, GAIN["attention"]) for i in range(len(attention.pairs))]
+    best = _chosen_fusion(fusion)
+    if best is None:
+        return claims
+    return [*claims, best if isinstance(best, Claim) else _significant(fusion, best, GAIN["fusion"])]
+
+
+def _chosen_fusion(table: Compared) -> int | Claim | None:
+    """Which pair is that of the best fusion and the original one; or the claim that nothing can be said; None without
+    pairs."""
+    pairs = table.pairs
+    if not pairs:
+        return None
+    why = undecided([*(pair.row for pair in pairs), pairs[0].second.row])
+    if why:
+        return Claim("best fusion", "no result", OPEN, why)
+    best = best_on_validation([pair.row for pair in pairs])
+    return next(i for i, pair in enumerate(pairs) if pair.row.config == best.config)
+
+
+def _claim(pair: Pair, what: str, found: object, good: Callable[[float], bool]) -> Claim:
+    why = undecided([pair.first.row, pair.second.row])
+    if not isinstance(found, Comparison):
+        return Claim(what, "no result", OPEN, why or found.reason)
+    told = f"{signed(100 * found.difference)} [{signed(100 * found.low)}, {signed(100 * found.high)}]"
+    return Claim(what, told, OPEN, why) if why else _decided(what, told, decide(found.low, found.high, good))
+
+
+def _decided(what: str, found: str, verdict: str) -> Claim:
+    return Claim(what, found, verdict, "the interval includes the threshold" if verdict == OPEN else "")
+
+
+def _significant(table: Compared, i: int, gain: float) -> Claim:
+    """Significant, refuted since the interval excludes a gain of more than `gain`, or neither."""
+    pair, found, corrected = table.pairs[i], table.found[i], table.corrected[i]
+    why = undecided([pair.first.row, pair.second.row])
+    if why or corrected is None:
+        return Claim(pair.row.name, "no p", OPEN, why or getattr(found, "reason", "no test could be made"))
+    told = f"p {p_text(corrected)}" if corrected < LEAST_P else f"p = {p_text(corrected)}"
+    if corrected < ALPHA and found.difference > 0:
+        return Claim(pair.row.name, told, MET)
+    if found.high <= gain:
+        return Claim(pair.row.name, told, NOT_MET, "the interval excludes the gain that is claimed")
+    return Claim(pair.row.name, told, OPEN, f"p ≥ {ALPHA}, but the interval does not exclude the gain that is claimed")
+
+
+def _epochs_sooner(progressive: object, original: object) -> int:
+    """By how many epochs the first reaches REACHED of the lower of the two best values before the second does."""
+    level = REACHED * min(run.log["val_balanced_accuracy"].max() for run in (progressive, original))
+    return first_epoch(original, level) - first_epoch(progressive, level)
+
+
+def _overhead(cost: Cost) -> Claim:
+    name = cost.row.name
+    if cost.network is None:
+        return Claim(name, "no result", OPEN, cost.missing)
+    middle, low, high = (100 * (ratio - 1) for ratio in cost.network.train_ratio)
+    more = [("MACs", cost.network.macs / cost.bare.macs)]
+    more += [("parameters", cost.network.parameters["total"] / cost.bare.parameters["total"])]
+    beside = ", ".join(f"{what} {signed(100 * (ratio - 1))} %" for what, ratio in more)
+    told = f"{signed(middle, 0)} % time [{signed(low, 0)}, {signed(high, 0)}], {beside}"
+    verdict = decide(low, high, lambda v: v < 20)
+    return Claim(name, minus(told), verdict, "timing rounds lie on both sides" if verdict == OPEN else "")

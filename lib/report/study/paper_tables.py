@@ -1,0 +1,228 @@
+"""Tables 1 to 4 of the paper, from the runs of a study: backbones, attention, fusion, residual; and any sweep.
+
+Table 2 compares each row with its bare backbone, Tables 3 and 4 with the strategy `original` (`lib.report.study.comparisons`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from lib.errors import WorkbookError
+from lib.report.study.comparisons import DIFFERENCE, TESTED_METRICS, Compared, comparisons, reference_of
+from lib.report.study.footnotes import LEVELS, notes_at_chance, notes_on, notes_on_dropped, notes_on_tests
+from lib.report.study.study import Answers, Row, Study
+from lib.report.tables.cells import Absent, Cell, Missing, Networks, Percent, Quantity, Seeds, Text
+from lib.report.tables.table import Heading, Table
+from lib.statistics.estimates import Comparison, estimate
+from lib.statistics.metric_names import METRICS
+from lib.training.store import Run
+
+LEVEL_METRICS = ("accuracy", "balanced_accuracy")
+IN_FULL = " and its comparisons in full"
+OF_NETWORKS = ("", "McNemar, these networks")
+REACHED = 0.95  # of its best validation balanced accuracy: there a training has converged
+CONVERGENCE = (
+    f"Convergence: the first epoch whose validation balanced accuracy is {100 * REACHED:.0f} % of the run's best."
+)
+SOURCES = {
+    "original": "baseline",
+    "learnable_gate": "Highway Networks",
+    "weighted_add": "EfficientDet",
+    "channel_attn": "SE-Net",
+    "spatial_attn": "CBAM",
+    "cross_attn": "Transformer",
+}
+
+
+def backbones_table(study: Study) -> Table:
+    """Table 1: bare backbones; parameters, metrics on every test set, training time."""
+    rows = study.rows("backbones")
+    cells = [
+        {
+            **labels_of(row),
+            **seeds_of(row),
+            ("", "parameters (M)"): of_runs(row, lambda run: run.provenance["parameters"] / 1e6, 1),
+            **levels(study, row, study.test_sets(rows)),
+            ("", "training (min)"): training_minutes(row),
+        }
+        for row in rows
+    ]
+    return Table("table1_backbones", "Table 1. Backbones without attention.", cells, _notes(study, rows))
+
+
+def attention_table(study: Study) -> Table:
+    """Table 2: each backbone with the attention block and without it, in accuracy."""
+    family = comparisons(study, "attention")
+    differences = family.of("accuracy")
+    pairs = differences.pairs
+    cells = [
+        {
+            **labels_of(pair.row),
+            **seeds_of(pair.row),
+            ("", "without attention (%)"): level(pair.second, "accuracy"),
+            ("", f"with {pair.row.config.attention} (%)"): level(pair.first, "accuracy"),
+            **columns,
+        }
+        for pair, columns in zip(pairs, differences.columns, strict=True)
+    ]
+    notes = [LEVELS, *notes_on_tests(family, IN_FULL), *_notes_on_pairs([differences])]
+    return Table("table2_attention", "Table 2. What the attention block adds to the accuracy.", cells, notes)
+
+
+def fusion_table(study: Study) -> Table:
+    """Table 3: fusion strategies; metrics on every test set, additional parameters, difference to `original`."""
+    caption = "Table 3. Fusion strategies, compared with the original one."
+    return _strategies(study, "fusion", "table3_fusion", caption, {})
+
+
+def residual_table(study: Study) -> Table:
+    """Table 4: residual strategies; as Table 3, with the epochs until convergence."""
+    extra = {("", "convergence (epochs)"): converged_after}
+    caption = "Table 4. Residual strategies, compared with the original one."
+    return _strategies(study, "residual", "table4_residual", caption, extra)
+
+
+def comparisons_table(study: Study, table: str, name: str, caption: str) -> Table:
+    """Every comparison of Table 2, 3 or 4 in full: each metric on each test set, and McNemar's p for accuracy."""
+    family, datasets = comparisons(study, table), study.test_sets(study.rows(table))
+    cells = []
+    for i, pair in enumerate(family.of("accuracy").pairs):
+        for metric in TESTED_METRICS:
+            row = {**labels_of(pair.row), ("", "metric"): Text(METRICS[metric])}
+            for dataset in datasets:
+                part = family.of(metric, dataset)
+                told = {**part.columns[i], OF_NETWORKS: _of_networks(part, i)}
+                row |= {(dataset, name): cell for (_, name), cell in told.items()}
+            cells.append(row)
+    notes = notes_on_tests(family, ", of which those of accuracy stand in the table itself as well", networks=True)
+    return Table(name, caption, cells, [*notes, *_notes_on_pairs(family.parts.values())])
+
+
+def _of_networks(part: Compared, i: int) -> Cell:
+    found = part.found[i]
+    return Networks(found.networks) if isinstance(found, Comparison) and found.networks else Absent()
+
+
+def sweep_table(study: Study, name: str) -> Table:
+    """A grid under any name: its axes, metrics on its own test set, best epoch, training time."""
+    rows = study.rows(name)
+    cells = [
+        {
+            **labels_of(row),
+            **seeds_of(row),
+            **levels(study, row, [row.config.dataset]),
+            ("", "best epoch"): of_runs(row, lambda run: run.metrics["best_epoch"]),
+            ("", "training (min)"): training_minutes(row),
+        }
+        for row in rows
+    ]
+    axes = max((len(row.label) for row in rows), default=1)
+    file = "".join(c if c.isalnum() else "_" for c in name)
+    chance = notes_at_chance(study.answers(row, row.config.dataset) for row in rows)
+    return Table(f"sweep_{file}", f"Sweep: {name}.", cells, [LEVELS, *chance, *notes_on(rows)], labels=axes)
+
+
+def levels(study: Study, row: Row, datasets: Sequence[str]) -> dict[Heading, Cell]:
+    """Accuracy and balanced accuracy on each test set."""
+    return {
+        (dataset, f"{METRICS[metric]} (%)"): level(study.answers(row, dataset), metric)
+        for dataset in datasets
+        for metric in LEVEL_METRICS
+    }
+
+
+def level(answers: Answers, metric: str) -> Cell:
+    """One metric with its interval, or why there is none."""
+    if answers.missing:
+        return Missing(answers.missing)
+    try:
+        return Percent(estimate(answers.tests, metric))
+    except WorkbookError as error:
+        return Missing(str(error))
+
+
+def labels_of(row: Row) -> dict[Heading, Cell]:
+    """What a row is, an axis a column."""
+    return {("", axis.replace("_strategy", "").replace("_", " ")): Text(value) for axis, value in row.label.items()}
+
+
+def seeds_of(row: Row) -> dict[Heading, Cell]:
+    return {("", "seeds"): Seeds(len(row.finished), len(row.runs))}
+
+
+def of_runs(row: Row, value: Callable[[Run], float], digits: int = 0) -> Cell:
+    """The mean over the finished runs of what `value` reads from one, with its range where they differ."""
+    try:
+        found = [float(value(run)) for run in row.finished]
+    except WorkbookError as error:
+        return Missing(str(error))
+    if not found:
+        return Missing(f"{row.done} seeds done")
+    ends = {} if min(found) == max(found) else {"low": min(found), "high": max(found)}
+    return Quantity(float(np.mean(found)), digits, **ends)
+
+
+def training_minutes(row: Row) -> Cell:
+    return of_runs(row, lambda run: run.provenance["train_seconds"] / 60, 1)
+
+
+def converged_after(row: Row) -> Cell:
+    """Epochs until convergence, by each run's own best."""
+    return of_runs(row, lambda run: first_epoch(run, REACHED * run.log["val_balanced_accuracy"].max()), 1)
+
+
+def first_epoch(run: Run, value: float) -> int:
+    """The first epoch whose validation balanced accuracy is at least `value`."""
+    reached = run.log["val_balanced_accuracy"] >= value
+    return int(run.log["epoch"][reached.idxmax()])
+
+
+def _strategies(
+    study: Study, table: str, name: str, caption: str, extra: Mapping[Heading, Callable[[Row], Cell]]
+) -> Table:
+    rows = study.rows(table)
+    reference = reference_of(rows, table)
+    family = comparisons(study, table)
+    others = iter(family.of("accuracy").columns)
+    cells = []
+    for row in rows:
+        cells.append(
+            {
+                **labels_of(row),
+                **seeds_of(row),
+                **levels(study, row, study.test_sets(rows)),
+                **{heading: value(row) for heading, value in extra.items()},
+                ("", "additional parameters"): _additional(row, reference),
+                **(dict.fromkeys(DIFFERENCE, Absent()) if row is reference or reference is None else next(others)),
+                **_source(row, table),
+            }
+        )
+    notes = _notes(study, rows)
+    tests = notes_on_tests(family, IN_FULL)
+    return Table(name, caption, cells, [notes[0], *tests, *([CONVERGENCE] if extra else []), *notes[1:]])
+
+
+def _additional(row: Row, reference: Row | None) -> Cell:
+    """Parameters beyond those of the reference."""
+    if reference is None or not (row.finished and reference.finished):
+        return Missing(f"{row.done} seeds done")
+    ours, theirs = (each.finished[0].provenance["parameters"] for each in (row, reference))
+    return Quantity(ours - theirs, plus=True)
+
+
+def _source(row: Row, table: str) -> dict[Heading, Cell]:
+    if table != "fusion":
+        return {}
+    return {("", "after"): Text(SOURCES.get(row.config.fusion_strategy, "this workbook"))}
+
+
+def _notes(study: Study, rows: Sequence[Row]) -> list[str]:
+    answers = [study.answers(row, dataset) for row in rows for dataset in study.test_sets(rows)]
+    return [LEVELS, *notes_on_dropped(answers), *notes_at_chance(answers), *notes_on(rows)]
+
+
+def _notes_on_pairs(parts: Iterable[Compared]) -> list[str]:
+    answers = [each for part in parts for pair in part.pairs for each in (pair.first, pair.second)]
+    return [*notes_at_chance(answers), *notes_on([each.row for each in answers])]

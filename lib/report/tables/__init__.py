@@ -1,0 +1,1 @@
+"""Tables of cells, and their forms: HTML, CSV, LaTeX."""

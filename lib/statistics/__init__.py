@@ -1,0 +1,1 @@
+"""What may be said about a number: estimates, intervals, resampling, tests."""

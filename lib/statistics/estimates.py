@@ -1,0 +1,213 @@
+"""What may be said about a configuration, or about two: means over seeds, 95 % intervals, tests, effect sizes.
+
+A claim about a method needs several trainings of it. With one seed an interval covers the choice of test images only,
+and a comparison has no p-value. Every metric has the same test, that of its interval: Student's t over seeds and
+resampled images (`lib.statistics.intervals` tells how the two are put together). Views of one lesion are not independent:
+lesions (`group`) are resampled, and are the units of McNemar's test.
+
+McNemar's test stands beside it for accuracy, and says something else: whether these very networks differ on other
+lesions. It knows nothing of other trainings. Of two equal methods of three seeds each it finds 5 % different where
+seeds do not differ, but 41 to 58 % where they do by 5 to 10 points: no claim about methods can rest on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from statsmodels.stats.meta_analysis import effectsize_smd
+
+from lib.errors import WorkbookValueError
+from lib.statistics.intervals import uncertainty
+from lib.statistics.mcnemar import McNemar, mcnemar
+from lib.statistics.resampling import RunAnswers, Tested, aligned, samples_of, values_of
+
+__all__ = [
+    "Comparison",
+    "Estimate",
+    "McNemar",
+    "compare",
+    "compare_test_sets",
+    "compare_unpaired",
+    "estimate",
+    "holm",
+    "mcnemar",
+]
+
+NO_CLAIM = "no test: with one seed no claim about the method can be made"
+SEEDS_AND_IMAGES = "Student's t over seeds and resampled test images"
+SAME_NETWORKS = "Student's t over each seed's own difference and resampled test images"
+HEDGES = "Hedges' g over seeds"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One metric of one configuration, a fraction in [0, 1]."""
+
+    mean: float  # over seeds
+    sd: float  # over seeds (ddof=1); NaN with one
+    low: float  # 95 % interval of the method, over images and seeds; with one seed over images only
+    high: float
+    seeds: int
+    images: int
+    groups: int  # lesions
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric of a first configuration minus that of a second, in fractions."""
+
+    metric: str
+    difference: float
+    low: float  # 95 % interval as of `Estimate`
+    high: float
+    p: float | None  # two-sided; None where a side has one seed: no claim can be made
+    effect: float
+    effect_name: str
+    test: str  # how p was found, for the table's footnote
+    seeds: int  # of the side that has fewer
+    images: int  # of both test sets together where they are not paired
+    paired: bool
+    networks: McNemar | None = None  # these very networks on these images; of accuracy on the same images
+
+
+def estimate(runs: Sequence[Tested], metric: str) -> Estimate:
+    """Mean ± standard deviation over the runs of one configuration, one a seed, with a 95 % interval.
+
+    Raises:
+        WorkbookValueError: no runs, runs tested on different images, or an unknown metric.
+    """
+    (tests,) = aligned(runs)
+    groups = tests[0].groups
+    return estimate_of(values_of(runs, metric), samples_of(tests, metric), len(groups), len(np.unique(groups)))
+
+
+def compare(first: Sequence[Tested], second: Sequence[Tested], metric: str) -> Comparison:
+    """The first configuration minus the second on the same test images; each sequence holds a run a seed.
+
+    The images are paired, the seeds are not (see `uncertainty`), so the sides may have different numbers of seeds.
+    p is below 0.05 exactly where the interval excludes 0.
+
+    Raises:
+        WorkbookValueError: no runs, runs tested on different images, or an unknown metric.
+    """
+    sides = aligned(first, second)
+    lesions = sides[0][0].groups
+    found = _difference((first, second), sides, metric, images=len(lesions), paired=True)
+    if metric != "accuracy":
+        return found
+    right = [np.column_stack([test.right for test in side]) for side in sides]
+    return replace(found, networks=mcnemar(*right, lesions))
+
+
+def compare_unpaired(first: Sequence[Tested], second: Sequence[Tested], metric: str) -> Comparison:
+    """The first configuration minus the second, each on test images of its own, e.g. of another split.
+
+    The two test sets are taken as independent; where they share images the interval is too wide rather than too narrow.
+    Each side is one split: the interval does not cover another draw of the split.
+
+    Raises:
+        WorkbookValueError: no runs, runs of one side tested on different images, or an unknown metric.
+    """
+    sides = [*aligned(first), *aligned(second)]
+    return _difference((first, second), sides, metric, images=sum(len(s[0].images) for s in sides), paired=False)
+
+
+def compare_test_sets(first: Sequence[Tested], second: Sequence[Tested], metric: str) -> Comparison:
+    """The same networks, seed by seed in the same order, on a first test set minus on a second one.
+
+    A network that is good on one set is mostly good on the other: what varies over seeds is each one's own difference,
+    whose variance has S − 1 degrees of freedom. The test sets are taken as independent, as in `compare_unpaired`.
+
+    Raises:
+        WorkbookValueError: no runs, as many on one side as not on the other, runs of one side tested on different
+            images, or an unknown metric.
+    """
+    sides = [*aligned(first), *aligned(second)]
+    if len(first) != len(second):
+        raise WorkbookValueError(
+            f"{len(first)} networks on one test set and {len(second)} on the other: test the same networks on both."
+        )
+    images = sum(len(s[0].images) for s in sides)
+    return _difference((first, second), sides, metric, images, paired=False, same_networks=True)
+
+
+def estimate_of(values: np.ndarray, samples: np.ndarray, images: int, groups: int) -> Estimate:
+    """Of a metric's values [S], one a seed, and those on resamples of the images [resamples, S]."""
+    mean = float(values.mean())
+    low, high = uncertainty([values], [samples]).interval(mean)
+    sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    low, high = np.clip([low, high], 0, 1).tolist()  # all metrics are fractions; a t interval of two seeds is wide
+    return Estimate(mean, sd, low, high, len(values), images, groups)
+
+
+def difference_of(
+    metric: str,
+    values: Sequence[np.ndarray],
+    samples: Sequence[np.ndarray],
+    images: int,
+    paired: bool,
+    same_networks: bool = False,
+) -> Comparison:
+    """The first side minus the second, of what `estimate_of` takes for each; row by row the same resamples if `paired`,
+    column by column the same networks if `same_networks`."""
+    if same_networks:
+        error = uncertainty([values[0] - values[1]], [samples[0] - samples[1]])
+    else:
+        error = uncertainty(values, samples)
+    difference, seeds = float(values[0].mean() - values[1].mean()), min(len(v) for v in values)
+    low, high = np.clip(error.interval(difference), -1, 1).tolist()  # of two fractions
+    test = SAME_NETWORKS if same_networks else SEEDS_AND_IMAGES
+    return Comparison(
+        metric,
+        difference,
+        low,
+        high,
+        p=error.p_value(difference) if seeds > 1 else None,
+        effect=hedges_g(*values),
+        effect_name=HEDGES,
+        test=test if seeds > 1 else NO_CLAIM,
+        seeds=seeds,
+        images=images,
+        paired=paired,
+    )
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """p-values corrected by Holm's step-down method (Scandinavian Journal of Statistics 1979); None and NaN stay as they
+    are and do not count. By hand, since statsmodels' `multipletests`, which the tests compare with, collects garbage at
+    every call: a report makes hundreds."""
+    known = [i for i, p in enumerate(p_values) if p is not None and not math.isnan(p)]
+    known.sort(key=lambda i: p_values[i])
+    corrected, least = list(p_values), 0.0
+    for rank, i in enumerate(known):
+        corrected[i] = least = min(1.0, max(least, (len(known) - rank) * p_values[i]))
+    return corrected
+
+
+def hedges_g(first: np.ndarray, second: np.ndarray) -> float:
+    """Difference of means in pooled standard deviations over seeds, less the bias of few seeds (Hedges 1981).
+
+    NaN where a side has one seed, or nothing differs at all; infinite where only the means differ.
+    """
+    if min(len(first), len(second)) < 2:
+        return math.nan
+    sides = [(v.mean(), v.std(ddof=1), len(v)) for v in (first, second)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(effectsize_smd(*sides[0], *sides[1])[0])
+
+
+def _difference(
+    runs: Sequence[Sequence[Tested]],
+    tests: Sequence[Sequence[RunAnswers]],
+    metric: str,
+    images: int,
+    paired: bool,
+    same_networks: bool = False,
+) -> Comparison:
+    values = [values_of(side, metric) for side in runs]
+    streams = (0, 0) if paired else (0, 1)  # the same resamples, or independent ones
+    samples = [samples_of(side, metric, seed) for side, seed in zip(tests, streams, strict=True)]
+    return difference_of(metric, values, samples, images, paired, same_networks)

@@ -1,0 +1,10 @@
+"""The metrics of a test as they are written out, in percentage points of fractions."""
+
+METRICS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "macro_auroc": "macro AUROC",
+    "ece": "expected calibration error",
+}
+RETRIEVAL_METRICS = {"map": "mAP", "minp": "mINP", "cmc_1": "CMC-1", "cmc_5": "CMC-5", "cmc_10": "CMC-10"}

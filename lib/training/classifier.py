@@ -1,0 +1,132 @@
+"""The LightningModule of a classifier: augmentation on the device, loss, metrics; the model stays a plain nn.Module.
+
+What is special about training another network is in the methods that its own module overrides: `losses` for a batch,
+`validation_step` and `validation_row` for an epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from lib.data import AUGMENTATIONS
+from lib.data.augmentation import centre_view
+from lib.errors import WorkbookError
+from lib.training.config import RunConfig
+from lib.training.distributed import average_statistics
+from lib.training.inference import augmentation_of, normalise, statistics_of, to_unit
+from lib.training.losses import build_loss
+from lib.training.metrics import build_metrics, flatten
+from lib.training.optimisers import build_optimisation
+
+Shown = Tensor | list[str]  # which images a batch shows: rows of the image set, or names in a stream
+PROCESS_STRIDE = 2**40  # between the seeds of two processes: more than seeds and epochs take
+
+
+class Classifier(pl.LightningModule):
+    """Trains `model` as `config` says. Batches are (uint8 images [B, H, W, 3], labels [B], which images they are).
+
+    `counts` are the training images of each class.
+    """
+
+    def __init__(self, config: RunConfig, model: nn.Module, classes: Sequence[str], counts: Sequence[int]) -> None:
+        super().__init__()
+        self.config, self.classes = config, tuple(classes)
+        self.model = model
+        self.loss = build_loss(config, counts)
+        self.augmentation = augmentation_of(config)
+        self.augment = AUGMENTATIONS[self.augmentation]
+        self.train_loss, self.val_loss = MeanMetric(), MeanMetric()
+        self.train_accuracy = MulticlassAccuracy(len(classes), average="micro")
+        self.val_metrics = build_metrics(classes)
+
+    def on_train_epoch_start(self) -> None:
+        # Dropout and drop path become functions of (seed, epoch, process): a resumed run draws what it would have.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch + self.global_rank * PROCESS_STRIDE)
+        self.augmented = self.global_rank  # shares of batches of this epoch, all processes counted
+        self.learning_rate = self.optimizers().param_groups[0]["lr"]
+
+    def on_after_batch_transfer(
+        self, batch: tuple[Tensor, Tensor, Shown], dataloader_idx: int
+    ) -> tuple[Tensor, Tensor, Shown]:
+        images, labels, shown = batch
+        images = to_unit(images)
+        seen = self._augmented(images) if self.trainer.training else centre_view(images, self.augmentation)
+        return normalise(seen, statistics_of(self.model)), labels, shown
+
+    def _augmented(self, images: Tensor) -> Tensor:
+        """A function of (seed, epoch, batch) and nothing else, so that all models see the same images."""
+        with torch.random.fork_rng():
+            torch.manual_seed((self.config.seed * 1_000_003 + self.current_epoch) * 1_000_003 + self.augmented)
+            self.augmented += self.trainer.world_size
+            return self.augment(images)
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> Tensor:
+        images, labels, shown = batch
+        loss, logits = self.losses(images, labels, shown)
+        if not torch.isfinite(loss):
+            raise WorkbookError(
+                f"The loss became {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}: lower lr "
+                f"({self.config.lr}), set gradient_clip, or train with precision='32'."
+            )
+        self.train_loss.update(loss.detach(), len(labels))
+        self.train_accuracy.update(logits.detach(), labels)
+        self.batch_loss = loss.detach()
+        return loss
+
+    def losses(self, images: Tensor, labels: Tensor, shown: Shown | None = None) -> tuple[Tensor, Tensor]:
+        """The training loss of a batch, a scalar, and the logits [B, K] whose accuracy is logged."""
+        logits = self.model(images)
+        return self.loss(logits, labels), logits
+
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *args: object, **kwargs: object) -> None:
+        # Here and not in the Trainer, which refuses to clip for fused optimisers even where no scaler is at work.
+        if self.config.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+
+    def on_validation_start(self) -> None:
+        if self.config.processes > 1:
+            average_statistics(self.model)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> None:
+        images, labels, _ = batch
+        logits = self.model(images).float()
+        self.val_loss.update(self.loss(logits, labels), len(labels))
+        self.val_metrics.update(logits.softmax(dim=1), labels)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val_loss", self.val_loss.compute())  # what ReduceLROnPlateau watches
+
+    def epoch_row(self) -> dict[str, float]:
+        """The finished epoch's line of training_log.csv, the seeds' columns first; metrics are reset."""
+        row = {
+            "epoch": self.current_epoch + 1,
+            "train_loss": float(self.train_loss.compute()),
+            "train_accuracy": float(self.train_accuracy.compute()),
+            "val_loss": float(self.val_loss.compute()),
+        }
+        val = self.validation_row()
+        row |= {"val_accuracy": val.pop("val_accuracy"), "learning_rate": self.learning_rate} | val
+        for metric in filter(lambda each: isinstance(each, Metric | MetricCollection), self.children()):
+            metric.reset()
+        return row
+
+    def validation_row(self) -> dict[str, float]:
+        """The epoch's validation metrics by the log's names, `val_accuracy` among them."""
+        return flatten(self.val_metrics.compute(), self.classes, "val_")
+
+    def lr_scheduler_step(self, scheduler: LRScheduler, metric: object) -> None:
+        # Lightning steps a plateau schedule after the epoch's checkpoint is written, so a resumed run would lag behind
+        # by an epoch: the recorder steps it, before it writes.
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
+
+    def configure_optimizers(self) -> dict | torch.optim.Optimizer:
+        steps_per_epoch = int(self.trainer.estimated_stepping_batches) // self.config.max_epoch
+        return build_optimisation(self.model, self.config, steps_per_epoch)

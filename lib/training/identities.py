@@ -1,0 +1,26 @@
+"""Who is on the images of a re-identification set, as training, validation and test need it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from lib.data import ImageSet
+from lib.retrieval.distances import Embedded
+
+
+def trained_identities(images: ImageSet, parts: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
+    """The classes of the network's head, and each row's index among them: −1 for images that are not trained on."""
+    labels = images.rows["label"].to_numpy(dtype=np.int64)
+    training = (parts == "train").to_numpy()
+    known = np.unique(labels[training])
+    index = np.full(len(labels), -1)
+    index[training] = np.searchsorted(known, labels[training])
+    return tuple(images.classes[i] for i in known), index
+
+
+def embedded(vectors: Tensor | np.ndarray, people: pd.DataFrame) -> Embedded:
+    """`vectors` [N, D] of the images in `people`, a table with `identity` and `camera`."""
+    return Embedded(torch.as_tensor(vectors), people["identity"].to_numpy(), people["camera"].to_numpy())

@@ -1,0 +1,111 @@
+"""The code that decides what a run computes, as digests: a run whose code has changed is trained again.
+
+Of the files that the model's classes stand in, and of those that they import, everything counts but other networks'
+layers and the registries: a new fusion strategy makes no other strategy's runs stale. Of the rest, the whole files do.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from types import CodeType, FunctionType
+
+import torch
+from torch import nn
+
+from lib.code_digest import imported, statements, statements_of
+from lib.training.build_model import build_model
+from lib.training.config import BRANCHES, RunConfig
+
+DECIDING = (
+    "lib.data.augmentation",
+    "lib.data.imageset",
+    "lib.data.pixels",
+    "lib.data.sampling",
+    "lib.data.splits",
+    "lib.training.inference",
+    "lib.training.losses",
+    "lib.training.metrics",
+    "lib.training.classifier",
+    "lib.training.optimisers",
+    "lib.training.recorder",
+    "lib.training.evaluate",
+    "lib.training.trainer",
+)
+STREAMED = ("lib.data.shards.stream",)
+DISTRIBUTED = ("lib.training.distributed",)
+FINE_GRAINED = ("lib.training.fine_grained",)
+REIDENTIFICATION = (
+    "lib.retrieval.distances",
+    "lib.training.identity_sampling",
+    "lib.training.identities",
+    "lib.retrieval.ranking",
+    "lib.training.reidentification",
+    "lib.retrieval.reranking",
+    "lib.training.triplet",
+)
+NOT_OURS = {"torch", "torchvision", "timm", "einops", *sys.stdlib_module_names}  # versions are in the provenance
+ASIDE = {"lib", "lib.errors", "lib.paths"}  # of what a model's files import: what it says, not what it computes
+
+
+def run_digests(config: RunConfig, classes: int) -> dict[str, str]:
+    """{'model code': digest, 'training code': digest} of the code that `config` runs with now."""
+    with torch.device("meta"):  # structure only: no memory, no initial weights, no random numbers
+        model = build_model(config, classes, pretrained=False)
+    names = DECIDING + FINE_GRAINED * (config.attention in BRANCHES) + REIDENTIFICATION * (config.task == "reid")
+    names += STREAMED * config.streams + DISTRIBUTED * (config.processes > 1)
+    return {"model code": _digest(_model_code(model)), "training code": _digest(map(statements_of, names))}
+
+
+def _model_code(model: nn.Module) -> Iterator[str]:
+    types = {base for module in model.modules() for base in type(module).__mro__ if _is_ours(base)}
+    ours = {each.__module__ for each in types if each.__module__.split(".")[0] == "lib"}
+    for name in sorted((imported(ours) | {"lib.models"}) - ASIDE):
+        yield _deciding(name, types)
+    for each in sorted(types, key=lambda t: (t.__module__, t.__qualname__)):  # a user's own
+        if each.__module__ not in ours:
+            yield _source(each)
+    for name in sorted({each.__module__ for each in types} - ours - {"__main__"}):
+        functions = inspect.getmembers(sys.modules[name], inspect.isfunction)
+        yield from (_source(f) for _, f in functions if f.__module__ == name)
+
+
+def _is_ours(type_: type) -> bool:
+    """Whether a class is the workbook's or the user's own."""
+    return type_.__module__.split(".")[0] not in NOT_OURS
+
+
+def _deciding(name: str, types: set[type]) -> str:
+    """The statements of a module without imports, registries and the layers that are not of `types`."""
+    tree = ast.parse(statements_of(name))
+
+    def decides(node: ast.stmt) -> bool:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            return False
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            return not isinstance(node.value, (ast.Dict, ast.List))
+        kind = getattr(sys.modules.get(name), getattr(node, "name", ""), None)
+        return not (isinstance(kind, type) and issubclass(kind, nn.Module) and kind not in types)
+
+    return "\n".join(ast.unparse(node) for node in tree.body if decides(node))
+
+
+def _source(what: type | FunctionType) -> str:
+    try:
+        return statements(textwrap.dedent(inspect.getsource(what)))
+    except (OSError, TypeError):  # defined where no file holds it, such as a notebook's cell
+        methods = vars(what).values() if isinstance(what, type) else [what]
+        return "\n".join(_byte_code(m.__code__) for m in methods if isinstance(m, FunctionType))
+
+
+def _byte_code(code: CodeType) -> str:
+    constants = [_byte_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return f"{code.co_name} {code.co_code.hex()} {code.co_names} {constants}"
+
+
+def _digest(texts: Iterator[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]

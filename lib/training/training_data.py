@@ -1,0 +1,75 @@
+"""What a run is trained and tested on: all images at hand as an array of pixels, or shards to be streamed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lib.data import ImageSet, load_dataset, load_pixels, split_rows
+from lib.data.shards import ShardSet, load_shards
+from lib.errors import WorkbookValueError
+from lib.training.config import RunConfig
+from lib.training.inference import decoded_size
+from lib.training.store import RunStore
+
+
+class Prepared(NamedTuple):
+    """Images that are all at hand."""
+
+    images: ImageSet
+    pixels: np.ndarray  # uint8 [n, height, width, 3]
+    parts: pd.Series  # of each row
+
+
+TrainingData = Prepared | ShardSet
+
+
+def prepare(config: RunConfig, store: RunStore) -> Prepared:
+    """The data of a run that is not streamed: the image set, its pixels [n, height, width, 3] and the part of each row.
+
+    Raises:
+        WorkbookValueError: it is. Else what `load_images` and `training_data_of` raise.
+    """
+    return _pixels_and_parts(config, store, _listed(config))
+
+
+def load_images(config: RunConfig) -> ImageSet | ShardSet:
+    """The images that `config` names, none of them decoded.
+
+    Raises:
+        WorkbookFileError: they are not there. WorkbookValueError: they do not suit the task.
+    """
+    return load_shards(config.data_root) if config.streams else _listed(config)
+
+
+def _listed(config: RunConfig) -> ImageSet:
+    images = load_dataset(config.dataset, config.data_root, config.limit_images, config.skip_unreadable)
+    if config.task == "reid" and not images.is_reid:
+        raise WorkbookValueError(
+            f"{images.name} shows no identities that cameras have seen: task='reid' needs a re-identification set, such as "
+            "phantom-people or Market-1501."
+        )
+    if images.is_reid and config.task != "reid":
+        raise WorkbookValueError(
+            f"{images.name} is a re-identification set, whose test people are none of the training's: task={config.task!r} "
+            "cannot learn them; choose task='reid'."
+        )
+    return images
+
+
+def training_data_of(config: RunConfig, store: RunStore, images: ImageSet | ShardSet) -> TrainingData:
+    """`images` ready for training: their pixels from the cache, or as they are where they are streamed.
+
+    Raises:
+        WorkbookFileError: images that cannot be read, unless these may be skipped. WorkbookValueError: they cannot be
+            split as `config` says.
+    """
+    return images if isinstance(images, ShardSet) else _pixels_and_parts(config, store, images)
+
+
+def _pixels_and_parts(config: RunConfig, store: RunStore, images: ImageSet) -> Prepared:
+    images, pixels = load_pixels(images, decoded_size(config), store.root.parent / "cache", config.skip_unreadable)
+    parts = split_rows(images, config.split, config.val_fraction, config.test_fraction, config.split_seed)
+    return Prepared(images, pixels, parts)

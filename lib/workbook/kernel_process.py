@@ -1,0 +1,102 @@
+"""The process that runs one notebook and writes its page: `python -m lib.workbook.kernel_process SPEC`, SPEC being JSON.
+
+Papermill's own command line cannot say which signal ended a kernel, so this speaks to its API instead.
+The exit status is 0 when every cell ran, DEAD_KERNEL when the kernel died, NO_PAGE when only the page could not be
+written, and 1 otherwise. What the notebook prints goes to stdout as it is printed. The process ends with the one
+that started it, however and however soon that ends, and the kernel with this one: nothing goes on computing unattended.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from nbclient.exceptions import DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from papermill.execute import execute_notebook
+
+from lib.workbook.execute import DEAD_KERNEL, NO_PAGE
+
+START_S = 600  # for a kernel to come up: a minute, papermill's, is too short on a busy machine
+AUTOSAVE_S = 2  # what a killed run keeps of its running cell
+
+
+class _Client(PapermillNotebookClient):
+    """Leaves the exit status of a dead kernel in the notebook's metadata."""
+
+    def papermill_execute_cells(self) -> None:
+        try:
+            super().papermill_execute_cells()
+        except DeadKernelError:
+            self.nb.metadata.papermill["kernel_exit"] = self.km.provisioner.process.returncode
+            raise
+
+
+class _Engine(NBClientEngine):
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, start_timeout=60, stdout_file=None, **unused) -> None:
+        client = _Client(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, stdout_file=stdout_file)
+        client.store_widget_state = False  # grows without bound (ipywidgets#1970), and the report has no use for it
+        client.execute()
+
+
+def main(spec: dict) -> int:
+    """Run `spec["notebook"]` with `spec["parameters"]` into `spec["output"]`; returns the exit status.
+
+    When all went well its page is written to `spec["page"]`. `spec["parent"]` is the process that wants this done.
+    """
+    folder = Path(spec["output"]).parent  # of this attempt alone
+    # In a script's job behind "&" Ctrl-C is ignored, and our own stop would be.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=_end_with, args=(spec["parent"], folder), daemon=True).start()
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    papermill_engines.register("workbook", _Engine)
+    try:
+        execute_notebook(
+            spec["notebook"],
+            spec["output"],
+            spec["parameters"],
+            engine_name="workbook",
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            autosave_cell_every=AUTOSAVE_S,
+            start_timeout=START_S,
+        )
+    except DeadKernelError:
+        return DEAD_KERNEL
+    except PapermillExecutionError:
+        return 1  # told in the notebook
+    return _write_page(Path(spec["output"]), Path(spec["page"]))
+
+
+def _write_page(executed: Path, page: Path) -> int:
+    from lib.report.pages.notebook_page import export_html  # only now: it takes a second to import
+
+    try:
+        export_html(executed, page)
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return NO_PAGE
+    return 0
+
+
+def _end_with(parent: int, folder: Path) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    shutil.rmtree(folder, ignore_errors=True)  # nobody else will
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

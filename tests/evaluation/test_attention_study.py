@@ -1,0 +1,87 @@
+"""What networks look at on test images, over seeds and images."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lib.data import ImageSet, Truth
+from lib.dcal import create_dcal_model
+from lib.errors import WorkbookValueError
+from lib.evaluation import attention_study
+from lib.evaluation.attention_study import Subjects, compare_attention, estimate_attention, looked, maps_of
+from lib.training.inference import network_input
+
+N = 40
+SIZES = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3}
+
+
+@pytest.fixture
+def subjects():
+    rng = np.random.default_rng(0)
+    low, side = rng.uniform(0, 0.5, (N, 2)), rng.uniform(0.2, 0.5, (N, 2))
+    boxes = np.concatenate([low, low + side], axis=1)
+    boxes[3] = np.nan
+    table = {"image_id": [f"i{i}" for i in range(N)], "path": "", "label": 0, "group": [f"g{i:02d}" for i in range(N)]}
+    images = ImageSet("made", ("one",), pd.DataFrame({**table, "mask": "", "part": ""}))
+    pixels = rng.integers(0, 255, (N, 32, 32, 3), dtype=np.uint8)
+    return Subjects(images, pixels, Truth(boxes, (), np.empty((N, 0, 2))), "none")
+
+
+def maps(seed):
+    return np.random.default_rng(seed).random((N, 4, 4))
+
+
+def test_maps_are_the_models_own_batch_by_batch(subjects, monkeypatch):
+    monkeypatch.setattr(attention_study, "BATCH", 16)
+    model = create_dcal_model("deit_tiny_patch16_224", 5, top_ratio=0.25, **SIZES).eval()
+    found = maps_of(SimpleNamespace(model=lambda: model), subjects)
+    with torch.inference_mode():
+        model(network_input(model, subjects.pixels))
+        expected = model.maps()
+    assert set(found) == set(expected)
+    for name, each in found.items():
+        assert each.shape == (N, 4, 4)
+        np.testing.assert_allclose(each, expected[name], atol=1e-5)
+
+
+def test_a_measure_is_the_mean_over_seeds_of_the_images_that_have_a_truth(subjects):
+    side = looked([maps(1), maps(2)], subjects)
+    boxes = estimate_attention(side, "in the box")
+    assert boxes.images == N - 1
+    assert boxes.seeds == 2
+    assert boxes.mean == pytest.approx(np.nanmean(side.values["in the box"]))
+    assert boxes.low < boxes.mean < boxes.high
+    assert estimate_attention(side, "entropy").images == N
+
+
+def test_differences_are_paired_by_image(subjects):
+    first, second = looked([maps(1)], subjects), looked([maps(1) + 1], subjects)
+    found = compare_attention(second, first, "entropy")
+    assert found.difference > 0  # more even, on every image
+    assert found.low > 0
+    alone = estimate_attention(first, "in the box"), estimate_attention(second, "in the box")
+    box = compare_attention(second, first, "in the box")
+    assert box.high - box.low < 0.7 * sum(each.high - each.low for each in alone)
+    assert found.p is None  # one seed a side
+    same = compare_attention(first, first, "entropy")
+    assert same.difference == same.low == same.high == 0
+
+
+def test_three_seeds_make_a_test(subjects):
+    sides = [
+        looked([maps(seed) + offset for seed in seeds], subjects) for seeds, offset in (((1, 2, 3), 0), ((4, 5, 6), 1))
+    ]
+    assert compare_attention(*sides, "entropy").p < 0.01
+    assert compare_attention(sides[0], looked([maps(7), maps(8), maps(9)], subjects), "in the box").p > 0.01
+
+
+def test_bad_input(subjects):
+    with pytest.raises(WorkbookValueError, match="Give maps of the 40 subjects"):
+        looked([], subjects)
+    with pytest.raises(WorkbookValueError, match="Give maps of the 40 subjects"):
+        looked([maps(1)[:5]], subjects)
+    with pytest.raises(WorkbookValueError, match="Unknown measure 'entropie'. Did you mean 'entropy'"):
+        estimate_attention(looked([maps(1)], subjects), "entropie")

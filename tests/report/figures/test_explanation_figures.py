@@ -1,0 +1,90 @@
+"""Figures on explanations: what stands in them is what was given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.report.figures import explanation_figures as figures
+
+MASK = np.zeros((8, 8), bool)
+MASK[2:5, 2:5] = True
+
+
+def test_every_method_has_its_picture():
+    maps = {f"m{i}": np.random.default_rng(i).random((8, 8)) for i in range(7)}
+    fig = figures.methods_side_by_side(np.zeros((8, 8, 3), np.uint8), maps, MASK, True)
+    assert [ax.get_title() for ax in fig.axes if ax.get_title()] == ["image", *maps]
+
+
+def test_maps_of_the_answer_and_of_the_truth_stand_below_the_image():
+    images, maps = np.zeros((3, 8, 8, 3), np.uint8), np.zeros((3, 8, 8))
+    fig = figures.by_class_asked(images, ["a", "b", "c"], maps, maps, None, False)
+    assert len(fig.axes) == 9
+    assert [ax.get_title() for ax in fig.axes[:3]] == ["a", "b", "c"]
+
+
+def test_the_league_fills_what_beats_the_floor():
+    row = {"score": "insertion", "floor": "centre", "gain_low": 0.1, "gain_high": 0.3, "gain": 0.2}
+    table = pd.DataFrame([row | {"method": "good", "beats": True}, row | {"method": "bad", "beats": False},
+                          row | {"method": "centre", "beats": None}])  # fmt: skip
+    (ax,) = [ax for ax in figures.league(table, False).axes if ax.get_title(loc="left")]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["good", "bad"]
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [dot.get_markerfacecolor() for dot in dots] == [figures.BLUE, "white"]
+    assert "centre" in ax.get_xlabel()
+
+
+def test_the_matrix_tells_each_pair():
+    table = pd.DataFrame([[1, -0.42], [-0.42, np.nan]], index=["a", "b"], columns=["a", "b"])
+    ax = figures.agreement_matrix(table, False).axes[0]
+    assert [t.get_text() for t in ax.texts] == ["1.0", "−0.4", "−0.4"]
+
+
+def test_forgetting_begins_at_one():
+    fig = figures.forgetting({"m": np.array([[0.4, 0.6], [0.0, 0.2]])}, ["fc", "conv1"], False)
+    assert fig.axes[0].lines[0].get_ydata().tolist() == pytest.approx([1, 0.5, 0.1])
+
+
+def test_shares_on_the_object_by_class():
+    labels = np.array([0, 0, 1, 1, 2])
+    area = np.array([0.1, 0.3, 0.2, 0.2, np.nan])
+    groups = np.array(list("abcde"))
+    fig = figures.inside_by_class({"m": area + 0.5}, labels, groups, ["x", "y", "z"], area, True)
+    ax = fig.axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["x (2)", "y (2)"]  # no mask of z is known
+    dots = [c.lines[0].get_xdata().tolist() for c in ax.containers]
+    assert dots == [pytest.approx([20, 20]), pytest.approx([70, 70])]
+
+
+LONG = "a_class_whose_name_has_no_end_and_which_nobody_can_tell_from_another_one"
+
+
+def test_the_classes_with_the_most_images_are_shown_and_the_others_counted():
+    labels = np.repeat(np.arange(15), np.arange(2, 17))
+    area = np.full(len(labels), 0.2)
+    area[labels == 14] = np.nan  # many images, no mask
+    classes = [*(f"c{k}" for k in range(13)), LONG, "unknown", "empty"]
+    ax = figures.inside_by_class({"m": area}, labels, np.arange(len(labels)), classes, area, False).axes[0]
+    named = [label.get_text() for label in ax.get_yticklabels()]
+    assert named[:-1] == [f"c{k} ({k + 2})" for k in range(2, 13)]
+    assert named[-1].endswith("(15)")
+    assert max(map(len, named[-1].splitlines())) <= 30
+    assert ax.get_title(loc="left") == "the 12 of 14 classes with the most images; 2 are left out"
+
+
+def test_one_mistake_with_long_names_has_room_for_them_and_for_the_note_on_phantoms():
+    images, maps = np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8))
+    fig = figures.by_class_asked(images, [f"{LONG} →\n{LONG}"], maps, maps, None, True)
+    fig.canvas.draw()
+    for text in (fig.axes[0].title, fig._supxlabel):
+        box = text.get_window_extent()
+        assert box.x0 >= 0
+        assert box.y1 <= fig.bbox.y1
+        assert box.x1 <= fig.bbox.x1
+    assert all(end in fig.axes[0].get_title() for end in (LONG[:10], "another_one"))
+
+
+def test_an_even_map_has_no_similarity():
+    found = figures.known_mean(np.array([[0.4, np.nan], [np.nan, np.nan]]))
+    assert found[0] == pytest.approx(0.4)
+    assert np.isnan(found[1])

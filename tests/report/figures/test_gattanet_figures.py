@@ -1,0 +1,60 @@
+"""The figures of notebook 07, and the shares behind one of them."""
+
+import numpy as np
+import pytest
+
+from lib.report.figures.gattanet_figures import agreement_maps, modulation, pass_changes, passes_figure, query_agreement
+from lib.report.figures.style import PHANTOM_NOTE
+
+
+def logits_saying(*answers, classes=3):
+    """[P, B, K] whose largest logit is the answer of that pass to that image."""
+    return 2.0 * np.eye(classes)[np.array(answers)]
+
+
+def test_changes_are_counted_against_the_first_pass():
+    labels = np.array([0, 1, 2, 0])
+    found = pass_changes(logits_saying([0, 2, 1, 1], [0, 1, 2, 2], [1, 2, 1, 1]), labels)
+    assert found.loc[1].tolist() == [0.25, 0, 0, 0, 0]
+    assert found.loc[2, ["accuracy", "changed", "repaired", "spoiled"]].tolist() == [0.75, 0.75, 0.5, 0]
+    assert found.loc[3, ["accuracy", "changed", "repaired", "spoiled"]].tolist() == [0, 0.25, 0, 0.25]
+    share = (np.e**2 - 1) / (np.e**2 + 2)  # of the probability of one answer that goes to the other
+    assert found.loc[2, "moved"] == pytest.approx(0.75 * share)
+
+
+def test_pass_changes_survive_large_logits():
+    found = pass_changes(1e4 * logits_saying([0, 1], [1, 1]), np.array([0, 1]))
+    assert found.loc[2, "moved"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("phantom", [False, True])
+def test_every_figure_draws_and_says_what_is_drawn(phantom):
+    rng = np.random.default_rng(0)
+    gains = {"net.conv1": 1 + 0.01 * rng.normal(size=(2, 2, 5, 4)), "net.dense1": np.ones((2, 2, 7))}
+    changes = pass_changes(rng.normal(size=(4, 6, 3)), rng.integers(0, 3, 6))
+    pictures = [np.zeros((8, 8, 3), np.uint8)] * 2
+    between = rng.uniform(0.9, 1, size=(3, 2, 2))
+    drawn = {
+        "passes": passes_figure({"running": [changes, changes]}, 2, phantom),
+        "alpha": modulation(rng.normal(size=(3, 2)), gains, phantom),
+        "maps": agreement_maps(gains, pictures, ["0 → 0", "1 → 2"], phantom),
+        "queries": query_agreement(between, np.eye(3), ["mel", "nv"], phantom),
+    }
+    for figure in drawn.values():
+        figure.canvas.draw()
+        assert (figure.get_supxlabel() == PHANTOM_NOTE) == phantom
+    assert [ax.get_title().split("\n")[0] for ax in drawn["maps"].axes[:3]] == [
+        "0 → 0",
+        "conv1, pass 2",
+        "conv1, pass 3",
+    ]
+    assert len(drawn["maps"].axes) == 2 * 3  # the dense layer has no map
+    shown = drawn["maps"].axes[1].images[0]
+    assert np.allclose(shown.get_array(), 100 * (gains["net.conv1"][0, 0] - 1))
+    assert shown.norm.vmin == -shown.norm.vmax
+
+
+def test_a_class_without_a_pair_of_images_leaves_a_gap():
+    between = np.full((2, 3, 3), np.nan)
+    between[:, 0, 1] = between[:, 1, 0] = 0.95
+    query_agreement(between, np.eye(2), ["a", "b", "c"], phantom=False).canvas.draw()

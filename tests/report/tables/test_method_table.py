@@ -1,0 +1,64 @@
+"""Methods beside a reference: what the table, the figure and the sentence say is what `compare` and `estimate` find."""
+
+from dataclasses import replace
+
+import pytest
+
+from lib.report.figures.method_figures import by_seed
+from lib.report.tables.method_table import ONE_SEED, methods_table
+from lib.report.tables.table import html_of
+from lib.report.tables.verdicts import told, verdict
+from lib.statistics.estimates import compare, estimate, holm
+from lib.training import RunConfig
+
+
+@pytest.fixture
+def methods(written):
+    """A reference, a network like it and a better one, three seeds each."""
+    names = {"bare": ("none", 0.7), "gatta": ("gatta", 0.7001), "CBAM": ("CBAM", 0.97)}
+    return {
+        name: [written.finish(RunConfig(dataset="phantom-lesions", attention=a, seed=s), right) for s in range(3)]
+        for name, (a, right) in names.items()
+    }
+
+
+def test_the_table_holds_estimates_differences_and_corrected_p(methods):
+    table = methods_table("t", "A table.", methods).numbers
+    found = {name: compare(methods[name], methods["bare"], "accuracy") for name in ("gatta", "CBAM")}
+    corrected = holm([each.p for each in found.values()])
+    assert list(table["network"]) == list(methods)
+    assert table["accuracy (%) mean"].tolist() == pytest.approx(
+        [100 * estimate(runs, "accuracy").mean for runs in methods.values()]
+    )
+    assert table["difference (points) difference"].tolist() == [
+        "",
+        *(pytest.approx(100 * each.difference) for each in found.values()),
+    ]
+    assert table["p (Holm)"].tolist() == ["", *(pytest.approx(p) for p in corrected)]
+    assert max(found["CBAM"].p, corrected[1]) < 0.05 < corrected[0]
+
+
+def test_one_seed_is_no_claim(methods):
+    alone = {name: runs[:1] for name, runs in methods.items()}
+    assert ONE_SEED in methods_table("t", "A table.", alone).notes
+    assert "no claim" in html_of(methods_table("t", "A table.", alone))
+    found = compare(alone["CBAM"], alone["bare"], "accuracy")
+    assert verdict(found, "CBAM", "bare").startswith("One seed a side supports no claim about CBAM against bare")
+
+
+def test_the_sentence_follows_the_interval(methods):
+    better = compare(methods["CBAM"], methods["bare"], "accuracy")
+    equal = compare(methods["gatta"], methods["bare"], "accuracy")
+    assert verdict(better, "CBAM", "bare").startswith("CBAM is ahead of bare: +")
+    assert verdict(compare(methods["bare"], methods["CBAM"], "accuracy"), "bare", "CBAM").startswith("bare is behind")
+    assert verdict(equal, "gatta", "bare").startswith("No difference between gatta and bare is shown")
+    fixed = replace(equal, difference=-0.0123, low=-0.05, high=0.026, p=0.3014)
+    assert told(fixed) == "−1.2 points of accuracy (95 % interval −5.0 to +2.6; p = 0.301; 3 seeds a side)"
+
+
+def test_the_figure_has_a_dot_a_seed_and_an_interval_a_metric(methods):
+    left, right = by_seed(methods).axes
+    dots = [line for line in left.lines if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in dots] == [3, 3, 3]
+    assert len([line for line in right.lines if line.get_marker() == "D"]) == 2 * 3
+    by_seed({name: runs[:1] for name, runs in methods.items()})

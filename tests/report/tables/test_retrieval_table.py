@@ -1,0 +1,46 @@
+"""The table of retrieval scores says what the statistics do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.report.tables.retrieval_table import score_text, scores_table
+from lib.report.tables.verdicts import told, verdict
+from lib.retrieval.ranking import COLUMNS, RetrievalScores
+from lib.statistics.retrieval_estimates import compare_retrieval, estimate_retrieval
+
+
+def scores(seed, skill=0.0):
+    ap = 1 / (1 + np.exp(-skill - np.random.default_rng(seed).normal(size=80)))
+    columns = (np.arange(80) // 2, np.arange(80) % 2, np.full(80, 5), ap, ap**2, np.ceil(1 / ap))
+    return RetrievalScores(pd.DataFrame(dict(zip(COLUMNS, columns, strict=True))))
+
+
+@pytest.fixture
+def models():
+    return {"SA": [scores(0), scores(1)], "DCAL": [scores(2, 0.5), scores(3, 0.6)], "pixels": [scores(4)]}
+
+
+def test_a_row_a_model_with_its_difference(models):
+    table = scores_table(models, "SA")
+    assert list(table.index) == list(models)
+    assert list(table) == ["mAP", "mAP less SA's (points)", "mINP", "CMC-1", "CMC-5", "CMC-10"]
+    found = compare_retrieval(models["DCAL"], models["SA"])
+    told_points = table.loc["DCAL", "mAP less SA's (points)"]
+    assert told_points == f"+{100 * found.difference:.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]".replace(
+        "-", "−"
+    )
+    assert table.loc["SA", "mAP less SA's (points)"] == ""
+
+
+def test_a_score_has_its_spread_with_several_seeds_only(models):
+    found = estimate_retrieval(models["SA"])
+    assert score_text(models["SA"]) == f"{found.mean:.3f} ± {found.sd:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    assert "±" not in score_text(models["pixels"], "cmc_1")
+
+
+def test_comparisons_of_retrieval_are_told_as_those_of_classification(models):
+    assert "points of mAP (95 % interval" in told(compare_retrieval(models["DCAL"], models["SA"]))
+    one = compare_retrieval(models["DCAL"][:1], models["SA"][:1], "cmc_1")
+    assert verdict(one, "DCAL", "SA").startswith("One seed a side supports no claim about DCAL against SA")
+    assert "points of CMC-1" in verdict(one, "DCAL", "SA")
