@@ -69,7 +69,7 @@ REFERENCE_MAPS = ("random", "noise", "centre")
 
 
 def methods_of(model: nn.Module) -> tuple[str, ...]:
-    """The methods that `model` has, floors last; those whose package is not installed are left out."""
+    """The methods that `model` has, reference maps last; those whose package is not installed are left out."""
     return tuple(
         name
         for name, method in METHODS.items()

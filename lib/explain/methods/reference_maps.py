@@ -2,7 +2,7 @@
 
 The random map is as coarse as a class activation map, the noise as fine as a gradient: fineness alone changes scores.
 Single pixels that are left out here and there are filled in again from their neighbours, so that ROAD's LeRF rewards any
-map of single pixels about the middle; without a floor of that kind, noise would beat the floors.
+map of single pixels about the middle; without a reference of that kind, noise would beat them all.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from lib.errors import WorkbookValueError, choose, positive
 from lib.explain.methods.targets import Targets
-from lib.explain.scores.perturbed_inference import BATCH, Probe
+from lib.explain.scores.perturbed_inference import BATCH, PerturbedInference
 from lib.explain.scores.pixel_ranks import fitting, ranks
 
 BASELINES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -45,80 +45,74 @@ class Curves:
         return (p.sum(1) - (p[:, 0] + p[:, -1]) / 2) / (p.shape[1] - 1)
 
 
-def deletion(
-    model: nn.Module,
-    images: Tensor,
-    maps: Tensor,
-    targets: Targets = None,
-    *,
-    steps: int = 50,
-    baseline: str = "mean",
-    batch_size: int = BATCH,
-    precision: str = "32",
-) -> Curves:
-    """Curves of the class's probability as the most relevant pixels become those of the baseline.
+@dataclass(frozen=True)
+class Perturbation:
+    """How the class's probability changes while the most relevant pixels of an image go, or come.
 
     Args:
-        model: a classifier in eval mode.
-        images: float [N, 3, H, W] as the network is shown them.
-        maps: [N, H, W], what `explain` gives.
-        targets: the class whose probability counts, see `explain`; None is the one predicted for the whole image.
-        steps: equal shares of the pixels.
-        baseline: a name in `BASELINES`.
-        batch_size: perturbed images at once.
-        precision: see `lib.explain.explain`; half precision is faster and less exact.
-
-    Raises:
-        WorkbookValueError: what does not fit together, or cannot be; see `explain`.
+        baseline: a name in `BASELINES`, what stands where there are no pixels of the image.
+        inserts: whether the pixels are put into the baseline; else the baseline's replace them.
     """
-    return _curves(model, images, maps, targets, steps, baseline, batch_size, precision, coming=False)
+
+    baseline: str
+    inserts: bool
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        maps: Tensor,
+        targets: Targets = None,
+        *,
+        steps: int = 50,
+        baseline: str | None = None,
+        batch_size: int = BATCH,
+        precision: str = "32",
+    ) -> Curves:
+        """The curves of N images.
+
+        Args:
+            model: a classifier in eval mode.
+            images: float [N, 3, H, W] as the network is shown them.
+            maps: [N, H, W], what `explain` gives.
+            targets: the class whose probability counts, see `explain`; None is the one predicted for the whole image.
+            steps: equal shares of the pixels.
+            baseline: a name in `BASELINES`; None for the perturbation's own.
+            batch_size: perturbed images at once.
+            precision: see `lib.explain.explain`; half precision is faster and less exact.
+
+        Raises:
+            WorkbookValueError: what does not fit together, or cannot be; see `explain`.
+        """
+        inference = PerturbedInference(model, images, targets, batch_size, precision)
+        return self.curves(inference, maps, steps, baseline)
+
+    def curves(self, inference: PerturbedInference, maps: Tensor, steps: int, baseline: str | None = None) -> Curves:
+        """The curves of the images of `inference`."""
+        positive(steps=steps)
+        blank = BASELINES[choose("baseline", baseline or self.baseline, BASELINES)]
+        fitting(inference.images, maps)
+        pixels = maps[0].numel()
+        if steps > pixels:
+            raise WorkbookValueError(f"{steps} steps are more than the {pixels} pixels of an image: take fewer steps.")
+        limits = torch.tensor([pixels * k // steps for k in range(steps + 1)], dtype=torch.int32)
+
+        def probabilities(block: Tensor) -> np.ndarray:
+            """[b, steps + 1] of the images numbered in `block`; rows are numbered image by image, step by step."""
+            images, places = inference.on_device(inference.images[block]), ranks(inference.on_device(maps[block]))
+            before, after = (blank(images), images) if self.inserts else (images, blank(images))
+
+            def perturbed(rows: Tensor) -> Tensor:
+                i, taken = inference.on_device(rows // len(limits)), limits[rows % len(limits)]
+                exchanged = places[i] < inference.on_device(taken)[:, None, None]
+                return torch.where(exchanged.unsqueeze(1), after[i], before[i])
+
+            rows = block.repeat_interleave(len(limits))
+            return inference.probabilities(perturbed, rows).reshape(-1, len(limits))
+
+        blocks = torch.arange(len(maps)).split(inference.batch_size)
+        return Curves(np.concatenate([probabilities(block) for block in blocks]))
 
 
-def insertion(
-    model: nn.Module,
-    images: Tensor,
-    maps: Tensor,
-    targets: Targets = None,
-    *,
-    steps: int = 50,
-    baseline: str = "blur",
-    batch_size: int = BATCH,
-    precision: str = "32",
-) -> Curves:
-    """Curves as the most relevant pixels of the image are put into the baseline; arguments are `deletion`'s."""
-    return _curves(model, images, maps, targets, steps, baseline, batch_size, precision, coming=True)
-
-
-def _curves(
-    model: nn.Module,
-    images: Tensor,
-    maps: Tensor,
-    targets: Targets,
-    steps: int,
-    baseline: str,
-    batch_size: int,
-    precision: str,
-    coming: bool,
-) -> Curves:
-    positive(steps=steps)
-    blank = BASELINES[choose("baseline", baseline, BASELINES)]
-    probe = Probe(model, images, targets, batch_size, precision)
-    fitting(images, maps)
-    pixels = maps[0].numel()
-    if steps > pixels:
-        raise WorkbookValueError(f"{steps} steps are more than the {pixels} pixels of an image: take fewer steps.")
-    limits = torch.tensor([pixels * k // steps for k in range(steps + 1)], dtype=torch.int32)
-
-    def curves(block: Tensor) -> np.ndarray:
-        """Of the images numbered in `block`; rows are numbered image by image, step by step."""
-        whole, places, last = probe.moved(images[block]), ranks(probe.moved(maps[block])), probe.moved(limits)
-        before, after = (blank(whole), whole) if coming else (whole, blank(whole))
-
-        def perturbed(rows: Tensor) -> Tensor:
-            i, k = (probe.moved(part) for part in (rows // len(limits), rows % len(limits)))
-            taken = places[i] < last[k, None, None]
-            return torch.where(taken.unsqueeze(1), after[i], before[i])
-
-        return probe.probabilities(perturbed, block.repeat_interleave(len(limits))).reshape(-1, len(limits))
-
-    return Curves(np.concatenate([curves(block) for block in torch.arange(len(images)).split(batch_size)]))
+deletion = Perturbation(baseline="mean", inserts=False)
+insertion = Perturbation(baseline="blur", inserts=True)

@@ -1,7 +1,8 @@
-"""The league of explanations: every method by every score on the same images, and whether it beats knowing nothing.
+"""The leaderboard of explanations: every method by every score on the same images, and whether it beats maps that know
+nothing of the network.
 
 What is resampled are groups of images (lesions), as everywhere in the workbook. A method is compared with the best of
-the floors, image by image and network by network. p is the larger of two: that of the interval of the mean difference
+the reference maps, image by image and network by network. p is the larger of two: that of the interval of the mean difference
 (`lib.statistics.intervals`), and that of a permutation test which flips the signs of whole groups. In simulation the first
 alone finds 7 to 8 % of null differences significant with 40 images of one network and up to 21 % with 10; both together
 1 to 8 % with 40 and 0 to 10 % with 10, most where differences are skewed: what is not far below 0.05 is no finding.
@@ -33,59 +34,58 @@ from lib.statistics.resampling import resampled
 
 LEVEL = 0.05
 FLIPS = 9999  # of signs; all there are, where there are fewer
-MARK = "×"  # at what does not beat the floors
+MARK = "×"  # at what does not beat the best reference map
 
 Scored = Mapping[str, Mapping[str, np.ndarray]]
 
 
-def leaderboard(scored: Scored, groups: Sequence[str], floors: Sequence[str] | None = None) -> pd.DataFrame:
+def leaderboard(scored: Scored, groups: Sequence[str], reference_maps: Sequence[str] | None = None) -> pd.DataFrame:
     """A row a method and score.
 
-    Columns: method, score, mean, low, high (95 % interval); floor, the best of the floors by that score; gain over it,
-    positive where the method is better, with gain_low and gain_high; p, two-sided, and p_holm; beats, whether the gain is
-    positive and p_holm below 0.05 (None for the floors themselves); images that the score knows.
+    Columns: method, score, mean, low, high (95 % interval); reference, the best reference map by that score; gain over
+    it, positive where the method is better, with gain_low and gain_high; p, two-sided, and p_holm; beats, whether the gain
+    is positive and p_holm below 0.05 (None for the reference maps themselves); images that the score knows.
 
     Args:
         scored: what `score_maps` gives, {method: {score: [N]}}, or [S, N] for S networks on the same images.
         groups: [N], the group of each image.
-        floors: methods that know nothing; None for those of `REFERENCE_MAPS` that were scored.
+        reference_maps: methods that know nothing of the network; None for those of `REFERENCE_MAPS` that were scored.
 
     Raises:
-        WorkbookValueError: there is no floor, or one is missing, a score is unknown or not every method's, scores of
+        WorkbookValueError: there is no reference map, or one is missing, a score is unknown or not every method's, scores of
             other images, or images of a single group.
     """
-    floors = [name for name in REFERENCE_MAPS if name in scored] if floors is None else floors
-    if not floors:
+    references = [name for name in REFERENCE_MAPS if name in scored] if reference_maps is None else reference_maps
+    if not references:
         raise WorkbookValueError(
-            f"There is no floor among the methods scored ({', '.join(scored)}): score {', '.join(REFERENCE_MAPS)}, too."
+            f"No reference map is among the methods scored ({', '.join(scored)}): score {', '.join(REFERENCE_MAPS)}, too."
         )
-    for floor in floors:
-        if floor not in scored:
-            raise unknown("floor", floor, scored)
+    for reference in references:
+        if reference not in scored:
+            raise unknown("reference map", reference, scored)
     names = list(next(iter(scored.values())))
     if not names:
         raise WorkbookValueError("No score is given: score_maps gives some for each method.")
-    for method, of in scored.items():
-        if set(of) != set(names):
+    for method, scores in scored.items():
+        if set(scores) != set(names):
             raise WorkbookValueError(
-                f"{method!r} has the scores {', '.join(of)}, other methods {', '.join(names)}: score all by the same."
+                f"{method!r} has the scores {', '.join(scores)}, other methods {', '.join(names)}: score all by the same."
             )
     groups, rows = np.asarray(groups), []
     for name in names:
-        values = {method: np.atleast_2d(np.asarray(of[name], float)) for method, of in scored.items()}
-        rows += _rows_of(name, values, groups, floors)
+        values = {method: np.atleast_2d(np.asarray(scores[name], float)) for method, scores in scored.items()}
+        rows += _rows_of(name, values, groups, references)
     table = pd.DataFrame(rows)
-    table["p_holm"] = holm([None if pd.isna(p) else p for p in table["p"]])
-    table["p_holm"] = table["p_holm"].astype(float)
+    table["p_holm"] = pd.Series(holm([None if pd.isna(p) else p for p in table["p"]]), dtype=float)
     table["beats"] = [
-        None if row.method in floors else bool(row.gain > 0 and row.p_holm < LEVEL) for row in table.itertuples()
+        None if row.method in references else bool(row.gain > 0 and row.p_holm < LEVEL) for row in table.itertuples()
     ]
     return table
 
 
-def standing(table: pd.DataFrame) -> pd.DataFrame:
-    """The league to read: a row a method, a column a score, "mean [low, high]", with `MARK` at what does not beat the
-    best floor. An arrow at a score tells which way is better."""
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The leaderboard to read: a row a method, a column a score, "mean [low, high]", with `MARK` at what does not beat
+    the best reference map. An arrow at a score tells which way is better."""
     cells = [
         f"{row.mean:.3f} [{row.low:.3f},\N{NO-BREAK SPACE}{row.high:.3f}]"
         + (f"\N{NO-BREAK SPACE}{MARK}" if row.beats is False else "")
@@ -96,9 +96,9 @@ def standing(table: pd.DataFrame) -> pd.DataFrame:
     return wide.pivot_table(index="method", columns="score", values="cell", aggfunc="first", sort=False)
 
 
-def _rows_of(name: str, values: dict[str, np.ndarray], groups: np.ndarray, floors: Sequence[str]) -> list[dict]:
+def _rows_of(name: str, values: dict[str, np.ndarray], groups: np.ndarray, references: Sequence[str]) -> list[dict]:
     """The rows of one score, on the images that every method has it for."""
-    shapes = {each.shape for each in values.values()}
+    shapes = {score.shape for score in values.values()}
     if len(shapes) > 1 or {shape[1] for shape in shapes} != {len(groups)}:
         raise WorkbookValueError(
             f"{name!r} has the shapes {', '.join(str(list(shape)) for shape in sorted(shapes))} of networks and images, for "
@@ -109,21 +109,21 @@ def _rows_of(name: str, values: dict[str, np.ndarray], groups: np.ndarray, floor
     known = np.isfinite(np.concatenate(list(values.values()))).all(axis=0)
     if not known.any():
         raise WorkbookValueError(f"No image has {name!r} for every method: leave the score out.")
-    values, groups = {method: each[:, known] for method, each in values.items()}, groups[known]
+    values, groups = {method: score[:, known] for method, score in values.items()}, groups[known]
     if (number := len(np.unique(groups))) < 2:
         raise WorkbookValueError(f"{name!r} is known for images of one group only: an interval needs at least two.")
-    floor = max(floors, key=lambda each: best * values[each].mean())
+    reference = max(references, key=lambda method: best * values[method].mean())
     weights = resampled(groups).weights
     weights = weights / weights.sum(axis=1, keepdims=True)
     rows = []
-    for method, each in values.items():
-        found = estimate_of(each.mean(axis=1), weights @ each.T, each.shape[1], number)
-        low, high = found.low, found.high
+    for method, score in values.items():
+        estimate = estimate_of(score.mean(axis=1), weights @ score.T, score.shape[1], number)
+        low, high = estimate.low, estimate.high
         if hits:
-            low, high = _wider((low, high), _wilson(found.mean, number))
-        row = {"method": method, "score": name, "mean": found.mean, "low": low, "high": high}
-        gain = _gain(best * (each - values[floor]), weights, groups, hits and method != floor)
-        rows.append(row | {"floor": floor} | gain | ({"p": np.nan} if method in floors else {}))
+            low, high = _wider((low, high), _wilson(estimate.mean, number))
+        row = {"method": method, "score": name, "mean": estimate.mean, "low": low, "high": high, "reference": reference}
+        gain = _gain(best * (score - values[reference]), weights, groups, hits and method != reference)
+        rows.append(row | gain | ({"p": np.nan} if method in references else {}))
     return rows
 
 

@@ -41,21 +41,21 @@ def agreement(maps: Mapping[str, Tensor]) -> pd.DataFrame:
     Raises:
         WorkbookValueError: no maps, or maps of different shapes.
     """
-    shapes = {tuple(each.shape) for each in maps.values()}
+    shapes = {tuple(method_maps.shape) for method_maps in maps.values()}
     if len(shapes) != 1:
         raise WorkbookValueError(f"Agreement is between maps of the same images, not of shapes {sorted(shapes)}.")
-    rows = np.stack([_standardised(each) for each in maps.values()])  # [M, N, P]
-    each = np.einsum("mnp,knp->nmk", rows, rows)
-    known = np.isfinite(each)
+    rows = np.stack([_standardised(method_maps) for method_maps in maps.values()])  # [M, N, P]
+    correlations = np.einsum("mnp,knp->nmk", rows, rows)
+    known = np.isfinite(correlations)
     with np.errstate(invalid="ignore"):  # two methods that share no image with a map
-        means = np.where(known, each, 0).sum(0) / known.sum(0)
+        means = np.where(known, correlations, 0).sum(0) / known.sum(0)
     return pd.DataFrame(means, index=list(maps), columns=list(maps))
 
 
 def _standardised(maps: Tensor) -> np.ndarray:
     """Ranks [N, P] of the pixels, equal ones their mean rank, less their mean and divided by their length."""
     checked_maps(maps)
-    found = rankdata(maps.flatten(1).numpy(), axis=1)
-    found -= found.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(found, axis=1, keepdims=True)
-    return found / np.where(length > 0, length, np.nan)
+    ranks = rankdata(maps.flatten(1).numpy(), axis=1)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(ranks, axis=1, keepdims=True)
+    return ranks / np.where(length > 0, length, np.nan)

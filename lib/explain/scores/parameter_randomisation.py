@@ -21,7 +21,7 @@ from lib.errors import WorkbookValueError, choose, positive
 from lib.explain.methods.explain import explain
 from lib.explain.methods.targets import Targets
 from lib.explain.scores.map_similarity import SIMILARITIES
-from lib.explain.scores.perturbed_inference import Probe
+from lib.explain.scores.perturbed_inference import PerturbedInference
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,18 @@ def randomisation_check(
     """
     positive(stages=stages)
     compare = SIMILARITIES[choose("similarity", similarity, SIMILARITIES)]
-    targets = Probe(model, images, targets, batch_size).targets
+    targets = PerturbedInference(model, images, targets, batch_size).targets
     trained = explain(model, images, targets, method, batch_size=batch_size)
     forgetting, generator = copy.deepcopy(model).requires_grad_(), torch.Generator().manual_seed(seed)
     like = next(model.parameters(), torch.zeros(()))
     names = from_the_top(forgetting, images[:1].to(like.device, like.dtype))
-    lowest, found = [], []
+    lowest, similarities = [], []
     for part in np.array_split(names, min(stages, len(names))):
         for name in part:
             draw_anew(forgetting.get_submodule(name), generator)
-        found.append(compare(trained, explain(forgetting, images, targets, method, batch_size=batch_size)))
+        similarities.append(compare(trained, explain(forgetting, images, targets, method, batch_size=batch_size)))
         lowest.append(str(part[-1]) or type(model).__name__)
-    return Cascade(tuple(lowest), np.stack(found))
+    return Cascade(tuple(lowest), np.stack(similarities))
 
 
 @torch.inference_mode(False)
@@ -98,7 +98,7 @@ def from_the_top(model: nn.Module, images: Tensor) -> list[str]:
                 seen.add(source)
                 waiting.append(source)
     own = {name: [uses.get(id(p), -1) for p in m.parameters(recurse=False)] for name, m in model.named_modules()}
-    order = {name: max(found) for name, found in own.items() if max(found, default=-1) >= 0}
+    order = {name: max(numbers) for name, numbers in own.items() if max(numbers, default=-1) >= 0}
     return sorted(order, key=order.__getitem__, reverse=True)
 
 

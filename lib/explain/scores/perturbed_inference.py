@@ -1,4 +1,4 @@
-"""Asking a network about many altered images at once."""
+"""The probabilities that a network gives to many perturbed images at once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lib.explain.methods.explain import checked_images, told_of_size
 from lib.explain.methods.targets import Targets, chosen, given_targets
 from lib.hardware import mixed_precision
 
-BATCH = 32  # altered images at once: a CPU is fastest with 16 to 32
+BATCH = 32  # perturbed images at once: a CPU is fastest with 16 to 32
 
 
-class Probe:
+class PerturbedInference:
     """The probability that `model` gives to one class of each image, whatever is done to the images.
 
     Args:
@@ -32,11 +32,11 @@ class Probe:
     """
 
     def __init__(
-        self, model: nn.Module, images: Tensor, targets: Targets, batch_size: int, precision: str = "32"
+        self, model: nn.Module, images: Tensor, targets: Targets, batch_size: int = BATCH, precision: str = "32"
     ) -> None:
         positive(batch_size=batch_size)
         checked_images(images)
-        self.model, self.batch_size = model, batch_size
+        self.model, self.images, self.batch_size = model, images, batch_size
         self.like = next(model.parameters(), torch.zeros(()))
         self.precision = mixed_precision(precision, self.like.device)
         self.targets = given_targets(targets, len(images))
@@ -47,20 +47,20 @@ class Probe:
             else:
                 chosen(self._logits(images[:1]), self.targets)
 
-    def probabilities(self, altered: Callable[[Tensor], Tensor], of: Tensor) -> np.ndarray:
-        """[rows]: the probability of each altered image's class.
+    def probabilities(self, perturbed: Callable[[Tensor], Tensor], image: Tensor) -> np.ndarray:
+        """[rows]: the probability of each perturbed image's class.
 
-        `altered` makes a batch of images [b, 3, H, W] of the numbers of its rows [b]; `of` [rows] tells which of the
-        N images each is made from.
+        `perturbed` makes a batch of images [b, 3, H, W] of its row numbers [b]; `image` [rows] tells which of the N
+        images each row is made from.
         """
-        found = []
-        for numbers in torch.arange(len(of)).split(self.batch_size):
-            probabilities = self._logits(altered(numbers)).softmax(1)
-            classes = self.targets[of[numbers]].to(probabilities.device)
-            found.append(probabilities.gather(1, classes.unsqueeze(1))[:, 0].cpu())
-        return torch.cat(found).numpy()
+        batches = []
+        for rows in torch.arange(len(image)).split(self.batch_size):
+            probabilities = self._logits(perturbed(rows)).softmax(1)
+            classes = self.targets[image[rows]].to(probabilities.device)
+            batches.append(probabilities.gather(1, classes.unsqueeze(1))[:, 0].cpu())
+        return torch.cat(batches).numpy()
 
-    def moved(self, tensor: Tensor) -> Tensor:
+    def on_device(self, tensor: Tensor) -> Tensor:
         """`tensor` on the model's device."""
         return tensor.to(self.like.device)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lib.errors import WorkbookValueError, choose
 from lib.explain.methods.targets import Targets
 from lib.explain.scores.imputation import imputed
-from lib.explain.scores.perturbed_inference import BATCH, Probe
+from lib.explain.scores.perturbed_inference import BATCH, PerturbedInference
 from lib.explain.scores.pixel_ranks import fitting, ranks
 
 # Name → (places from the most relevant pixel on) → places from the one that goes first on, [N, H, W]
@@ -47,18 +47,27 @@ def road(
     Raises:
         WorkbookValueError: what does not fit together, or cannot be.
     """
+    inference = PerturbedInference(model, images, targets, batch_size, precision)
+    return road_probabilities(inference, maps, order, shares)
+
+
+def road_probabilities(
+    inference: PerturbedInference, maps: Tensor, order: str, shares: Sequence[float] = SHARES
+) -> np.ndarray:
+    """As `road`, for the images of `inference`."""
     places_of = ORDERS[choose("order", order, ORDERS)]
     if not shares or not all(0 < share < 1 for share in shares):
         raise WorkbookValueError(f"shares of the pixels are above 0 and below 1, not {list(shares)}.")
-    probe = Probe(model, images, targets, batch_size, precision)
-    fitting(images, maps)
+    fitting(inference.images, maps)
     pixels = maps[0].numel()
 
-    def without(share: float) -> np.ndarray:
-        def filled(i: Tensor) -> Tensor:
-            places = places_of(ranks(probe.moved(maps[i])))
-            return imputed(probe.moved(images[i]), places < share * pixels)
+    def probabilities(share: float) -> np.ndarray:
+        """[N] without that share of the pixels."""
 
-        return probe.probabilities(filled, torch.arange(len(images)))
+        def filled_in(i: Tensor) -> Tensor:
+            places = places_of(ranks(inference.on_device(maps[i])))
+            return imputed(inference.on_device(inference.images[i]), places < share * pixels)
 
-    return np.stack([without(share) for share in shares], axis=1)
+        return inference.probabilities(filled_in, torch.arange(len(maps)))
+
+    return np.stack([probabilities(share) for share in shares], axis=1)

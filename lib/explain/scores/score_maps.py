@@ -10,53 +10,30 @@ from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError, choose
 from lib.explain.methods.targets import Targets
-from lib.explain.scores.deletion_insertion import Curves, deletion, insertion
+from lib.explain.scores.deletion_insertion import deletion, insertion
 from lib.explain.scores.mask_scores import energy_inside, overlap, pointing_game
-from lib.explain.scores.perturbed_inference import BATCH, Probe
-from lib.explain.scores.road import road
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What maps are scored on."""
-
-    model: nn.Module
-    images: Tensor  # float [N, 3, H, W]
-    targets: Tensor  # [N]
-    masks: np.ndarray | None  # bool [N, H, W]
-    steps: int
-    how: dict[str, int | str]  # batch size and precision
+from lib.explain.scores.perturbed_inference import BATCH, PerturbedInference
+from lib.explain.scores.road import road_probabilities
 
 
 @dataclass(frozen=True)
 class Score:
-    """`of(asked, maps)` gives [N]; `best` is +1 where more is better and −1 where less is."""
+    """`of` gives [N]: of (maps, masks) where it `needs_masks`, else of (inference, maps, steps)."""
 
-    of: Callable[[Asked, Tensor], np.ndarray]
-    best: int
-    masks: bool = False  # whether the truth is needed
+    of: Callable[..., np.ndarray]
+    best: int  # +1 where more is better and −1 where less is
+    needs_masks: bool = False
     hits: bool = False  # whether an image has 1 or 0, but for ties
 
 
-def _curve(way: Callable[..., Curves]) -> Callable[[Asked, Tensor], np.ndarray]:
-    def area(on: Asked, maps: Tensor) -> np.ndarray:
-        return way(on.model, on.images, maps, on.targets, steps=on.steps, **on.how).area
-
-    return area
-
-
-def _road(order: str) -> Callable[[Asked, Tensor], np.ndarray]:
-    return lambda on, maps: road(on.model, on.images, maps, on.targets, order=order, **on.how).mean(1)
-
-
 SCORES: dict[str, Score] = {
-    "deletion": Score(_curve(deletion), best=-1),
-    "insertion": Score(_curve(insertion), best=+1),
-    "ROAD MoRF": Score(_road("MoRF"), best=-1),
-    "ROAD LeRF": Score(_road("LeRF"), best=+1),
-    "pointing game": Score(lambda on, maps: pointing_game(maps, on.masks), best=+1, masks=True, hits=True),
-    "energy inside": Score(lambda on, maps: energy_inside(maps, on.masks), best=+1, masks=True),
-    "overlap": Score(lambda on, maps: overlap(maps, on.masks), best=+1, masks=True),
+    "deletion": Score(lambda inference, maps, steps: deletion.curves(inference, maps, steps).area, best=-1),
+    "insertion": Score(lambda inference, maps, steps: insertion.curves(inference, maps, steps).area, best=+1),
+    "ROAD MoRF": Score(lambda inference, maps, _: road_probabilities(inference, maps, "MoRF").mean(1), best=-1),
+    "ROAD LeRF": Score(lambda inference, maps, _: road_probabilities(inference, maps, "LeRF").mean(1), best=+1),
+    "pointing game": Score(pointing_game, best=+1, needs_masks=True, hits=True),
+    "energy inside": Score(energy_inside, best=+1, needs_masks=True),
+    "overlap": Score(overlap, best=+1, needs_masks=True),
 }
 
 
@@ -87,11 +64,14 @@ def score_maps(
     """
     if not maps:
         raise WorkbookValueError("There are no maps to score: give {method: explain(model, images, method=method)}.")
-    names = [name for name, score in SCORES.items() if masks is not None or not score.masks]
+    names = [name for name, score in SCORES.items() if masks is not None or not score.needs_masks]
     names = names if scores is None else [choose("score", name, SCORES) for name in scores]
     for name in names:
-        if SCORES[name].masks and masks is None:
+        if SCORES[name].needs_masks and masks is None:
             raise WorkbookValueError(f"{name!r} needs masks of the objects: give masks, or leave the score out.")
-    how = {"batch_size": batch_size, "precision": precision}
-    on = Asked(model, images, Probe(model, images, targets, **how).targets, masks, steps, how)
-    return {method: {name: SCORES[name].of(on, each) for name in names} for method, each in maps.items()}
+    inference = PerturbedInference(model, images, targets, batch_size, precision)
+
+    def scored(score: Score, method_maps: Tensor) -> np.ndarray:
+        return score.of(method_maps, masks) if score.needs_masks else score.of(inference, method_maps, steps)
+
+    return {method: {name: scored(SCORES[name], method_maps) for name in names} for method, method_maps in maps.items()}

@@ -1,4 +1,4 @@
-"""Figures on explanations (notebook 05): methods side by side, their league, agreement, and what is left of them when the
+"""Figures on explanations (notebook 05): methods side by side, their leaderboard, agreement, and what is left of them when the
 network forgets."""
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def by_class_asked(
     return fig
 
 
-def league(table: pd.DataFrame, phantom: bool) -> Figure:
-    """Each method's gain over the best floor, with 95 % intervals, a panel a score (`lib.explain.leaderboard`)."""
+def leaderboard_gains(table: pd.DataFrame, phantom: bool) -> Figure:
+    """Each method's gain over the best reference map, with 95 % intervals, a panel a score (`lib.explain.leaderboard`)."""
     known = table[table["beats"].notna()]
     scores = list(dict.fromkeys(known["score"]))
     methods = list(dict.fromkeys(known["method"]))
@@ -166,7 +166,7 @@ def _gains(ax: Axes, rows: pd.DataFrame, score: str) -> None:
         ax.plot(row.gain, place, "o", color=colour, markerfacecolor=colour if row.beats else "white")
     ax.set_yticks(places, rows.index, fontsize=8)
     ax.set_title(score, fontsize=9.5)
-    ax.set_xlabel(f"gain over {rows['floor'].iloc[0]}", fontsize=8)
+    ax.set_xlabel(f"gain over {rows['reference'].iloc[0]}", fontsize=8)
     ax.tick_params(axis="x", labelsize=8)
     ax.xaxis.get_major_locator().set_params(nbins=4)
     ax.grid(axis="x")

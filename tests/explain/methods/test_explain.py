@@ -229,7 +229,7 @@ def test_images_that_are_not_finite_are_refused(kind, method, number):
         explain(model_of(kind), x, method=method)
 
 
-VITS = [p for p in FAST if "vit" in p[0] and p[1] not in REFERENCE_MAPS]  # floors do not ask the network
+VITS = [p for p in FAST if "vit" in p[0] and p[1] not in REFERENCE_MAPS]  # reference maps do not ask the network
 
 
 @pytest.mark.parametrize(("kind", "method"), [*VITS, ("strict dcal", "rollout"), ("strict dcal", "grad-cam")])

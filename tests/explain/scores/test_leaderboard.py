@@ -1,4 +1,4 @@
-"""Planted explanations, the scores of all methods together, and who beats the floors."""
+"""Planted explanations, the scores of all methods together, and who beats the reference maps."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from lib.data.phantoms.lesion_drawing import draw_lesion
 from lib.data.phantoms.lesions import PHANTOM_CLASSES
 from lib.errors import WorkbookValueError
 from lib.explain import REFERENCE_MAPS, SCORES, explain, leaderboard, score_maps
-from lib.explain.scores.leaderboard import MARK, standing
+from lib.explain.scores.leaderboard import MARK, readable
 from lib.statistics.estimates import holm
 from tests.explain.models import images, model_of
 
@@ -57,7 +57,7 @@ def test_scores_are_those_of_the_single_functions():
     assert list(found["random"]) == list(SCORES)
     assert all(each.shape == (3,) for of in found.values() for each in of.values())
     assert np.isnan(found["random"]["overlap"]).tolist() == [False, False, True]
-    assert not {name for name, score in SCORES.items() if score.masks} & set(
+    assert not {name for name, score in SCORES.items() if score.needs_masks} & set(
         score_maps(model, x, maps, steps=4)["random"]
     )
     only = score_maps(model, x, maps, scores=["deletion"], steps=4)
@@ -75,12 +75,12 @@ def scored(**methods):
     return {name: {"insertion": v, "deletion": 1 - v} for name, v in methods.items()}
 
 
-def test_who_is_better_beats_the_better_floor_whichever_way_is_better():
+def test_who_is_better_beats_the_better_reference_whichever_way_is_better():
     given = scored(
         good=made_up(1, 0.2), same=made_up(2), bad=made_up(3, -0.2), random=made_up(4), centre=made_up(5, 0.05)
     )
     table = leaderboard(given, groups=[f"lesion {i // 2}" for i in range(N)]).set_index(["method", "score"])
-    assert (table["floor"] == "centre").all()
+    assert (table["reference"] == "centre").all()
     for score in ("insertion", "deletion"):
         assert table.loc[("good", score), "beats"] is True
         assert table.loc[("same", score), "beats"] is False
@@ -104,7 +104,7 @@ def test_intervals_and_p_are_students_where_networks_differ():
     table = leaderboard(networks, groups=range(N)).set_index(["method", "score"])
     row = table.loc[("good", "insertion")]
     assert row["low"] < row["mean"] < row["high"]
-    assert row["floor"] == "random"
+    assert row["reference"] == "random"
     assert row["p"] < 0.05
     one = leaderboard({m: {s: v[0] for s, v in of.items()} for m, of in networks.items()}, groups=range(N))
     assert one.set_index(["method", "score"]).loc[("good", "insertion"), "images"] == N
@@ -119,9 +119,9 @@ def test_only_images_that_every_method_knows_count():
     assert table[table["method"] == "random"].iloc[0]["mean"] == pytest.approx(given["random"]["insertion"][7:].mean())
 
 
-def test_the_league_to_read_marks_what_does_not_beat_the_floors():
+def test_the_leaderboard_to_read_marks_what_beats_no_reference():
     given = scored(good=made_up(1, 0.2), same=made_up(2), random=made_up(4), centre=made_up(5))
-    wide = standing(leaderboard(given, groups=range(N)))
+    wide = readable(leaderboard(given, groups=range(N)))
     assert list(wide.columns) == ["insertion ↑", "deletion ↓"]
     assert list(wide.index) == ["good", "same", "random", "centre"]
     assert not wide.loc["good", "insertion ↑"].endswith(MARK)
@@ -129,7 +129,7 @@ def test_the_league_to_read_marks_what_does_not_beat_the_floors():
     assert not wide.loc["random"].str.contains(MARK).any()
 
 
-def test_noise_of_single_pixels_does_not_beat_the_floors():
+def test_noise_of_single_pixels_does_not_beat_the_references():
     model, x = model_of("vgg"), images(24)
     single = torch.rand(24, 32, 32, generator=torch.Generator().manual_seed(5))
     maps = {"noise of single pixels": single, "about the middle": single * explain(model, x, method="centre")}
@@ -152,7 +152,7 @@ def test_hits_alone_are_not_certain():
         assert table.loc["same", "gain_high"] == pytest.approx(1 - table.loc["good", "low"])
         assert table.loc["bad", "gain_low"] == pytest.approx(-1)
         assert -1 < table.loc["bad", "gain_high"] < -0.7
-        assert table.loc["centre", "gain_low"] == table.loc["centre", "gain_high"] == 0  # it is the floor itself
+        assert table.loc["centre", "gain_low"] == table.loc["centre", "gain_high"] == 0  # it is the reference itself
 
 
 def test_an_interval_of_hits_is_no_narrower_than_that_of_resamples():
@@ -167,7 +167,7 @@ def test_an_interval_of_hits_is_no_narrower_than_that_of_resamples():
 
 def test_a_score_may_be_written_otherwise():
     table = leaderboard({name: {"Pointing_Game": made_up(i)} for i, name in enumerate(("good", "centre"))}, range(N))
-    assert list(standing(table).columns) == ["pointing game ↑"]
+    assert list(readable(table).columns) == ["pointing game ↑"]
 
 
 def test_a_few_images_that_agree_are_not_sure():
@@ -200,7 +200,7 @@ def test_methods_without_scores():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: leaderboard(scored(good=made_up()), range(N)), "There is no floor among the methods scored"),
+        (lambda: leaderboard(scored(good=made_up()), range(N)), "No reference map is among the methods scored"),
         (
             lambda: leaderboard(scored(random=made_up(), centre=made_up()), range(3)),
             r"shapes \[1, 40\].* groups of 3 images",

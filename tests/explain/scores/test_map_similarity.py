@@ -51,8 +51,8 @@ def test_forgetting_changes_maps_of_gradients_and_no_map_that_ignores_the_networ
         cascade = randomisation_check(model, x, method=method, similarity=similarity, stages=3)
         assert cascade.similarity.shape == (3, 4)
         assert np.nanmean(cascade.similarity[-1]) < 0.6
-    floor = randomisation_check(model, x, method="random", similarity=similarity, stages=3)
-    np.testing.assert_allclose(floor.similarity, 1, atol=1e-6)
+    reference = randomisation_check(model, x, method="random", similarity=similarity, stages=3)
+    np.testing.assert_allclose(reference.similarity, 1, atol=1e-6)
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
     assert cascade.lowest[-1] == "backbone.net.conv1.0"
 

@@ -23,11 +23,11 @@ def test_maps_of_the_answer_and_of_the_truth_stand_below_the_image():
     assert [ax.get_title() for ax in fig.axes[:3]] == ["a", "b", "c"]
 
 
-def test_the_league_fills_what_beats_the_floor():
-    row = {"score": "insertion", "floor": "centre", "gain_low": 0.1, "gain_high": 0.3, "gain": 0.2}
+def test_the_leaderboard_fills_what_beats_the_reference():
+    row = {"score": "insertion", "reference": "centre", "gain_low": 0.1, "gain_high": 0.3, "gain": 0.2}
     table = pd.DataFrame([row | {"method": "good", "beats": True}, row | {"method": "bad", "beats": False},
                           row | {"method": "centre", "beats": None}])  # fmt: skip
-    (ax,) = [ax for ax in figures.league(table, False).axes if ax.get_title(loc="left")]
+    (ax,) = [ax for ax in figures.leaderboard_gains(table, False).axes if ax.get_title(loc="left")]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["good", "bad"]
     dots = [line for line in ax.lines if line.get_marker() == "o"]
     assert [dot.get_markerfacecolor() for dot in dots] == [figures.BLUE, "white"]
