@@ -43,14 +43,14 @@ class RetrievalScores:
     queries: pd.DataFrame
 
     @property
-    def answered(self) -> pd.DataFrame:
+    def matched(self) -> pd.DataFrame:
         """The queries that have a match."""
         return self.queries[self.queries["matches"] > 0]
 
     @property
     def skipped(self) -> int:
         """Queries without a match."""
-        return len(self.queries) - len(self.answered)
+        return len(self.queries) - len(self.matched)
 
     def per_query(self, metric: str) -> np.ndarray:
         """`metric` of each query that has a match; its mean is the metric.
@@ -58,7 +58,7 @@ class RetrievalScores:
         Raises:
             WorkbookValueError: not `map`, `minp` or `cmc_<k>`.
         """
-        table, (name, _, k) = self.answered, metric.partition("_")
+        table, (name, _, k) = self.matched, metric.partition("_")
         if metric == "map":
             return table["average_precision"].to_numpy()
         if metric == "minp":
@@ -74,12 +74,12 @@ class RetrievalScores:
     def cmc(self, ranks: int) -> np.ndarray:
         """The share of queries whose first match stands at rank 1…`ranks` or before, [ranks]."""
         positive(ranks=ranks)
-        first = self.answered["first_match"].to_numpy()
+        first = self.matched["first_match"].to_numpy()
         return (first[:, None] <= np.arange(1, ranks + 1)).mean(axis=0)
 
 
 @dataclass(frozen=True)
-class Answer:
+class Ranking:
     """The first gallery images that count for a query, in order; all arrays have one length."""
 
     query: int  # row
@@ -116,14 +116,14 @@ def retrieval_scores(
     return found
 
 
-def best_answers(
+def rankings(
     query: Embedded,
     gallery: Embedded,
     rows: Sequence[int],
     top: int = 10,
     distance: str = "cosine",
     reranking: Reranking | None = None,
-) -> list[Answer]:
+) -> list[Ranking]:
     """The first `top` gallery images for each of the queries `rows`, without those that do not count.
 
     Raises:
@@ -150,7 +150,7 @@ def best_answers(
             keys = sort_keys(distances)
             keys[excluded] = LAST_KEY
             best = columns_of(np.sort(keys)[: min(top, len(keys) - excluded.sum())])
-            answers[row] = Answer(row, best, right[best], distances.numpy()[best])
+            answers[row] = Ranking(row, best, right[best], distances.numpy()[best])
     return [answers[row] for row in rows]
 
 

@@ -28,7 +28,7 @@ def estimate_retrieval(scores: Seeds, metric: str = "map") -> Estimate:
         WorkbookValueError: no scores, scores of different queries, or an unknown metric.
     """
     _check_paired(scores)
-    table = scores[0].answered
+    table = scores[0].matched
     return estimate_of(*_resampled(scores, metric), len(table), table["identity"].nunique())
 
 
@@ -56,7 +56,7 @@ def compare_retrieval(
         )
     values, samples = zip(*(_resampled(side, metric) for side in (first, second)), strict=True)
     return difference_of(
-        metric, values, samples, images=len(first[0].answered), paired=True, same_networks=same_networks
+        metric, values, samples, images=len(first[0].matched), paired=True, same_networks=same_networks
     )
 
 
@@ -68,7 +68,7 @@ def cmc_band(scores: Seeds, ranks: int = 20) -> list[Estimate]:
 def _resampled(scores: Seeds, metric: str) -> tuple[np.ndarray, np.ndarray]:
     """The metric of each seed [S], and on each resample of the identities [resamples, S]."""
     queries = np.column_stack([each.per_query(metric) for each in scores])
-    weights = resampled(scores[0].answered["identity"]).weights
+    weights = resampled(scores[0].matched["identity"]).weights
     return queries.mean(axis=0), weights @ queries / weights.sum(axis=1, keepdims=True)
 
 

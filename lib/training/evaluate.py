@@ -161,6 +161,6 @@ def _retrieve(run: Run, material: Prepared, device: torch.device) -> dict:
 
 def _with_intervals(found: RetrievalScores) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """The metrics, and their intervals over resamples of whole identities: its images are not independent."""
-    resampled = Resampled(found.answered["identity"])
+    resampled = Resampled(found.matched["identity"])
     samples = {name: resampled.mean(found.per_query(name)) for name in METRICS}
     return found.metrics(), intervals(samples)

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 from lib.errors import WorkbookValueError
 from lib.retrieval import distances
 from lib.retrieval.distances import Embedded, distance_blocks
-from lib.retrieval.ranking import best_answers, retrieval_scores
+from lib.retrieval.ranking import rankings, retrieval_scores
 from lib.retrieval.reranking import Reranking
 
 COLUMNS = ["matches", "average_precision", "inverse_negative_penalty", "first_match"]
@@ -150,24 +150,24 @@ def test_the_cmc_curve_and_its_points():
 def test_answers_are_the_best_that_count():
     query, gallery = people(9, 5, identities=(1, 6)), people(40, 6)
     distance = euclidean(query, gallery)
-    for answer in best_answers(query, gallery, [4, 0], top=6, distance="euclidean"):
+    for answer in rankings(query, gallery, [4, 0], top=6, distance="euclidean"):
         same = gallery.identities == query.identities[answer.query]
         counts = ~(same & (gallery.cameras == query.cameras[answer.query])) & (gallery.identities != -1)
         expected = [g for g in np.argsort(distance[answer.query], kind="stable") if counts[g]][:6]
         assert answer.gallery.tolist() == expected
         assert (answer.right == same[expected]).all()
         assert answer.distances == pytest.approx(distance[answer.query][expected], abs=1e-5)
-    assert [a.query for a in best_answers(query, gallery, [4, 0])] == [4, 0]
-    assert best_answers(query, gallery, []) == []
-    everything = best_answers(query, gallery, [0], top=10**6)
+    assert [a.query for a in rankings(query, gallery, [4, 0])] == [4, 0]
+    assert rankings(query, gallery, []) == []
+    everything = rankings(query, gallery, [0], top=10**6)
     assert -1 not in gallery.identities[everything[0].gallery]
 
 
 def test_answers_to_a_few_are_those_to_all_reranked_or_not():
     query, gallery = people(9, 5, identities=(1, 6)), people(40, 6)
     for reranking in (None, Reranking(k1=5, k2=2)):
-        everyone = best_answers(query, gallery, range(9), reranking=reranking)
-        for answer in best_answers(query, gallery, [4, 0], reranking=reranking):
+        everyone = rankings(query, gallery, range(9), reranking=reranking)
+        for answer in rankings(query, gallery, [4, 0], reranking=reranking):
             assert answer.distances == pytest.approx(everyone[answer.query].distances, abs=1e-6)
 
 
@@ -209,7 +209,7 @@ def test_complex_embeddings():
 
 def test_a_row_that_no_query_has():
     with pytest.raises(WorkbookValueError, match="There is no query 9"):
-        best_answers(people(9, 5, identities=(1, 6)), people(40, 6), [0, 9])
+        rankings(people(9, 5, identities=(1, 6)), people(40, 6), [0, 9])
 
 
 def test_the_table_survives_a_file(tmp_path):

@@ -9,7 +9,7 @@ import torch
 from lib.errors import WorkbookValueError
 from lib.retrieval import distances, reranking
 from lib.retrieval.distances import Embedded
-from lib.retrieval.ranking import best_answers, retrieval_scores
+from lib.retrieval.ranking import rankings, retrieval_scores
 from lib.retrieval.reranking import Reranking, reranked_blocks
 
 
@@ -132,4 +132,4 @@ def test_what_is_no_reranking(settings):
     with pytest.raises(WorkbookValueError, match=message):
         retrieval_scores(query, gallery, reranking=settings)
     with pytest.raises(WorkbookValueError, match=message):
-        best_answers(query, gallery, [0], reranking=settings)
+        rankings(query, gallery, [0], reranking=settings)

@@ -138,7 +138,7 @@ def _inflation(ax: Axes, pairs: Sequence[Pair], found: Mapping[str, Compared]) -
 
 def _forest_line(ax: Axes, place: int, colour: str, found: Compared, i: int) -> None:
     """One difference: a dot, filled where it is significant, its interval, and p; or the word missing."""
-    each, corrected = found.found[i], found.corrected[i]
+    each, corrected = found.results[i], found.corrected[i]
     if isinstance(each, Missing):
         _beside(ax, "missing", 0, place)
         return

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from lib.report.figures.style import BLUE, GREY, ORANGE, bars_with_intervals, figure, grid_of, picture
-from lib.retrieval.ranking import METRICS, Answer
+from lib.retrieval.ranking import METRICS, Ranking
 from lib.statistics.metric_names import RETRIEVAL_METRICS
 from lib.statistics.retrieval_estimates import Seeds, cmc_band, estimate_retrieval
 
@@ -28,7 +28,7 @@ MARKERS = "os^Dv"
 def ranked_galleries(
     queries: pd.DataFrame,
     gallery: pd.DataFrame,
-    answers: Mapping[str, Sequence[Answer]],
+    answers: Mapping[str, Sequence[Ranking]],
     phantom: bool = False,
 ) -> Figure:
     """Each query and the first gallery images that count for it, best first; a row a model.

@@ -29,7 +29,7 @@ def at_chance(answers: Answers) -> int | None:
         return None
 
 
-def told_at_chance(answers: Iterable[Answers]) -> str | None:
+def chance_text(answers: Iterable[Answers]) -> str | None:
     """'on phantom-clinic (1/7 = 14.3 %) original, weighted_add'; None where no network is at chance."""
     by_dataset: dict[str, list[Answers]] = {}
     for each in answers:

@@ -38,13 +38,13 @@ class Compared:
     """The comparisons of one metric on one test set, in the order of their pairs, each with its corrected p."""
 
     pairs: Sequence[Pair]
-    found: Sequence[Comparison | Missing]
+    results: Sequence[Comparison | Missing]
     corrected: Sequence[float | None]
 
     @property
     def columns(self) -> list[dict[Heading, Cell]]:
         """A pair's difference, p and effect size as cells."""
-        return [_difference_cells(*each) for each in zip(self.found, self.corrected, strict=True)]
+        return [_difference_cells(*each) for each in zip(self.results, self.corrected, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Family:
     @property
     def made(self) -> list[Comparison]:
         """The comparisons that have a p-value, all of which are corrected together."""
-        every = (each for part in self.parts.values() for each in part.found)
+        every = (each for part in self.parts.values() for each in part.results)
         return [each for each in every if isinstance(each, Comparison) and each.p is not None]
 
     @property

@@ -36,7 +36,7 @@ class Claim:
     """One statement that a criterion consists of."""
 
     what: str
-    found: str
+    result: str
     verdict: str
     why: str = ""
 
@@ -60,8 +60,8 @@ class Criterion:
         return MET if verdicts == {MET} else OPEN
 
     @property
-    def found(self) -> str:
-        return "; ".join(f"{claim.what}: {claim.found}" for claim in self.claims) or "nothing"
+    def result(self) -> str:
+        return "; ".join(f"{claim.what}: {claim.result}" for claim in self.claims) or "nothing"
 
     @property
     def why(self) -> str:
@@ -119,7 +119,7 @@ def criteria_table(found: Sequence[Criterion]) -> Table:
         {
             ("", "criterion"): Text(each.name),
             ("", "target"): Text(each.target),
-            ("", "found"): Text(each.found),
+            ("", "found"): Text(each.result),
             ("", "unit [brackets]"): Text(each.unit),
             ("", "verdict"): Text(each.verdict),
             ("", "because"): Text(each.why),
@@ -149,7 +149,8 @@ def accuracy_improvement(study: Study) -> list[Claim]:
     """Criterion 1, a claim a backbone of Table 2."""
     table = comparisons(study, "attention").of("accuracy")
     return [
-        _claim(p, p.row.name, c, lambda v: v > GAIN["attention"]) for p, c in zip(table.pairs, table.found, strict=True)
+        _claim(p, p.row.name, c, lambda v: v > GAIN["attention"])
+        for p, c in zip(table.pairs, table.results, strict=True)
     ]
 
 
@@ -159,7 +160,7 @@ def fusion_strategy(study: Study) -> list[Claim]:
     best = _chosen_fusion(table)
     if best is None or isinstance(best, Claim):
         return [best] if best else []
-    pair, found = table.pairs[best], table.found[best]
+    pair, found = table.pairs[best], table.results[best]
     return [_claim(pair, f"{pair.row.name} (best on validation)", found, lambda v: v > GAIN["fusion"])]
 
 
@@ -191,7 +192,7 @@ def transfer_drop(study: Study) -> list[Claim]:
     table = comparisons(study, "transfer").of("accuracy")
     return [
         _claim(p, f"{p.row.config.backbone}, {p.first.dataset} → {p.second.dataset}", c, lambda v: v < 0.05)
-        for p, c in zip(table.pairs, table.found, strict=True)
+        for p, c in zip(table.pairs, table.results, strict=True)
     ]
 
 
@@ -238,7 +239,7 @@ def _decided(what: str, found: str, verdict: str) -> Claim:
 
 def _significant(table: Compared, i: int, gain: float) -> Claim:
     """Significant, refuted since the interval excludes a gain of more than `gain`, or neither."""
-    pair, found, corrected = table.pairs[i], table.found[i], table.corrected[i]
+    pair, found, corrected = table.pairs[i], table.results[i], table.corrected[i]
     why = undecided([pair.first.row, pair.second.row])
     if why or corrected is None:
         return Claim(pair.row.name, "no p", OPEN, why or getattr(found, "reason", "no test could be made"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lib.report.study.chance import told_at_chance
+from lib.report.study.chance import chance_text
 from lib.report.study.comparisons import Family
 from lib.report.study.study import Answers, Row, any_phantom, trained_by_different_code
 from lib.statistics.estimates import Comparison
@@ -42,7 +42,7 @@ def notes_on(rows: Sequence[Row]) -> list[str]:
 
 def notes_at_chance(answers: Iterable[Answers]) -> list[str]:
     """Which networks may be no better than one constant answer."""
-    told = told_at_chance(answers)
+    told = chance_text(answers)
     return [f"{AT_CHANCE}: {told}. {UNLEARNED}"] if told else []
 
 
@@ -62,7 +62,9 @@ def notes_on_tests(family: Family, also: str = "", networks: bool = False) -> li
             "it the p without correction.",
             f"Effect size: {effect}.",
         ]
-    if networks and any(isinstance(c, Comparison) and c.networks for part in family.parts.values() for c in part.found):
+    if networks and any(
+        isinstance(c, Comparison) and c.networks for part in family.parts.values() for c in part.results
+    ):
         notes.append(NETWORKS)
     return notes
 

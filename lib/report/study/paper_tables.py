@@ -101,7 +101,7 @@ def comparisons_table(study: Study, table: str, name: str, caption: str) -> Tabl
 
 
 def _of_networks(part: Compared, i: int) -> Cell:
-    found = part.found[i]
+    found = part.results[i]
     return Networks(found.networks) if isinstance(found, Comparison) and found.networks else Absent()
 
 

@@ -14,7 +14,7 @@ from lib.training.store import Run
 NAMES = METRICS | RETRIEVAL_METRICS | ATTENTION_MEASURES  # of what can be compared
 
 
-def told(found: Comparison) -> str:
+def comparison_text(found: Comparison) -> str:
     """'+0.3 points of accuracy (95 % interval −1.2 to +1.8; p = 0.610; 3 seeds a side)'"""
     span = f"95 % interval {signed(100 * found.low)} to {signed(100 * found.high)}"
     p = "no p" if found.p is None else f"p {p_text(found.p)}" if found.p < 0.001 else f"p = {p_text(found.p)}"
@@ -25,15 +25,15 @@ def told(found: Comparison) -> str:
 def verdict(found: Comparison, first: str, second: str, words: tuple[str, str] = ("ahead of", "behind")) -> str:
     """One honest sentence on two methods over their seeds; `words` tell what more and what less of the metric is."""
     if found.p is None:
-        return f"One seed a side supports no claim about {first} against {second}: {told(found)}."
+        return f"One seed a side supports no claim about {first} against {second}: {comparison_text(found)}."
     if found.low > 0:
-        return f"{first} is {words[0]} {second}: {told(found)}."
+        return f"{first} is {words[0]} {second}: {comparison_text(found)}."
     if found.high < 0:
-        return f"{first} is {words[1]} {second}: {told(found)}."
-    return f"No difference between {first} and {second} is shown: {told(found)}, an interval that includes zero."
+        return f"{first} is {words[1]} {second}: {comparison_text(found)}."
+    return f"No difference between {first} and {second} is shown: {comparison_text(found)}, an interval that includes zero."
 
 
-def points(found: Comparison) -> str:
+def ablation_text(found: Comparison) -> str:
     """'−31.2 points of accuracy (95 % interval −35.0 to −27.4 over 2 seeds and test images)'"""
     over = "test images only" if found.p is None else f"{found.seeds} seeds and test images"
     span = f"95 % interval {signed(100 * found.low)} to {signed(100 * found.high)} over {over}"
@@ -43,10 +43,12 @@ def points(found: Comparison) -> str:
 def ablation_verdict(found: Comparison, what: str) -> str:
     """One honest sentence on trained networks without `what`."""
     if found.high < 0:
-        return f"Without {what} these networks lose: {points(found)}."
+        return f"Without {what} these networks lose: {ablation_text(found)}."
     if found.low > 0:
-        return f"Without {what} these networks are better: {points(found)}."
-    return f"That these networks lose anything without {what} is not shown: {points(found)}, which includes zero."
+        return f"Without {what} these networks are better: {ablation_text(found)}."
+    return (
+        f"That these networks lose anything without {what} is not shown: {ablation_text(found)}, which includes zero."
+    )
 
 
 def verdict_of_runs(runs: Mapping[str, Run], metric: str = "balanced_accuracy") -> str:

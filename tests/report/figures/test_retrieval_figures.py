@@ -10,7 +10,7 @@ from PIL import Image
 from lib.report.figures.retrieval_figures import cmc_curves, query_by_query, ranked_galleries, score_bars
 from lib.report.figures.style import PHANTOM_NOTE
 from lib.retrieval.distances import Embedded
-from lib.retrieval.ranking import COLUMNS, RetrievalScores, best_answers, retrieval_scores
+from lib.retrieval.ranking import COLUMNS, RetrievalScores, rankings, retrieval_scores
 
 
 def scores(seed, skill=0.0):
@@ -69,7 +69,7 @@ def test_ranked_galleries_mark_what_is_right(tmp_path):
     query, given = (
         Embedded(np.stack([t["identity"], t["camera"]], axis=1), t["identity"], t["camera"]) for t in (queries, gallery)
     )
-    answers = best_answers(query, given, [0, 1], top=3)
+    answers = rankings(query, given, [0, 1], top=3)
     assert retrieval_scores(query, given).skipped == 0
     axes = drawn(ranked_galleries(queries, gallery, {"DeiT": answers, "DCAL": answers}, phantom=True))
     assert len(axes) == 2 * 2 * 4

@@ -141,7 +141,7 @@ def test_convergence_is_to_the_level_that_both_reach(written):
     written.finish_table("residual", {"original": 0.7}, curve=(0.3, 0.4, 0.4, 0.4))
     written.finish_table("residual", {"progressive": 0.7}, curve=(0.4, 0.5, 0.6, 0.9))
     (claim,) = faster_convergence(written.study())
-    assert claim.found.startswith("+1.0 epochs sooner")
+    assert claim.result.startswith("+1.0 epochs sooner")
 
 
 @pytest.mark.parametrize(("elsewhere", "verdict"), [(0.95, MET), (0.5, NOT_MET), (0.86, OPEN)])
@@ -157,7 +157,7 @@ def test_4_transfer(written, transferred, elsewhere, verdict):
 def test_5_efficiency(written, low, high, verdict):
     (claim,) = overhead([cost(written, low, high)])
     assert claim.verdict == verdict
-    assert "MACs +10.0 %, parameters +10.0 %" in claim.found
+    assert "MACs +10.0 %, parameters +10.0 %" in claim.result
 
 
 def test_5_what_could_not_be_measured_is_not_decidable(written):

@@ -7,7 +7,7 @@ import pytest
 from lib.report.figures.method_figures import by_seed
 from lib.report.tables.method_table import ONE_SEED, methods_table
 from lib.report.tables.table import html_of
-from lib.report.tables.verdicts import told, verdict
+from lib.report.tables.verdicts import comparison_text, verdict
 from lib.statistics.estimates import compare, estimate, holm
 from lib.training import RunConfig
 
@@ -53,7 +53,7 @@ def test_the_sentence_follows_the_interval(methods):
     assert verdict(compare(methods["bare"], methods["CBAM"], "accuracy"), "bare", "CBAM").startswith("bare is behind")
     assert verdict(equal, "gatta", "bare").startswith("No difference between gatta and bare is shown")
     fixed = replace(equal, difference=-0.0123, low=-0.05, high=0.026, p=0.3014)
-    assert told(fixed) == "−1.2 points of accuracy (95 % interval −5.0 to +2.6; p = 0.301; 3 seeds a side)"
+    assert comparison_text(fixed) == "−1.2 points of accuracy (95 % interval −5.0 to +2.6; p = 0.301; 3 seeds a side)"
 
 
 def test_the_figure_has_a_dot_a_seed_and_an_interval_a_metric(methods):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lib.report.tables.retrieval_table import score_text, scores_table
-from lib.report.tables.verdicts import told, verdict
+from lib.report.tables.verdicts import comparison_text, verdict
 from lib.retrieval.ranking import COLUMNS, RetrievalScores
 from lib.statistics.retrieval_estimates import compare_retrieval, estimate_retrieval
 
@@ -40,7 +40,7 @@ def test_a_score_has_its_spread_with_several_seeds_only(models):
 
 
 def test_comparisons_of_retrieval_are_told_as_those_of_classification(models):
-    assert "points of mAP (95 % interval" in told(compare_retrieval(models["DCAL"], models["SA"]))
+    assert "points of mAP (95 % interval" in comparison_text(compare_retrieval(models["DCAL"], models["SA"]))
     one = compare_retrieval(models["DCAL"][:1], models["SA"][:1], "cmc_1")
     assert verdict(one, "DCAL", "SA").startswith("One seed a side supports no claim about DCAL against SA")
     assert "points of CMC-1" in verdict(one, "DCAL", "SA")
