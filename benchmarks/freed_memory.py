@@ -25,7 +25,7 @@ def step(number: int) -> Callable[[], object]:
     side, batch = ((64, 32), (224, 8), (224, 4))[number]
     images, labels = torch.randn(batch, 3, side, side), torch.arange(batch) % 7
     if number == 2:
-        from dcal_step import dcal_step
+        from benchmarks.dcal.step import dcal_step
 
         model = create_dcal_model("deit_tiny_patch16_224", 7, img_size=side)
         return lambda: dcal_step(model, images, labels)
@@ -56,7 +56,7 @@ def main() -> None:
         found = {"kept": [], "given back": []}
         for _ in range(ROUNDS):
             for kind, environment in (("kept", keeping), ("given back", keeping | {"GLIBC_TUNABLES": ""})):
-                command = [sys.executable, __file__, "--measure", str(number)]
+                command = [sys.executable, "-m", "benchmarks.freed_memory", "--measure", str(number)]
                 out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
                 found[kind].append([float(x) for x in out.split()])
         (ours, few), (theirs, many) = (

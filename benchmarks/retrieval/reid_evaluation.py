@@ -71,7 +71,11 @@ def main() -> None:
         works = ["in blocks"] + ["whole matrix"] * (size == "market1501") + ["re-ranked"] * arguments.rerank
         seconds = {}
         for work in works:
-            done = subprocess.run([sys.executable, __file__, "--measure", work, size], capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, "-m", "benchmarks.retrieval.reid_evaluation", "--measure", work, size],
+                capture_output=True,
+                text=True,
+            )
             done.check_returncode()
             _, taken, held, peak, score = done.stdout.strip().split(",")
             seconds[work] = float(taken)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable
 from functools import partial
 
 import torch
-from timing import compare
 from torch import Tensor, nn
 
+from benchmarks.timing import compare
 from lib.lesa import lesa_net
-from lib.paths import ROOT
-
-sys.path.insert(0, str(ROOT))
 from tests.lesa import transcription
-from tests.lesa.memory import PeakMemory
+from tests.peak_memory import PeakMemory
 
 BATCH, SIZE = 8, 224
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from timing import compare
 from torchvision.transforms import v2
 
+from benchmarks.timing import compare
 from lib.data import AUGMENTATIONS, load_dataset, load_pixels
 from lib.training.inference import IMAGENET, normalise, to_unit
 

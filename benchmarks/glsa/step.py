@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from timing import compare
 from torch import nn
 
+from benchmarks.timing import compare
 from lib import create_model
 
 BATCH, SIZE = 8, 224

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from timing import compare
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.timing import compare
 from lib import create_dcal_model
 from lib.dcal import DCALNet
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import torch
-from timing import compare
 from torch import Tensor
 
+from benchmarks.timing import compare
 from lib.dcal import AttentionRollout
-from lib.paths import ROOT
-
-sys.path.insert(0, str(ROOT))
-from tests.lesa.memory import PeakMemory
+from tests.peak_memory import PeakMemory
 
 BATCH, HEADS, TOKENS, WIDTH, LAYERS = 4, 3, 785, 64, 12  # DeiT-Tiny at 448²
 

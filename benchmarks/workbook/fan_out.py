@@ -1,6 +1,6 @@
 """What the back ends cost beyond the runs themselves, and how fast a large study is planned.
 
-    python benchmarks/fan_out.py [RUNS]     (200 by default: some ten minutes on two cores)
+    python -m benchmarks.workbook.fan_out [RUNS]     (200 by default: some ten minutes on two cores)
 
 A run is a notebook that sleeps. Overhead: what the pool's slots were busy or idle beyond the time that the runs'
 own processes took. Speed-up of Ray: the time of the same runs one after the other, on the local pool, over the

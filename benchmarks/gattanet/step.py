@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from glsa_overhead import BATCH, SIZE, step
-from timing import compare
 
+from benchmarks.glsa.step import BATCH, SIZE, step
+from benchmarks.timing import compare
 from lib import create_model
 
 MOST = 1.8  # of the backbone's step, with two passes

@@ -1,6 +1,6 @@
 """What the attention explorer costs at the size of DeiT-Tiny: time to build, size, and time to react in Chromium.
 
-    python benchmarks/views.py [--images 4]
+    python -m benchmarks.explain.explorer_reaction [--images 4]
 
 The network is not trained; the maps are as many and as large as those of one that is. A reaction is the whole handler of
 a slider's step or a click, drawing included; the limit is 300 ms.
