@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from lib import hardware
+from lib.data.decoding import decode_many
 from lib.data.imageset import IMAGE_SUFFIXES, images_by_stem, read_table, refuse_unreadable
-from lib.data.pixels import decode_many
 from lib.errors import CommandLine, WorkbookFileError, WorkbookValueError, run_command
 from lib.files import save_whole
 from lib.progress import Progress

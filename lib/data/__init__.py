@@ -3,10 +3,11 @@
 from lib.data.augmentation import AUGMENTATIONS, centre_view, stored_size
 from lib.data.boxes import relative_boxes
 from lib.data.datasets import DATASETS, SHARDS, Dataset, load_dataset
+from lib.data.decoding import Size, decode, height_and_width
 from lib.data.ground_truth import Truth, truth_in_view
 from lib.data.imageset import ImageSet
 from lib.data.masks import box_masks, masks_in_view
-from lib.data.pixels import Size, decode, height_and_width, load_pixels
+from lib.data.pixels import load_pixels
 from lib.data.sampling import SAMPLERS, BatchShares, EpochBatches
 from lib.data.sets.cub import Part, load_parts
 from lib.data.splits import REID_PARTS, SPLITS, leak_share, rows_of, split_identities, split_rows

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from lib.data.imageset import ImageSet
 from lib.data.sets.lists import numbers
@@ -44,22 +43,17 @@ def _texts(path: Path, x: pd.Series, y: pd.Series, width: pd.Series, height: pd.
     return [f"{x:g} {y:g} {w:g} {h:g}" for x, y, w, h in zip(x, y, width, height, strict=True)]
 
 
-def picture_size(path: str, banner: int = 0) -> tuple[int, int]:
-    """Width and height, in pixels, of an original image without its banner; reads the header only."""
-    with Image.open(path) as image:
-        return image.width, image.height - banner
-
-
 def relative_boxes(images: ImageSet) -> np.ndarray:
     """[n, 4]: x, y, width and height of each image's box as shares of its picture, in [0, 1]; NaN without a box.
 
-    The picture is the original without its banner, which is what decoding squeezes into any size. Boxes that reach
-    beyond it are cut.
+    The picture is the upright original without its banner, which is what decoding squeezes into any size. A list counts
+    the pixels of that picture: whoever drew a box drew it round the object as a viewer shows it, EXIF tag obeyed. Boxes
+    that reach beyond it are cut.
     """
     found = np.full((len(images.rows), 4), np.nan)
     for i, row in enumerate(images.rows.itertuples()):
         if row.box:
-            width, height = picture_size(row.path, images.banner)
+            width, height = images.picture_size(row)
             x, y, w, h = map(float, row.box.split())
             left, right = np.clip([x / width, (x + w) / width], 0, 1)
             top, bottom = np.clip([y / height, (y + h) / height], 0, 1)

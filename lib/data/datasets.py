@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lib.data.decoding import Size
 from lib.data.imageset import ImageSet, subset
 from lib.data.phantoms import birds, lesions, people
 from lib.data.phantoms.birds import draw_birds
 from lib.data.phantoms.lesions import CLINIC, LESIONS, draw_phantoms
 from lib.data.phantoms.people import draw_people
-from lib.data.pixels import Size
-from lib.data.sets.aircraft import load_aircraft
+from lib.data.sets.aircraft import BANNER, load_aircraft
 from lib.data.sets.caltech import load_caltech101, load_caltech256
 from lib.data.sets.cars import load_cars
 from lib.data.sets.cifar import load_cifar10, load_cifar100
@@ -40,6 +40,7 @@ class Dataset:
     augmentation: str  # one of lib.data.augmentation.AUGMENTATIONS
     quick_size: Size  # side in pixels, or (height, width), for the quick profile, on two cores
     built_in: bool = False  # made on demand, nothing to download
+    banner: int = 0  # lowest rows of pixels of every original that are no part of the picture: decoding cuts them off
 
 
 def _refuse_shards(root: Path, name: str, skip_unreadable: bool = False) -> ImageSet:
@@ -81,7 +82,7 @@ DATASETS: dict[str, Dataset] = {
     "oxford-iiit-pet": Dataset(load_pets, "natural", 96),
     "CUB-200-2011": Dataset(load_cub, "fine_grained", 96),
     "StanfordCars": Dataset(load_cars, "fine_grained", 96),
-    "FGVCAircraft": Dataset(load_aircraft, "fine_grained", 96),
+    "FGVCAircraft": Dataset(load_aircraft, "fine_grained", 96, banner=BANNER),
     "Market-1501": Dataset(load_market, "person", (128, 64)),
     "DukeMTMC-reID": Dataset(load_duke, "person", (128, 64)),
     "MSMT17": Dataset(load_msmt17, "person", (128, 64)),
@@ -115,5 +116,7 @@ def load_dataset(
     if not entry.built_in:
         note(root)  # what is built in follows the code alone
     if "limit" in inspect.signature(entry.load).parameters:
-        return entry.load(root, name=name, skip_unreadable=skip_unreadable, limit=limit)
-    return subset(entry.load(root, name=name, skip_unreadable=skip_unreadable), limit)
+        images = entry.load(root, name=name, skip_unreadable=skip_unreadable, limit=limit)
+    else:
+        images = subset(entry.load(root, name=name, skip_unreadable=skip_unreadable), limit)
+    return replace(images, banner=entry.banner) if entry.banner else images

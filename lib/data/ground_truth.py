@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.data.augmentation import in_centre_view
-from lib.data.boxes import picture_size, relative_boxes
+from lib.data.boxes import relative_boxes
 from lib.data.imageset import ImageSet
 from lib.data.sets.cub import load_parts
 from lib.errors import WorkbookFileError
@@ -54,7 +54,7 @@ def _places(images: ImageSet) -> tuple[tuple[str, ...], np.ndarray]:
     parts = tuple(dict.fromkeys(name for each in found.values() for name in each))
     places = np.full((len(images.rows), len(parts), 2), np.nan)
     for i, row in enumerate(images.rows.itertuples()):
-        side = picture_size(row.path, images.banner)
+        side = images.picture_size(row)
         for name, part in found.get(row.image_id, {}).items():
             if part.visible:
                 places[i, parts.index(name)] = part.x / side[0], part.y / side[1]

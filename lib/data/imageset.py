@@ -8,10 +8,12 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
+from lib.data.decoding import Size, decode, decode_mask, height_and_width, picture_size
 from lib.errors import WorkbookFileError, WorkbookValueError, nearest
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,13 @@ OPTIONAL = {"box": "", "identity": 0, "camera": 0}  # columns that a loader may 
 _listed: set[str] = set()  # what this process has warned of already: a set is loaded more than once
 
 
+class ImageRow(Protocol):
+    """One of an `ImageSet`'s rows, as `rows.itertuples()` and `rows.iloc[i]` give it."""
+
+    path: str
+    mask: str
+
+
 @dataclass(frozen=True)
 class ImageSet:
     """Images with labels.
@@ -32,7 +41,7 @@ class ImageSet:
     lesion's mask, "" without one) and `part` (the official split's name, "" where the set has none).
 
     A loader may give three more, which are filled in where it does not: `box` ("x y width height" of the object in
-    pixels of the original image, both sides above 0, "" without one), and in a re-identification set `identity` (1, 2,
+    pixels of the original image as a viewer shows it, both sides above 0, "" without one), and in a re-identification set `identity` (1, 2,
     …; 0 a distractor, −1 junk) and `camera` (1, 2, …); both are 0 in all other sets. There `part` is train, query or
     gallery, `group` is the identity, and `classes` are all identities of all parts (see `label_identities`).
     """
@@ -42,7 +51,7 @@ class ImageSet:
     rows: pd.DataFrame
     is_phantom: bool = False  # drawn, not photographed: every figure on it says so
     unreadable: tuple[str, ...] = field(default=())  # images that `skip_unreadable` left out, with the reason
-    banner: int = 0  # lowest rows of pixels of every original that are no part of the picture; decoding cuts them off
+    banner: int = 0  # lowest rows of pixels of every original that are no part of the picture: see `Dataset.banner`
 
     def __post_init__(self) -> None:
         if "image_id" in self.rows:  # what is only looked at may have none
@@ -60,6 +69,26 @@ class ImageSet:
     def counts(self) -> pd.Series:
         """Number of images of each class, in the order of `classes`."""
         return self.rows["label"].value_counts().reindex(range(len(self.classes)), fill_value=0).set_axis(self.classes)
+
+    def decode(self, row: ImageRow, size: Size) -> np.ndarray:
+        """The picture of one of `rows` as uint8 [height, width, 3]: upright, without the banner; see `lib.data.decode`."""
+        return decode(row.path, size, self.banner)
+
+    def decode_mask(self, row: ImageRow, size: Size) -> np.ndarray:
+        """The mask of one of `rows` as uint8 [height, width], cut and squeezed as its picture is; 0 without a mask."""
+        if not row.mask:
+            return np.zeros(height_and_width(size), np.uint8)
+        return decode_mask(row.mask, row.path, size, self.banner)
+
+    def thumbnail(self, row: ImageRow, side: int) -> np.ndarray:
+        """The picture of one of `rows` in its own proportions, its longer side `side` pixels or less."""
+        width, height = self.picture_size(row)
+        scale = min(1, side / max(width, height))
+        return self.decode(row, (max(1, round(height * scale)), max(1, round(width * scale))))
+
+    def picture_size(self, row: ImageRow) -> tuple[int, int]:
+        """Width and height, in pixels, of the original of one of `rows`: upright, without the banner."""
+        return picture_size(row.path, self.banner)
 
     def without(self, problems: dict[str, str]) -> ImageSet:
         """The same set without the images named in `problems` (image_id → what is wrong)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from PIL import Image
 
 from lib.data.augmentation import centre_view, stored_size
 from lib.data.ground_truth import Truth
@@ -16,12 +15,9 @@ def masks_in_view(images: ImageSet, size: tuple[int, int], augmentation: str) ->
 
     A pixel belongs to it that is covered by more than half. An image without a mask has an empty one.
     """
-    height, width = (stored_size(side, augmentation) for side in size)
-    kept = np.zeros((len(images.rows), height, width), np.uint8)
-    for i, path in enumerate(images.rows["mask"]):
-        if path:
-            with Image.open(path) as mask:
-                kept[i] = np.asarray(mask.convert("L").resize((width, height), Image.Resampling.BOX))
+    stored = tuple(stored_size(side, augmentation) for side in size)
+    masks = [images.decode_mask(row, stored) for row in images.rows.itertuples()]
+    kept = np.stack(masks) if masks else np.zeros((0, *stored), np.uint8)
     seen = centre_view(torch.from_numpy(kept).unsqueeze(1), augmentation)[:, 0]
     return seen.numpy() > 127
 

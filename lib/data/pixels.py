@@ -1,86 +1,21 @@
-"""Decoded, resized images, cached once as uint8: an epoch never decodes a JPEG again."""
+"""Images decoded and resized once, cached as uint8: an epoch never decodes a JPEG again."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from lib.data.decoding import Size, decode_many, height_and_width
 from lib.data.imageset import ImageSet, refuse_unreadable
-from lib.errors import WorkbookFileError, WorkbookValueError, positive
 from lib.files import save_whole, write_text
 from lib.progress import Progress
 
-DECODER = 1  # raise it when `decode` changes what it returns
-
-Size = int | Sequence[int]  # a side of a square, or (height, width), in pixels
-
-
-def height_and_width(size: Size) -> tuple[int, int]:
-    """`size` as (height, width).
-
-    Raises:
-        WorkbookValueError: neither a whole number of at least 1 nor a pair of such.
-    """
-    pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    if len(pair) != 2:
-        raise WorkbookValueError(f"The image size {size!r} must be a whole number of pixels or a pair (height, width).")
-    positive(**{"The image height": pair[0], "The image width": pair[1]})
-    return pair
-
-
-def decode(path: str | Path, size: Size, banner: int = 0) -> np.ndarray:
-    """The image as uint8 [height, width, 3]: upright, RGB, the whole picture squeezed into `size`.
-
-    Palette, grey (8 and 16 bit), CMYK and RGBA images are converted; transparency is shown on white. The lowest
-    `banner` rows of the original are cut off before.
-
-    Raises:
-        WorkbookFileError: missing, corrupt or truncated; the message names the file.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            rgb = _rgb(ImageOps.exif_transpose(image))
-    except FileNotFoundError as error:
-        raise WorkbookFileError(f"{path}: no such image file") from error
-    except UnidentifiedImageError as error:
-        raise WorkbookFileError(f"{path}: corrupt or truncated image (of no known format)") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise WorkbookFileError(f"{path}: corrupt or truncated image ({error})") from error
-    height, width = height_and_width(size)
-    picture = (0, 0, rgb.width, max(1, rgb.height - banner))
-    return np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR, box=picture, reducing_gap=3.0))
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode == "I":
-        image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-    if "A" in image.mode or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
-
-
-def decode_many(paths: Iterable[str], size: Size, banner: int = 0) -> Iterator[np.ndarray | WorkbookFileError]:
-    """`decode` of each path, in order, on all cores; an image that fails yields its error instead."""
-
-    def attempt(path: str) -> np.ndarray | WorkbookFileError:
-        try:
-            return decode(path, size, banner)
-        except WorkbookFileError as error:
-            return error
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes without holding the interpreter's lock
-        yield from pool.map(attempt, paths)
+DECODER = 1  # raise it when `lib.data.decoding.decode` changes what it returns
 
 
 def load_pixels(

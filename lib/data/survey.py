@@ -15,11 +15,12 @@ from lib.data.splits import leak_share, split_rows
 
 
 def image_sizes(images: ImageSet) -> pd.DataFrame:
-    """Width, height and mode (RGB, L, P, …) of every image file, with the number of images that have them."""
+    """Width and height of every picture, upright and without its banner, and its file's mode (RGB, L, P, …), with the
+    number of images that have them."""
     facts = []
-    for path in images.rows["path"]:
-        with Image.open(path) as image:  # reads the header only
-            facts.append((*image.size, image.mode))
+    for row in images.rows.itertuples():
+        with Image.open(row.path) as image:  # reads the header only
+            facts.append((*images.picture_size(row), image.mode))
     table = pd.DataFrame(facts, columns=["width", "height", "mode"])
     return table.value_counts().rename("images").reset_index()
 

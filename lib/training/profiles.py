@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lib.data import DATASETS, SHARDS
-from lib.data.pixels import height_and_width
+from lib.data.decoding import height_and_width
 from lib.errors import choose
 from lib.training.config import RunConfig
 

@@ -23,6 +23,7 @@ from lib.training.config import BRANCHES, RunConfig
 
 DECIDING = (
     "lib.data.augmentation",
+    "lib.data.decoding",
     "lib.data.imageset",
     "lib.data.pixels",
     "lib.data.sampling",

@@ -1,4 +1,4 @@
-"""Images of any mode become uint8 RGB; broken ones are named; the cache is whole or absent."""
+"""The cache of decoded images is whole or absent, and follows the files."""
 
 import errno
 from dataclasses import replace
@@ -8,46 +8,8 @@ import pytest
 from PIL import Image
 
 from lib import files
-from lib.data import decode, load_dataset, load_pixels
-from lib.data import pixels as pixels_module
+from lib.data import decode, decoding, load_dataset, load_pixels
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "CMYK", "1"])
-def test_every_mode_becomes_rgb(mode, tmp_path):
-    path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
-    Image.new("RGB", (30, 20), (200, 200, 200)).convert(mode).save(path)
-    pixels = decode(path, 16)
-    assert (pixels.shape, pixels.dtype) == ((16, 16, 3), np.uint8)
-    assert np.abs(pixels.astype(int).mean() - 200) < 60
-
-
-def test_transparency_is_shown_on_white_and_16_bit_grey_keeps_its_scale(tmp_path):
-    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "clear.png")
-    assert decode(tmp_path / "clear.png", 8).min() == 255
-    Image.fromarray(np.full((8, 8), 128 * 256, np.uint16)).save(tmp_path / "deep.png")
-    assert set(decode(tmp_path / "deep.png", 8).ravel()) == {128}
-
-
-def test_a_picture_turned_by_its_camera_stands_upright(tmp_path):
-    pixels = np.zeros((20, 40, 3), np.uint8)
-    pixels[:, :20] = 255  # white on the left
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be shown turned by 90° clockwise: the left goes up
-    Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    shown = decode(tmp_path / "turned.jpg", 20)
-    assert shown[:8].mean() > 240
-    assert shown[12:].mean() < 15
-
-
-@pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
-def test_a_broken_image_is_named(damage, tmp_path):
-    path = tmp_path / "bad.jpg"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(path)
-    whole = path.read_bytes()
-    path.write_bytes({"truncated": whole[: len(whole) // 2], "text": b"not an image", "empty": b""}[damage])
-    with pytest.raises(WorkbookFileError, match=r"bad\.jpg: corrupt or truncated"):
-        decode(path, 16)
 
 
 def test_the_cache_is_made_once_and_equals_decoding(ham_root, tmp_path, monkeypatch):
@@ -56,7 +18,7 @@ def test_the_cache_is_made_once_and_equals_decoding(ham_root, tmp_path, monkeypa
     assert (pixels.shape, pixels.dtype) == ((84, 24, 24, 3), np.uint8)
     for i in (0, 41, 83):
         assert np.array_equal(pixels[i], decode(images.rows["path"][i], 24))
-    monkeypatch.setattr(pixels_module, "decode", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(decoding, "decode", lambda *_: pytest.fail("decoded again"))
     _, again = load_pixels(images, 24, tmp_path / "cache")
     assert np.array_equal(pixels, again)
 

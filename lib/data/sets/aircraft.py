@@ -2,7 +2,8 @@
 
 Expected in one folder: `variants.txt`, `images_variant_trainval.txt` and `images_variant_test.txt` (image, variant),
 `images/<image>.jpg`, and, if there, `images_box.txt` (image, xmin, ymin, xmax, ymax, counted from 1). The lowest 20
-pixels of every image are a banner with its source, which would tell photographers apart: it is cut off in decoding.
+pixels of every image are a banner with its source, which would tell photographers apart: it is cut off in decoding
+(`BANNER`, told to `lib.data.datasets.DATASETS`).
 The published numbers train on train and validation together (6,667 images), so both are `train` here.
 """
 
@@ -18,7 +19,7 @@ from lib.data.sets.lists import find_base, looked_up, read_list
 
 ADVICE = "Fetch the set with `python -m lib.data.download FGVCAircraft`."
 LISTS = {"train": "images_variant_trainval.txt", "test": "images_variant_test.txt"}
-BANNER = 20  # pixels
+BANNER = 20  # pixels at the bottom
 
 
 def load_aircraft(root: Path, name: str = "FGVCAircraft", skip_unreadable: bool = False) -> ImageSet:
@@ -45,7 +46,7 @@ def load_aircraft(root: Path, name: str = "FGVCAircraft", skip_unreadable: bool 
     rows = rows[["image_id", "path", "label", "part"]].assign(
         group=rows["image_id"], mask="", box=rows["image_id"].map(boxes).fillna("")
     )
-    return ImageSet(name, classes, rows, unreadable=missing, banner=BANNER)
+    return ImageSet(name, classes, rows, unreadable=missing)
 
 
 def _boxes(path: Path) -> dict[str, str]:

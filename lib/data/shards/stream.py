@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from lib.data.decoding import Size, decode
 from lib.data.imageset import IMAGE_SUFFIXES, refuse_unreadable
-from lib.data.pixels import Size, decode
 from lib.data.shards.listing import Shard, webdataset
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, positive
 
