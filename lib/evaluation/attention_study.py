@@ -12,8 +12,8 @@ from lib import hardware
 from lib.data import ImageSet, Truth, truth_in_view
 from lib.errors import WorkbookValueError, unknown
 from lib.evaluation.attention_measures import measures
-from lib.statistics.estimates import Comparison, Estimate, difference_of, estimate_of
-from lib.statistics.resampling import resampled
+from lib.statistics.estimates import Comparison, Estimate, compare_samples, estimate_of
+from lib.statistics.resampling import mean_samples
 from lib.training.inference import augmentation_of, network_input
 from lib.training.store import Run
 
@@ -82,18 +82,9 @@ def looked(maps: Sequence[np.ndarray], subjects: Subjects) -> AttentionMeasures:
 
 def estimate_attention(side: AttentionMeasures, name: str) -> Estimate:
     """A measure's mean over seeds and images with its 95 % interval (`lib.statistics.intervals`)."""
-    values, groups = side.of(name)
-    return estimate_of(values.mean(axis=1), _resamples(values, groups), len(groups), len(np.unique(groups)))
+    return estimate_of(mean_samples(*side.of(name)))
 
 
 def compare_attention(first: AttentionMeasures, second: AttentionMeasures, name: str) -> Comparison:
     """The first configuration's measure minus the second's, paired by image; with one seed there is no p-value."""
-    found = [side.of(name) for side in (first, second)]
-    means, samples = [values.mean(axis=1) for values, _ in found], [_resamples(*each) for each in found]
-    return difference_of(name, means, samples, images=found[0][0].shape[1], paired=True)
-
-
-def _resamples(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Each seed's mean of `values` [S, M] on each resample of the groups: [resamples, S]"""
-    weights = resampled(groups).weights
-    return weights @ values.T / weights.sum(axis=1, keepdims=True)
+    return compare_samples(name, *(mean_samples(*side.of(name)) for side in (first, second)))

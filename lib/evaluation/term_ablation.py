@@ -11,8 +11,8 @@ from torch import nn
 
 from lib import hardware
 from lib.data import rows_of
-from lib.statistics.estimates import Comparison, difference_of
-from lib.statistics.resampling import Tested, aligned, samples_of, values_of
+from lib.statistics.estimates import Comparison, compare
+from lib.statistics.resampling import Tested
 from lib.training.evaluate import predictions_frame
 from lib.training.inference import augmentation_of, evaluation_batch, predict_rows
 from lib.training.metrics import measure
@@ -48,7 +48,4 @@ def change(changed: Sequence[Tested], whole: Sequence[Tested], metric: str) -> C
     Raises:
         WorkbookValueError: no runs, runs tested on different images, or an unknown metric.
     """
-    sides = aligned(changed, whole)
-    values = [values_of(side, metric) for side in (changed, whole)]
-    samples = [samples_of(side, metric) for side in sides]
-    return difference_of(metric, values, samples, len(sides[0][0].images), paired=True, same_networks=True)
+    return compare(changed, whole, metric, same_networks=True)

@@ -22,13 +22,14 @@ from statsmodels.stats.meta_analysis import effectsize_smd
 from lib.errors import WorkbookValueError
 from lib.statistics.intervals import uncertainty
 from lib.statistics.mcnemar import McNemar, mcnemar
-from lib.statistics.resampling import RunAnswers, Tested, aligned, samples_of, values_of
+from lib.statistics.resampling import MetricSamples, Tested, aligned, metric_samples
 
 __all__ = [
     "Comparison",
     "Estimate",
     "McNemar",
     "compare",
+    "compare_samples",
     "compare_test_sets",
     "compare_unpaired",
     "estimate",
@@ -79,27 +80,41 @@ def estimate(runs: Sequence[Tested], metric: str) -> Estimate:
     Raises:
         WorkbookValueError: no runs, runs tested on different images, or an unknown metric.
     """
-    (tests,) = aligned(runs)
-    groups = tests[0].groups
-    return estimate_of(values_of(runs, metric), samples_of(tests, metric), len(groups), len(np.unique(groups)))
+    (answers,) = aligned(runs)
+    return estimate_of(metric_samples(answers, metric))
 
 
-def compare(first: Sequence[Tested], second: Sequence[Tested], metric: str) -> Comparison:
+def compare(first: Sequence[Tested], second: Sequence[Tested], metric: str, same_networks: bool = False) -> Comparison:
     """The first configuration minus the second on the same test images; each sequence holds a run a seed.
 
-    The images are paired, the seeds are not (see `uncertainty`), so the sides may have different numbers of seeds.
-    p is below 0.05 exactly where the interval excludes 0.
+    The images are paired, the seeds are not (see `uncertainty`), so the sides may have different numbers of seeds;
+    `same_networks` as in `compare_samples`. p is below 0.05 exactly where the interval excludes 0.
 
     Raises:
-        WorkbookValueError: no runs, runs tested on different images, or an unknown metric.
+        WorkbookValueError: no runs, runs tested on different images, an unknown metric, or with `same_networks` more
+            runs on one side.
     """
     sides = aligned(first, second)
-    lesions = sides[0][0].groups
-    found = _difference((first, second), sides, metric, images=len(lesions), paired=True)
-    if metric != "accuracy":
-        return found
-    right = [np.column_stack([test.right for test in side]) for side in sides]
-    return replace(found, networks=mcnemar(*right, lesions))
+    comparison = compare_samples(metric, *(metric_samples(side, metric) for side in sides), same_networks)
+    if metric != "accuracy" or same_networks:
+        return comparison
+    right = [np.column_stack([answers.right for answers in side]) for side in sides]
+    return replace(comparison, networks=mcnemar(*right, sides[0][0].groups))
+
+
+def compare_samples(
+    metric: str, first: MetricSamples, second: MetricSamples, same_networks: bool = False
+) -> Comparison:
+    """The one statistic for "first − second on the same test images", wherever the values come from.
+
+    `same_networks` says that both sides are the same networks, seed by seed in the same order, with a part and without
+    it, say: what varies over seeds is then each one's own difference. With one seed on a side there is no p: the interval
+    covers other test images, not other trainings.
+
+    Raises:
+        WorkbookValueError: with `same_networks` more seeds on one side.
+    """
+    return difference_of(metric, first, second, first.images, paired=True, same_networks=same_networks)
 
 
 def compare_unpaired(first: Sequence[Tested], second: Sequence[Tested], metric: str) -> Comparison:
@@ -111,8 +126,7 @@ def compare_unpaired(first: Sequence[Tested], second: Sequence[Tested], metric: 
     Raises:
         WorkbookValueError: no runs, runs of one side tested on different images, or an unknown metric.
     """
-    sides = [*aligned(first), *aligned(second)]
-    return _difference((first, second), sides, metric, images=sum(len(s[0].images) for s in sides), paired=False)
+    return _on_other_images(first, second, metric, same_networks=False)
 
 
 def compare_test_sets(first: Sequence[Tested], second: Sequence[Tested], metric: str) -> Comparison:
@@ -125,39 +139,40 @@ def compare_test_sets(first: Sequence[Tested], second: Sequence[Tested], metric:
         WorkbookValueError: no runs, as many on one side as not on the other, runs of one side tested on different
             images, or an unknown metric.
     """
-    sides = [*aligned(first), *aligned(second)]
-    if len(first) != len(second):
-        raise WorkbookValueError(
-            f"{len(first)} networks on one test set and {len(second)} on the other: test the same networks on both."
-        )
-    images = sum(len(s[0].images) for s in sides)
-    return _difference((first, second), sides, metric, images, paired=False, same_networks=True)
+    return _on_other_images(first, second, metric, same_networks=True)
 
 
-def estimate_of(values: np.ndarray, samples: np.ndarray, images: int, groups: int) -> Estimate:
-    """Of a metric's values [S], one a seed, and those on resamples of the images [resamples, S]."""
+def estimate_of(side: MetricSamples) -> Estimate:
+    """The estimate of a metric's values, one a seed, and those on resamples of the images."""
+    values = side.values
     mean = float(values.mean())
-    low, high = uncertainty([values], [samples]).interval(mean)
+    low, high = uncertainty([values], [side.samples]).interval(mean)
     sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
     low, high = np.clip([low, high], 0, 1).tolist()  # all metrics are fractions; a t interval of two seeds is wide
-    return Estimate(mean, sd, low, high, len(values), images, groups)
+    return Estimate(mean, sd, low, high, len(values), side.images, side.groups)
 
 
 def difference_of(
-    metric: str,
-    values: Sequence[np.ndarray],
-    samples: Sequence[np.ndarray],
-    images: int,
-    paired: bool,
-    same_networks: bool = False,
+    metric: str, first: MetricSamples, second: MetricSamples, images: int, paired: bool, same_networks: bool = False
 ) -> Comparison:
-    """The first side minus the second, of what `estimate_of` takes for each; row by row the same resamples if `paired`,
-    column by column the same networks if `same_networks`."""
+    """The first side minus the second; row by row the same resamples if `paired`, column by column the same networks if
+    `same_networks`.
+
+    Raises:
+        WorkbookValueError: with `same_networks` more seeds on one side.
+    """
+    values, samples = (first.values, second.values), (first.samples, second.samples)
+    seeds = min(len(first.values), len(second.values))
     if same_networks:
+        if len(first.values) != len(second.values):
+            raise WorkbookValueError(
+                f"{len(first.values)} networks on one side and {len(second.values)} on the other: give the same "
+                "networks on both, seed by seed in one order."
+            )
         error = uncertainty([values[0] - values[1]], [samples[0] - samples[1]])
     else:
         error = uncertainty(values, samples)
-    difference, seeds = float(values[0].mean() - values[1].mean()), min(len(v) for v in values)
+    difference = float(first.values.mean() - second.values.mean())
     low, high = np.clip(error.interval(difference), -1, 1).tolist()  # of two fractions
     test = SAME_NETWORKS if same_networks else SEEDS_AND_IMAGES
     return Comparison(
@@ -199,15 +214,8 @@ def hedges_g(first: np.ndarray, second: np.ndarray) -> float:
         return float(effectsize_smd(*sides[0], *sides[1])[0])
 
 
-def _difference(
-    runs: Sequence[Sequence[Tested]],
-    tests: Sequence[Sequence[RunAnswers]],
-    metric: str,
-    images: int,
-    paired: bool,
-    same_networks: bool = False,
-) -> Comparison:
-    values = [values_of(side, metric) for side in runs]
-    streams = (0, 0) if paired else (0, 1)  # the same resamples, or independent ones
-    samples = [samples_of(side, metric, seed) for side, seed in zip(tests, streams, strict=True)]
-    return difference_of(metric, values, samples, images, paired, same_networks)
+def _on_other_images(first: Sequence[Tested], second: Sequence[Tested], metric: str, same_networks: bool) -> Comparison:
+    """Independent resamples of the two sides' images."""
+    sides = [metric_samples(*aligned(side), metric, seed) for seed, side in enumerate((first, second))]
+    images = sum(side.images for side in sides)
+    return difference_of(metric, *sides, images, paired=False, same_networks=same_networks)

@@ -42,12 +42,14 @@ class RunAnswers:
     run: Tested
 
 
-def _answers(run: Tested) -> RunAnswers:
-    table = run.predictions
-    order = np.argsort(table["image_id"].to_numpy(), kind="stable")
-    images, groups, labels = (table[name].to_numpy()[order] for name in ("image_id", "group", "label"))
-    probabilities = np.column_stack([table[f"prob_{c}"].to_numpy(np.float64) for c in run.classes])[order]
-    return RunAnswers(images, groups, labels, labels == table["prediction"].to_numpy()[order], probabilities, run)
+@dataclass(frozen=True)
+class MetricSamples:
+    """One metric of one configuration: of each seed, and of each on the same resamples of the test images."""
+
+    values: np.ndarray  # [S]
+    samples: np.ndarray  # [resamples, S]
+    images: int
+    groups: int  # lesions, or identities, that are resampled as a whole
 
 
 def aligned(*sides: Sequence[Tested]) -> list[list[RunAnswers]]:
@@ -58,41 +60,57 @@ def aligned(*sides: Sequence[Tested]) -> list[list[RunAnswers]]:
     """
     if not all(sides):
         raise WorkbookValueError("There are no runs to compare: train them with fit(config), one a seed.")
-    tests = [[_answers(run) for run in side] for side in sides]
-    known = tests[0][0]
-    for each in chain(*tests):
+    answers = [[_answers(run) for run in side] for side in sides]
+    first = answers[0][0]
+    for other in chain(*answers):
         if not all(
-            np.array_equal(getattr(each, what), getattr(known, what)) for what in ("images", "groups", "labels")
+            np.array_equal(getattr(other, part), getattr(first, part)) for part in ("images", "groups", "labels")
         ):
             raise WorkbookValueError(
-                f"{_name(known.run)} and {_name(each.run)} were tested on different images; they cannot be paired. "
+                f"{_name(first.run)} and {_name(other.run)} were tested on different images; they cannot be paired. "
                 "Train them with one dataset, split and split_seed; two configurations may be compared unpaired."
             )
-    return tests
+    return answers
+
+
+def metric_samples(answers: Sequence[RunAnswers], metric: str, seed: int = 0) -> MetricSamples:
+    """A metric of a test, of runs aligned by image; lesions are resampled class by class, by `seed`.
+
+    Raises:
+        WorkbookValueError: an unknown metric.
+    """
+    for side in answers:
+        if metric not in side.run.metrics["test"]:
+            raise unknown("metric", metric, side.run.metrics["test"])
+    values = np.array([side.run.metrics["test"][metric] for side in answers])
+    first = answers[0]
+    groups, strata = (np.unique(names, return_inverse=True)[1].tobytes() for names in (first.groups, first.labels))
+    samples = []
+    for side in answers:
+        classes = tuple(side.run.classes)
+        place = {name: i for i, name in enumerate(classes)}
+        labels = np.array([place[label] for label in side.labels]).tobytes()
+        samples.append(_metrics(side.probabilities.tobytes(), labels, groups, strata, classes, seed)[metric])
+    return MetricSamples(values, np.column_stack(samples), len(first.images), len(np.unique(first.groups)))
+
+
+def mean_samples(scores: np.ndarray, groups: Sequence[str]) -> MetricSamples:
+    """The mean of a score an image, [S, N] of S seeds on N images; whole `groups` [N] are resampled."""
+    weights = resampled(groups).weights
+    samples = weights @ scores.T / weights.sum(axis=1, keepdims=True)
+    return MetricSamples(scores.mean(axis=1), samples, scores.shape[1], len(np.unique(groups)))
+
+
+def _answers(run: Tested) -> RunAnswers:
+    table = run.predictions
+    order = np.argsort(table["image_id"].to_numpy(), kind="stable")
+    images, groups, labels = (table[name].to_numpy()[order] for name in ("image_id", "group", "label"))
+    probabilities = np.column_stack([table[f"prob_{c}"].to_numpy(np.float64) for c in run.classes])[order]
+    return RunAnswers(images, groups, labels, labels == table["prediction"].to_numpy()[order], probabilities, run)
 
 
 def _name(run: Tested) -> str:
     return run.path.name if hasattr(run, "path") else repr(run)
-
-
-def values_of(runs: Sequence[Tested], metric: str) -> np.ndarray:
-    """The metric of each run, [S]; raises WorkbookValueError where it has another name."""
-    for run in runs:
-        if metric not in run.metrics["test"]:
-            raise unknown("metric", metric, run.metrics["test"])
-    return np.array([run.metrics["test"][metric] for run in runs])
-
-
-def samples_of(tests: Sequence[RunAnswers], metric: str, seed: int = 0) -> np.ndarray:
-    """The metric of each run on each resample of the lesions, class by class, [resamples, S]."""
-    groups, strata = (np.unique(each, return_inverse=True)[1].tobytes() for each in (tests[0].groups, tests[0].labels))
-    columns = []
-    for test in tests:
-        classes = tuple(test.run.classes)
-        place = {name: i for i, name in enumerate(classes)}
-        labels = np.array([place[label] for label in test.labels]).tobytes()
-        columns.append(_measured(test.probabilities.tobytes(), labels, groups, strata, classes, seed)[metric])
-    return np.column_stack(columns)
 
 
 def resampled(groups: Sequence[str], seed: int = 0) -> Resampled:
@@ -101,11 +119,11 @@ def resampled(groups: Sequence[str], seed: int = 0) -> Resampled:
 
 
 @lru_cache(maxsize=256)  # by content: a table asks for each run once a metric and a comparison, and a run may change
-def _measured(
+def _metrics(
     probabilities: bytes, labels: bytes, groups: bytes, strata: bytes, classes: tuple[str, ...], seed: int
 ) -> dict[str, np.ndarray]:
-    answers = np.frombuffer(probabilities).reshape(-1, len(classes))
-    return _resampled(groups, strata, seed).measure(answers, np.frombuffer(labels, np.int64), classes)
+    predicted = np.frombuffer(probabilities).reshape(-1, len(classes))
+    return _resampled(groups, strata, seed).measure(predicted, np.frombuffer(labels, np.int64), classes)
 
 
 @lru_cache(maxsize=4)  # 13 MB for 1,600 images

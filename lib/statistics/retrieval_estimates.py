@@ -14,13 +14,13 @@ import numpy as np
 
 from lib.errors import WorkbookValueError
 from lib.retrieval.ranking import RetrievalScores
-from lib.statistics.estimates import Comparison, Estimate, difference_of, estimate_of
-from lib.statistics.resampling import resampled
+from lib.statistics.estimates import Comparison, Estimate, compare_samples, estimate_of
+from lib.statistics.resampling import MetricSamples, mean_samples
 
-Seeds = Sequence[RetrievalScores]  # of one model, one a seed
+SeedScores = Sequence[RetrievalScores]  # of one model, one a seed
 
 
-def estimate_retrieval(scores: Seeds, metric: str = "map") -> Estimate:
+def estimate_retrieval(scores: SeedScores, metric: str = "map") -> Estimate:
     """Mean ± standard deviation over the scores of one model, one a seed, with a 95 % interval; `groups` is the number
     of identities, `images` that of queries.
 
@@ -28,57 +28,41 @@ def estimate_retrieval(scores: Seeds, metric: str = "map") -> Estimate:
         WorkbookValueError: no scores, scores of different queries, or an unknown metric.
     """
     _check_paired(scores)
-    table = scores[0].matched
-    return estimate_of(*_resampled(scores, metric), len(table), table["identity"].nunique())
+    return estimate_of(_samples(scores, metric))
 
 
 def compare_retrieval(
-    first: Seeds,
-    second: Seeds,
-    metric: str = "map",
-    same_networks: bool = False,
+    first: SeedScores, second: SeedScores, metric: str = "map", same_networks: bool = False
 ) -> Comparison:
     """The first model minus the second on the same queries; each sequence holds the scores of a seed each.
 
-    `same_networks` says that both are the same networks, seed by seed in the same order, with and without re-ranking,
-    say: what varies over seeds is then each one's own difference. With one seed on a side there is no p-value: the
-    interval then covers other queries, not other trainings.
+    `same_networks` as in `compare_samples`: of networks with and without re-ranking, say.
 
     Raises:
         WorkbookValueError: no scores, scores of different queries, an unknown metric, or with `same_networks` more
             scores on one side.
     """
     _check_paired(first, second)
-    if same_networks and len(first) != len(second):
-        raise WorkbookValueError(
-            f"{len(first)} scores on one side and {len(second)} on the other are not of the same networks: give both "
-            "of each network."
-        )
-    values, samples = zip(*(_resampled(side, metric) for side in (first, second)), strict=True)
-    return difference_of(
-        metric, values, samples, images=len(first[0].matched), paired=True, same_networks=same_networks
-    )
+    return compare_samples(metric, _samples(first, metric), _samples(second, metric), same_networks)
 
 
-def cmc_band(scores: Seeds, ranks: int = 20) -> list[Estimate]:
+def cmc_band(scores: SeedScores, ranks: int = 20) -> list[Estimate]:
     """CMC-1 … CMC-`ranks` of one model with intervals, each for its rank alone."""
     return [estimate_retrieval(scores, f"cmc_{k}") for k in range(1, ranks + 1)]
 
 
-def _resampled(scores: Seeds, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """The metric of each seed [S], and on each resample of the identities [resamples, S]."""
-    queries = np.column_stack([each.per_query(metric) for each in scores])
-    weights = resampled(scores[0].matched["identity"]).weights
-    return queries.mean(axis=0), weights @ queries / weights.sum(axis=1, keepdims=True)
+def _samples(scores: SeedScores, metric: str) -> MetricSamples:
+    """The mean over queries; identities are resampled."""
+    return mean_samples(np.stack([seed.per_query(metric) for seed in scores]), scores[0].matched["identity"])
 
 
-def _check_paired(*sides: Seeds) -> None:
+def _check_paired(*sides: SeedScores) -> None:
     if not all(sides):
         raise WorkbookValueError("There are no scores to compare: rank the gallery with retrieval_scores, once a seed.")
-    what, known = ["identity", "camera", "matches"], sides[0][0].queries
-    for each in chain(*sides):
-        if not each.queries[what].equals(known[what]):
+    columns, queries = ["identity", "camera", "matches"], sides[0][0].queries
+    for scores in chain(*sides):
+        if not scores.queries[columns].equals(queries[columns]):
             raise WorkbookValueError(
-                f"Scores of {len(known)} and of {len(each.queries)} queries are of different queries or galleries; they "
-                "cannot be paired. Rank the same split, in the same order."
+                f"Scores of {len(queries)} and of {len(scores.queries)} queries are of different queries or galleries; "
+                "they cannot be paired. Rank the same split, in the same order."
             )

@@ -23,6 +23,7 @@ from lib.statistics.estimates import (
     mcnemar,
 )
 from lib.statistics.intervals import Uncertainty, uncertainty
+from lib.statistics.resampling import MetricSamples
 from lib.training.metrics import Resampled, intervals, measure
 
 CLASSES = ("a", "b", "c")
@@ -287,8 +288,8 @@ def test_the_interval_of_a_difference_stays_within_one(plain):
 def test_the_same_networks_on_two_test_sets_are_compared_seed_by_seed(plain):
     """Without image noise: the paired t test of the seeds' differences."""
     a, b = np.array([0.9, 0.5, 0.7]), np.array([0.85, 0.47, 0.64])
-    samples = [np.tile(each, (50, 1)) for each in (a, b)]
-    found = difference_of("accuracy", [a, b], samples, 100, paired=False, same_networks=True)
+    sides = [MetricSamples(values, np.tile(values, (50, 1)), 50, 50) for values in (a, b)]
+    found = difference_of("accuracy", *sides, 100, paired=False, same_networks=True)
     expected = stats.ttest_rel(a, b)
     assert found.p == pytest.approx(expected.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
@@ -296,8 +297,10 @@ def test_the_same_networks_on_two_test_sets_are_compared_seed_by_seed(plain):
     assert compare_test_sets(plain, elsewhere, "accuracy").test.startswith(
         "Student's t over each seed's own difference"
     )
-    with pytest.raises(WorkbookValueError, match="3 networks on one test set and 2 on the other"):
+    with pytest.raises(WorkbookValueError, match="3 networks on one side and 2 on the other"):
         compare_test_sets(plain, elsewhere[:2], "accuracy")
+    with pytest.raises(WorkbookValueError, match="3 networks on one side and 2 on the other"):
+        compare(plain, plain[:2], "accuracy", same_networks=True)
 
 
 def test_sides_may_differ_in_seeds_and_unpaired_sides_in_images(plain):
@@ -334,11 +337,11 @@ def test_a_class_without_test_images_has_no_interval(plain):
 
 
 def test_each_run_is_resampled_once(plain, better, monkeypatch):
-    resampling._measured.cache_clear()
+    resampling._metrics.cache_clear()
     for metric in ("accuracy", "macro_f1", "ece"):
         compare(plain, better, metric)
         estimate(plain, metric)
-    assert resampling._measured.cache_info().misses == 6
+    assert resampling._metrics.cache_info().misses == 6
 
 
 def test_mistakes_are_told(plain, tmp_path):

@@ -78,7 +78,7 @@ def test_the_same_networks_are_compared_seed_by_seed(plain):
     found, apart = (compare_retrieval(moved(plain, 0.01), plain, same_networks=same) for same in (True, False))
     assert (found.difference, found.low, found.high) == pytest.approx((0.01, 0.01, 0.01))
     assert found.p < 0.001 < apart.p  # each network gains the same, though networks differ
-    with pytest.raises(WorkbookValueError, match="3 scores on one side and 2 on the other"):
+    with pytest.raises(WorkbookValueError, match="3 networks on one side and 2 on the other"):
         compare_retrieval(plain, plain[:2], same_networks=True)
 
 

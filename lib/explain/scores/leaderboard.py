@@ -30,7 +30,7 @@ from lib.explain.methods.explain import REFERENCE_MAPS
 from lib.explain.scores.score_maps import SCORES
 from lib.statistics.estimates import estimate_of, holm
 from lib.statistics.intervals import uncertainty
-from lib.statistics.resampling import resampled
+from lib.statistics.resampling import mean_samples
 
 LEVEL = 0.05
 FLIPS = 9999  # of signs; all there are, where there are fewer
@@ -113,24 +113,22 @@ def _rows_of(name: str, values: dict[str, np.ndarray], groups: np.ndarray, refer
     if (number := len(np.unique(groups))) < 2:
         raise WorkbookValueError(f"{name!r} is known for images of one group only: an interval needs at least two.")
     reference = max(references, key=lambda method: best * values[method].mean())
-    weights = resampled(groups).weights
-    weights = weights / weights.sum(axis=1, keepdims=True)
     rows = []
     for method, score in values.items():
-        estimate = estimate_of(score.mean(axis=1), weights @ score.T, score.shape[1], number)
+        estimate = estimate_of(mean_samples(score, groups))
         low, high = estimate.low, estimate.high
         if hits:
             low, high = _wider((low, high), _wilson(estimate.mean, number))
         row = {"method": method, "score": name, "mean": estimate.mean, "low": low, "high": high, "reference": reference}
-        gain = _gain(best * (score - values[reference]), weights, groups, hits and method != reference)
+        gain = _gain(best * (score - values[reference]), groups, hits and method != reference)
         rows.append(row | gain | ({"p": np.nan} if method in references else {}))
     return rows
 
 
-def _gain(better: np.ndarray, weights: np.ndarray, groups: np.ndarray, hits: bool) -> dict[str, float]:
+def _gain(better: np.ndarray, groups: np.ndarray, hits: bool) -> dict[str, float]:
     """How much better a method is, [S, N] image by image, with interval and p; `hits`: a difference of hits."""
-    gain = float(better.mean())
-    error = uncertainty([better.mean(axis=1)], [weights @ better.T])
+    gain, side = float(better.mean()), mean_samples(better, groups)
+    error = uncertainty([side.values], [side.samples])
     low, high = error.interval(gain)
     if hits:
         low, high = _wider((low, high), _won_less_lost(better, len(np.unique(groups))))

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from lib.report.figures.style import BLUE, GREY, ORANGE, figure, grid_of, overlay, picture, wrapped
 from lib.report.tables.cells import minus
 from lib.statistics.estimates import estimate_of
-from lib.statistics.resampling import resampled
+from lib.statistics.resampling import mean_samples
 
 COLUMNS = 6
 CELL = 1.55  # inches, an image with its title
@@ -151,10 +151,8 @@ def _mean_of(values: np.ndarray, groups: np.ndarray) -> tuple[float, float, floa
     """Mean and 95 % interval over groups; no interval of one group."""
     if len(np.unique(groups)) < 2:
         return (values.mean(),) * 3
-    weights = resampled(groups).weights
-    draws = weights @ values / weights.sum(axis=1)
-    found = estimate_of(values[None].mean(axis=1), draws[:, None], len(values), len(np.unique(groups)))
-    return found.mean, found.low, found.high
+    estimate = estimate_of(mean_samples(values[None], groups))
+    return estimate.mean, estimate.low, estimate.high
 
 
 def _gains(ax: Axes, rows: pd.DataFrame, score: str) -> None:

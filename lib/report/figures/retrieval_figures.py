@@ -17,7 +17,7 @@ from PIL import Image
 from lib.report.figures.style import BLUE, GREY, ORANGE, bars_with_intervals, figure, grid_of, picture
 from lib.retrieval.ranking import METRICS, Ranking
 from lib.statistics.metric_names import RETRIEVAL_METRICS
-from lib.statistics.retrieval_estimates import Seeds, cmc_band, estimate_retrieval
+from lib.statistics.retrieval_estimates import SeedScores, cmc_band, estimate_retrieval
 
 SHOWN = 160  # pixels, the longer side of an image in a figure
 WIDE = 0.85  # inches, an image in a ranked gallery
@@ -58,7 +58,7 @@ def ranked_galleries(
     return fig
 
 
-def cmc_curves(scores: Mapping[str, Seeds], ranks: int = 20, phantom: bool = False) -> Figure:
+def cmc_curves(scores: Mapping[str, SeedScores], ranks: int = 20, phantom: bool = False) -> Figure:
     """The share of queries whose first right answer stands at a rank or before, with 95 % intervals, a line a model."""
     with figure(6.2, 4.0, phantom) as fig:
         ax, at = fig.subplots(), np.arange(1, ranks + 1)
@@ -76,7 +76,7 @@ def cmc_curves(scores: Mapping[str, Seeds], ranks: int = 20, phantom: bool = Fal
     return fig
 
 
-def score_bars(scores: Mapping[str, Seeds], metrics: Sequence[str] = METRICS, phantom: bool = False) -> Figure:
+def score_bars(scores: Mapping[str, SeedScores], metrics: Sequence[str] = METRICS, phantom: bool = False) -> Figure:
     """mAP, mINP and CMC of each model with 95 % intervals over identities and seeds."""
     series = {}
     for name, seeds in scores.items():
@@ -90,7 +90,7 @@ def score_bars(scores: Mapping[str, Seeds], metrics: Sequence[str] = METRICS, ph
     return fig
 
 
-def query_by_query(scores: Mapping[str, Seeds], phantom: bool = False) -> Figure:
+def query_by_query(scores: Mapping[str, SeedScores], phantom: bool = False) -> Figure:
     """Average precision of every query under the second model against the first, each the mean over its seeds.
 
     `scores` has two models, ranked on the same queries.
