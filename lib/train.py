@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from lib.errors import CommandLine, WorkbookError, run_command
-from lib.training import PROFILES, RunConfig, RunStore, distributed, fit, profile_config
+from lib.training import PROFILES, RunConfig, RunStore, fit, profile_config
+from lib.training.distributed import rank_of
 
 EPILOG = """examples:
   python -m lib.train --dataset digits --max_epoch 5
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     profile = profile or recipe
     config = profile_config(profile, **settings) if profile else RunConfig.from_dict(settings)
     run = fit(config, RunStore(f"{output_dir}/runs") if output_dir else None)
-    if distributed.rank(config):
+    if rank_of(config):
         return 0  # the first of several processes speaks for all
     print(f"{run.path}  (best epoch {run.metrics['best_epoch']})")
     for name, value in run.metrics["test"].items():

@@ -98,6 +98,14 @@ def test_a_room_imports_only_what_stands_below_it(path):
         assert outside <= OUTSIDE
 
 
+def test_modules_import_each_other_in_no_circle():
+    known = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in FILES}
+    below = {name: {other for other in imports(path) if other in known} - {name} for name, path in known.items()}
+    while leaves := {name for name, others in below.items() if not others}:
+        below = {name: others - leaves for name, others in below.items() if name not in leaves}
+    assert not below, f"a circle among {sorted(below)}"
+
+
 def test_no_room_is_crowded_and_no_file_name_means_two_things():
     rooms = Counter(p.parent for p in (ROOT / "lib").rglob("*.py"))
     assert {str(room): n for room, n in rooms.items() if n > MOST_FILES} == {}

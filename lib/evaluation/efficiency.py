@@ -32,7 +32,7 @@ from lib.files import write_text
 from lib.training.build_model import build_model
 from lib.training.config import RunConfig
 from lib.training.inference import normalise, probabilities, statistics_of, to_unit
-from lib.training.logs import memory_told
+from lib.training.logs import explain_out_of_memory
 from lib.training.optimisers import build_optimisation
 from lib.training.run_digest import run_digests
 
@@ -90,7 +90,7 @@ def measure_efficiency(
     path = Path(folder) / _file_name(config, conditions)
     found = None if force else _read(path)
     if found is None:
-        with memory_told(config):
+        with explain_out_of_memory(config):
             found = _measure(config, classes, rounds, seconds, conditions)
         write_text(path, json.dumps({"conditions": conditions, "efficiency": asdict(found)}, indent=1))
     return found
@@ -180,7 +180,10 @@ class _Subject:
         self.losses = module.to(self.where).train().losses
         if hardware.channels_last_helps(self.config.precision, self.where):
             self.model.to(memory_format=torch.channels_last)
-        self.optimizer = build_optimisation(self.model, self.config.replace(lr_scheduler="none"), steps_per_epoch=1)
+        config = self.config
+        self.optimizer = build_optimisation(
+            self.model, config.optimizer, lr=config.lr, weight_decay=config.weight_decay
+        )
         self.scaler = torch.amp.GradScaler(self.where.type, enabled=self.precision == "16-mixed")
         self.images = torch.from_numpy(self.pixels).to(self.where)
 

@@ -22,7 +22,7 @@ from lib.training.config import RunConfig
 PATIENCE = timedelta(days=7)  # of processes that wait for the chief: another run may have the claim
 
 
-def joins(config: RunConfig) -> bool:
+def is_member(config: RunConfig) -> bool:
     """Whether this process is one of several that torchrun, srun or `lib.launch` started for `config`.
 
     Raises:
@@ -48,13 +48,13 @@ def joins(config: RunConfig) -> bool:
     return False
 
 
-def rank(config: RunConfig) -> int:
+def rank_of(config: RunConfig) -> int:
     """Which of the processes of a run this is; 0 is the chief, or the only one."""
     return distributed.get_rank() if config.processes > 1 and distributed.is_initialized() else 0
 
 
-def join(where: torch.device) -> None:
-    """Meet the other processes; this one takes its device."""
+def join_group(where: torch.device) -> None:
+    """Join the group of all processes and wait for them; this one takes its device."""
     if distributed.is_initialized():
         return
     if where.type == "cuda":
@@ -63,11 +63,11 @@ def join(where: torch.device) -> None:
     atexit.register(distributed.destroy_process_group)
 
 
-def told(message: Any = None) -> Any:
-    """What the chief tells; the others, who call this too, wait for it."""
-    box = [message]
-    distributed.broadcast_object_list(box, src=0, group=_waiting_room())
-    return box[0]
+def broadcast(message: Any = None) -> Any:
+    """The chief's message to every process; all call this, and wait for the chief."""
+    messages = [message]
+    distributed.broadcast_object_list(messages, src=0, group=_patient_group())
+    return messages[0]
 
 
 def average_statistics(model: nn.Module) -> None:
@@ -98,5 +98,5 @@ def _read_slurm() -> None:
 
 
 @functools.cache
-def _waiting_room() -> distributed.ProcessGroup:
+def _patient_group() -> distributed.ProcessGroup:
     return distributed.new_group(backend="gloo", timeout=PATIENCE)

@@ -21,12 +21,12 @@ from lib.files import write_text
 from lib.inputs import wrote
 from lib.launch import launch
 from lib.progress import duration
-from lib.training import distributed
 from lib.training.build_model import build_model
 from lib.training.config import RunConfig
+from lib.training.distributed import broadcast, is_member, join_group, rank_of
 from lib.training.evaluate import test
 from lib.training.identities import trained_identities
-from lib.training.logs import memory_told, run_log
+from lib.training.logs import explain_out_of_memory, run_log
 from lib.training.provenance import provenance
 from lib.training.run_digest import run_digests
 from lib.training.store import Run, RunStore
@@ -54,12 +54,12 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
             return run
         raise
     basis = {"data": images.fingerprint(), **run_digests(config, len(images.classes))}
-    joins = distributed.joins(config)
-    if run.finished and run.basis == basis and not joins:  # of several processes all have to see it at one moment
+    member = is_member(config)
+    if run.finished and run.basis == basis and not member:  # of several processes all have to see it at one moment
         return run
     device = hardware.check_devices(config.device, config.devices)  # a missing GPU is found before any work
-    if joins:
-        distributed.join(device)
+    if member:
+        join_group(device)
         _fit_together(config, store, images, basis, device)
     elif config.processes > 1:
         launch(fit, config, store.root, devices=config.devices)
@@ -93,17 +93,17 @@ def _fit_together(
 ) -> None:
     """One of several processes: the chief sees to everything, the others train beside it."""
     run = store.run(config)
-    if distributed.rank(config) == 0 and run.finished and run.basis == basis:
-        distributed.told(False)
-    elif distributed.rank(config) == 0:
-        _fit_alone(config, run, training_data_of(config, store, images), basis, device, distributed.told)
-    elif distributed.told():
+    if rank_of(config) == 0 and run.finished and run.basis == basis:
+        broadcast(False)
+    elif rank_of(config) == 0:
+        _fit_alone(config, run, training_data_of(config, store, images), basis, device, broadcast)
+    elif broadcast():
         from lib.training.trainer import train
 
         material = training_data_of(config, store, images)  # from the cache, which the chief has filled
         torch.manual_seed(config.seed)
         train(config, run, build_model(config, len(images.classes), pretrained=False), material)  # the chief's weights
-    distributed.told()  # they leave when the run is finished
+    broadcast()  # they leave when the run is finished
 
 
 def _train_and_test(
@@ -126,7 +126,7 @@ def _train_and_test(
         seconds = train(config, run, model, material, claim.check)
         facts = provenance(config, material, classes, device, seconds, model)
         write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
-        with memory_told(config):
+        with explain_out_of_memory(config):
             test(run, material, device)
         (run.path / "last.ckpt").unlink(missing_ok=True)  # three times the size of the weights, and no longer of use
         metric = config.monitor.removeprefix("val_")

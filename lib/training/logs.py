@@ -44,7 +44,7 @@ def run_log(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def memory_told(config: RunConfig) -> Iterator[None]:
+def explain_out_of_memory(config: RunConfig) -> Iterator[None]:
     """A GPU's memory that does not suffice, told with what to do about it."""
     try:
         yield

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError
-
-if TYPE_CHECKING:
-    from lib.training.config import RunConfig
 
 
 class FocalLoss(nn.Module):
@@ -39,23 +36,42 @@ def class_balanced_weights(counts: Sequence[int], beta: float) -> Tensor:
     return (weights / weights.mean()).float()
 
 
-def _focal(config: RunConfig, counts: Sequence[int]) -> nn.Module:
-    alpha = config.focal_alpha
-    if isinstance(alpha, tuple) and len(alpha) != len(counts):
+def _focal(counts: Sequence[int], alpha: float | Sequence[float] | None, gamma: float, **others: Any) -> FocalLoss:
+    if isinstance(alpha, Sequence) and len(alpha) != len(counts):
         raise WorkbookValueError(f"focal_alpha has {len(alpha)} values; the data set has {len(counts)} classes.")
-    return FocalLoss(alpha, config.focal_gamma)
+    return FocalLoss(alpha, gamma)
 
 
-LOSSES: dict[str, Callable[[RunConfig, Sequence[int]], nn.Module]] = {
+# name → build(training images of each class, **all values of `build_loss`). Another loss is one line:
+# LOSSES["poly"] = lambda counts, gamma, **others: PolyLoss(gamma)
+LOSSES: dict[str, Callable[..., nn.Module]] = {
     "focal": _focal,
-    "cross_entropy": lambda config, counts: nn.CrossEntropyLoss(),
-    "class_balanced": lambda config, counts: FocalLoss(
-        class_balanced_weights(counts, config.class_balanced_beta).tolist(), config.focal_gamma
+    "cross_entropy": lambda counts, **others: nn.CrossEntropyLoss(),
+    "class_balanced": lambda counts, beta, gamma, **others: FocalLoss(
+        class_balanced_weights(counts, beta).tolist(), gamma
     ),
-    "label_smoothing": lambda config, counts: nn.CrossEntropyLoss(label_smoothing=config.label_smoothing),
+    "label_smoothing": lambda counts, smoothing, **others: nn.CrossEntropyLoss(label_smoothing=smoothing),
 }
 
 
-def build_loss(config: RunConfig, counts: Sequence[int]) -> nn.Module:
-    """The loss that `config` names; `counts` are the training images of each class."""
-    return LOSSES[config.loss_type](config, counts)
+def build_loss(
+    name: str,
+    counts: Sequence[int],
+    *,
+    alpha: float | Sequence[float] | None = 0.25,
+    gamma: float = 2.0,
+    smoothing: float = 0.1,
+    beta: float = 0.999,
+) -> nn.Module:
+    """The loss `name` of LOSSES.
+
+    Args:
+        counts: training images of each class.
+        alpha, gamma: of `focal`, see `FocalLoss`; `gamma` of `class_balanced`, too.
+        smoothing: of `label_smoothing`: the share of the label that goes to all classes alike.
+        beta: of `class_balanced`, see `class_balanced_weights`.
+
+    Raises:
+        WorkbookValueError: more or fewer values of `alpha` than classes.
+    """
+    return LOSSES[name](counts, alpha=alpha, gamma=gamma, smoothing=smoothing, beta=beta)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 from torch import nn, optim
 from torch.optim import lr_scheduler
-
-if TYPE_CHECKING:
-    from lib.training.config import RunConfig
 
 # On a CPU the fused step saves up to half of a small network's training time; on a GPU the default is as fast.
 OPTIMIZERS: dict[str, Callable[[list[dict], float, bool], optim.Optimizer]] = {
@@ -22,10 +19,12 @@ OPTIMIZERS: dict[str, Callable[[list[dict], float, bool], optim.Optimizer]] = {
 }
 
 
-def _cosine_warmup(optimizer: optim.Optimizer, config: RunConfig, steps_per_epoch: int) -> lr_scheduler.LRScheduler:
+def _cosine_warmup(
+    optimizer: optim.Optimizer, epochs: int, warmup_epochs: float, steps_per_epoch: int
+) -> lr_scheduler.LRScheduler:
     """Linear from 0 over `warmup_epochs`, then half a cosine to 0 over the rest, step by step."""
-    total = config.max_epoch * steps_per_epoch
-    warmup = min(config.warmup_epochs * steps_per_epoch, total / 2)
+    total = epochs * steps_per_epoch
+    warmup = min(warmup_epochs * steps_per_epoch, total / 2)
 
     def factor(step: int) -> float:
         if step < warmup:
@@ -35,16 +34,16 @@ def _cosine_warmup(optimizer: optim.Optimizer, config: RunConfig, steps_per_epoc
     return lr_scheduler.LambdaLR(optimizer, factor)
 
 
-# name → (builder(optimizer, config, steps_per_epoch) or None, stepped by 'step' or 'epoch')
-LR_SCHEDULERS: dict[str, tuple[Callable | None, str]] = {
+# name → (build(optimizer, **epochs, warmup_epochs and steps_per_epoch) or None, stepped by 'step' or 'epoch')
+LR_SCHEDULERS: dict[str, tuple[Callable[..., lr_scheduler.LRScheduler] | None, str]] = {
     "ReduceLROnPlateau": (
-        lambda o, config, steps: lr_scheduler.ReduceLROnPlateau(o, mode="min", factor=0.1, patience=5),
+        lambda o, **others: lr_scheduler.ReduceLROnPlateau(o, mode="min", factor=0.1, patience=5),
         "epoch",
     ),
-    "StepLR": (lambda o, config, steps: lr_scheduler.StepLR(o, max(1, config.max_epoch // 3), gamma=0.1), "epoch"),
-    "CosineAnnealingLR": (lambda o, config, steps: lr_scheduler.CosineAnnealingLR(o, config.max_epoch), "epoch"),
+    "StepLR": (lambda o, epochs, **others: lr_scheduler.StepLR(o, max(1, epochs // 3), gamma=0.1), "epoch"),
+    "CosineAnnealingLR": (lambda o, epochs, **others: lr_scheduler.CosineAnnealingLR(o, epochs), "epoch"),
     "CosineAnnealingWarmRestarts": (
-        lambda o, config, steps: lr_scheduler.CosineAnnealingWarmRestarts(o, max(1, config.max_epoch // 7), T_mult=2),
+        lambda o, epochs, **others: lr_scheduler.CosineAnnealingWarmRestarts(o, max(1, epochs // 7), T_mult=2),
         "epoch",
     ),
     "CosineWarmup": (_cosine_warmup, "step"),
@@ -57,20 +56,33 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     and so does what the model names in `no_weight_decay`, as timm's do (position embeddings and tokens)."""
     exempt = getattr(model, "no_weight_decay", set)()
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    decayed: Iterable = [p for name, p in named if p.squeeze().ndim > 1 and name not in exempt]
-    free: Iterable = [p for name, p in named if p.squeeze().ndim <= 1 or name in exempt]
+    decayed = [p for name, p in named if p.squeeze().ndim > 1 and name not in exempt]
+    free = [p for name, p in named if p.squeeze().ndim <= 1 or name in exempt]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
-def build_optimisation(model: nn.Module, config: RunConfig, steps_per_epoch: int) -> dict | optim.Optimizer:
-    """What LightningModule.configure_optimizers returns. ReduceLROnPlateau watches the validation loss."""
+def build_optimisation(
+    model: nn.Module,
+    optimizer: str,
+    *,
+    lr: float,
+    weight_decay: float = 0.0,
+    scheduler: str = "none",
+    epochs: int = 1,
+    warmup_epochs: float = 1.0,
+    steps_per_epoch: int = 1,
+) -> dict[str, Any] | optim.Optimizer:
+    """What LightningModule.configure_optimizers returns: an optimiser of OPTIMIZERS, and a schedule of LR_SCHEDULERS.
+
+    `warmup_epochs` are those of CosineWarmup; ReduceLROnPlateau watches the validation loss.
+    """
     on_cpu = all(p.device.type == "cpu" for p in model.parameters())
-    optimizer = OPTIMIZERS[config.optimizer](parameter_groups(model, config.weight_decay), config.lr, on_cpu)
-    build, interval = LR_SCHEDULERS[config.lr_scheduler]
-    if build is None:
-        return optimizer
-    scheduler = build(optimizer, config, steps_per_epoch)
+    built = OPTIMIZERS[optimizer](parameter_groups(model, weight_decay), lr, on_cpu)
+    schedule, interval = LR_SCHEDULERS[scheduler]
+    if schedule is None:
+        return built
+    steps = schedule(built, epochs=epochs, warmup_epochs=warmup_epochs, steps_per_epoch=steps_per_epoch)
     return {
-        "optimizer": optimizer,
-        "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": "val_loss"},
+        "optimizer": built,
+        "lr_scheduler": {"scheduler": steps, "interval": interval, "monitor": "val_loss"},
     }

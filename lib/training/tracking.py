@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import WorkbookError
-from lib.training import distributed
 from lib.training.config import RunConfig
+from lib.training.distributed import rank_of
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def tracking(config: RunConfig, folder: Path) -> Iterator[Any]:
     Raises:
         WorkbookError: a project is named and wandb is not installed.
     """
-    if config.wandb_project is None or distributed.rank(config):
+    if config.wandb_project is None or rank_of(config):
         yield False
         return
     if find_spec("wandb") is None:

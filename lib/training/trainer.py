@@ -20,12 +20,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lib import hardware
 from lib.data import BatchShares, EpochBatches, rows_of
 from lib.data.shards import ShardSet, ShardStream
-from lib.training import distributed
 from lib.training.classifier import Classifier
 from lib.training.config import BRANCHES, RunConfig
+from lib.training.distributed import rank_of
 from lib.training.identities import trained_identities
 from lib.training.inference import decoded_size, evaluation_batch
-from lib.training.logs import lightning_manners, memory_told
+from lib.training.logs import explain_out_of_memory, lightning_manners
 from lib.training.recorder import BatchProgress, Recorder
 from lib.training.store import Run
 from lib.training.tracking import tracking
@@ -85,7 +85,7 @@ def train(
         setup.module.model.to(memory_format=torch.channels_last)
     # Lightning does so too, but after a resumed run's first batch is drawn.
     setup.train.sampler.set_epoch(len(recorder.rows))
-    with lightning_manners(), memory_told(config), tracking(config, run.path) as logger:
+    with lightning_manners(), explain_out_of_memory(config), tracking(config, run.path) as logger:
         trainer = _trainer(config, run, recorder, logger)
         trainer.fit(setup.module, setup.train, setup.val, ckpt_path=checkpoint, weights_only=False)
     return recorder.seconds
@@ -110,7 +110,7 @@ def _streamed(config: RunConfig, model: torch.nn.Module, shards: ShardSet) -> Se
             config.seed,
             training,
             config.skip_unreadable,
-            distributed.rank(config),
+            rank_of(config),
             config.processes,
         )
         return stream.loader(pin_memory=hardware.device(config.device).type == "cuda")
@@ -131,7 +131,7 @@ def _listed(config: RunConfig, model: torch.nn.Module, material: Prepared) -> Se
 
 
 def _rows_setup(config: RunConfig, module: Classifier, train: Batches, batches: Sampler, val: Batches) -> Setup:
-    rank, size = distributed.rank(config), evaluation_batch(config)
+    rank, size = rank_of(config), evaluation_batch(config)
     own = list(range(rank, len(val), config.processes))
     in_order = [own[i : i + size] for i in range(0, len(own), size)]
     return Setup(module, _loader(train, BatchShares(batches, rank, config.processes)), _loader(val, in_order))
@@ -181,7 +181,7 @@ def _trainer(config: RunConfig, run: Run, recorder: Recorder, logger: Logger | b
         use_distributed_sampler=False,  # the loaders give shares
         precision=hardware.lightning_precision(config.precision, where),
         deterministic="warn" if where.type == "cuda" else None,  # on a CPU everything used here is so already
-        callbacks=[*progress * (distributed.rank(config) == 0), recorder],
+        callbacks=[*progress * (rank_of(config) == 0), recorder],
         logger=logger,
         plugins=[  # an environment of ours, also inside a Slurm job
             TorchElasticEnvironment() if several else LightningEnvironment(),

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import pytest
 import torch
 
 from lib.errors import WorkbookValueError
+from lib.paths import ROOT
 from lib.training import PROFILES, RunConfig, profile_config
 from lib.training.build_model import build_model
 
@@ -84,6 +86,12 @@ def test_the_hash_follows_what_is_computed_and_nothing_else():
 def test_a_config_survives_json():
     config = RunConfig(focal_alpha=(0.1,) * 7, sampler="none", data_root="somewhere")
     assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_run_has_the_name_that_it_had_in_earlier_builds():
+    for known in json.loads((ROOT / "tests" / "golden" / "run_names.json").read_text()):
+        make = partial(profile_config, known["profile"]) if "profile" in known else RunConfig
+        assert make(**known["settings"]).name == known["name"]
 
 
 def test_every_profile_makes_a_config_and_settings_win():

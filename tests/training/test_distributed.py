@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from lib import hardware
 from lib.errors import WorkbookValueError
 from lib.paths import ROOT
-from lib.training import RunConfig, RunStore, distributed, fit, profile_config
+from lib.training import RunConfig, RunStore, fit, profile_config
+from lib.training.distributed import average_statistics, is_member
 
 RANKS = ("RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -127,7 +128,7 @@ def test_running_statistics_are_those_of_all_processes(monkeypatch):
     mean, variance = model[0].running_mean.clone(), model[0].running_var.clone()
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda each: each.add_(2 * each))
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    distributed.average_statistics(model)
+    average_statistics(model)
     assert torch.allclose(model[0].running_mean, 1.5 * mean)
     assert torch.allclose(model[0].running_var, 1.5 * variance)
 
@@ -140,18 +141,18 @@ def test_a_run_on_several_devices_is_another_run():
 
 def test_who_was_started_by_whom(monkeypatch):
     two, nodes = RunConfig(devices=2), RunConfig(devices=2, num_nodes=2)
-    assert not distributed.joins(RunConfig())
-    assert not distributed.joins(two)
+    assert not is_member(RunConfig())
+    assert not is_member(two)
     with pytest.raises(
         WorkbookValueError, match=r"num_nodes=2 starts on every node: torchrun --nnodes 2 --nproc-per-node 2"
     ):
-        distributed.joins(nodes)
+        is_member(nodes)
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    assert distributed.joins(nodes)
-    assert not distributed.joins(RunConfig())
+    assert is_member(nodes)
+    assert not is_member(RunConfig())
     with pytest.raises(WorkbookValueError, match=r"4 processes were started, but devices=2 × num_nodes=1 are 2"):
-        distributed.joins(two)
+        is_member(two)
 
 
 def test_srun_tells_its_processes_who_they_are(monkeypatch):
@@ -161,5 +162,5 @@ def test_srun_tells_its_processes_who_they_are(monkeypatch):
     for name in RANKS:  # so that they are removed again
         monkeypatch.setenv(name, "0")
         monkeypatch.delenv(name)
-    assert distributed.joins(RunConfig(devices=2, num_nodes=2))
+    assert is_member(RunConfig(devices=2, num_nodes=2))
     assert [os.environ[name] for name in RANKS] == ["3", "1", "1", "4", "node7", "16234"]

@@ -97,7 +97,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("scheduler", LR_SCHEDULERS)
 def test_an_interrupted_run_goes_on_to_the_same_result(scheduler, tiny, tmp_path, monkeypatch):
-    impatient = (lambda o, config, steps: ReduceLROnPlateau(o, factor=0.5, patience=0, threshold=0.5), "epoch")
+    impatient = (lambda o, **others: ReduceLROnPlateau(o, factor=0.5, patience=0, threshold=0.5), "epoch")
     monkeypatch.setitem(LR_SCHEDULERS, "ReduceLROnPlateau", impatient)  # so that four epochs are enough to see it act
     config = tiny.replace(
         max_epoch=4, lr_scheduler=scheduler, attention="CBAM", residual_strategy="drop_path", image_size=32
@@ -310,7 +310,7 @@ def test_the_best_weights_are_those_of_the_best_epoch(finished):
 
 
 def test_a_loss_that_is_not_a_number_is_told(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(module_file, "build_loss", lambda *_: lambda logits, labels: logits.sum() * float("nan"))
+    monkeypatch.setattr(module_file, "build_loss", lambda *_, **__: lambda logits, labels: logits.sum() * float("nan"))
     with pytest.raises(WorkbookError, match=r"The loss became nan in epoch 1, batch 1: lower lr"):
         fit(tiny, tmp_path / "runs")
 

@@ -9,7 +9,6 @@ from torch import nn
 
 from lib import create_dcal_model
 from lib.errors import WorkbookValueError
-from lib.training import RunConfig
 from lib.training.losses import LOSSES, FocalLoss, build_loss, class_balanced_weights
 from lib.training.optimisers import LR_SCHEDULERS, OPTIMIZERS, build_optimisation, parameter_groups
 
@@ -22,18 +21,14 @@ def batch():
     return torch.randn(64, 3, generator=generator), torch.randint(0, 3, (64,), generator=generator)
 
 
-def config(**settings):
-    return RunConfig(sampler="none", **settings)
-
-
 def test_focal_loss_by_hand(batch):
     logits, labels = batch
     p = logits.softmax(1)[torch.arange(64), labels]
     expected = (-0.25 * (1 - p) ** 2 * p.log()).mean()
-    assert torch.allclose(build_loss(config(loss_type="focal"), COUNTS)(logits, labels), expected)
+    assert torch.allclose(build_loss("focal", COUNTS)(logits, labels), expected)
     alpha = torch.tensor([0.1, 0.2, 0.7])
     per_class = (-alpha[labels] * (1 - p) ** 3 * p.log()).mean()
-    mine = build_loss(config(loss_type="focal", focal_alpha=(0.1, 0.2, 0.7), focal_gamma=3.0), COUNTS)
+    mine = build_loss("focal", COUNTS, alpha=(0.1, 0.2, 0.7), gamma=3.0)
     assert torch.allclose(mine(logits, labels), per_class)
 
 
@@ -49,21 +44,21 @@ def test_class_balanced_by_hand(batch):
     assert weights.mean() == pytest.approx(1)
     assert torch.allclose(class_balanced_weights(COUNTS, 0.0), torch.ones(3))
     p = logits.softmax(1)[torch.arange(64), labels]
-    loss = build_loss(config(loss_type="class_balanced", focal_gamma=0.0), COUNTS)(logits, labels)
+    loss = build_loss("class_balanced", COUNTS, gamma=0.0)(logits, labels)
     assert torch.allclose(loss, (-weights[labels] * p.log()).mean())
     assert not torch.allclose(loss, F.cross_entropy(logits, labels))
 
 
 def test_the_others_are_pytorchs(batch):
-    assert torch.equal(build_loss(config(loss_type="cross_entropy"), COUNTS)(*batch), F.cross_entropy(*batch))
-    smoothed = build_loss(config(loss_type="label_smoothing", label_smoothing=0.2), COUNTS)(*batch)
+    assert torch.equal(build_loss("cross_entropy", COUNTS)(*batch), F.cross_entropy(*batch))
+    smoothed = build_loss("label_smoothing", COUNTS, smoothing=0.2)(*batch)
     assert torch.equal(smoothed, F.cross_entropy(*batch, label_smoothing=0.2))
     assert set(LOSSES) == {"focal", "cross_entropy", "class_balanced", "label_smoothing"}
 
 
 def test_as_many_alphas_as_classes(batch):
     with pytest.raises(WorkbookValueError, match="focal_alpha has 2 values; the data set has 3 classes"):
-        build_loss(config(focal_alpha=(0.5, 0.5)), COUNTS)
+        build_loss("focal", COUNTS, alpha=(0.5, 0.5))
 
 
 # --- optimisation ---
@@ -72,7 +67,7 @@ def test_as_many_alphas_as_classes(batch):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimisers_by_name(name):
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
-    optimizer = build_optimisation(model, config(optimizer=name, lr_scheduler="none", lr=0.01), 10)
+    optimizer = build_optimisation(model, name, lr=0.01, weight_decay=1e-4)
     assert type(optimizer).__name__ == {"Nesterov": "SGD"}.get(name, name)
     assert optimizer.param_groups[0].get("nesterov", False) == (name == "Nesterov")
     before = model[0].weight.clone()
@@ -97,9 +92,7 @@ def test_norms_biases_and_gates_are_not_decayed():
 def rates(name, epochs=9, steps=4, losses=None, **settings):
     """The learning rate at the start of each step ('step' schedules) or epoch."""
     model = nn.Linear(2, 2)
-    built = build_optimisation(
-        model, config(lr=1.0, max_epoch=epochs, lr_scheduler=name, optimizer="SGD", **settings), steps
-    )
+    built = build_optimisation(model, "SGD", lr=1.0, scheduler=name, epochs=epochs, steps_per_epoch=steps, **settings)
     optimizer, scheduler = built["optimizer"], built["lr_scheduler"]["scheduler"]
     seen = []
     for i in range(epochs * (steps if built["lr_scheduler"]["interval"] == "step" else 1)):
