@@ -89,24 +89,22 @@ def pointing_game(maps: np.ndarray, places: np.ndarray, tolerance: float = TOLER
 
 def measures(maps: np.ndarray, truth: Truth) -> dict[str, np.ndarray]:
     """All of the above by name, [N] each, and the share at each part alone; what the set has no truth for is left out."""
-    found = {"entropy": entropy(maps)}
+    values = {"entropy": entropy(maps)}
     if np.isfinite(truth.boxes).any():
-        found["coverage"] = coverage(maps, truth.boxes)
-        found["in the box"] = share_in_box(maps, truth.boxes)
+        values["coverage"] = coverage(maps, truth.boxes)
+        values["in the box"] = share_in_box(maps, truth.boxes)
     if np.isfinite(truth.places).any():
-        found["at the parts"] = share_at_parts(maps, truth.places)
-        found["pointing game"] = pointing_game(maps, truth.places)
-        found |= {f"at the {part}": share_at_parts(maps, truth.places[:, [i]]) for i, part in enumerate(truth.parts)}
-    return found
+        values["at the parts"] = share_at_parts(maps, truth.places)
+        values["pointing game"] = pointing_game(maps, truth.places)
+        values |= {f"at the {part}": share_at_parts(maps, truth.places[:, [i]]) for i, part in enumerate(truth.parts)}
+    return values
 
 
-def floors(height: int, width: int, images: int) -> dict[str, np.ndarray]:
+def reference_maps(height: int, width: int, images: int) -> dict[str, np.ndarray]:
     """Maps [N, h, w] that know nothing of the image: "even", and "centre", a Gaussian (`CENTRE`) about the middle."""
     y, x = (((np.arange(side) + 0.5) / side - 0.5) / CENTRE for side in (height, width))
-    centre = np.exp(-(y[:, None] ** 2 + x**2) / 2)
-    return {
-        name: np.repeat(each[None], images, 0) for name, each in (("even", np.ones_like(centre)), ("centre", centre))
-    }
+    centre = np.tile(np.exp(-(y[:, None] ** 2 + x**2) / 2), (images, 1, 1))
+    return {"even": np.ones_like(centre), "centre": centre}
 
 
 def _inside(boxes: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -3,49 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from lib import hardware
-from lib.data import ImageSet, Truth, truth_in_view
 from lib.errors import WorkbookValueError, unknown
 from lib.evaluation.attention_measures import measures
+from lib.evaluation.test_images import TestImages
 from lib.statistics.estimates import Comparison, Estimate, compare_samples, estimate_of
 from lib.statistics.resampling import mean_samples
-from lib.training.inference import augmentation_of, network_input
 from lib.training.store import Run
 
-BATCH = 128  # images
 
-
-@dataclass(frozen=True)
-class Subjects:
-    """Test images as a network is shown them, with the truth about them."""
-
-    images: ImageSet  # these alone
-    pixels: np.ndarray  # uint8 [N, H, W, 3], as they are kept
-    truth: Truth
-    augmentation: str  # that networks were trained with
-
-
-def subjects_of(run: Run, images: ImageSet, pixels: np.ndarray, rows: np.ndarray) -> Subjects:
-    """The `rows` of what `lib.training.prepare` gives for `run`."""
-    chosen = replace(images, rows=images.rows.iloc[rows].reset_index(drop=True))
-    seen = augmentation_of(run.config)
-    return Subjects(chosen, pixels[rows], truth_in_view(chosen, run.config.size, seen), seen)
-
-
-def maps_of(run: Run, subjects: Subjects) -> dict[str, np.ndarray]:
-    """Every map of `lib.dcal.DCALNet.maps` on the subjects, float32 [N, h, w] by name."""
-    where = hardware.device()
-    model, found = run.model().to(where), []
+def maps_of(run: Run, images: TestImages) -> dict[str, np.ndarray]:
+    """Every map of `lib.dcal.DCALNet.maps` on the images, float32 [N, h, w] by name."""
+    model, batches = run.model().to(hardware.device()), []
     with torch.inference_mode():
-        for at in range(0, len(subjects.pixels), BATCH):
-            model(network_input(model, subjects.pixels[at : at + BATCH], subjects.augmentation, where))
-            found.append({name: each.float().cpu().numpy() for name, each in model.maps().items()})
-    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+        for batch in images.batches(model):
+            model(batch)
+            batches.append({name: values.float().cpu().numpy() for name, values in model.maps().items()})
+    return {name: np.concatenate([maps[name] for maps in batches]) for name in batches[0]}
 
 
 @dataclass(frozen=True)
@@ -67,17 +46,16 @@ class AttentionMeasures:
         return self.values[name][:, known], self.groups[known]
 
 
-def looked(maps: Sequence[np.ndarray], subjects: Subjects) -> AttentionMeasures:
-    """Measure `maps`, one [N, h, w] a seed, against the subjects' truth.
+def measure_attention(maps: Sequence[np.ndarray], images: TestImages) -> AttentionMeasures:
+    """Measure `maps`, one [N, h, w] a seed, against what is true of the images.
 
     Raises:
         WorkbookValueError: no maps, or maps of another number of images.
     """
-    if not maps or any(len(each) != len(subjects.pixels) for each in maps):
-        raise WorkbookValueError(f"Give maps of the {len(subjects.pixels)} subjects, once a seed; maps_of makes them.")
-    found = [measures(each, subjects.truth) for each in maps]
-    values = {name: np.stack([each[name] for each in found]) for name in found[0]}
-    return AttentionMeasures(values, subjects.images.rows["group"].to_numpy())
+    if not maps or any(len(of_seed) != len(images) for of_seed in maps):
+        raise WorkbookValueError(f"Give maps of the {len(images)} test images, once a seed; maps_of makes them.")
+    seeds = [measures(of_seed, images.truth) for of_seed in maps]
+    return AttentionMeasures({name: np.stack([seed[name] for seed in seeds]) for name in seeds[0]}, images.groups)
 
 
 def estimate_attention(side: AttentionMeasures, name: str) -> Estimate:

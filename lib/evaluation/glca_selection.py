@@ -10,12 +10,11 @@ import pandas as pd
 import torch
 
 from lib import hardware
-from lib.evaluation.attention_study import BATCH, Subjects
+from lib.evaluation.test_images import TestImages
 from lib.training.build_model import build_model
-from lib.training.inference import network_input
 from lib.training.store import Run
 
-WAYS: Mapping[str, dict[str, Any]] = {
+SELECTIONS: Mapping[str, dict[str, Any]] = {
     "rollout": {"selection": "rollout"},
     "last layer": {"selection": "last_layer"},
     "random": {"selection": "random"},
@@ -23,36 +22,34 @@ WAYS: Mapping[str, dict[str, Any]] = {
 }
 
 
-def answers_by_selection(run: Run, subjects: Subjects) -> pd.DataFrame:
-    """The network of `run` with each way of `WAYS` to select, against its own: a row a way.
+def answers_by_selection(run: Run, images: TestImages) -> pd.DataFrame:
+    """The network of `run` with each of `SELECTIONS`, against its own: a row a selection.
 
     Columns: 'patches' selected of each image; 'own', the share of them that the trained way selects, too; 'changed', the
     share of images that are answered otherwise; 'moved', the most that any class's probability moves.
     """
-    trained, rows = run.model().state_dict(), {}
-    probabilities, selected = _asked(run, trained, {}, subjects)
-    for way, settings in WAYS.items():
-        said, chosen = _asked(run, trained, settings, subjects)
-        rows[way] = {
-            "patches": int(chosen[0].sum()),
-            "own": (chosen & selected).sum() / chosen.sum(),
-            "changed": (said.argmax(1) != probabilities.argmax(1)).mean(),
-            "moved": np.abs(said - probabilities).max(),
+    weights, rows = run.model().state_dict(), {}
+    probabilities, own = _answers(run, weights, {}, images)
+    for name, settings in SELECTIONS.items():
+        others, selected = _answers(run, weights, settings, images)
+        rows[name] = {
+            "patches": int(selected[0].sum()),
+            "own": (selected & own).sum() / selected.sum(),
+            "changed": (others.argmax(1) != probabilities.argmax(1)).mean(),
+            "moved": np.abs(others - probabilities).max(),
         }
     return pd.DataFrame(rows).T
 
 
 @torch.inference_mode()
-def _asked(
-    run: Run, trained: dict[str, torch.Tensor], settings: dict[str, Any], subjects: Subjects
+def _answers(
+    run: Run, weights: dict[str, torch.Tensor], settings: dict[str, Any], images: TestImages
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities [N, K] and which patches were selected [N, h, w], by the weights `trained` under other settings."""
-    where = hardware.device()
-    model = build_model(run.config.replace(**settings), len(run.classes), pretrained=False).to(where).eval()
-    model.load_state_dict(trained)
-    said, chosen = [], []
-    for at in range(0, len(subjects.pixels), BATCH):
-        logits = model(network_input(model, subjects.pixels[at : at + BATCH], subjects.augmentation, where))
-        said.append(logits.softmax(1).cpu().numpy())
-        chosen.append(model.maps()["glca_selected"].cpu().numpy() > 0)
-    return np.concatenate(said), np.concatenate(chosen)
+    """Probabilities [N, K] and which patches are selected [N, h, w], by `weights` under other settings."""
+    model = build_model(run.config.replace(**settings), len(run.classes), pretrained=False).to(hardware.device()).eval()
+    model.load_state_dict(weights)
+    probabilities, selected = [], []
+    for batch in images.batches(model):
+        probabilities.append(model(batch).softmax(1).cpu().numpy())
+        selected.append(model.maps()["glca_selected"].cpu().numpy() > 0)
+    return np.concatenate(probabilities), np.concatenate(selected)

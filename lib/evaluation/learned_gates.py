@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from lib.evaluation.test_images import TestImages, select_images
 from lib.training.build_model import build_model
 from lib.training.config import RunConfig
-from lib.training.inference import EVALUATION_BATCH, network_input
 from lib.training.store import Run, RunStore
 from lib.training.training_data import prepare
 
@@ -48,46 +48,41 @@ class Gate:
     start: float  # the mean before training, first seed
 
 
-def learned_gates(tables: Mapping[str, Sequence[Configuration]], store: RunStore, images: int = 64) -> list[Gate]:
-    """The gates of finished runs on the first `images` images of each one's test part.
+def learned_gates(tables: Mapping[str, Sequence[Configuration]], store: RunStore, count: int = 64) -> list[Gate]:
+    """The gates of finished runs on the first `count` images of each one's test part.
 
     Args:
         tables: rows by the part of the block that they vary, 'fusion' or 'residual'; of them that part's gates.
     """
-    found = []
+    gates = []
     for part, rows in tables.items():
         for row in rows:
             if row.finished:
-                pixels = _test_pixels(row.config, store, images)
-                after = [gate_values(run.model(), pixels) for run in row.finished]
-                before = gate_values(_untrained(row.finished[0].config, len(row.finished[0].classes)), pixels)
+                images = select_images(row.config, prepare(row.config, store), count)
+                seeds = [gate_values(run.model(), images) for run in row.finished]
+                before = gate_values(_untrained(row.finished[0].config, len(row.finished[0].classes)), images)
                 names = [name for name in before if name.startswith(part)]
-                found += [_gate(f"{part} {row.name}", n, [each[n] for each in after], before[n]) for n in names]
-    return found
+                gates += [_gate(f"{part} {row.name}", n, [seed[n] for seed in seeds], before[n]) for n in names]
+    return gates
 
 
-def gate_values(model: nn.Module, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    """All values of each gate of `model` over images [N, H, W, 3], flat; nothing for a block without gates."""
+@torch.inference_mode()
+def gate_values(model: nn.Module, images: TestImages) -> dict[str, np.ndarray]:
+    """All values of each gate of `model` over images, flat; nothing for a block without gates."""
     if not hasattr(model, "maps"):
         return {}
-    found: dict[str, list[np.ndarray]] = {}
-    for first in range(0, len(pixels), EVALUATION_BATCH):
-        with torch.inference_mode():
-            model.eval()(network_input(model, pixels[first : first + EVALUATION_BATCH]))
-            maps: Mapping[str, torch.Tensor] = model.maps()
+    values: dict[str, list[np.ndarray]] = {}
+    for batch in images.batches(model.eval()):
+        model(batch)
+        maps: Mapping[str, torch.Tensor] = model.maps()
         for name in GATES.keys() & maps.keys():
-            found.setdefault(name, []).append(maps[name].float().numpy().ravel())
-    return {name: np.concatenate(found[name]) for name in GATES if name in found}
+            values.setdefault(name, []).append(maps[name].float().cpu().numpy().ravel())
+    return {name: np.concatenate(values[name]) for name in GATES if name in values}
 
 
 def _gate(strategy: str, name: str, seeds: Sequence[np.ndarray], before: np.ndarray) -> Gate:
     spread = np.percentile(np.concatenate(seeds), PERCENTILES).tolist()
     return Gate(strategy, name, tuple(spread), tuple(float(values.mean()) for values in seeds), float(before.mean()))
-
-
-def _test_pixels(config: RunConfig, store: RunStore, images: int) -> np.ndarray:
-    _, pixels, parts = prepare(config, store)
-    return pixels[np.flatnonzero(parts == "test")[:images]]
 
 
 def _untrained(config: RunConfig, classes: int) -> nn.Module:

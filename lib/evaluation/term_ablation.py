@@ -5,47 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from torch import nn
 
 from lib import hardware
-from lib.data import rows_of
+from lib.evaluation.test_images import TestImages
 from lib.statistics.estimates import Comparison, compare
 from lib.statistics.resampling import Tested
 from lib.training.evaluate import predictions_frame
-from lib.training.inference import augmentation_of, evaluation_batch, predict_rows
 from lib.training.metrics import measure
-from lib.training.store import Run
-from lib.training.training_data import Prepared
 
 
 @dataclass(frozen=True)
-class Changed:
-    """What a changed network answers on the test part of the run that trained it; reads as that `Run` does."""
+class AblatedAnswers:
+    """What a network without a part of it answers on test images; reads as the `Run` that trained it does."""
 
     predictions: pd.DataFrame
     classes: tuple[str, ...]
     metrics: dict
 
 
-def answers_of(model: nn.Module, run: Run, prepared: Prepared) -> Changed:
-    """Ask `model`, the network of `run` or a changed one, about the test images that `lib.training.prepare` gives for it."""
-    images, pixels, parts = prepared
-    rows = rows_of(parts, "test")
-    table, labels = images.rows.iloc[rows], images.rows["label"].to_numpy()[rows]
-    device, seen = hardware.device(run.config.device), augmentation_of(run.config)
-    found = predict_rows(model, pixels, rows, evaluation_batch(run.config), device, seen)
-    frame = predictions_frame(table, labels, found, run.classes)
-    return Changed(frame, run.classes, {"test": measure(np.asarray(found), labels, run.classes)})
+def ablated_answers(model: nn.Module, images: TestImages) -> AblatedAnswers:
+    """What `model`, trained by `images.config`, answers with what is left of it."""
+    probabilities = images.probabilities(model.to(hardware.device(images.config.device)))
+    frame = predictions_frame(images.images.rows, images.labels, probabilities, images.classes)
+    return AblatedAnswers(frame, images.classes, {"test": measure(probabilities, images.labels, images.classes)})
 
 
-def change(changed: Sequence[Tested], whole: Sequence[Tested], metric: str) -> Comparison:
-    """Changed networks minus the same networks whole, seed by seed in the same order, on the same test images.
+def compare_ablated(ablated: Sequence[Tested], whole: Sequence[Tested], metric: str) -> Comparison:
+    """Ablated networks minus the same networks whole, seed by seed in the same order, on the same test images.
 
     With one seed the interval covers the test images, and speaks of this network alone.
 
     Raises:
         WorkbookValueError: no runs, runs tested on different images, or an unknown metric.
     """
-    return compare(changed, whole, metric, same_networks=True)
+    return compare(ablated, whole, metric, same_networks=True)

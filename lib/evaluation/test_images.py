@@ -1,97 +1,195 @@
-"""Test images of a run that explanations are made of and scored on: what the network sees, what it says, what is true."""
+"""Test images on their one road to figures, views and scores: as they are kept, as a network is shown them, as people see
+them, and what is true of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from lib.data import ImageSet, truth_in_view
-from lib.data.augmentation import centre_view
+from lib.data import ImageSet, Truth, centre_view, rows_of, stored_size, truth_in_view
 from lib.data.masks import box_masks, masks_in_view
-from lib.errors import positive
-from lib.training.inference import augmentation_of, network_input, predict_rows
-from lib.training.store import Run
+from lib.errors import WorkbookValueError, choose, positive
+from lib.training.config import RunConfig
+from lib.training.inference import augmentation_of, evaluation_batch, network_input, predict_rows
+from lib.training.training_data import Prepared
 
-BATCH = 128  # images
+SHOWN = 200  # pixels, the height of an image that people look at
+
+Size = tuple[int, int]  # (height, width) in pixels
 
 
 @dataclass(frozen=True)
-class Cases:
-    """N test images, every class in turn."""
+class TestImages:
+    """N images as networks of `config` are tested on them; what costs something is made when it is first asked for.
 
+    ::
+
+        images = select_images(run.config, prepare(run.config, store), 20, "classes in turn")
+        images.sharp[0], images.batch(model), images[3:5].masks
+    """
+
+    __test__ = False  # no test of pytest's
+
+    config: RunConfig
     images: ImageSet  # these alone
-    seen: np.ndarray  # uint8 [N, H, W, 3], what the network is shown
-    batch: Tensor  # the same, normalised: float [N, 3, H, W]
-    probabilities: np.ndarray  # [N, K], the network's answers
-    masks: np.ndarray | None  # bool [N, H, W], the object or else its box; None where neither is known
+    stored: np.ndarray  # uint8 [n, H, W, 3], the whole set, of which these are `rows`
+    rows: np.ndarray  # [N]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, places: slice | Sequence[int] | np.ndarray) -> TestImages:
+        """Those at `places`, in that order."""
+        table = self.images.rows.iloc[places].reset_index(drop=True)
+        return replace(self, images=replace(self.images, rows=table), rows=self.rows[places])
+
+    @property
+    def augmentation(self) -> str:
+        """The one that training uses: it says whether a network is shown the middle of an image only."""
+        return augmentation_of(self.config)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the K classes."""
+        return self.images.classes
+
+    @property
+    def is_phantom(self) -> bool:
+        """Whether the workbook has drawn them, which every figure has to say."""
+        return self.images.is_phantom
+
+    @property
+    def ids(self) -> list[str]:
+        """The `image_id` of each."""
+        return self.images.rows["image_id"].tolist()
 
     @property
     def labels(self) -> np.ndarray:
         """The true classes [N]."""
-        return self.images.rows["label"].to_numpy()
-
-    @property
-    def answers(self) -> np.ndarray:
-        """The predicted classes [N]."""
-        return self.probabilities.argmax(axis=1)
+        return np.array(self.images.rows["label"])
 
     @property
     def groups(self) -> np.ndarray:
         """Whose images they are [N]; images of one lesion are no independent cases."""
         return self.images.rows["group"].to_numpy()
 
-    @property
-    def names(self) -> list[str]:
-        """'true class → predicted class' of each image."""
-        classes = self.images.classes
-        return [
-            f"{classes[label]} → {classes[answer]}" for label, answer in zip(self.labels, self.answers, strict=True)
-        ]
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """uint8 [N, H, W, 3], as they are kept: larger than networks are shown them where training crops."""
+        return np.ascontiguousarray(self.stored[self.rows])
+
+    @cached_property
+    def shown(self) -> np.ndarray:
+        """uint8 [N, h, w, 3], as networks are shown them."""
+        return _centre(self.pixels, self.augmentation)
+
+    @cached_property
+    def sharp(self) -> np.ndarray:
+        """uint8 [N, SHOWN, ·, 3]: what networks are shown, in as many pixels as people like."""
+        height, width = self.config.size
+        return self.resized((SHOWN, round(width * SHOWN / height)))
+
+    def resized(self, size: Size) -> np.ndarray:
+        """uint8 [N, *size, 3]: decoded anew, with the same crop, and without the banner that the set cuts off."""
+        kept = [stored_size(side, self.augmentation) for side in size]
+        whole = [self.images.decode(row, kept) for row in self.images.rows.itertuples()]
+        return _centre(np.stack(whole), self.augmentation)
+
+    @cached_property
+    def truth(self) -> Truth:
+        """The object's box and its parts, as shares of what networks are shown."""
+        return truth_in_view(self.images, self.config.size, self.augmentation)
+
+    @cached_property
+    def masks(self) -> np.ndarray | None:
+        """bool [N, h, w]: the object by its mask, in a set without masks by its box; None where neither is known."""
+        if (self.images.rows["mask"] != "").any():
+            return masks_in_view(self.images, self.config.size, self.augmentation)
+        if (self.images.rows["box"] != "").any():
+            return box_masks(self.truth, self.config.size)
+        return None
+
+    def batch(self, model: nn.Module) -> Tensor:
+        """All of them as `model` is shown them, normalised, on the CPU: float [N, 3, h, w]."""
+        return network_input(model, self.pixels, self.augmentation)
+
+    def batches(self, model: nn.Module) -> Iterator[Tensor]:
+        """The same, as many at a time as the test of a run takes, on the device of `model`."""
+        size = evaluation_batch(self.config)
+        for start in range(0, len(self), size):
+            yield self[start : start + size].batch(model).to(_device_of(model))
+
+    def probabilities(self, model: nn.Module) -> np.ndarray:
+        """What `model` answers, as in the test of a run: float32 [N, K]."""
+        size = evaluation_batch(self.config)
+        return predict_rows(model, self.stored, self.rows, size, _device_of(model), self.augmentation)
+
+    def names(self, answers: Sequence[int] | None = None) -> list[str]:
+        """The true class of each, or 'true class → answer'."""
+        true = [self.classes[label] for label in self.labels]
+        if answers is None:
+            return true
+        return [f"{name} → {self.classes[answer]}" for name, answer in zip(true, answers, strict=True)]
 
 
-def cases_of(run: Run, images: ImageSet, pixels: np.ndarray, parts: np.ndarray, count: int) -> tuple[nn.Module, Cases]:
-    """The run's network, in eval mode on the CPU, and `count` of its test images (or all there are).
+def select_images(
+    config: RunConfig,
+    prepared: Prepared,
+    count: int | None = None,
+    order: str = "stored",
+    *,
+    ids: Sequence[str] | None = None,
+    seed: int = 0,
+) -> TestImages:
+    """The test part, or its first `count` images in an `order`; or, of any part, the images named `ids`.
 
     Args:
-        run: a finished classification run.
-        images, pixels, parts: what `lib.training.prepare` gives for its config.
-        count: images at most. Classes take turns, so that rare ones are there, and their first images are taken.
+        config: of the networks that are to be tested.
+        prepared: what `lib.training.prepare` gives for it.
+        order: 'stored'; 'classes in turn', so that rare ones are there; or 'shuffled', by `seed`.
 
     Raises:
-        WorkbookValueError: `count` below 1.
+        WorkbookValueError: `count` below 1, an unknown order, or ids that the set has not.
     """
-    positive(count=count)
-    rows = in_turn(images.rows["label"].to_numpy(), np.flatnonzero(parts == "test"), count)
-    chosen = replace(images, rows=images.rows.iloc[rows].reset_index(drop=True))
-    model, augmentation = run.model(), augmentation_of(run.config)
-    kept = np.ascontiguousarray(pixels[rows])
-    seen = centre_view(rearrange(torch.from_numpy(kept), "b y x c -> b c y x"), augmentation)
-    return model, Cases(
-        chosen,
-        rearrange(seen, "b c y x -> b y x c").numpy(),
-        network_input(model, kept, augmentation),
-        predict_rows(model, kept, np.arange(len(rows)), BATCH, "cpu", augmentation),
-        object_masks(chosen, run.config.size, augmentation),
-    )
+    images, pixels, parts = prepared
+    if ids is None:
+        positive(count=len(images.rows) if count is None else count)
+        labels = images.rows["label"].to_numpy()
+        rows = ORDERS[choose("order", order, ORDERS)](rows_of(parts, "test"), labels, seed)[:count]
+    else:
+        rows = images.rows.set_index("image_id").index.get_indexer(ids)
+        if (rows < 0).any():
+            raise WorkbookValueError(f"{images.name} has no image {ids[int(np.argmin(rows))]!r}.")
+    return TestImages(config, images, pixels, np.arange(len(images.rows)))[rows]
 
 
-def in_turn(labels: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """`count` of `rows`, the classes `labels[rows]` taking turns, in the order of the rows within each."""
+def in_turn(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """`rows`, the classes `labels[rows]` taking turns, in the order of the rows within each."""
     turn = np.zeros(len(rows), int)
     for label in np.unique(labels[rows]):
         of = labels[rows] == label
         turn[of] = np.arange(of.sum())
-    return rows[np.lexsort((labels[rows], turn))[:count]]
+    return rows[np.lexsort((labels[rows], turn))]
 
 
-def object_masks(images: ImageSet, size: tuple[int, int], augmentation: str) -> np.ndarray | None:
-    """bool [N, H, W]: the masks of the set, else the boxes of the object, else None."""
-    if (images.rows["mask"] != "").any():
-        return masks_in_view(images, size, augmentation)
-    if (images.rows["box"] != "").any():
-        return box_masks(truth_in_view(images, size, augmentation), size)
-    return None
+ORDERS: Mapping[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
+    "stored": lambda rows, labels, seed: rows,
+    "classes in turn": lambda rows, labels, seed: in_turn(rows, labels),
+    "shuffled": lambda rows, labels, seed: np.random.default_rng(seed).permutation(rows),
+}
+
+
+def _centre(pixels: np.ndarray, augmentation: str) -> np.ndarray:
+    """What evaluation sees of uint8 [N, H, W, 3]."""
+    seen = centre_view(rearrange(torch.from_numpy(pixels), "n y x c -> n c y x"), augmentation)
+    return rearrange(seen, "n c y x -> n y x c").numpy()
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device

@@ -9,9 +9,9 @@ from lib.evaluation.attention_measures import (
     NAMES,
     coverage,
     entropy,
-    floors,
     measures,
     pointing_game,
+    reference_maps,
     share_at_parts,
     share_in_box,
     shares,
@@ -104,7 +104,7 @@ def test_what_a_set_does_not_tell_is_not_measured():
 
 
 def test_the_floors_know_nothing_of_the_image():
-    even, centre = floors(4, 8, 3).values()
+    even, centre = reference_maps(4, 8, 3).values()
     assert even.shape == centre.shape == (3, 4, 8)
     assert entropy(even) == pytest.approx(1)
     np.testing.assert_allclose(centre, centre[:, ::-1, ::-1])

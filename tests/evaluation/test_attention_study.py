@@ -3,52 +3,48 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from lib.data import ImageSet, Truth
+from lib.data import Truth
 from lib.dcal import create_dcal_model
 from lib.errors import WorkbookValueError
-from lib.evaluation import attention_study
-from lib.evaluation.attention_study import Subjects, compare_attention, estimate_attention, looked, maps_of
-from lib.training.inference import network_input
+from lib.evaluation.attention_study import compare_attention, estimate_attention, maps_of, measure_attention
+from lib.training import RunConfig
+from tests.evaluation.made_images import images_of
 
 N = 40
 SIZES = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3}
 
 
 @pytest.fixture
-def subjects():
+def images(tmp_path):
     rng = np.random.default_rng(0)
     low, side = rng.uniform(0, 0.5, (N, 2)), rng.uniform(0.2, 0.5, (N, 2))
     boxes = np.concatenate([low, low + side], axis=1)
     boxes[3] = np.nan
-    table = {"image_id": [f"i{i}" for i in range(N)], "path": "", "label": 0, "group": [f"g{i:02d}" for i in range(N)]}
-    images = ImageSet("made", ("one",), pd.DataFrame({**table, "mask": "", "part": ""}))
-    pixels = rng.integers(0, 255, (N, 32, 32, 3), dtype=np.uint8)
-    return Subjects(images, pixels, Truth(boxes, (), np.empty((N, 0, 2))), "none")
+    config = RunConfig(dataset="phantom-birds", augmentation="none", image_size=32, batch_size=4)
+    return images_of(tmp_path, config, Truth(boxes, (), np.empty((N, 0, 2))), count=N)
 
 
 def maps(seed):
     return np.random.default_rng(seed).random((N, 4, 4))
 
 
-def test_maps_are_the_models_own_batch_by_batch(subjects, monkeypatch):
-    monkeypatch.setattr(attention_study, "BATCH", 16)
+def test_maps_are_the_models_own_batch_by_batch(images):
     model = create_dcal_model("deit_tiny_patch16_224", 5, top_ratio=0.25, **SIZES).eval()
-    found = maps_of(SimpleNamespace(model=lambda: model), subjects)
+    found = maps_of(SimpleNamespace(model=lambda: model), images)
     with torch.inference_mode():
-        model(network_input(model, subjects.pixels))
+        model(images.batch(model))
         expected = model.maps()
     assert set(found) == set(expected)
-    for name, each in found.items():
-        assert each.shape == (N, 4, 4)
-        np.testing.assert_allclose(each, expected[name], atol=1e-5)
+    for name, values in found.items():
+        assert values.shape == (N, 4, 4)
+        np.testing.assert_allclose(values, expected[name], atol=1e-5)
 
 
-def test_a_measure_is_the_mean_over_seeds_of_the_images_that_have_a_truth(subjects):
-    side = looked([maps(1), maps(2)], subjects)
+def test_a_measure_is_the_mean_over_seeds_of_the_images_that_have_a_truth(images):
+    side = measure_attention([maps(1), maps(2)], images)
     boxes = estimate_attention(side, "in the box")
     assert boxes.images == N - 1
     assert boxes.seeds == 2
@@ -57,8 +53,8 @@ def test_a_measure_is_the_mean_over_seeds_of_the_images_that_have_a_truth(subjec
     assert estimate_attention(side, "entropy").images == N
 
 
-def test_differences_are_paired_by_image(subjects):
-    first, second = looked([maps(1)], subjects), looked([maps(1) + 1], subjects)
+def test_differences_are_paired_by_image(images):
+    first, second = measure_attention([maps(1)], images), measure_attention([maps(1) + 1], images)
     found = compare_attention(second, first, "entropy")
     assert found.difference > 0  # more even, on every image
     assert found.low > 0
@@ -70,18 +66,19 @@ def test_differences_are_paired_by_image(subjects):
     assert same.difference == same.low == same.high == 0
 
 
-def test_three_seeds_make_a_test(subjects):
+def test_three_seeds_make_a_test(images):
     sides = [
-        looked([maps(seed) + offset for seed in seeds], subjects) for seeds, offset in (((1, 2, 3), 0), ((4, 5, 6), 1))
+        measure_attention([maps(seed) + offset for seed in seeds], images)
+        for seeds, offset in (((1, 2, 3), 0), ((4, 5, 6), 1))
     ]
     assert compare_attention(*sides, "entropy").p < 0.01
-    assert compare_attention(sides[0], looked([maps(7), maps(8), maps(9)], subjects), "in the box").p > 0.01
+    assert compare_attention(sides[0], measure_attention([maps(7), maps(8), maps(9)], images), "in the box").p > 0.01
 
 
-def test_bad_input(subjects):
-    with pytest.raises(WorkbookValueError, match="Give maps of the 40 subjects"):
-        looked([], subjects)
-    with pytest.raises(WorkbookValueError, match="Give maps of the 40 subjects"):
-        looked([maps(1)[:5]], subjects)
+def test_bad_input(images):
+    with pytest.raises(WorkbookValueError, match="Give maps of the 40 test images"):
+        measure_attention([], images)
+    with pytest.raises(WorkbookValueError, match="Give maps of the 40 test images"):
+        measure_attention([maps(1)[:5]], images)
     with pytest.raises(WorkbookValueError, match="Unknown measure 'entropie'. Did you mean 'entropy'"):
-        estimate_attention(looked([maps(1)], subjects), "entropie")
+        estimate_attention(measure_attention([maps(1)], images), "entropie")

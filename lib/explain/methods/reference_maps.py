@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.evaluation.attention_measures import floors
+from lib.evaluation.attention_measures import reference_maps
 
 CELLS = 7  # a side of the random map, as a network of stride 32 has for 224 pixels
 
@@ -30,7 +30,7 @@ def noise_map(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tenso
 
 def centre_map(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
     """[B, H, W]: a Gaussian about the middle, whose standard deviation is a quarter of the side."""
-    return torch.from_numpy(floors(*images.shape[2:], len(images))["centre"]).float()
+    return torch.from_numpy(reference_maps(*images.shape[2:], len(images))["centre"]).float()
 
 
 def _noise(images: Tensor, height: int, width: int) -> Tensor:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.data import ImageSet
 from lib.data.imageset import DISTRACTOR, JUNK
+from lib.evaluation.test_images import TestImages
 from lib.report.figures.retrieval_figures import height_and_width_of, thumbnail
 from lib.report.figures.style import figure, grid_of, overlay, picture
 from lib.training.store import Run
@@ -22,11 +22,11 @@ def gallery_members(images: ImageSet, identity: int, columns: int = 10, seed: in
     """The queries of one identity, their right answers, what does not count for the first query, and the wrong answers."""
     rows = images.rows
     own = rows[rows["identity"] == identity]
-    asks, answers = own[own["part"] == "query"], own[own["part"] == "gallery"]
+    queries, answers = own[own["part"] == "query"], own[own["part"] == "gallery"]
     gallery = rows[rows["part"] == "gallery"]
-    camera = asks["camera"].iloc[0]
+    camera = queries["camera"].iloc[0]
     lines = {
-        f"queries of identity {identity}": asks,
+        f"queries of identity {identity}": queries,
         f"right for the query of c{camera}": answers[answers["camera"] != camera],
         f"not counted for it: seen by c{camera}, too": answers[answers["camera"] == camera],
         "not counted for anybody: junk": gallery[gallery["identity"] == JUNK],
@@ -34,16 +34,16 @@ def gallery_members(images: ImageSet, identity: int, columns: int = 10, seed: in
         "wrong: other identities": gallery[(gallery["identity"] > 0) & (gallery["identity"] != identity)],
     }
     lines = {name: table for name, table in lines.items() if len(table)}
-    width = _width(rows)
-    with figure(width * columns + 0.4, (TALL + 0.42) * len(lines), images.is_phantom) as fig:
+    height, width = height_and_width_of(rows["path"].iloc[0])
+    with figure(TALL * width / height * columns + 0.4, (TALL + 0.42) * len(lines), images.is_phantom) as fig:
         for axes, (name, table) in zip(grid_of(fig, len(lines), columns), lines.items(), strict=True):
             shown = table.sample(min(columns, len(table)), random_state=seed).sort_values("camera")
             for ax in axes:
                 ax.set_axis_off()
             for ax, row in zip(axes, shown.itertuples(), strict=False):
                 picture(ax, thumbnail(row.path), f"c{row.camera}")
-            told = f"{name} ({len(table)})"
-            label = axes[0].text(0, 1.22, told, transform=axes[0].transAxes, fontsize=10, fontweight="bold")
+            heading = f"{name} ({len(table)})"
+            label = axes[0].text(0, 1.22, heading, transform=axes[0].transAxes, fontsize=10, fontweight="bold")
             label.set_in_layout(False)  # it reaches over its neighbours
         fig.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.25 / fig.get_figheight()))  # room for the first label
     return fig
@@ -70,40 +70,30 @@ def search_curves(runs: Mapping[str, Run]) -> Figure:
     return fig
 
 
-def looked_at(
-    rows: pd.DataFrame, titles: Sequence[str], maps: Mapping[str, np.ndarray], groups: int, phantom: bool = False
-) -> Figure:
-    """Images with the maps of what was looked at on them, `groups` images to a line.
+def maps_on_matches(images: TestImages, titles: Sequence[str], maps: Mapping[str, np.ndarray], a_line: int) -> Figure:
+    """Queries and what a search has found for them, each with the maps of where networks look, `a_line` images to a line.
 
     Args:
-        rows: rows of an `ImageSet`, line by line.
+        images: line by line.
         titles: what each image is, such as "query" or "first wrong".
         maps: by name, [N, h, w] each, with h × w patches; 0 and 1 alone are a selection, everything else a heat map.
     """
-    per_image = 1 + len(maps)
-    width = _width(rows)
-    lines = len(rows) // groups
-    with figure(width * per_image * groups + 0.3, (TALL + 0.4) * lines + 0.4, phantom) as fig:
-        axes = grid_of(fig, lines, per_image * groups).reshape(-1, per_image)
-        for i, (each, row, title) in enumerate(zip(axes, rows.itertuples(), titles, strict=True)):
-            image = thumbnail(row.path)
-            picture(each[0], image, f"{title}\nc{row.camera}")
-            for ax, (name, of) in zip(each[1:], maps.items(), strict=True):
-                _look(ax, image, of[i], name.replace(": ", ":\n"))
+    per_image, lines = 1 + len(maps), len(images) // a_line
+    height, width = images.config.size
+    with figure(TALL * width / height * per_image * a_line + 0.3, (TALL + 0.4) * lines + 0.4, images.is_phantom) as fig:
+        axes = grid_of(fig, lines, per_image * a_line).reshape(-1, per_image)
+        for i, (row, title, camera) in enumerate(zip(axes, titles, images.images.rows["camera"], strict=True)):
+            picture(row[0], images.sharp[i], f"{title}\nc{camera}")
+            for ax, (name, heats) in zip(row[1:], maps.items(), strict=True):
+                _map_on(ax, images.sharp[i], heats[i], name.replace(": ", ":\n"))
     return fig
 
 
-def _look(ax: Axes, image: np.ndarray, of: np.ndarray, name: str) -> None:
-    if not set(np.unique(of)) <= {0, 1}:
-        overlay(ax, image, of, name)
+def _map_on(ax: Axes, image: np.ndarray, heat: np.ndarray, name: str) -> None:
+    if not set(np.unique(heat)) <= {0, 1}:
+        overlay(ax, image, heat, name)
         return
     picture(ax, image, name)
     height, width = image.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    ax.imshow(np.zeros_like(of), cmap="gray", alpha=0.8 * (1 - of), interpolation="nearest", extent=extent)
-
-
-def _width(rows: pd.DataFrame) -> float:
-    """Inches of an image `TALL` inches high."""
-    height, width = height_and_width_of(rows["path"].iloc[0])
-    return TALL * width / height
+    ax.imshow(np.zeros_like(heat), cmap="gray", alpha=0.8 * (1 - heat), interpolation="nearest", extent=extent)

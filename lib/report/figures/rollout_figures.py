@@ -5,89 +5,85 @@ On every image the dashed frame is the object's box and the circles are its visi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lib.data import centre_view, decode, stored_size
 from lib.evaluation.attention_measures import NAMES, coverage, entropy, share_in_box, shares
-from lib.evaluation.attention_study import AttentionMeasures, Subjects, estimate_attention
+from lib.evaluation.attention_study import AttentionMeasures, estimate_attention
+from lib.evaluation.test_images import TestImages
 from lib.report.figures.style import GREY, bars_with_intervals, figure, grid_of, overlay, picture
 
-SHOWN = 200  # pixels, the height of an image in a figure
 WIDE, NARROWEST = 1.4, 5.5  # inches: an image in a figure, and a figure
 REFERENCE_MAPS = {"even": ":", "centre": "--"}
-Maps = Mapping[str, np.ndarray]
+Maps = Mapping[str, np.ndarray]  # [N, h, w] each, of N images
 
 
-def rollout_layers(subjects: Subjects, maps: Maps, chosen: Sequence[int]) -> Figure:
+def rollout_layers(images: TestImages, maps: Maps) -> Figure:
     """A row an image: the rollout of the class token through the first 1, 2, … layers."""
-    layers = [name for name in maps if name.startswith("rollout_layer_")]
-    titles = [[_peak(f"after layer {name.rsplit('_', 1)[1]}", maps[name][i]) for i in chosen] for name in layers]
-    return _table(subjects, chosen, [maps[name] for name in layers], titles)
+    layers = {name: m for name, m in maps.items() if name.startswith("rollout_layer_")}
+    titles = [[_peak(f"after layer {name.rsplit('_', 1)[1]}", heat) for heat in m] for name, m in layers.items()]
+    return _table(images, list(layers.values()), titles)
 
 
-def single_heads(subjects: Subjects, maps: Maps, one: int) -> Figure:
-    """What the class token attends to in each head (column) of each layer (row), on one image."""
+def single_heads(images: TestImages, maps: Maps) -> Figure:
+    """What the class token attends to in each head (column) of each layer (row), on the first image."""
     names = [name for name in maps if "_head_" in name]
     layers = list(dict.fromkeys(name.split("_head_")[0] for name in names))
-    view = view_of(subjects, one)
-    with figure(*_size(view, len(names) // len(layers), len(layers)), subjects.images.is_phantom) as fig:
+    size = _size(images, len(names) // len(layers), len(layers))
+    with figure(*size, images.is_phantom) as fig:
         for layer, row in zip(layers, grid_of(fig, len(layers), len(names) // len(layers)), strict=True):
             for ax, name in zip(row, [n for n in names if n.startswith(f"{layer}_")], strict=True):
-                title = _peak(name.replace("_", " ").replace(" head", ", head"), maps[name][one])
-                _looked_at(ax, view, subjects, one, maps[name][one], title)
+                title = _peak(name.replace("_", " ").replace(" head", ", head"), maps[name][0])
+                _map_on(ax, images, 0, maps[name][0], title)
     return fig
 
 
-def selected_tokens(subjects: Subjects, maps: Maps, chosen: Sequence[int]) -> Figure:
+def selected_tokens(images: TestImages, maps: Maps) -> Figure:
     """A row an image: the rollout, the patches that GLCA selects by it, and what GLCA's class token attends to."""
-    with figure(*_size(view_of(subjects, chosen[0]), 4, len(chosen)), subjects.images.is_phantom) as fig:
-        for i, row in zip(chosen, grid_of(fig, len(chosen), 4), strict=True):
-            view, found = view_of(subjects, i), maps["glca_selected"][i] > 0
-            picture(row[0], view, _kind(subjects, i))
-            _looked_at(row[1], view, subjects, i, maps["rollout"][i], _peak("rollout", maps["rollout"][i]))
-            _patches(row[2], view, found)
-            _mark(row[2], subjects, i, view.shape)
-            row[2].set_title(f"selected: {found.sum()} of {found.size}", fontsize=9, fontweight="normal", loc="center")
-            _looked_at(row[3], view, subjects, i, maps["glca_attention"][i], _peak("GLCA", maps["glca_attention"][i]))
+    with figure(*_size(images, 4, len(images)), images.is_phantom) as fig:
+        for i, row in enumerate(grid_of(fig, len(images), 4)):
+            selected = maps["glca_selected"][i] > 0
+            picture(row[0], images.sharp[i], _class_of(images, i))
+            _map_on(row[1], images, i, maps["rollout"][i], _peak("rollout", maps["rollout"][i]))
+            title = f"selected: {selected.sum()} of {selected.size}"
+            picture(row[2], _darkened(images.sharp[i], selected), title)
+            _mark(row[2], images, i)
+            _map_on(row[3], images, i, maps["glca_attention"][i], _peak("GLCA", maps["glca_attention"][i]))
     return fig
 
 
-def side_by_side(subjects: Subjects, rollouts: Maps, chosen: Sequence[int]) -> Figure:
+def side_by_side(images: TestImages, rollouts: Maps) -> Figure:
     """A row an image: the rollout of each network; titles give its entropy, its coverage of the box and its share in it."""
-    boxes = subjects.truth.boxes[list(chosen)]
     titles = []
-    for name, each in rollouts.items():
-        of = each[list(chosen)]
-        told = [f"{name}\nentropy {e:.2f}" for e in entropy(of)]
-        both_of_box = zip(coverage(of, boxes), share_in_box(of, boxes), strict=True)
-        inside = [f"\ncoverage {c:.2f}\nin the box {s:.2f}" if np.isfinite(s) else "" for c, s in both_of_box]
-        titles.append(["".join(both) for both in zip(told, inside, strict=True)])
-    return _table(subjects, chosen, list(rollouts.values()), titles)
+    for name, maps in rollouts.items():
+        of_box = zip(coverage(maps, images.truth.boxes), share_in_box(maps, images.truth.boxes), strict=True)
+        inside = [f"\ncoverage {c:.2f}\nin the box {s:.2f}" if np.isfinite(s) else "" for c, s in of_box]
+        titles.append([f"{name}\nentropy {e:.2f}{text}" for e, text in zip(entropy(maps), inside, strict=True)])
+    return _table(images, list(rollouts.values()), titles)
 
 
 def by_layer(
     layers: Mapping[str, Sequence[AttentionMeasures]],
     names: Sequence[str],
-    floors: Mapping[str, AttentionMeasures],
+    reference: Mapping[str, AttentionMeasures],
     phantom: bool = False,
 ) -> Figure:
-    """Measures of the rollout through the first 1, 2, … layers, with 95 % intervals; a line a network, floors grey."""
+    """Measures of the rollout through the first 1, 2, … layers, with 95 % intervals; a line a network, in grey the
+    reference maps."""
     rows, columns = -(-len(names) // 2), min(len(names), 2)
     with figure(5 * columns, 2.9 * rows + 0.4, phantom) as fig:
         axes = _grid_for(fig, names, rows, columns)
         for ax, measure in zip(axes, names, strict=True):
-            for i, (name, each) in enumerate(layers.items()):
-                found = [estimate_attention(side, measure) for side in each]
-                at = np.arange(1, len(each) + 1) + 0.04 * (i - (len(layers) - 1) / 2)
-                spans = np.clip([[e.mean - e.low for e in found], [e.high - e.mean for e in found]], 0, None)
-                ax.errorbar(at, [e.mean for e in found], spans, marker="os^D"[i % 4], capsize=3, label=name)
-            _floor_lines(ax.axhline, measure, floors)
+            for i, (name, sides) in enumerate(layers.items()):
+                estimates = [estimate_attention(side, measure) for side in sides]
+                at = np.arange(1, len(sides) + 1) + 0.04 * (i - (len(layers) - 1) / 2)
+                spans = np.clip([[e.mean - e.low for e in estimates], [e.high - e.mean for e in estimates]], 0, None)
+                ax.errorbar(at, [e.mean for e in estimates], spans, marker="os^D"[i % 4], capsize=3, label=name)
+            _reference_lines(ax.axhline, measure, reference)
             ax.set(xlabel="layers rolled out", ylabel=NAMES.get(measure, measure), title=measure.capitalize())
             ax.xaxis.get_major_locator().set_params(integer=True)
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6, fontsize=8)
@@ -95,32 +91,34 @@ def by_layer(
 
 
 def measure_bars(
-    looks: Mapping[str, AttentionMeasures], floors: Mapping[str, AttentionMeasures], phantom: bool = False
+    networks: Mapping[str, AttentionMeasures], reference: Mapping[str, AttentionMeasures], phantom: bool = False
 ) -> Figure:
-    """Each measure of each network's rollout with its 95 % interval; lines are maps that know nothing of the image."""
-    names = [name for name in NAMES if name in next(iter(looks.values())).values]
+    """Each measure of each network's rollout with its 95 % interval; lines are the reference maps."""
+    names = [name for name in NAMES if name in next(iter(networks.values())).values]
     rows, columns = -(-len(names) // 3), min(len(names), 3)
-    with figure(2.5 * columns + 0.6, (0.35 * len(looks) + 1.1) * rows + 0.5, phantom) as fig:
+    with figure(2.5 * columns + 0.6, (0.35 * len(networks) + 1.1) * rows + 0.5, phantom) as fig:
         axes = _grid_for(fig, names, rows, columns, sharey=True)
         for ax, measure in zip(axes, names, strict=True):
-            found = [estimate_attention(each, measure) for each in looks.values()]
-            series = {"": ([e.mean for e in found], [(e.low, e.high) for e in found])}
-            bars_with_intervals(ax, list(looks), series)
-            _floor_lines(ax.axvline, measure, floors)
+            estimates = [estimate_attention(side, measure) for side in networks.values()]
+            series = {"": ([e.mean for e in estimates], [(e.low, e.high) for e in estimates])}
+            bars_with_intervals(ax, list(networks), series)
+            _reference_lines(ax.axvline, measure, reference)
             ax.set(xlabel=NAMES[measure], title=measure.capitalize())
             ax.margins(x=0.25, y=0.3)
             ax.locator_params(axis="x", nbins=4)
         handles, labels = axes[0].get_legend_handles_labels()
-        fig.legend(handles[-len(floors) :], labels[-len(floors) :], loc="outside upper center", ncols=2, fontsize=8)
+        fig.legend(
+            handles[-len(reference) :], labels[-len(reference) :], loc="outside upper center", ncols=2, fontsize=8
+        )
     return fig
 
 
-def part_shares(looks: Mapping[str, AttentionMeasures], parts: Sequence[str], phantom: bool = False) -> Figure:
+def part_shares(sides: Mapping[str, AttentionMeasures], parts: Sequence[str], phantom: bool = False) -> Figure:
     """The share of the rollout at each part alone, with 95 % intervals."""
     series = {}
-    for name, each in looks.items():
-        found = [estimate_attention(each, f"at the {part}") for part in parts]
-        series[name] = ([100 * e.mean for e in found], [(100 * e.low, 100 * e.high) for e in found])
+    for name, side in sides.items():
+        estimates = [estimate_attention(side, f"at the {part}") for part in parts]
+        series[name] = ([100 * e.mean for e in estimates], [(100 * e.low, 100 * e.high) for e in estimates])
     with figure(8.5, 0.14 * len(series) * len(parts) + 1.4, phantom) as fig:
         ax = fig.subplots()
         bars_with_intervals(ax, list(parts), series)
@@ -130,44 +128,27 @@ def part_shares(looks: Mapping[str, AttentionMeasures], parts: Sequence[str], ph
     return fig
 
 
-def view_of(subjects: Subjects, one: int) -> np.ndarray:
-    """Image `one` as networks are shown it, but sharp: uint8 [SHOWN, ·, 3]."""
-    height, width = centre_view(torch.from_numpy(subjects.pixels[:1]).permute(0, 3, 1, 2), subjects.augmentation).shape[
-        2:
-    ]
-    size = [stored_size(round(side * SHOWN / height), subjects.augmentation) for side in (height, width)]
-    whole = decode(subjects.images.rows["path"].iloc[one], size, subjects.images.banner)
-    return (
-        centre_view(torch.from_numpy(whole.copy()).permute(2, 0, 1)[None], subjects.augmentation)[0]
-        .permute(1, 2, 0)
-        .numpy()
-    )
-
-
-def _table(
-    subjects: Subjects, chosen: Sequence[int], columns: Sequence[np.ndarray], titles: Sequence[Sequence[str]]
-) -> Figure:
+def _table(images: TestImages, columns: Sequence[np.ndarray], titles: Sequence[Sequence[str]]) -> Figure:
     """A row an image: itself, then each of `columns` [N, h, w] over it, under the column's title for the row."""
-    lines = max(title.count("\n") + 1 for each in titles for title in each)
-    size = _size(view_of(subjects, chosen[0]), 1 + len(columns), len(chosen), lines)
-    with figure(*size, subjects.images.is_phantom) as fig:
-        for n, (i, row) in enumerate(zip(chosen, grid_of(fig, len(chosen), 1 + len(columns)), strict=True)):
-            view = view_of(subjects, i)
-            picture(row[0], view, _kind(subjects, i))
-            _mark(row[0], subjects, i, view.shape)
-            for ax, maps, title in zip(row[1:], columns, titles, strict=True):
-                _looked_at(ax, view, subjects, i, maps[i], title[n])
+    lines = max(title.count("\n") + 1 for column in titles for title in column)
+    with figure(*_size(images, 1 + len(columns), len(images), lines), images.is_phantom) as fig:
+        for i, row in enumerate(grid_of(fig, len(images), 1 + len(columns))):
+            picture(row[0], images.sharp[i], _class_of(images, i))
+            _mark(row[0], images, i)
+            for ax, maps, column in zip(row[1:], columns, titles, strict=True):
+                _map_on(ax, images, i, maps[i], column[i])
     return fig
 
 
-def _size(view: np.ndarray, columns: int, rows: int, lines: int = 2) -> tuple[float, float]:
+def _size(images: TestImages, columns: int, rows: int, lines: int = 2) -> tuple[float, float]:
     """Width and height in inches of a grid of images under titles of `lines`, wide enough for the note at its foot."""
+    height, width = images.config.size
     wide = max(WIDE * columns + 0.2, NARROWEST)
-    return wide, ((wide - 0.2) / columns * view.shape[0] / view.shape[1] + 0.16 * lines + 0.1) * rows + 0.3
+    return wide, ((wide - 0.2) / columns * height / width + 0.16 * lines + 0.1) * rows + 0.3
 
 
-def _kind(subjects: Subjects, one: int) -> str:
-    return subjects.images.classes[subjects.images.rows["label"].iloc[one]].replace("_", " ")
+def _class_of(images: TestImages, i: int) -> str:
+    return images.names()[i].replace("_", " ")
 
 
 def _peak(title: str, heat: np.ndarray) -> str:
@@ -175,29 +156,27 @@ def _peak(title: str, heat: np.ndarray) -> str:
     return f"{title}\nup to {shares(heat[None]).max() * heat.size:.1f} × even"
 
 
-def _looked_at(ax: Axes, view: np.ndarray, subjects: Subjects, one: int, heat: np.ndarray, title: str) -> None:
-    """A map over an image, with what is known of the image."""
-    overlay(ax, view, heat, title)
-    _mark(ax, subjects, one, view.shape)
+def _map_on(ax: Axes, images: TestImages, i: int, heat: np.ndarray, title: str) -> None:
+    """A map over image `i`, with what is known of the image."""
+    overlay(ax, images.sharp[i], heat, title)
+    _mark(ax, images, i)
 
 
-def _mark(ax: Axes, subjects: Subjects, one: int, shape: tuple[int, ...]) -> None:
-    """The box and the visible parts, on an image of `shape` pixels."""
-    height, width = shape[:2]
-    left, top, right, bottom = subjects.truth.boxes[one] * [width, height, width, height] - 0.5
+def _mark(ax: Axes, images: TestImages, i: int) -> None:
+    """The box and the visible parts of image `i`."""
+    height, width = images.sharp.shape[1:3]
+    left, top, right, bottom = images.truth.boxes[i] * [width, height, width, height] - 0.5
     if np.isfinite(left):
         frame = {"fill": False, "ec": "white", "ls": (0, (3, 3)), "lw": 1}
         ax.add_patch(Rectangle((left, top), right - left, bottom - top, **frame))
-    x, y = (subjects.truth.places[one] * [width, height] - 0.5).T
+    x, y = (images.truth.places[i] * [width, height] - 0.5).T
     ax.scatter(x, y, s=22, facecolors="none", edgecolors="white", linewidths=1)
 
 
-def _patches(ax: Axes, view: np.ndarray, found: np.ndarray) -> None:
-    """The image, darkened where `found` [h, w] is false."""
-    height, width = view.shape[:2]
-    rows, columns = (np.arange(side) * n // side for side, n in zip((height, width), found.shape, strict=True))
-    seen = found[rows][:, columns, None]
-    picture(ax, (view * np.where(seen, 1.0, 0.25)).astype(np.uint8))
+def _darkened(image: np.ndarray, selected: np.ndarray) -> np.ndarray:
+    """The image, darkened where `selected` [h, w] is false."""
+    rows, columns = (np.arange(side) * n // side for side, n in zip(image.shape[:2], selected.shape, strict=True))
+    return (image * np.where(selected[rows][:, columns, None], 1.0, 0.25)).astype(np.uint8)
 
 
 def _grid_for(fig: Figure, names: Sequence[str], rows: int, columns: int, sharey: bool = False) -> list[Axes]:
@@ -208,13 +187,8 @@ def _grid_for(fig: Figure, names: Sequence[str], rows: int, columns: int, sharey
     return list(axes[: len(names)])
 
 
-def _floor_lines(line: object, measure: str, floors: Mapping[str, AttentionMeasures]) -> None:
+def _reference_lines(line: Callable[..., object], measure: str, reference: Mapping[str, AttentionMeasures]) -> None:
     for name, style in REFERENCE_MAPS.items():
-        if measure in floors[name].values:
-            line(
-                estimate_attention(floors[name], measure).mean,
-                color=GREY,
-                linestyle=style,
-                linewidth=1.2,
-                label=f"{name} map",
-            )
+        if measure in reference[name].values:
+            mean = estimate_attention(reference[name], measure).mean
+            line(mean, color=GREY, linestyle=style, linewidth=1.2, label=f"{name} map")

@@ -6,24 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from einops import rearrange
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from lib.data import ImageSet, decode
-from lib.data.augmentation import centre_view, stored_size
+from lib.evaluation.test_images import TestImages, select_images
 from lib.report.figures.style import GREY, bars_with_intervals, figure, grid_of, overlay, picture
-from lib.training.inference import network_input
 from lib.training.metrics import BINS
 from lib.training.store import Run
-
-SHOWN = 200  # side in pixels of an image in a figure
-
-
-def sharp(path: str, augmentation: str) -> np.ndarray:
-    """uint8 [H, W, 3]: what a network trained with `augmentation` is shown of a picture, in as many pixels as people like."""
-    whole = torch.from_numpy(decode(path, stored_size(SHOWN, augmentation)).copy())
-    return rearrange(centre_view(rearrange(whole, "y x c -> 1 c y x"), augmentation), "1 c y x -> y x c").numpy()
+from lib.training.training_data import Prepared
 
 
 def curves(runs: Mapping[str, Run]) -> Figure:
@@ -122,69 +113,58 @@ def reliability(runs: Mapping[str, Run]) -> Figure:
     return fig
 
 
-def hardest(run: Run, images: ImageSet, count: int = 10) -> Figure:
-    """The test images to whose true class the model gave the least probability."""
+def hardest(run: Run, prepared: Prepared, count: int = 10) -> Figure:
+    """The test images to whose true class the model gave the least probability.
+
+    `prepared` is what `lib.training.prepare` gives for the run.
+    """
     table = run.predictions.assign(truth=run.probabilities[np.arange(len(run.labels)), run.labels])
     worst = table.nsmallest(count, "truth")
-    paths = images.rows.set_index("image_id")["path"]
+    images = select_images(run.config, prepared, ids=worst["image_id"].tolist())
     columns = 5
-    rows = -(-len(worst) // columns)
+    rows = -(-len(images) // columns)
     with figure(1.9 * columns, 2.15 * rows, images.is_phantom) as fig:
         axes = grid_of(fig, rows, columns).ravel()
         for ax in axes:
             ax.set_axis_off()
-        for ax, each in zip(axes, worst.to_dict("records"), strict=False):
-            said = f"{each['prediction']} ({100 * each['prob_' + each['prediction']]:.0f} %)"
-            picture(ax, decode(paths[each["image_id"]], SHOWN), f"{each['image_id']}\n{each['label']} → {said}")
+        for ax, image, row in zip(axes, images.sharp, worst.to_dict("records"), strict=False):
+            answer = f"{row['prediction']} ({100 * row['prob_' + row['prediction']]:.0f} %)"
+            picture(ax, image, f"{row['image_id']}\n{row['label']} → {answer}")
     return fig
 
 
-def block_maps(
-    model: nn.Module, images: ImageSet, image_ids: list[str], size: int, query: tuple[int, int] | None = None
-) -> Figure:
+def block_maps(model: nn.Module, images: TestImages, query: tuple[int, int] | None = None) -> Figure:
     """What a GLSA block does on a few images: the global attention of one query, the local maps, the fusion's gate.
 
     A row an image. A map of channels is shown as its mean over them; colours go from a panel's least to its greatest
     value, both given in its title, because attention and gates live on different scales.
     """
-    paths = images.rows.set_index("image_id")[["path", "label"]]
-    pixels = np.stack([decode(paths.loc[i, "path"], size) for i in image_ids])
-    sharp = [decode(paths.loc[i, "path"], SHOWN) for i in image_ids]  # the network saw `pixels`; people see more
     with torch.inference_mode():
-        found = model.eval()(network_input(model, pixels)).softmax(dim=1)
-        maps = {name: _flat(m) for name, m in model.maps(query).items()}
-    spatial = {
-        name: m
-        for name, m in maps.items()
-        if m is not None and m.shape[1] * m.shape[2] > 1 and not name.endswith("heads")
-    }
-    with figure(1.95 * (1 + len(spatial)), 2.2 * len(image_ids), images.is_phantom) as fig:
-        for i, row in enumerate(grid_of(fig, len(image_ids), 1 + len(spatial))):
-            label = images.classes[paths.loc[image_ids[i], "label"]]
-            picture(
-                row[0], pixels[i], f"{label} → {images.classes[int(found[i].argmax())]} ({100 * found[i].max():.0f} %)"
-            )
-            for ax, (name, heat) in zip(row[1:], spatial.items(), strict=True):
-                overlay(ax, sharp[i], heat[i], f"{name.replace('_', ' ')}\n{heat[i].min():.3g} … {heat[i].max():.3g}")
+        probabilities = model.eval()(images.batch(model)).softmax(dim=1).numpy()
+        maps = {name: _spatial(m) for name, m in model.maps(query).items() if not name.endswith("heads")}
+    maps = {name: m for name, m in maps.items() if m is not None}
+    titles = images.names(probabilities.argmax(axis=1))
+    with figure(1.95 * (1 + len(maps)), 2.2 * len(images), images.is_phantom) as fig:
+        for i, row in enumerate(grid_of(fig, len(images), 1 + len(maps))):
+            picture(row[0], images.shown[i], f"{titles[i]} ({100 * probabilities[i].max():.0f} %)")
+            for ax, (name, heats) in zip(row[1:], maps.items(), strict=True):
+                heat, image = heats[i], images.sharp[i]
+                overlay(ax, image, heat, f"{name.replace('_', ' ')}\n{heat.min():.3g} … {heat.max():.3g}")
                 if name == "global":
-                    _mark_query(ax, heat[i].shape, query)
+                    _mark_query(ax, image.shape, heat.shape, query)
     return fig
 
 
-def _flat(m: Tensor) -> np.ndarray | None:
-    """A map as [B, H, W]: the mean over channels; None for what belongs to no position (weights, scalars)."""
+def _spatial(m: Tensor) -> np.ndarray | None:
+    """A map as [B, H, W], the mean over channels; None for what has no positions, or one (weights, scalars)."""
     if m.ndim == 4:
         m = m.mean(dim=1)
-    return m.float().numpy() if m.ndim == 3 else None
+    return m.float().numpy() if m.ndim == 3 and m.shape[1] * m.shape[2] > 1 else None
 
 
-def _mark_query(ax: object, shape: tuple[int, int], query: tuple[int, int] | None) -> None:
-    row, column = query if query else (shape[0] // 2, shape[1] // 2)
-    ax.plot(
-        (column + 0.5) * SHOWN / shape[1] - 0.5,
-        (row + 0.5) * SHOWN / shape[0] - 0.5,
-        "x",
-        color="cyan",
-        markersize=7,
-        markeredgewidth=2,
-    )
+def _mark_query(ax: Axes, size: tuple[int, ...], grid: tuple[int, int], query: tuple[int, int] | None) -> None:
+    """A cross on the query of a map of `grid` positions over an image of `size` pixels."""
+    (height, width), (rows, columns) = size[:2], grid
+    row, column = query or (rows // 2, columns // 2)
+    x, y = (column + 0.5) * width / columns - 0.5, (row + 0.5) * height / rows - 0.5
+    ax.plot(x, y, "x", color="cyan", markersize=7, markeredgewidth=2)

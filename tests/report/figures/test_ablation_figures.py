@@ -11,6 +11,7 @@ from lib.report.figures import ablation_figures, paper_figures
 from lib.report.figures.style import PHANTOM_NOTE
 from lib.report.study.comparisons import comparisons, pairs_of
 from lib.training.build_model import build_model
+from tests.evaluation.made_images import images_of, prepared_of
 
 FUSIONS = {"original": 0.7, "learnable_gate": 0.95, "weighted_add": 0.72}
 
@@ -86,9 +87,8 @@ def test_convergence_shows_the_mean_and_the_range(written):
     assert ax.collections[0].get_datalim(ax.transData).ymax == pytest.approx(60)
 
 
-def test_gates_are_those_of_the_trained_weights(written, monkeypatch):
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    monkeypatch.setattr(learned_gates, "_test_pixels", lambda *_: pixels)
+def test_gates_are_those_of_the_trained_weights(written, monkeypatch, tmp_path):
+    monkeypatch.setattr(learned_gates, "prepare", lambda config, _: prepared_of(tmp_path, config, count=3))
     written.finish_table("fusion", FUSIONS)
     written.finish_table("residual", {"progressive": 0.8})
     study = written.study()
@@ -116,6 +116,6 @@ def test_gates_are_those_of_the_trained_weights(written, monkeypatch):
     assert len(fig.axes[0].get_yticklabels()) == 4
 
 
-def test_a_bare_backbone_has_no_gates(written):
-    model = build_model(written.study().rows("backbones")[0].config, 3)
-    assert learned_gates.gate_values(model, np.zeros((1, 32, 32, 3), np.uint8)) == {}
+def test_a_bare_backbone_has_no_gates(written, tmp_path):
+    config = written.study().rows("backbones")[0].config
+    assert learned_gates.gate_values(build_model(config, 3), images_of(tmp_path, config)) == {}

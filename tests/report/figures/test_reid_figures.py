@@ -8,8 +8,11 @@ import pytest
 from PIL import Image
 
 from lib.data import ImageSet
-from lib.report.figures.reid_figures import gallery_members, looked_at, search_curves
+from lib.evaluation.test_images import select_images
+from lib.report.figures.reid_figures import gallery_members, maps_on_matches, search_curves
 from lib.report.figures.style import PHANTOM_NOTE
+from lib.training import RunConfig
+from lib.training.training_data import Prepared
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +21,7 @@ def images(tmp_path_factory):
     seen = [("query", 1, 1), ("query", 1, 2), ("gallery", 1, 1), ("gallery", 1, 2), ("gallery", 1, 3)]
     seen += [("gallery", 2, 1), ("gallery", 0, 1), ("gallery", -1, 2), ("train", 3, 1)]
     rows = pd.DataFrame(seen, columns=["part", "identity", "camera"])
+    rows["image_id"] = [f"i{i}" for i in rows.index]
     rows["path"] = [str(folder / f"{i}.png") for i in rows.index]
     for i, path in rows["path"].items():
         Image.new("RGB", (16, 32), (20 * i, 90, 90)).save(path)
@@ -59,10 +63,12 @@ def test_curves_are_those_of_the_log():
 
 
 def test_maps_stand_beside_their_images(images):
+    config = RunConfig(dataset="phantom-people", image_size=64, image_width=32)
+    prepared = Prepared(images, np.zeros((len(images.rows), 64, 32, 3), np.uint8), images.rows["part"])
     heat = np.random.default_rng(0).random((4, 4, 2))
     selected = (heat > 0.5).astype(float)
-    fig = looked_at(images.rows[:4], [*"abcd"], {"rollout": heat, "GLCA": selected}, groups=2, phantom=True)
-    axes = drawn(fig)
+    few = select_images(config, prepared, ids=images.rows["image_id"][:4].tolist())
+    axes = drawn(maps_on_matches(few, [*"abcd"], {"rollout": heat, "GLCA": selected}, 2))
     assert [ax.get_title() for ax in axes[:6]] == ["a\nc1", "rollout", "GLCA", "b\nc2", "rollout", "GLCA"]
     assert np.array_equal(axes[4].images[1].get_array(), heat[1])
     assert np.array_equal(axes[5].images[1].get_alpha() == 0, selected[1] == 1)

@@ -3,14 +3,12 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from PIL import Image
 
-from lib.data import ImageSet, Truth
-from lib.evaluation.attention_measures import NAMES, coverage, floors
-from lib.evaluation.attention_study import Subjects, compare_attention, estimate_attention, looked
+from lib.data import Truth
+from lib.evaluation.attention_measures import NAMES, coverage, reference_maps
+from lib.evaluation.attention_study import compare_attention, estimate_attention, measure_attention
 from lib.evaluation.glca_selection import answers_by_selection
 from lib.report.figures import rollout_figures as figures
 from lib.report.figures.style import PHANTOM_NOTE
@@ -20,23 +18,19 @@ from lib.report.tables.verdicts import verdict
 from lib.statistics.estimates import holm
 from lib.training import RunConfig
 from lib.training.build_model import build_model
+from tests.evaluation.made_images import images_of
 
 N, GRID = 12, (4, 4)
 
 
 @pytest.fixture
-def subjects(tmp_path):
-    rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "bird.png")
+def images(tmp_path):
     boxes = np.tile([0.25, 0.25, 0.75, 0.75], (N, 1))
     boxes[1] = np.nan
-    places = rng.uniform(0.2, 0.8, (N, 2, 2))
+    places = np.random.default_rng(0).uniform(0.2, 0.8, (N, 2, 2))
     places[2] = np.nan
-    table = {"image_id": [f"i{i}" for i in range(N)], "path": str(tmp_path / "bird.png"), "label": [0, 1] * (N // 2)}
-    table |= {"group": [f"g{i:02d}" for i in range(N)], "mask": "", "part": "test"}
-    images = ImageSet("made", ("A_Bird", "B_Bird"), pd.DataFrame(table), is_phantom=True)
-    pixels = rng.integers(0, 255, (N, 39, 39, 3), dtype=np.uint8)
-    return Subjects(images, pixels, Truth(boxes, ("crown", "tail"), places), "fine_grained")
+    config = RunConfig(dataset="phantom-birds", image_size=32)
+    return images_of(tmp_path, config, Truth(boxes, ("crown", "tail"), places), count=N)
 
 
 def some_maps(seed):
@@ -46,26 +40,27 @@ def some_maps(seed):
     return found | {"glca_selected": (found["rollout"] > 0.8).astype(np.float32)}
 
 
-def looks_of(subjects, seeds, offset=0.0):
-    return looked([some_maps(seed)["rollout"] + offset for seed in seeds], subjects)
+def looks_of(images, seeds, offset=0.0):
+    return measure_attention([some_maps(seed)["rollout"] + offset for seed in seeds], images)
 
 
 def titles(fig):
     return [ax.get_title() for ax in fig.axes]
 
 
-def test_every_figure_of_maps_has_its_columns_and_says_what_is_drawn(subjects):
+def test_every_figure_of_maps_has_its_columns_and_says_what_is_drawn(images):
     maps, other = some_maps(0), some_maps(1)
-    layers = figures.rollout_layers(subjects, maps, [0, 1, 2])
-    heads = figures.single_heads(subjects, maps, 0)
-    chosen = figures.selected_tokens(subjects, maps, [0, 1])
-    both = figures.side_by_side(subjects, {"SA": maps["rollout"], "DCAL": other["rollout"]}, [0, 1])
+    few = {name: heats[:3] for name, heats in maps.items()}
+    layers = figures.rollout_layers(images[:3], few)
+    heads = figures.single_heads(images, maps)
+    chosen = figures.selected_tokens(images[:2], maps)
+    both = figures.side_by_side(images[:2], {"SA": maps["rollout"][:2], "DCAL": other["rollout"][:2]})
     assert [len(fig.axes) for fig in (layers, heads, chosen, both)] == [9, 4, 8, 6]
     assert titles(layers)[0] == "A Bird"
     assert titles(layers)[2].startswith("after layer 2\nup to ")
     assert titles(heads)[3].startswith("layer 2, head 2")
     assert titles(chosen)[2] == f"selected: {int(maps['glca_selected'][0].sum())} of 16"
-    assert f"\ncoverage {coverage(maps['rollout'], subjects.truth.boxes)[0]:.2f}\nin the box" in titles(both)[1]
+    assert f"\ncoverage {coverage(maps['rollout'], images.truth.boxes)[0]:.2f}\nin the box" in titles(both)[1]
     assert "coverage" not in titles(both)[4]  # the second image has no box
     assert "box" not in titles(both)[4]
     for fig in (layers, heads, chosen, both):
@@ -73,9 +68,9 @@ def test_every_figure_of_maps_has_its_columns_and_says_what_is_drawn(subjects):
         assert fig.get_supxlabel() == PHANTOM_NOTE
 
 
-def test_figures_of_measures_draw_what_is_estimated(subjects):
-    looks = {"SA": looks_of(subjects, (0, 1)), "DCAL": looks_of(subjects, (2, 3), 1.0)}
-    ground = {name: looked([each] * 2, subjects) for name, each in floors(*GRID, N).items()}
+def test_figures_of_measures_draw_what_is_estimated(images):
+    looks = {"SA": looks_of(images, (0, 1)), "DCAL": looks_of(images, (2, 3), 1.0)}
+    ground = {name: measure_attention([each] * 2, images) for name, each in reference_maps(*GRID, N).items()}
     bars = figures.measure_bars(looks, ground, phantom=True)
     found = estimate_attention(looks["DCAL"], "entropy")
     assert f"{found.mean:.2f}" in [text.get_text() for text in bars.axes[0].texts]
@@ -94,9 +89,9 @@ def test_figures_of_measures_draw_what_is_estimated(subjects):
     assert line.get_ydata() == pytest.approx([found.mean] * 2)
 
 
-def test_the_table_holds_each_measure_and_corrects_over_all_of_them(subjects):
-    looks = {"SA": looks_of(subjects, (0, 1, 2)), "DCAL": looks_of(subjects, (3, 4, 5), 1.0)}
-    ground = {name: looked([each] * 3, subjects) for name, each in floors(*GRID, N).items()}
+def test_the_table_holds_each_measure_and_corrects_over_all_of_them(images):
+    looks = {"SA": looks_of(images, (0, 1, 2)), "DCAL": looks_of(images, (3, 4, 5), 1.0)}
+    ground = {name: measure_attention([each] * 3, images) for name, each in reference_maps(*GRID, N).items()}
     table = attention_table("looks", "A table.", looks, ground)
     numbers = table.numbers
     assert numbers["network"].tolist() == ["SA", "DCAL", "even map", "centre map"] * 5
@@ -106,12 +101,12 @@ def test_the_table_holds_each_measure_and_corrects_over_all_of_them(subjects):
     assert numbers["p (Holm)"][1::4].tolist() == pytest.approx(holm([c.p for c in found]))
     assert numbers["value (%) mean"][2] == pytest.approx(100)  # the entropy of the even map
     assert ONE_SEED not in table.notes
-    one = {name: looks_of(subjects, (0,)) for name in ("SA", "DCAL")}
+    one = {name: looks_of(images, (0,)) for name in ("SA", "DCAL")}
     assert ONE_SEED in attention_table("looks", "A table.", one, {}).notes
 
 
-def test_the_sentence_on_attention_has_words_of_its_own(subjects):
-    even, uneven = looks_of(subjects, (3, 4, 5), 1.0), looks_of(subjects, (0, 1, 2))
+def test_the_sentence_on_attention_has_words_of_its_own(images):
+    even, uneven = looks_of(images, (3, 4, 5), 1.0), looks_of(images, (0, 1, 2))
     said = verdict(compare_attention(even, uneven, "entropy"), "DCAL", "SA", ("more even than", "less even than"))
     assert said.startswith("DCAL is more even than SA: +")
     assert "points of normalised entropy" in said
@@ -132,8 +127,8 @@ def small_run(readout):
     return SimpleNamespace(config=config, classes=("a", "b"), model=lambda: model)
 
 
-def test_another_selection_changes_answers_only_where_the_selected_are_read(subjects):
-    told = {readout: answers_by_selection(small_run(readout), subjects) for readout in ("class", "mean")}
+def test_another_selection_changes_answers_only_where_the_selected_are_read(images):
+    told = {readout: answers_by_selection(small_run(readout), images) for readout in ("class", "mean")}
     for found in told.values():
         assert found["patches"].tolist() == [4, 4, 4, 16]
         assert found["own"]["rollout"] == 1

@@ -12,7 +12,7 @@ from lib.report.figures import data_figures, run_figures
 from lib.report.figures.style import PHANTOM_NOTE, figure
 from lib.report.tables import run_tables
 from lib.report.tables.verdicts import verdict_of_runs
-from lib.training import Run
+from lib.training import Run, RunStore, prepare
 from lib.training.metrics import Resampled, intervals, measure
 
 
@@ -75,7 +75,7 @@ def test_every_figure_of_a_run_draws(finished, shared_ham):
         run_figures.confusion(finished, "title"),
         run_figures.recalls(runs),
         run_figures.reliability(runs),
-        run_figures.hardest(finished, images),
+        run_figures.hardest(finished, prepare(finished.config, RunStore(finished.path.parent))),
         data_figures.class_balance(images),
         data_figures.examples(images),
         data_figures.repeated_views(images),

@@ -1,0 +1,19 @@
+"""Gates are read on the very pictures that the networks were tested on."""
+
+import torch
+
+from lib.evaluation.learned_gates import gate_values
+from lib.training import RunConfig
+from lib.training.build_model import build_model
+from tests.evaluation.made_images import images_of
+
+
+def test_gates_are_those_of_the_middle_where_training_crops(tmp_path):
+    config = RunConfig(dataset="phantom-birds", attention="CBAM", fusion_strategy="learnable_gate", image_size=64)
+    images, model = images_of(tmp_path, config), build_model(config, 2, pretrained=False).eval()
+    gates = gate_values(model, images)
+    with torch.inference_mode():
+        model(images.batch(model))
+        expected = model.maps()["fusion_gate"].numpy()
+    assert gates["fusion_gate"].shape == expected.ravel().shape  # of 64 pixels, not of the 79 that are kept
+    assert torch.allclose(torch.from_numpy(gates["fusion_gate"]), torch.from_numpy(expected.ravel()), atol=1e-5)
