@@ -14,9 +14,7 @@ from lib.evaluation.efficiency import count_macs
 from lib.evaluation.learned_gates import GATES, Gate
 from lib.report.figures.style import BLUE, GREY, ORANGE, RED, figure
 from lib.report.study.comparisons import Pair, comparison
-from lib.report.study.paper_tables import level
-from lib.report.study.study import Row, Study, any_phantom
-from lib.report.tables.cells import Missing, Percent
+from lib.report.study.study import Missing, Row, Study, any_phantom
 from lib.statistics.estimates import Comparison
 from lib.statistics.metric_names import METRICS
 
@@ -34,8 +32,8 @@ def metric_against_cost(study: Study, rows: Sequence[Row], metric: str = "balanc
 
     Points are shifted sideways a little, for strategies of equal cost would hide each other.
     """
-    known = [(row, level(study.answers(row, row.config.dataset), metric)) for row in rows]
-    known = [(row, cell.estimate) for row, cell in known if isinstance(cell, Percent)]
+    estimates = [(row, study.answers(row, row.config.dataset).estimate(metric)) for row in rows]
+    known = [(row, estimate) for row, estimate in estimates if not isinstance(estimate, Missing)]
     costs = {
         "parameters (M)": [row.finished[0].provenance["parameters"] / 1e6 for row, _ in known],
         "MACs of one image (M)": [count_macs(row.config, len(row.finished[0].classes)) / 1e6 for row, _ in known],

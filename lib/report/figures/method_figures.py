@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.report.figures.style import BLUE, GREY, ORANGE, figure
-from lib.report.tables.method_table import TESTED, Methods
+from lib.report.tables.method_table import Methods
 from lib.statistics.estimates import compare, estimate
-from lib.statistics.metric_names import METRICS
+from lib.statistics.metric_names import METRICS, TESTED_METRICS
 
 
 def by_seed(methods: Methods) -> Figure:
@@ -38,7 +38,7 @@ def _levels(ax: Axes, methods: Methods) -> None:
 
 def _differences(ax: Axes, methods: Methods) -> None:
     reference, *others = methods
-    lines = [(name, metric) for name in others for metric in TESTED]
+    lines = [(name, metric) for name in others for metric in TESTED_METRICS]
     places = range(len(lines))[::-1]
     ax.axvline(0, color=GREY, linewidth=1)
     for place, (name, metric) in zip(places, lines, strict=True):

@@ -11,9 +11,7 @@ from matplotlib.figure import Figure
 from lib.report.figures.ablation_figures import nothing
 from lib.report.figures.style import BLUE, GREY, ORANGE, figure
 from lib.report.study.comparisons import TESTED_METRICS, Compared, Pair, comparisons, pairs_of, transfer_pairs
-from lib.report.study.paper_tables import level
-from lib.report.study.study import Answers, Study, any_phantom
-from lib.report.tables.cells import Missing, Percent
+from lib.report.study.study import Answers, Missing, Study, any_phantom
 from lib.statistics.estimates import Estimate
 from lib.statistics.metric_names import METRICS
 
@@ -76,12 +74,12 @@ def transfer_lines(study: Study, metric: str = "accuracy") -> Figure:
         ax = fig.subplots()
         drawn = []
         for i, pair in enumerate(pairs):
-            ends = [level(each, metric) for each in (pair.first, pair.second)]
-            if any(isinstance(cell, Missing) for cell in ends):
+            ends = [answers.estimate(metric) for answers in (pair.first, pair.second)]
+            if any(isinstance(end, Missing) for end in ends):
                 continue
             name = f"{pair.row.config.backbone}, {pair.first.dataset} → {pair.second.dataset}"
             shift = 0.04 * (i - (len(pairs) - 1) / 2)
-            _line(ax, [shift, 1 + shift], [cell.estimate for cell in ends], f"C{i % 7}", name)
+            _line(ax, [shift, 1 + shift], ends, f"C{i % 7}", name)
             drawn.append(name)
         ax.set_xticks([0, 1], ["its own test set", "the other test set"])
         ax.set(
@@ -110,9 +108,8 @@ def _both_splits(ax: Axes, pairs: Sequence[Pair], metrics: Sequence[str]) -> Non
     places = np.arange(len(lines))[::-1]
     for place, (pair, metric) in zip(places, lines, strict=True):
         for answers, colour, shift in ((pair.second, BLUE, 0.12), (pair.first, ORANGE, -0.12)):
-            cell = level(answers, metric)
-            if isinstance(cell, Percent):
-                e = cell.estimate
+            e = answers.estimate(metric)
+            if not isinstance(e, Missing):
                 ax.plot([100 * e.low, 100 * e.high], [place + shift] * 2, color=colour, linewidth=2)
                 name = f"{answers.row.config.split}-level split"
                 ax.plot(100 * e.mean, place + shift, "o", color=colour, label=name if place == places[0] else None)
@@ -156,21 +153,21 @@ def _beside(ax: Axes, text: str, x: float, y: float, left: bool = False) -> None
 
 
 def _joined(ax: Axes, pair: Pair, metric: str) -> bool:
-    cells = [level(each, metric) for each in (pair.second, pair.first)]
-    if any(isinstance(cell, Missing) for cell in cells):
+    ends = [answers.estimate(metric) for answers in (pair.second, pair.first)]
+    if any(isinstance(end, Missing) for end in ends):
         return False
     x = [_parameters(each) for each in (pair.second, pair.first)]
-    ax.plot(x, [100 * cell.estimate.mean for cell in cells], color=GREY, linewidth=1, zorder=1)
+    ax.plot(x, [100 * end.mean for end in ends], color=GREY, linewidth=1, zorder=1)
     return True
 
 
 def _point(ax: Axes, kind: str, answers: Answers, metric: str, number: int) -> bool:
-    cell = level(answers, metric)
-    if isinstance(cell, Missing):
+    estimate = answers.estimate(metric)
+    if isinstance(estimate, Missing):
         return False
     x = _parameters(answers)
-    _line(ax, [x], [cell.estimate], f"C{number}", kind)
-    _beside(ax, answers.row.config.backbone, x, 100 * cell.estimate.mean, left=number == 0)
+    _line(ax, [x], [estimate], f"C{number}", kind)
+    _beside(ax, answers.row.config.backbone, x, 100 * estimate.mean, left=number == 0)
     return True
 
 

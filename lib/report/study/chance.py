@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lib.errors import WorkbookError
-from lib.report.study.study import Answers
+from lib.report.study.study import Answers, Missing
 from lib.statistics.estimates import estimate
 from lib.statistics.resampling import Tested
 
@@ -21,28 +20,24 @@ def chance_reached(tests: Sequence[Tested]) -> int | None:
 
 def at_chance(answers: Answers) -> int | None:
     """`chance_reached` by the networks of a row; None as well where there is no result."""
-    if answers.missing:
-        return None
-    try:
-        return chance_reached(answers.tests)
-    except WorkbookError:
-        return None
+    return None if isinstance(answers.estimate("balanced_accuracy"), Missing) else chance_reached(answers.tests)
 
 
 def chance_text(answers: Iterable[Answers]) -> str | None:
     """'on phantom-clinic (1/7 = 14.3 %) original, weighted_add'; None where no network is at chance."""
-    by_dataset: dict[str, list[Answers]] = {}
-    for each in answers:
-        by_dataset.setdefault(each.dataset, []).append(each)
-    told = []
-    for dataset, there in by_dataset.items():
-        names = {_name(each): each for each in there if not each.missing}
-        found = {name: classes for name, each in names.items() if (classes := at_chance(each))}
-        if found:
-            who = f"all {len(names)}" if len(found) == len(names) > 1 else ", ".join(found)
-            chances = " or ".join(f"1/{k} = {100 / k:.1f} %" for k in sorted(set(found.values())))
-            told.append(f"on {dataset} ({chances}) {who}")
-    return "; ".join(told) or None
+    by_dataset: dict[str, dict[str, Answers]] = {}  # by name, those that have a result
+    for row in answers:
+        rows = by_dataset.setdefault(row.dataset, {})
+        if not row.missing:
+            rows[_name(row)] = row
+    texts = []
+    for dataset, rows in by_dataset.items():
+        classes = {name: number for name, row in rows.items() if (number := at_chance(row))}
+        if classes:
+            networks = f"all {len(rows)}" if len(classes) == len(rows) > 1 else ", ".join(classes)
+            chances = " or ".join(f"1/{k} = {100 / k:.1f} %" for k in sorted(set(classes.values())))
+            texts.append(f"on {dataset} ({chances}) {networks}")
+    return "; ".join(texts) or None
 
 
 def _name(answers: Answers) -> str:

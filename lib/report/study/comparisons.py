@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lib.errors import WorkbookError
-from lib.report.study.study import Answers, Row, Study
-from lib.report.tables.cells import Cell, Effect, Missing, Points, PValue
+from lib.report.study.study import Answers, Missing, Row, Study
+from lib.report.tables.cells import Cell
 from lib.report.tables.table import Heading
 from lib.statistics.estimates import Comparison, compare, compare_test_sets, compare_unpaired, holm
+from lib.statistics.metric_names import TESTED_METRICS
 
 REFERENCE = "original"
-TESTED_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 Test = Callable[..., Comparison]  # `compare`, `compare_unpaired` or `compare_test_sets`
 DIFFERENCE: list[Heading] = [("", "difference (points)"), ("", "p (Holm)"), ("", "effect size")]
 
@@ -43,8 +43,8 @@ class Compared:
 
     @property
     def columns(self) -> list[dict[Heading, Cell]]:
-        """A pair's difference, p and effect size as cells."""
-        return [_difference_cells(*each) for each in zip(self.results, self.corrected, strict=True)]
+        """Each pair's difference, p and effect size as cells."""
+        return [_difference_cells(*result) for result in zip(self.results, self.corrected, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Family:
     @property
     def made(self) -> list[Comparison]:
         """The comparisons that have a p-value, all of which are corrected together."""
-        every = (each for part in self.parts.values() for each in part.results)
-        return [each for each in every if isinstance(each, Comparison) and each.p is not None]
+        results = (result for part in self.parts.values() for result in part.results)
+        return [result for result in results if isinstance(result, Comparison) and result.p is not None]
 
     @property
     def extent(self) -> tuple[int, int, int]:
@@ -86,17 +86,18 @@ def _comparisons(study: Study, table: str) -> Family:
 
 def family(pairs: dict[tuple[str, str], Sequence[Pair]], test: Test) -> Family:
     """Compare each pair in the metric of its key; all p-values are corrected together."""
-    found = {key: [comparison(p.first, p.second, key[1], test) for p in each] for key, each in pairs.items()}
-    flat = [each for part in found.values() for each in part]
-    corrected = iter(holm([each.p if isinstance(each, Comparison) else None for each in flat]))
-    return Family({key: Compared(pairs[key], part, [next(corrected) for _ in part]) for key, part in found.items()})
+    results = {key: [comparison(p.first, p.second, key[1], test) for p in pairs[key]] for key in pairs}
+    every = [result for part in results.values() for result in part]
+    corrected = iter(holm([result.p if isinstance(result, Comparison) else None for result in every]))
+    return Family({key: Compared(pairs[key], part, [next(corrected) for _ in part]) for key, part in results.items()})
 
 
 def comparison(first: Answers, second: Answers, metric: str, test: Test = compare) -> Comparison | Missing:
     """`first` − `second`, or why there is none."""
-    for each in (first, second):
-        if each.missing:
-            return Missing(each.missing if each is first else f"{each.row.config.name}: {each.missing}")
+    if first.missing:
+        return Missing(first.missing)
+    if second.missing:
+        return Missing(f"{second.row.config.name}: {second.missing}")
     try:
         return test(first.tests, second.tests, metric)
     except WorkbookError as error:
@@ -110,10 +111,7 @@ def pairs_of(study: Study, table: str, dataset: str | None = None) -> list[Pair]
 
 def attention_pairs(study: Study, dataset: str | None = None) -> list[Pair]:
     """Each row of Table 2 with its bare backbone."""
-    rows = study.rows("attention")
-    return [
-        Pair(*(study.answers(each, dataset or row.config.dataset) for each in (row, study.bare(row)))) for row in rows
-    ]
+    return [_pair(study, row, study.bare(row), dataset) for row in study.rows("attention")]
 
 
 def reference_pairs(study: Study, table: str, dataset: str | None = None) -> list[Pair]:
@@ -122,8 +120,7 @@ def reference_pairs(study: Study, table: str, dataset: str | None = None) -> lis
     reference = reference_of(rows, table)
     if reference is None:
         return []
-    others = [row for row in rows if row is not reference]
-    return [Pair(*(study.answers(each, dataset or row.config.dataset) for each in (row, reference))) for row in others]
+    return [_pair(study, row, reference, dataset) for row in rows if row is not reference]
 
 
 def reference_of(rows: Sequence[Row], table: str) -> Row | None:
@@ -147,13 +144,20 @@ def leak_pairs(study: Study) -> list[Pair]:
     """Each row under the image-level split with the same row under the lesion-level split."""
     rows = {row.config: row for row in study.rows("leak")}
     leaky = [row for row in rows.values() if row.config.split == "image"]
-    pairs = [(row, rows.get(row.config.replace(split="lesion"))) for row in leaky]
-    return [Pair(*(study.answers(row, row.config.dataset) for row in pair)) for pair in pairs if pair[1] is not None]
+    honest = [rows.get(row.config.replace(split="lesion")) for row in leaky]
+    return [_pair(study, *pair) for pair in zip(leaky, honest, strict=True) if pair[1] is not None]
 
 
-def _difference_cells(found: Comparison | Missing, corrected: float | None) -> dict[Heading, Cell]:
-    if isinstance(found, Missing):
-        parts: tuple[Cell, Cell, Cell] = (found, found, found)
+def _pair(study: Study, first: Row, second: Row, dataset: str | None = None) -> Pair:
+    """Two rows on one test set: the first's own unless another is named."""
+    dataset = dataset or first.config.dataset
+    return Pair(study.answers(first, dataset), study.answers(second, dataset))
+
+
+def _difference_cells(result: Comparison | Missing, corrected: float | None) -> dict[Heading, Cell]:
+    if isinstance(result, Missing):
+        cells = [Cell.missing(result.reason)] * 3
     else:
-        parts = (Points(found), PValue(found.p, corrected), Effect(found.effect, found.effect_name))
-    return dict(zip(DIFFERENCE, parts, strict=True))
+        effect = Cell.effect(result.effect, result.effect_name)
+        cells = [Cell.points(result), Cell.p_value(result.p, corrected), effect]
+    return dict(zip(DIFFERENCE, cells, strict=True))

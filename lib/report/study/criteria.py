@@ -17,12 +17,13 @@ import numpy as np
 from scipy import stats
 
 from lib.report.study.comparisons import Compared, Pair, comparisons, reference_of
+from lib.report.study.efficiency_table import Cost
 from lib.report.study.paper_tables import REACHED, first_epoch
-from lib.report.study.study import Row, Study
-from lib.report.study.transfer_efficiency_leak import Cost
-from lib.report.tables.cells import LEAST_P, Cell, Text, minus, p_text, signed
-from lib.report.tables.table import Heading, Table
+from lib.report.study.study import Missing, Row, Study
+from lib.report.tables.cells import Cell, p_statement, points_text, signed
+from lib.report.tables.table import Table
 from lib.statistics.estimates import Comparison
+from lib.training.store import Run
 
 MET, NOT_MET, OPEN = "met", "not met", "not decidable"
 ROUNDING = 1 / 6  # variance of the difference of two whole numbers that were rounded: epochs are no finer
@@ -113,18 +114,19 @@ def criteria(study: Study, costs: Sequence[Cost]) -> list[Criterion]:
     ]
 
 
-def criteria_table(found: Sequence[Criterion]) -> Table:
+def criteria_table(criteria: Sequence[Criterion]) -> Table:
     """The criteria as a table."""
-    rows: list[dict[Heading, Cell]] = [
-        {
-            ("", "criterion"): Text(each.name),
-            ("", "target"): Text(each.target),
-            ("", "found"): Text(each.result),
-            ("", "unit [brackets]"): Text(each.unit),
-            ("", "verdict"): Text(each.verdict),
-            ("", "because"): Text(each.why),
-        }
-        for each in found
+    columns = {
+        "criterion": "name",
+        "target": "target",
+        "found": "result",
+        "unit [brackets]": "unit",
+        "verdict": "verdict",
+        "because": "why",
+    }
+    rows = [
+        {("", heading): Cell.words(getattr(criterion, name)) for heading, name in columns.items()}
+        for criterion in criteria
     ]
     return Table("criteria", "The success criteria. What stands in brackets is told row by row.", rows)
 
@@ -149,8 +151,8 @@ def accuracy_improvement(study: Study) -> list[Claim]:
     """Criterion 1, a claim a backbone of Table 2."""
     table = comparisons(study, "attention").of("accuracy")
     return [
-        _claim(p, p.row.name, c, lambda v: v > GAIN["attention"])
-        for p, c in zip(table.pairs, table.results, strict=True)
+        _claim(pair, pair.row.name, result, lambda v: v > GAIN["attention"])
+        for pair, result in zip(table.pairs, table.results, strict=True)
     ]
 
 
@@ -160,8 +162,8 @@ def fusion_strategy(study: Study) -> list[Claim]:
     best = _chosen_fusion(table)
     if best is None or isinstance(best, Claim):
         return [best] if best else []
-    pair, found = table.pairs[best], table.results[best]
-    return [_claim(pair, f"{pair.row.name} (best on validation)", found, lambda v: v > GAIN["fusion"])]
+    pair, what = table.pairs[best], f"{table.pairs[best].row.name} (best on validation)"
+    return [_claim(pair, what, table.results[best], lambda v: v > GAIN["fusion"])]
 
 
 def best_on_validation(rows: Sequence[Row]) -> Row:
@@ -183,16 +185,21 @@ def faster_convergence(study: Study) -> list[Claim]:
     error = np.sqrt(max(sooner.var(ddof=1), ROUNDING) / len(sooner))
     half = stats.t.ppf(0.975, len(sooner) - 1) * error
     low, high = sooner.mean() - half, sooner.mean() + half
-    told = f"{signed(sooner.mean())} epochs sooner [{signed(low)}, {signed(high)}]"
-    return [_decided("progressive", told, decide(low, high, lambda v: v > 0))]
+    result = f"{signed(sooner.mean())} epochs sooner [{signed(low)}, {signed(high)}]"
+    return [_decided("progressive", result, decide(low, high, lambda v: v > 0))]
 
 
 def transfer_drop(study: Study) -> list[Claim]:
     """Criterion 4, a claim for each pair of data sets of Table 5."""
     table = comparisons(study, "transfer").of("accuracy")
     return [
-        _claim(p, f"{p.row.config.backbone}, {p.first.dataset} → {p.second.dataset}", c, lambda v: v < 0.05)
-        for p, c in zip(table.pairs, table.results, strict=True)
+        _claim(
+            pair,
+            f"{pair.row.config.backbone}, {pair.first.dataset} → {pair.second.dataset}",
+            result,
+            lambda v: v < 0.05,
+        )
+        for pair, result in zip(table.pairs, table.results, strict=True)
     ]
 
 
@@ -225,33 +232,34 @@ def _chosen_fusion(table: Compared) -> int | Claim | None:
     return next(i for i, pair in enumerate(pairs) if pair.row.config == best.config)
 
 
-def _claim(pair: Pair, what: str, found: object, good: Callable[[float], bool]) -> Claim:
+def _claim(pair: Pair, what: str, comparison: Comparison | Missing, good: Callable[[float], bool]) -> Claim:
     why = undecided([pair.first.row, pair.second.row])
-    if not isinstance(found, Comparison):
-        return Claim(what, "no result", OPEN, why or found.reason)
-    told = f"{signed(100 * found.difference)} [{signed(100 * found.low)}, {signed(100 * found.high)}]"
-    return Claim(what, told, OPEN, why) if why else _decided(what, told, decide(found.low, found.high, good))
+    if isinstance(comparison, Missing):
+        return Claim(what, "no result", OPEN, why or comparison.reason)
+    if why:
+        return Claim(what, points_text(comparison), OPEN, why)
+    return _decided(what, points_text(comparison), decide(comparison.low, comparison.high, good))
 
 
-def _decided(what: str, found: str, verdict: str) -> Claim:
-    return Claim(what, found, verdict, "the interval includes the threshold" if verdict == OPEN else "")
+def _decided(what: str, result: str, verdict: str) -> Claim:
+    return Claim(what, result, verdict, "the interval includes the threshold" if verdict == OPEN else "")
 
 
 def _significant(table: Compared, i: int, gain: float) -> Claim:
     """Significant, refuted since the interval excludes a gain of more than `gain`, or neither."""
-    pair, found, corrected = table.pairs[i], table.results[i], table.corrected[i]
-    why = undecided([pair.first.row, pair.second.row])
+    pair, comparison, corrected = table.pairs[i], table.results[i], table.corrected[i]
+    name, why = pair.row.name, undecided([pair.first.row, pair.second.row])
     if why or corrected is None:
-        return Claim(pair.row.name, "no p", OPEN, why or getattr(found, "reason", "no test could be made"))
-    told = f"p {p_text(corrected)}" if corrected < LEAST_P else f"p = {p_text(corrected)}"
-    if corrected < ALPHA and found.difference > 0:
-        return Claim(pair.row.name, told, MET)
-    if found.high <= gain:
-        return Claim(pair.row.name, told, NOT_MET, "the interval excludes the gain that is claimed")
-    return Claim(pair.row.name, told, OPEN, f"p ≥ {ALPHA}, but the interval does not exclude the gain that is claimed")
+        return Claim(name, "no p", OPEN, why or getattr(comparison, "reason", "no test could be made"))
+    if corrected < ALPHA and comparison.difference > 0:
+        return Claim(name, p_statement(corrected), MET)
+    if comparison.high <= gain:
+        return Claim(name, p_statement(corrected), NOT_MET, "the interval excludes the gain that is claimed")
+    why = f"p ≥ {ALPHA}, but the interval does not exclude the gain that is claimed"
+    return Claim(name, p_statement(corrected), OPEN, why)
 
 
-def _epochs_sooner(progressive: object, original: object) -> int:
+def _epochs_sooner(progressive: Run, original: Run) -> int:
     """By how many epochs the first reaches REACHED of the lower of the two best values before the second does."""
     level = REACHED * min(run.log["val_balanced_accuracy"].max() for run in (progressive, original))
     return first_epoch(original, level) - first_epoch(progressive, level)
@@ -262,9 +270,11 @@ def _overhead(cost: Cost) -> Claim:
     if cost.network is None:
         return Claim(name, "no result", OPEN, cost.missing)
     middle, low, high = (100 * (ratio - 1) for ratio in cost.network.train_ratio)
-    more = [("MACs", cost.network.macs / cost.bare.macs)]
-    more += [("parameters", cost.network.parameters["total"] / cost.bare.parameters["total"])]
-    beside = ", ".join(f"{what} {signed(100 * (ratio - 1))} %" for what, ratio in more)
-    told = f"{signed(middle, 0)} % time [{signed(low, 0)}, {signed(high, 0)}], {beside}"
+    macs = cost.network.macs / cost.bare.macs
+    parameters = cost.network.parameters["total"] / cost.bare.parameters["total"]
+    result = (
+        f"{signed(middle, 0)} % time [{signed(low, 0)}, {signed(high, 0)}], "
+        f"MACs {signed(100 * (macs - 1))} %, parameters {signed(100 * (parameters - 1))} %"
+    )
     verdict = decide(low, high, lambda v: v < 20)
-    return Claim(name, minus(told), verdict, "timing rounds lie on both sides" if verdict == OPEN else "")
+    return Claim(name, result, verdict, "timing rounds lie on both sides" if verdict == OPEN else "")

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from lib.report.study.chance import chance_text
 from lib.report.study.comparisons import Family
 from lib.report.study.study import Answers, Row, any_phantom, trained_by_different_code
+from lib.report.tables.method_table import ONE_SEED
 from lib.statistics.estimates import Comparison
 
 LEVELS = (
     "Test metrics in %: mean ± standard deviation over seeds, below it the 95 % interval of the method over seeds and "
     "test images (lesions are resampled as a whole). Balanced accuracy is the mean recall over classes."
 )
-ONE_SEED = "With one seed no claim about a method can be made: intervals cover the test images only, and there is no p."
 PHANTOM = (
     "The images are phantoms, drawn by the workbook: the table demonstrates the protocol and says nothing about skin."
 )
@@ -31,19 +31,19 @@ PARTIAL = "Some rows have fewer seeds than the protocol asks for; their numbers 
 def notes_on(rows: Sequence[Row]) -> list[str]:
     """What holds for every table of runs: seeds, code, phantoms."""
     done = {len(row.finished) for row in rows if row.finished}
-    found = [
+    notes = [
         (1 in done, ONE_SEED),
         (any(row.finished and not row.complete for row in rows), PARTIAL),
         (trained_by_different_code(rows), CODE),
         (any_phantom(rows), PHANTOM),
     ]
-    return [note for holds, note in found if holds]
+    return [note for holds, note in notes if holds]
 
 
 def notes_at_chance(answers: Iterable[Answers]) -> list[str]:
     """Which networks may be no better than one constant answer."""
-    told = chance_text(answers)
-    return [f"{AT_CHANCE}: {told}. {UNLEARNED}"] if told else []
+    networks = chance_text(answers)
+    return [f"{AT_CHANCE}: {networks}. {UNLEARNED}"] if networks else []
 
 
 def notes_on_tests(family: Family, also: str = "", networks: bool = False) -> list[str]:
@@ -81,11 +81,13 @@ def _corrected(family: Family, also: str) -> str:
 
 def notes_on_dropped(answers: Iterable[Answers]) -> list[str]:
     """How many test images were left out because they had been seen in training, for each pair of data sets."""
-    told = {}
-    for each in answers:
-        if each.tests and each.dataset != each.row.config.dataset:
-            told[f"{each.row.config.dataset} → {each.dataset}"] = _dropped(each)
-    return [f"Test images left out because they were seen in training: {_listed(told)}."] if told else []
+    dropped = {}
+    for tested in answers:
+        own = tested.row.config.dataset
+        if tested.tests and tested.dataset != own:
+            dropped[f"{own} → {tested.dataset}"] = _dropped(tested)
+    listed = "; ".join(f"{pair}: {number}" for pair, number in dropped.items())
+    return [f"Test images left out because they were seen in training: {listed}."] if listed else []
 
 
 def _dropped(answers: Answers) -> str:
@@ -94,7 +96,3 @@ def _dropped(answers: Answers) -> str:
         return f"none of {total:,}"
     reasons = ", ".join(f"{number} by {reason}" for reason, number in counts.items() if number)
     return f"{sum(counts.values()):,} of {total:,} ({reasons})"
-
-
-def _listed(told: dict[str, str]) -> str:
-    return "; ".join(f"{pair}: {number}" for pair, number in told.items())

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import numpy as np
-
-from lib.errors import WorkbookError
-from lib.report.study.comparisons import DIFFERENCE, TESTED_METRICS, Compared, comparisons, reference_of
+from lib.report.study.comparisons import DIFFERENCE, Compared, comparisons, reference_of
 from lib.report.study.footnotes import LEVELS, notes_at_chance, notes_on, notes_on_dropped, notes_on_tests
-from lib.report.study.study import Answers, Row, Study
-from lib.report.tables.cells import Absent, Cell, Missing, Networks, Percent, Quantity, Seeds, Text
+from lib.report.study.row_cells import labels_of, level, levels, of_runs, seeds_of, training_minutes
+from lib.report.study.study import Row, Study
+from lib.report.tables.cells import Cell
 from lib.report.tables.table import Heading, Table
-from lib.statistics.estimates import Comparison, estimate
-from lib.statistics.metric_names import METRICS
+from lib.statistics.estimates import Comparison
+from lib.statistics.metric_names import METRICS, TESTED_METRICS
 from lib.training.store import Run
 
-LEVEL_METRICS = ("accuracy", "balanced_accuracy")
 IN_FULL = " and its comparisons in full"
 OF_NETWORKS = ("", "McNemar, these networks")
 REACHED = 0.95  # of its best validation balanced accuracy: there a training has converged
@@ -90,19 +87,20 @@ def comparisons_table(study: Study, table: str, name: str, caption: str) -> Tabl
     cells = []
     for i, pair in enumerate(family.of("accuracy").pairs):
         for metric in TESTED_METRICS:
-            row = {**labels_of(pair.row), ("", "metric"): Text(METRICS[metric])}
+            row = {**labels_of(pair.row), ("", "metric"): Cell.words(METRICS[metric])}
             for dataset in datasets:
                 part = family.of(metric, dataset)
-                told = {**part.columns[i], OF_NETWORKS: _of_networks(part, i)}
-                row |= {(dataset, name): cell for (_, name), cell in told.items()}
+                columns = {**part.columns[i], OF_NETWORKS: _of_networks(part, i)}
+                row |= {(dataset, name): cell for (_, name), cell in columns.items()}
             cells.append(row)
     notes = notes_on_tests(family, ", of which those of accuracy stand in the table itself as well", networks=True)
     return Table(name, caption, cells, [*notes, *_notes_on_pairs(family.parts.values())])
 
 
 def _of_networks(part: Compared, i: int) -> Cell:
-    found = part.results[i]
-    return Networks(found.networks) if isinstance(found, Comparison) and found.networks else Absent()
+    result = part.results[i]
+    known = isinstance(result, Comparison) and result.networks
+    return Cell.mcnemar(result.networks) if known else Cell.absent()
 
 
 def sweep_table(study: Study, name: str) -> Table:
@@ -122,50 +120,6 @@ def sweep_table(study: Study, name: str) -> Table:
     file = "".join(c if c.isalnum() else "_" for c in name)
     chance = notes_at_chance(study.answers(row, row.config.dataset) for row in rows)
     return Table(f"sweep_{file}", f"Sweep: {name}.", cells, [LEVELS, *chance, *notes_on(rows)], labels=axes)
-
-
-def levels(study: Study, row: Row, datasets: Sequence[str]) -> dict[Heading, Cell]:
-    """Accuracy and balanced accuracy on each test set."""
-    return {
-        (dataset, f"{METRICS[metric]} (%)"): level(study.answers(row, dataset), metric)
-        for dataset in datasets
-        for metric in LEVEL_METRICS
-    }
-
-
-def level(answers: Answers, metric: str) -> Cell:
-    """One metric with its interval, or why there is none."""
-    if answers.missing:
-        return Missing(answers.missing)
-    try:
-        return Percent(estimate(answers.tests, metric))
-    except WorkbookError as error:
-        return Missing(str(error))
-
-
-def labels_of(row: Row) -> dict[Heading, Cell]:
-    """What a row is, an axis a column."""
-    return {("", axis.replace("_strategy", "").replace("_", " ")): Text(value) for axis, value in row.label.items()}
-
-
-def seeds_of(row: Row) -> dict[Heading, Cell]:
-    return {("", "seeds"): Seeds(len(row.finished), len(row.runs))}
-
-
-def of_runs(row: Row, value: Callable[[Run], float], digits: int = 0) -> Cell:
-    """The mean over the finished runs of what `value` reads from one, with its range where they differ."""
-    try:
-        found = [float(value(run)) for run in row.finished]
-    except WorkbookError as error:
-        return Missing(str(error))
-    if not found:
-        return Missing(f"{row.done} seeds done")
-    ends = {} if min(found) == max(found) else {"low": min(found), "high": max(found)}
-    return Quantity(float(np.mean(found)), digits, **ends)
-
-
-def training_minutes(row: Row) -> Cell:
-    return of_runs(row, lambda run: run.provenance["train_seconds"] / 60, 1)
 
 
 def converged_after(row: Row) -> Cell:
@@ -195,7 +149,7 @@ def _strategies(
                 **levels(study, row, study.test_sets(rows)),
                 **{heading: value(row) for heading, value in extra.items()},
                 ("", "additional parameters"): _additional(row, reference),
-                **(dict.fromkeys(DIFFERENCE, Absent()) if row is reference or reference is None else next(others)),
+                **(dict.fromkeys(DIFFERENCE, Cell.absent()) if row is reference or reference is None else next(others)),
                 **_source(row, table),
             }
         )
@@ -207,15 +161,15 @@ def _strategies(
 def _additional(row: Row, reference: Row | None) -> Cell:
     """Parameters beyond those of the reference."""
     if reference is None or not (row.finished and reference.finished):
-        return Missing(f"{row.done} seeds done")
-    ours, theirs = (each.finished[0].provenance["parameters"] for each in (row, reference))
-    return Quantity(ours - theirs, plus=True)
+        return Cell.missing(f"{row.done} seeds done")
+    parameters = [side.finished[0].provenance["parameters"] for side in (row, reference)]
+    return Cell.quantity(parameters[0] - parameters[1], plus=True)
 
 
 def _source(row: Row, table: str) -> dict[Heading, Cell]:
     if table != "fusion":
         return {}
-    return {("", "after"): Text(SOURCES.get(row.config.fusion_strategy, "this workbook"))}
+    return {("", "after"): Cell.words(SOURCES.get(row.config.fusion_strategy, "this workbook"))}
 
 
 def _notes(study: Study, rows: Sequence[Row]) -> list[str]:
@@ -224,5 +178,5 @@ def _notes(study: Study, rows: Sequence[Row]) -> list[str]:
 
 
 def _notes_on_pairs(parts: Iterable[Compared]) -> list[str]:
-    answers = [each for part in parts for pair in part.pairs for each in (pair.first, pair.second)]
-    return [*notes_at_chance(answers), *notes_on([each.row for each in answers])]
+    sides = [side for part in parts for pair in part.pairs for side in (pair.first, pair.second)]
+    return [*notes_at_chance(sides), *notes_on([side.row for side in sides])]

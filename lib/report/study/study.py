@@ -12,6 +12,7 @@ from lib.data import load_dataset
 from lib.errors import WorkbookError
 from lib.evaluation.transfer import REASONS, Transfer, transfer
 from lib.paths import ROOT
+from lib.statistics.estimates import Estimate, estimate
 from lib.statistics.resampling import Tested
 from lib.training.config import RunConfig
 from lib.training.profiles import config_of
@@ -70,6 +71,13 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """Why there is no number."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Answers:
     """What a row's finished runs answered on one test set; `missing` says why there is nothing."""
 
@@ -83,6 +91,15 @@ class Answers:
         """Test images that were left out because a run had seen them, by reason; of the first run."""
         first = self.tests[0] if self.tests else None
         return first.dropped if isinstance(first, Transfer) else dict.fromkeys(REASONS, 0)
+
+    def estimate(self, metric: str) -> Estimate | Missing:
+        """The metric over the runs with its interval, or why there is none."""
+        if self.missing:
+            return Missing(self.missing)
+        try:
+            return estimate(self.tests, metric)
+        except WorkbookError as error:
+            return Missing(str(error))
 
 
 @dataclass(frozen=True)
@@ -113,8 +130,8 @@ class Study:
 
     def answers(self, row: Row, dataset: str) -> Answers:
         """What the row's finished runs answer on the test part of `dataset`; of another set than their own by transfer."""
-        found = self.once(("answers", row.config, dataset), lambda: self._answer(row, dataset))
-        return replace(found, row=row)  # rows of two tables may be the same runs under other labels
+        answers = self.once(("answers", row.config, dataset), lambda: self._answer(row, dataset))
+        return replace(answers, row=row)  # rows of two tables may be the same runs under other labels
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What `make` returns, made at the first call with this key: tables, figures and criteria ask for the same."""
@@ -147,10 +164,9 @@ class Study:
 
     def classes(self, config: RunConfig) -> int:
         """The number of classes of a config's data set."""
-        known = (r for row in self.every_row() if row.config.dataset == config.dataset for r in row.finished)
-        run = next(known, None)
-        if run is not None:
-            return len(run.classes)
+        for row in self.every_row():
+            if row.config.dataset == config.dataset and row.finished:
+                return len(row.finished[0].classes)
         return len(load_dataset(config.dataset, config.data_root, config.limit_images, config.skip_unreadable).classes)
 
     def _row(self, grid: Grid, settings: Mapping[str, Any]) -> Row:
@@ -175,13 +191,13 @@ class Study:
     def _changes(self, settings: Mapping[str, Any], axes: Iterable[str]) -> dict[str, Any]:
         """The changes as they apply to one row. Another profile brings its own sizes, but for those that the grid is
         about; another data set takes the place of the main one only."""
-        found: dict[str, Any] = {}
+        changes: dict[str, Any] = {}
         profile = self.changes.get("profile")
         if profile is not None and profile != settings["profile"]:
-            found |= {"profile": profile} | {name: None for name in SIZES if name not in axes}
+            changes |= {"profile": profile} | {name: None for name in SIZES if name not in axes}
         if "dataset" in self.changes and settings["dataset"] == self._main:
-            found["dataset"] = self.changes["dataset"]
-        return found
+            changes["dataset"] = self.changes["dataset"]
+        return changes
 
     def _answer(self, row: Row, dataset: str) -> Answers:
         runs = row.finished

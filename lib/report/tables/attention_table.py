@@ -1,4 +1,4 @@
-"""What networks look at, as a table: each measure of each network, its floors, and the difference to the reference."""
+"""What networks look at, as a table: each measure of networks and of reference maps, and differences to one network."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from lib.evaluation.attention_measures import NAMES
 from lib.evaluation.attention_study import AttentionMeasures, compare_attention, estimate_attention
-from lib.report.tables.cells import Absent, Cell, Percent, Points, PValue, Text
-from lib.report.tables.method_table import ONE_SEED
-from lib.report.tables.table import Heading, Table
-from lib.statistics.estimates import Comparison, holm
+from lib.report.tables.cells import Cell
+from lib.report.tables.method_table import difference_columns, note_on_one_seed
+from lib.report.tables.table import Table
 
 NOTES = (
     "In %: mean ± standard deviation over seeds, below it the 95 % interval over seeds and test images.",
@@ -18,24 +17,29 @@ NOTES = (
 
 
 def attention_table(
-    name: str, caption: str, looks: Mapping[str, AttentionMeasures], floors: Mapping[str, AttentionMeasures]
+    name: str,
+    caption: str,
+    networks: Mapping[str, AttentionMeasures],
+    reference_maps: Mapping[str, AttentionMeasures],
 ) -> Table:
-    """A row a measure and network, the first of which is the reference, and a row a measure and floor."""
-    reference, *others = looks
-    measured = [measure for measure in NAMES if measure in looks[reference].values]
-    found = {(m, each): compare_attention(looks[each], looks[reference], m) for m in measured for each in others}
-    corrected = dict(zip(found, holm([c.p for c in found.values()]), strict=True))
-    rows: list[dict[Heading, Cell]] = []
-    for measure in measured:
-        for each, side in {**looks, **{f"{floor} map": side for floor, side in floors.items()}}.items():
-            row = {("", "measure"): Text(NAMES[measure]), ("", "network"): Text(each)}
-            row[("", "value (%)")] = Percent(estimate_attention(side, measure))
-            rows.append(row | _against(reference, found.get((measure, each)), corrected.get((measure, each))))
-    return Table(name, caption, rows, [*NOTES, *[ONE_SEED] * any(c.p is None for c in found.values())], labels=2)
-
-
-def _against(reference: str, found: Comparison | None, corrected: float | None) -> dict[Heading, Cell]:
-    difference, p = ("", f"minus {reference} (points)"), ("", "p (Holm)")
-    if found is None:
-        return {difference: Absent(), p: Absent()}
-    return {difference: Points(found), p: PValue(found.p, corrected)}
+    """A row a measure and network, compared with the first one, and a row a measure and reference map."""
+    first, *others = networks
+    sides = {**networks, **{f"{reference} map": side for reference, side in reference_maps.items()}}
+    measures = [measure for measure in NAMES if measure in networks[first].values]
+    comparisons = {
+        (measure, other): compare_attention(networks[other], networks[first], measure)
+        for measure in measures
+        for other in others
+    }
+    keys = [(measure, side) for measure in measures for side in sides]
+    differences = difference_columns(keys, comparisons, f"minus {first} (points)")
+    rows = [
+        {
+            ("", "measure"): Cell.words(NAMES[measure]),
+            ("", "network"): Cell.words(side),
+            ("", "value (%)"): Cell.percent(estimate_attention(sides[side], measure)),
+            **differences[measure, side],
+        }
+        for measure, side in keys
+    ]
+    return Table(name, caption, rows, [*NOTES, *note_on_one_seed(comparisons.values())], labels=2)

@@ -1,14 +1,11 @@
-"""What stands in one place of a table: values, and apart from them how a reader and how a file shows them.
-
-A cell has `text` (one line), `below` (a second, smaller line: the interval), `note` (more, on demand), and `columns`:
-plain numbers by name for the CSV file.
-"""
+"""What stands in one place of a table: what a reader sees, and apart from it what a file keeps; and numbers as text."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 from lib.statistics.estimates import Comparison, Estimate
 from lib.statistics.mcnemar import McNemar
@@ -16,232 +13,98 @@ from lib.statistics.mcnemar import McNemar
 LEAST_P = 0.001
 
 
-class Cell(Protocol):
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def below(self) -> str: ...
-
-    @property
-    def note(self) -> str: ...
-
-    @property
-    def columns(self) -> dict[str, float | int | str]: ...
-
-
-class _Plain:
-    """A cell without a second line and without a note."""
-
-    below = ""
-    note = ""
-
-
 @dataclass(frozen=True)
-class Missing(_Plain):
-    """No value yet, and why."""
+class Cell:
+    """A cell says a line, maybe a second one, and holds plain numbers by name for the CSV file."""
 
-    reason: str
-    text = "missing"
-
-    @property
-    def note(self) -> str:
-        return self.reason
-
-    @property
-    def columns(self) -> dict[str, str]:
-        return {"missing": self.reason}
-
-
-@dataclass(frozen=True)
-class Absent(_Plain):
-    """Where a column does not apply, which is not the same as missing."""
-
-    text = "–"
-
-    @property
-    def columns(self) -> dict[str, str]:
-        return {}
-
-
-@dataclass(frozen=True)
-class Text(_Plain):
     text: str
+    below: str = ""  # a second, smaller line: the interval
+    note: str = ""  # more, on demand
+    columns: Mapping[str, float | str] = field(default_factory=dict)
+    kind: Literal["number", "words", "missing"] = "number"
 
-    @property
-    def columns(self) -> dict[str, str]:
-        return {"": self.text}
+    @classmethod
+    def missing(cls, reason: str) -> Cell:
+        """No value yet, and why."""
+        return cls("missing", note=reason, columns={"missing": reason}, kind="missing")
 
+    @classmethod
+    def absent(cls) -> Cell:
+        """Where a column does not apply, which is not the same as missing."""
+        return cls("–")
 
-@dataclass(frozen=True)
-class Percent:
-    """A metric of one configuration, in per cent."""
+    @classmethod
+    def words(cls, text: str) -> Cell:
+        return cls(text, columns={"": text}, kind="words")
 
-    estimate: Estimate
+    @classmethod
+    def seeds(cls, done: int, wanted: int) -> Cell:
+        """How many of a row's runs are finished."""
+        return cls(f"{done} of {wanted}", columns={"done": done, "wanted": wanted})
 
-    @property
-    def text(self) -> str:
-        spread = "" if math.isnan(self.estimate.sd) else f" ± {100 * self.estimate.sd:.1f}"
-        return f"{100 * self.estimate.mean:.1f}{spread}"
+    @classmethod
+    def percent(cls, estimate: Estimate) -> Cell:
+        """A metric of one configuration, in per cent."""
+        mean, sd, low, high = (100 * value for value in (estimate.mean, estimate.sd, estimate.low, estimate.high))
+        return cls(
+            f"{mean:.1f}" if math.isnan(sd) else f"{mean:.1f} ± {sd:.1f}",
+            f"[{low:.1f}, {high:.1f}]",
+            f"{_seeds(estimate.seeds)}, {estimate.images:,} images of {estimate.groups:,} lesions",
+            {"mean": mean, "sd": sd, "low": low, "high": high, "seeds": estimate.seeds, "n": estimate.images},
+        )
 
-    @property
-    def below(self) -> str:
-        return f"[{100 * self.estimate.low:.1f}, {100 * self.estimate.high:.1f}]"
+    @classmethod
+    def points(cls, comparison: Comparison) -> Cell:
+        """A difference of two configurations, in percentage points."""
+        difference, low, high = (100 * value for value in (comparison.difference, comparison.low, comparison.high))
+        return cls(
+            signed(difference),
+            f"[{signed(low)}, {signed(high)}]",
+            f"{_seeds(comparison.seeds)} a side, {comparison.images:,} images",
+            {"difference": difference, "low": low, "high": high, "seeds": comparison.seeds, "n": comparison.images},
+        )
 
-    @property
-    def note(self) -> str:
-        e = self.estimate
-        return f"{_seeds(e.seeds)}, {e.images:,} images of {e.groups:,} lesions"
+    @classmethod
+    def p_value(cls, p: float | None, corrected: float | None) -> Cell:
+        """The p-value of a comparison, and after Holm's correction, which is the one to read."""
+        return cls(
+            "no claim" if corrected is None else p_text(corrected),
+            "" if p is None else f"raw {p_text(p)}",
+            "one seed: no test can be made" if p is None else "",
+            {"": math.nan if corrected is None else corrected, "raw": math.nan if p is None else p},
+        )
 
-    @property
-    def columns(self) -> dict[str, float | int]:
-        e = self.estimate
-        shares = {name: 100 * getattr(e, name) for name in ("mean", "sd", "low", "high")}
-        return {**shares, "seeds": e.seeds, "n": e.images}
+    @classmethod
+    def mcnemar(cls, test: McNemar) -> Cell:
+        """McNemar's p: whether these networks differ on these images, which is not whether the methods do."""
+        return cls(
+            p_text(test.p),
+            f"g {signed(test.cohens_g, 2)}",
+            f"only the first right: {test.b:.1f} images, only the second: {test.c:.1f}; Cohen's g",
+            {"p": test.p, "b": test.b, "c": test.c, "g": test.cohens_g},
+        )
 
+    @classmethod
+    def effect(cls, size: float, name: str) -> Cell:
+        """An effect size and its name."""
+        return cls("–" if math.isnan(size) else signed(size, 2), note=name, columns={"": size, "measure": name})
 
-@dataclass(frozen=True)
-class Points:
-    """A difference of two configurations, in percentage points."""
-
-    comparison: Comparison
-
-    @property
-    def text(self) -> str:
-        return signed(100 * self.comparison.difference)
-
-    @property
-    def below(self) -> str:
-        return f"[{signed(100 * self.comparison.low)}, {signed(100 * self.comparison.high)}]"
-
-    @property
-    def note(self) -> str:
-        return f"{_seeds(self.comparison.seeds)} a side, {self.comparison.images:,} images"
-
-    @property
-    def columns(self) -> dict[str, float | int]:
-        c = self.comparison
-        points = {"difference": 100 * c.difference, "low": 100 * c.low, "high": 100 * c.high}
-        return {**points, "seeds": c.seeds, "n": c.images}
-
-
-@dataclass(frozen=True)
-class PValue:
-    """The p-value of a comparison, and after Holm's correction, which is the one to read."""
-
-    p: float | None
-    corrected: float | None
-
-    @property
-    def text(self) -> str:
-        return "no claim" if self.corrected is None else p_text(self.corrected)
-
-    @property
-    def below(self) -> str:
-        return "" if self.p is None else f"raw {p_text(self.p)}"
-
-    @property
-    def note(self) -> str:
-        return "one seed: no test can be made" if self.p is None else ""
-
-    @property
-    def columns(self) -> dict[str, float]:
-        return {"": _or_nan(self.corrected), "raw": _or_nan(self.p)}
-
-
-@dataclass(frozen=True)
-class Networks:
-    """McNemar's p: whether these networks differ on these images, which is not whether the methods do."""
-
-    test: McNemar
-
-    @property
-    def text(self) -> str:
-        return p_text(self.test.p)
-
-    @property
-    def below(self) -> str:
-        return f"g {signed(self.test.cohens_g, 2)}"
-
-    @property
-    def note(self) -> str:
-        return f"only the first right: {self.test.b:.1f} images, only the second: {self.test.c:.1f}; Cohen's g"
-
-    @property
-    def columns(self) -> dict[str, float]:
-        return {"p": self.test.p, "b": self.test.b, "c": self.test.c, "g": self.test.cohens_g}
-
-
-@dataclass(frozen=True)
-class Effect(_Plain):
-    """An effect size and its name."""
-
-    value: float
-    name: str
-
-    @property
-    def text(self) -> str:
-        return "–" if math.isnan(self.value) else signed(self.value, 2)
-
-    @property
-    def note(self) -> str:
-        return self.name
-
-    @property
-    def columns(self) -> dict[str, float | str]:
-        return {"": self.value, "measure": self.name}
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A number with a unit (told in the column's heading), maybe with a range."""
-
-    value: float
-    digits: int = 0
-    plus: bool = False  # show a plus sign
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def text(self) -> str:
-        return self._told(self.value)
-
-    @property
-    def below(self) -> str:
-        ends = [] if self.low is None else [self._told(self.low), self._told(self.high)]
-        return f"[{', '.join(ends)}]" if len(set(ends)) == 2 else ""
-
-    note = ""
-
-    @property
-    def columns(self) -> dict[str, float]:
-        ends = {} if self.low is None else {"low": self.low, "high": self.high}
-        return {"": self.value, **ends}
-
-    def _told(self, value: float) -> str:
-        return signed(value, self.digits) if self.plus else minus(f"{value:,.{self.digits}f}")
-
-
-@dataclass(frozen=True)
-class Seeds(_Plain):
-    """How many of a row's runs are finished."""
-
-    done: int
-    wanted: int
-
-    @property
-    def text(self) -> str:
-        return f"{self.done} of {self.wanted}"
-
-    @property
-    def columns(self) -> dict[str, int]:
-        return {"done": self.done, "wanted": self.wanted}
+    @classmethod
+    def quantity(
+        cls, value: float, digits: int = 0, low: float | None = None, high: float | None = None, plus: bool = False
+    ) -> Cell:
+        """A number with a unit (told in the column's heading), maybe with a range; `plus` shows a plus sign."""
+        texts = [signed(v, digits) if plus else minus(f"{v:,.{digits}f}") for v in (value, low, high) if v is not None]
+        ends = {} if low is None else {"low": low, "high": high}
+        return cls(
+            texts[0], f"[{', '.join(texts[1:])}]" if len(set(texts[1:])) == 2 else "", columns={"": value, **ends}
+        )
 
 
 def signed(value: float, digits: int = 1) -> str:
     """'+1.2', '−0.4', '0.0'"""
-    told = f"{value:+,.{digits}f}"
-    return told[1:] if float(told.replace(",", "")) == 0 else minus(told.replace("inf", "∞"))
+    number = f"{value:+,.{digits}f}"
+    return number[1:] if float(number.replace(",", "")) == 0 else minus(number.replace("inf", "∞"))
 
 
 def minus(number: str) -> str:
@@ -254,9 +117,16 @@ def p_text(p: float) -> str:
     return f"< {LEAST_P}" if p < LEAST_P else f"{p:.3f}"
 
 
+def p_statement(p: float) -> str:
+    """'p = 0.031', 'p < 0.001'"""
+    return f"p {p_text(p)}" if p < LEAST_P else f"p = {p_text(p)}"
+
+
+def points_text(comparison: Comparison) -> str:
+    """'+1.2 [−0.4, +2.8]'"""
+    cell = Cell.points(comparison)
+    return f"{cell.text} {cell.below}"
+
+
 def _seeds(number: int) -> str:
     return "1 seed" if number == 1 else f"{number} seeds"
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value

@@ -5,17 +5,16 @@ Every method is a list of runs, one a seed, all tested on the same images. The r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from lib.evaluation.efficiency import Efficiency
-from lib.report.tables.cells import Absent, Cell, Percent, Points, PValue, Quantity, Seeds, Text
+from lib.report.tables.cells import Cell
 from lib.report.tables.table import Heading, Table
-from lib.statistics.estimates import compare, estimate, holm
+from lib.statistics.estimates import Comparison, compare, estimate, holm
 from lib.statistics.metric_names import METRICS
 from lib.training.store import Run
 
 Methods = Mapping[str, Sequence[Run]]
-TESTED = ("accuracy", "balanced_accuracy", "macro_f1")
 NOTES = (
     "Test metrics in %: mean ± standard deviation over seeds, below it the 95 % interval over seeds and test images.",
     "p: corrected by Holm over the rows of the table; below it without correction.",
@@ -32,23 +31,43 @@ def methods_table(
 ) -> Table:
     """A row a method: its metric, what it is ahead of the first one by, and what it costs where `costs` tell it."""
     reference, *others = methods
-    found = {each: compare(methods[each], methods[reference], metric) for each in others}
-    corrected = dict(zip(found, holm([c.p for c in found.values()]), strict=True))
-    rows: list[dict[Heading, Cell]] = []
-    for each, runs in methods.items():
-        row: dict[Heading, Cell] = {("", "network"): Text(each), ("", "seeds"): Seeds(len(runs), len(runs))}
-        row[("", f"{METRICS[metric]} (%)")] = Percent(estimate(runs, metric))
-        known = each in found
-        row[("", "difference (points)")] = Points(found[each]) if known else Absent()
-        row[("", "p (Holm)")] = PValue(found[each].p, corrected[each]) if known else Absent()
-        rows.append(row | (_cost_cells(costs[each]) if costs else {}))
-    one_seed = [ONE_SEED] * any(c.p is None for c in found.values())
-    return Table(name, caption, rows, [*NOTES, *[COSTS] * bool(costs), *one_seed])
+    comparisons = {other: compare(methods[other], methods[reference], metric) for other in others}
+    differences = difference_columns(methods, comparisons, "difference (points)")
+    rows = [
+        {
+            ("", "network"): Cell.words(method),
+            ("", "seeds"): Cell.seeds(len(runs), len(runs)),
+            ("", f"{METRICS[metric]} (%)"): Cell.percent(estimate(runs, metric)),
+            **differences[method],
+            **(_cost_cells(costs[method]) if costs else {}),
+        }
+        for method, runs in methods.items()
+    ]
+    return Table(name, caption, rows, [*NOTES, *[COSTS] * bool(costs), *note_on_one_seed(comparisons.values())])
+
+
+def difference_columns(
+    rows: Iterable[Hashable], comparisons: Mapping[Hashable, Comparison], name: str
+) -> dict[Hashable, dict[Heading, Cell]]:
+    """Each row's difference, in a column `name`, and its p, corrected over all `comparisons`; those by row."""
+    corrected = dict(zip(comparisons, holm([c.p for c in comparisons.values()]), strict=True))
+    columns = {}
+    for row in rows:
+        cells = [Cell.absent()] * 2
+        if row in comparisons:
+            cells = [Cell.points(comparisons[row]), Cell.p_value(comparisons[row].p, corrected[row])]
+        columns[row] = {("", name): cells[0], ("", "p (Holm)"): cells[1]}
+    return columns
+
+
+def note_on_one_seed(comparisons: Iterable[Comparison]) -> list[str]:
+    """What a comparison without p cannot say, where there is one."""
+    return [ONE_SEED] * any(comparison.p is None for comparison in comparisons)
 
 
 def _cost_cells(cost: Efficiency) -> dict[Heading, Cell]:
     return {
-        ("", "parameters (k)"): Quantity(cost.parameters["total"] / 1e3, 1),
-        ("", "MACs (M)"): Quantity(cost.macs / 1e6, 1),
-        ("", "training step (×)"): Quantity(cost.train_ratio[0], 2, low=cost.train_ratio[1], high=cost.train_ratio[2]),
+        ("", "parameters (k)"): Cell.quantity(cost.parameters["total"] / 1e3, 1),
+        ("", "MACs (M)"): Cell.quantity(cost.macs / 1e6, 1),
+        ("", "training step (×)"): Cell.quantity(cost.train_ratio[0], 2, *cost.train_ratio[1:]),
     }

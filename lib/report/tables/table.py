@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.files import write_text
-from lib.report.tables.cells import Absent, Cell, Missing, Text
+from lib.report.tables.cells import Cell
 
 Heading = tuple[str, str]  # group (a test set, or ''), name
 LONG = 30  # characters; longer words are broken into lines
@@ -46,13 +46,13 @@ class Table:
     @property
     def cells(self) -> pd.DataFrame:
         """The cells themselves."""
-        data = [[row.get(heading, Absent()) for heading in self.headings] for row in self.rows]
+        data = [[row.get(heading, Cell.absent()) for heading in self.headings] for row in self.rows]
         return pd.DataFrame(data, columns=pd.MultiIndex.from_tuples(self.headings), dtype=object)
 
     @property
     def worded(self) -> list[bool]:
         """Which columns hold words, and so stand to the left."""
-        return [any(isinstance(cell, Text) for cell in self.cells[heading]) for heading in self.headings]
+        return [any(cell.kind == "words" for cell in self.cells[heading]) for heading in self.headings]
 
     @property
     def long(self) -> list[bool]:
@@ -71,8 +71,8 @@ class Table:
         for row in self.rows:
             label = " ".join(cell.text for cell in list(row.values())[: self.labels])
             for cell in row.values():
-                if isinstance(cell, Missing):
-                    reasons.setdefault(cell.reason, {})[label] = None
+                if cell.kind == "missing":
+                    reasons.setdefault(cell.note, {})[label] = None
         return [f"{reason} ({', '.join(rows)})" for reason, rows in reasons.items()]
 
     def _repr_html_(self) -> str:
@@ -119,6 +119,6 @@ def _flat(row: Mapping[Heading, Cell]) -> Iterator[tuple[str, object]]:
 def _html_cell(cell: Cell) -> str:
     text = escape(cell.text)
     if cell.note:
-        kind = ' class="missing"' if isinstance(cell, Missing) else ""
-        text = f'<span{kind} title="{escape(cell.note)}">{text}</span>'
+        style = ' class="missing"' if cell.kind == "missing" else ""
+        text = f'<span{style} title="{escape(cell.note)}">{text}</span>'
     return f"{text}<small>{escape(cell.below)}</small>" if cell.below else text

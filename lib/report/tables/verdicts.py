@@ -5,49 +5,53 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lib.evaluation.attention_measures import NAMES as ATTENTION_MEASURES
-from lib.report.tables.cells import p_text, signed
-from lib.report.tables.run_tables import paired_differences, value_with_interval
-from lib.statistics.estimates import Comparison
+from lib.report.tables.cells import p_statement, signed
+from lib.report.tables.run_tables import value_with_interval
+from lib.statistics.estimates import Comparison, compare
 from lib.statistics.metric_names import METRICS, RETRIEVAL_METRICS
 from lib.training.store import Run
 
 NAMES = METRICS | RETRIEVAL_METRICS | ATTENTION_MEASURES  # of what can be compared
+ONE_RUN = "One run alone supports no claim: compare it with others, over several seeds (`run_all.py sweep`)."
+IMAGES_ONLY = (
+    "The interval covers the choice of test lesions only: one seed of each cannot say whether another training would "
+    "repeat it."
+)
 
 
-def comparison_text(found: Comparison) -> str:
+def comparison_text(comparison: Comparison) -> str:
     """'+0.3 points of accuracy (95 % interval −1.2 to +1.8; p = 0.610; 3 seeds a side)'"""
-    span = f"95 % interval {signed(100 * found.low)} to {signed(100 * found.high)}"
-    p = "no p" if found.p is None else f"p {p_text(found.p)}" if found.p < 0.001 else f"p = {p_text(found.p)}"
-    seeds = f"{found.seeds} seed{'s' * (found.seeds > 1)} a side"
-    return f"{signed(100 * found.difference)} points of {NAMES[found.metric]} ({span}; {p}; {seeds})"
+    p = "no p" if comparison.p is None else p_statement(comparison.p)
+    return _with_span(comparison, f"; {p}; {comparison.seeds} seed{'s' * (comparison.seeds > 1)} a side")
 
 
-def verdict(found: Comparison, first: str, second: str, words: tuple[str, str] = ("ahead of", "behind")) -> str:
-    """One honest sentence on two methods over their seeds; `words` tell what more and what less of the metric is."""
-    if found.p is None:
-        return f"One seed a side supports no claim about {first} against {second}: {comparison_text(found)}."
-    if found.low > 0:
-        return f"{first} is {words[0]} {second}: {comparison_text(found)}."
-    if found.high < 0:
-        return f"{first} is {words[1]} {second}: {comparison_text(found)}."
-    return f"No difference between {first} and {second} is shown: {comparison_text(found)}, an interval that includes zero."
-
-
-def ablation_text(found: Comparison) -> str:
+def ablation_text(comparison: Comparison) -> str:
     """'−31.2 points of accuracy (95 % interval −35.0 to −27.4 over 2 seeds and test images)'"""
-    over = "test images only" if found.p is None else f"{found.seeds} seeds and test images"
-    span = f"95 % interval {signed(100 * found.low)} to {signed(100 * found.high)} over {over}"
-    return f"{signed(100 * found.difference)} points of {METRICS[found.metric]} ({span})"
+    seeds = "test images only" if comparison.p is None else f"{comparison.seeds} seeds and test images"
+    return _with_span(comparison, f" over {seeds}")
 
 
-def ablation_verdict(found: Comparison, what: str) -> str:
+def verdict(comparison: Comparison, first: str, second: str, words: tuple[str, str] = ("ahead of", "behind")) -> str:
+    """One honest sentence on two methods over their seeds; `words` tell what more and what less of the metric is."""
+    text, (more, less) = comparison_text(comparison), words
+    if comparison.p is None:
+        return f"One seed a side supports no claim about {first} against {second}: {text}."
+    return _by_interval(
+        comparison,
+        f"{first} is {more} {second}: {text}.",
+        f"{first} is {less} {second}: {text}.",
+        f"No difference between {first} and {second} is shown: {text}, an interval that includes zero.",
+    )
+
+
+def ablation_verdict(comparison: Comparison, what: str) -> str:
     """One honest sentence on trained networks without `what`."""
-    if found.high < 0:
-        return f"Without {what} these networks lose: {ablation_text(found)}."
-    if found.low > 0:
-        return f"Without {what} these networks are better: {ablation_text(found)}."
-    return (
-        f"That these networks lose anything without {what} is not shown: {ablation_text(found)}, which includes zero."
+    text = ablation_text(comparison)
+    return _by_interval(
+        comparison,
+        f"Without {what} these networks are better: {text}.",
+        f"Without {what} these networks lose: {text}.",
+        f"That these networks lose anything without {what} is not shown: {text}, which includes zero.",
     )
 
 
@@ -55,13 +59,25 @@ def verdict_of_runs(runs: Mapping[str, Run], metric: str = "balanced_accuracy") 
     """One honest sentence on one run, or two of one seed each: what the interval says, and what it cannot say."""
     if len(runs) == 1:
         ((name, run),) = runs.items()
-        return f"{name}: {METRICS[metric]} {value_with_interval(run, metric)}. One run alone supports no claim: compare it with others, over several seeds (`run_all.py sweep`)."
+        return f"{name}: {METRICS[metric]} {value_with_interval(run, metric)}. {ONE_RUN}"
     (first, a), (second, b) = runs.items()
-    difference, low, high = paired_differences(a, b)[metric]
-    span = f"{100 * difference:+.1f} points of {METRICS[metric]} (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
-    limit = "The interval covers the choice of test lesions only: one seed of each cannot say whether another training would repeat it."
-    if low > 0:
-        return f"On these test images {first} is ahead of {second} by {span}. {limit}"
-    if high < 0:
-        return f"On these test images {first} is behind {second}: {span}. {limit}"
-    return f"No difference between {first} and {second} is shown: {span}, which includes zero. {limit}"
+    comparison = compare([a], [b], metric)
+    text = _with_span(comparison)
+    sentence = _by_interval(
+        comparison,
+        f"On these test images {first} is ahead of {second} by {text}.",
+        f"On these test images {first} is behind {second}: {text}.",
+        f"No difference between {first} and {second} is shown: {text}, which includes zero.",
+    )
+    return f"{sentence} {IMAGES_ONLY}"
+
+
+def _with_span(comparison: Comparison, more: str = "") -> str:
+    """The difference and its interval; `more` stands in the brackets as well."""
+    difference, low, high = (signed(100 * value) for value in (comparison.difference, comparison.low, comparison.high))
+    return f"{difference} points of {NAMES[comparison.metric]} (95 % interval {low} to {high}{more})"
+
+
+def _by_interval(comparison: Comparison, above: str, below: str, includes_zero: str) -> str:
+    """Which of the sentences the interval allows."""
+    return above if comparison.low > 0 else below if comparison.high < 0 else includes_zero

@@ -18,7 +18,7 @@ from lib.report.pages.markdown import Page
 from lib.report.pages.notebook_page import export_html
 from lib.report.pages.notebook_summary import key_figures, question, thumbnails, title
 from lib.report.pages.toc import outline
-from lib.report.tables.cells import Quantity, Text
+from lib.report.tables.cells import Cell
 from lib.report.tables.table import Table, html_of
 
 EVIL = "<script>alert(1)</script>"
@@ -46,7 +46,8 @@ NAME = "<b onclick=\"x\">Größe</b> & 'quoted'"  # of a class
 WIDE = "<table class='dataframe' border='1'><tr>" + "<td>a-wide-cell</td>" * 60 + "</tr></table>"
 FIGURES = key_figures_bundle({"zeta": "0.61 [0.55, 0.67]", f"class {EVIL}": EVIL, "scores won": {EVIL: "1 of 7"}})
 ROWS = [
-    {("", "method"): Text(f"method {i}"), **{("set", f"score {n}"): Quantity(1e5) for n in range(14)}} for i in range(9)
+    {("", "method"): Cell.words(f"method {i}"), **{("set", f"score {n}"): Cell.quantity(1e5) for n in range(14)}}
+    for i in range(9)
 ]
 
 

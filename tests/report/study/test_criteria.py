@@ -22,7 +22,7 @@ from lib.report.study.criteria import (
     significance,
     transfer_drop,
 )
-from lib.report.study.transfer_efficiency_leak import Cost
+from lib.report.study.efficiency_table import Cost
 from lib.statistics.estimates import Comparison
 
 BACKBONES, FUSIONS = ("resnet18", "resnet34"), ("original", "learnable_gate", "weighted_add")

@@ -6,11 +6,13 @@ import pandas as pd
 import pytest
 
 from lib.evaluation.efficiency import Efficiency
-from lib.report.study import paper_tables, transfer_efficiency_leak
+from lib.report.study import paper_tables
 from lib.report.study.comparisons import TESTED_METRICS, comparisons
+from lib.report.study.efficiency_table import Cost, efficiency_table
 from lib.report.study.footnotes import AT_CHANCE, CODE, NETWORKS, ONE_SEED, PARTIAL, PHANTOM, UNLEARNED
-from lib.report.study.transfer_efficiency_leak import Cost
-from lib.report.tables.cells import Missing, Networks, Percent, Points, Quantity, p_text, signed
+from lib.report.study.leak_table import leak_table
+from lib.report.study.transfer_table import transfer_table
+from lib.report.tables.cells import Cell, p_text, signed
 from lib.report.tables.table import all_notes, html_of, write_csv
 from lib.statistics.estimates import compare, compare_test_sets, compare_unpaired, estimate, holm
 
@@ -25,8 +27,8 @@ def every_table(study):
     yield paper_tables.residual_table(study)
     for table in ("attention", "fusion", "residual"):
         yield paper_tables.comparisons_table(study, table, f"{table}_comparisons", "In full.")
-    yield transfer_efficiency_leak.transfer_table(study)
-    yield transfer_efficiency_leak.leak_table(study)
+    yield transfer_table(study)
+    yield leak_table(study)
     yield paper_tables.sweep_table(study, "learning rate")
 
 
@@ -60,10 +62,10 @@ def test_table_1_holds_estimates_on_every_test_set(written, transferred):
     table = paper_tables.backbones_table(study)
     for i, row in enumerate(study.rows("backbones")):
         own, other = (column(table, "accuracy (%)", dataset)[i] for dataset in ("phantom-lesions", "phantom-clinic"))
-        assert own == Percent(estimate(row.finished, "accuracy"))
-        assert other == Percent(estimate(study.answers(row, "phantom-clinic").tests, "accuracy"))
+        assert own == Cell.percent(estimate(row.finished, "accuracy"))
+        assert other == Cell.percent(estimate(study.answers(row, "phantom-clinic").tests, "accuracy"))
     assert [cell.text for cell in column(table, "seeds")] == ["3 of 3", "3 of 3"]
-    assert column(table, "training (min)") == [Quantity(1.5, 1)] * 2
+    assert column(table, "training (min)") == [Cell.quantity(1.5, 1)] * 2
     assert PHANTOM in table.notes
 
 
@@ -76,9 +78,9 @@ def test_table_2_compares_with_the_bare_backbone(written):
         for row, bare in zip(study.rows("attention"), study.rows("backbones"), strict=True)
     ]
     table = paper_tables.attention_table(study)
-    assert column(table, "difference (points)") == [Points(each) for each in found]
-    assert [cell.p for cell in column(table, "p (Holm)")] == [each.p for each in found]
-    assert list(table.numbers["p (Holm)"]) == [cell.corrected for cell in column(table, "p (Holm)")]
+    assert column(table, "difference (points)") == [Cell.points(each) for each in found]
+    assert [cell.columns["raw"] for cell in column(table, "p (Holm)")] == [each.p for each in found]
+    assert list(table.numbers["p (Holm)"]) == [cell.columns[""] for cell in column(table, "p (Holm)")]
 
 
 def test_table_3_compares_with_original_and_counts_parameters(written):
@@ -90,8 +92,8 @@ def test_table_3_compares_with_original_and_counts_parameters(written):
     assert [cell.text for cell in column(table, "additional parameters")] == ["0", "missing", "+3"]
     reference, missing, difference = column(table, "difference (points)")
     assert reference.text == "–"
-    assert missing == Missing("0 of 3 seeds done")
-    assert difference == Points(compare(rows[2].finished, rows[0].finished, "accuracy"))
+    assert missing == Cell.missing("0 of 3 seeds done")
+    assert difference == Cell.points(compare(rows[2].finished, rows[0].finished, "accuracy"))
 
 
 def test_all_rows_metrics_and_test_sets_of_a_table_are_one_family(written, transferred):
@@ -101,7 +103,7 @@ def test_all_rows_metrics_and_test_sets_of_a_table_are_one_family(written, trans
     assert [cell.text for cell in column(table, "metric")] == ["accuracy", "balanced accuracy", "macro F1"] * 2
     cells = [cell for group in ("phantom-lesions", "phantom-clinic") for cell in column(table, "p (Holm)", group)]
     assert len(cells) == 12
-    assert [cell.corrected for cell in cells] == holm([cell.p for cell in cells])
+    assert [cell.columns[""] for cell in cells] == holm([cell.columns["raw"] for cell in cells])
     for each in (table, paper_tables.fusion_table(study)):
         assert any(
             "over all 12 tests of the table" in n and "2 rows × 3 metrics × 2 test sets" in n for n in each.notes
@@ -126,9 +128,9 @@ def test_what_is_missing_is_not_corrected_for(written):
 
 def test_the_leak_study_is_one_family(written):
     written.finish_table("leak", {"lesion": 0.7, "image": 0.75})
-    table = transfer_efficiency_leak.leak_table(written.study())
+    table = leak_table(written.study())
     cells = column(table, "p (Holm)")
-    assert [cell.corrected for cell in cells] == holm([cell.p for cell in cells])
+    assert [cell.columns[""] for cell in cells] == holm([cell.columns["raw"] for cell in cells])
     assert any("over all 3 tests of the table (1 row × 3 metrics × 1 test set)" in note for note in table.notes)
 
 
@@ -138,7 +140,7 @@ def test_mcnemar_stands_beside_accuracy_and_says_what_it_cannot(written):
     table = paper_tables.comparisons_table(study, "fusion", "name", "caption")
     first, *others = column(table, "McNemar, these networks", "phantom-lesions")[:3]
     rows = study.rows("fusion")
-    assert first == Networks(compare(rows[1].finished, rows[0].finished, "accuracy").networks)
+    assert first == Cell.mcnemar(compare(rows[1].finished, rows[0].finished, "accuracy").networks)
     assert [cell.text for cell in others] == ["–", "–"]
     assert NETWORKS in table.notes
     assert "no claim about a method" in NETWORKS
@@ -157,7 +159,7 @@ def test_a_study_compares_once(written, transferred, monkeypatch):
     for _ in range(2):
         paper_tables.fusion_table(study)
         paper_tables.comparisons_table(study, "fusion", "name", "caption")
-        transfer_efficiency_leak.transfer_table(study)
+        transfer_table(study)
     assert len(calls) == 2 * 3 * 2 + 2
 
 
@@ -173,7 +175,7 @@ def test_networks_at_chance_are_called_so(written, transferred):
     assert note in full.notes
     transferred(0.9)
     written.finish_table("leak", {"lesion": 0.9, "image": 0.9})
-    assert not any(each.startswith(AT_CHANCE) for each in transfer_efficiency_leak.leak_table(written.study()).notes)
+    assert not any(each.startswith(AT_CHANCE) for each in leak_table(written.study()).notes)
 
 
 def test_bare_networks_at_chance_are_told_from_those_with_attention(written):
@@ -200,7 +202,7 @@ def test_a_row_keeps_the_label_of_its_table(written, transferred):
     """progressive of Table 4 and phantom-lesions of Table 5 are the same runs."""
     written.finish_table("residual", {"original": 0.7, "progressive": 0.8})
     study = written.study()
-    transfer_efficiency_leak.transfer_table(study)
+    transfer_table(study)
     assert [c.text for c in column(paper_tables.residual_table(study), "residual")] == ["original", "progressive"]
     full = paper_tables.comparisons_table(study, "residual", "name", "caption")
     assert {c.text for c in column(full, "residual")} == {"progressive"}
@@ -209,19 +211,19 @@ def test_a_row_keeps_the_label_of_its_table(written, transferred):
 def test_convergence_is_the_first_epoch_near_the_best(written):
     written.finish_table("residual", {"original": 0.8}, curve=(0.2, 0.58, 0.6, 0.5))
     cell = column(paper_tables.residual_table(written.study()), "convergence (epochs)")[0]
-    assert cell.value == 2
+    assert cell.columns[""] == 2
 
 
 def test_dropped_images_are_told(written, transferred):
     transferred(0.6, image_id=5, group=2)
     written.finish_table("transfer", {"phantom-lesions": 0.9, "phantom-clinic": 0.9})
     study = written.study()
-    table = transfer_efficiency_leak.transfer_table(study)
+    table = transfer_table(study)
     assert [c.text for c in column(table, "same id", "left out")] == ["–", "5", "–", "5"]
     assert [c.text for c in column(table, "same lesion", "left out")] == ["–", "2", "–", "2"]
     row = study.rows("transfer")[0]
     other = study.answers(row, "phantom-clinic").tests
-    assert column(table, "drop (points)")[1] == Points(compare_test_sets(row.finished, other, "accuracy"))
+    assert column(table, "drop (points)")[1] == Cell.points(compare_test_sets(row.finished, other, "accuracy"))
     note = "phantom-lesions → phantom-clinic: 7 of 240 (5 by image_id, 2 by group)"
     written.finish_table("backbones", BACKBONES)
     assert any(note in each for each in paper_tables.backbones_table(written.study()).notes)
@@ -230,8 +232,8 @@ def test_dropped_images_are_told(written, transferred):
 def test_a_test_set_of_which_nothing_is_left_is_missing(written, transferred):
     transferred(0.6, image_id=240)
     written.finish_table("transfer", {"phantom-lesions": 0.9})
-    cell = column(transfer_efficiency_leak.transfer_table(written.study()), "accuracy (%)")[1]
-    assert "all 240 test images of phantom-clinic were seen in training" in cell.reason
+    cell = column(transfer_table(written.study()), "accuracy (%)")[1]
+    assert "all 240 test images of phantom-clinic were seen in training" in cell.note
 
 
 def test_a_damaged_run_is_missing_and_stops_nothing(written):
@@ -240,8 +242,8 @@ def test_a_damaged_run_is_missing_and_stops_nothing(written):
     for run in study.rows("backbones")[0].runs:
         (run.path / "predictions.csv").unlink()
     first, second = column(paper_tables.backbones_table(study), "accuracy (%)", "phantom-lesions")
-    assert "has no predictions.csv" in first.reason
-    assert isinstance(second, Percent)
+    assert "has no predictions.csv" in first.note
+    assert second.kind == "number"
 
 
 def test_runs_of_different_code_are_told(written):
@@ -257,9 +259,9 @@ def test_the_leak_study_is_unpaired_and_tells_the_leak(written):
     written.finish_table("leak", {"lesion": 0.7, "image": 0.9})
     study = written.study()
     honest, leaky = study.rows("leak")
-    table = transfer_efficiency_leak.leak_table(study)
+    table = leak_table(study)
     assert column(table, "inflation (points)") == [
-        Points(compare_unpaired(leaky.finished, honest.finished, metric)) for metric in TESTED_METRICS
+        Cell.points(compare_unpaired(leaky.finished, honest.finished, metric)) for metric in TESTED_METRICS
     ]
     assert [cell.text for cell in column(table, "leaked test images (%)")] == ["40.0"] * 3
 
@@ -270,11 +272,11 @@ def test_table_6_stands_beside_the_bare_backbone(written):
         Cost(rows[0], efficiency(), efficiency((1.0, 1.0, 1.0), 11_000_000)),
         Cost(rows[1], None, None, "no memory"),
     ]
-    table = transfer_efficiency_leak.efficiency_table(costs)
+    table = efficiency_table(costs)
     assert [c.text for c in column(table, "total", "parameters (M)")] == ["11.000", "11.700", "–"]
     assert column(table, "ratio", "training")[1].below == "[1.05, 1.15]"
     assert [c.text for c in column(table, "images/s", "training")] == ["110", "100", "–"]
-    assert column(table, "network")[2] == Missing("no memory")
+    assert column(table, "network")[2] == Cell.missing("no memory")
 
 
 def test_csv_holds_plain_numbers(written, tmp_path):
@@ -308,4 +310,4 @@ def test_another_profile_brings_its_sizes_and_another_data_set_replaces_the_main
 def test_numbers_are_told_with_true_signs():
     assert [signed(v) for v in (1.25, -0.44, -0.01, math.inf)] == ["+1.2", "−0.4", "0.0", "+∞"]
     assert [p_text(p) for p in (0.0312, 0.0009)] == ["0.031", "< 0.001"]
-    assert Quantity(1.04, 1, low=1.04, high=1.049).below == ""
+    assert Cell.quantity(1.04, 1, low=1.04, high=1.049).below == ""

@@ -6,9 +6,11 @@ import subprocess
 
 import pytest
 
-from lib.report.study import paper_tables, transfer_efficiency_leak
+from lib.report.study import paper_tables
 from lib.report.study.criteria import criteria, criteria_table
-from lib.report.tables.cells import Missing, Quantity, Text
+from lib.report.study.leak_table import leak_table
+from lib.report.study.transfer_table import transfer_table
+from lib.report.tables.cells import Cell
 from lib.report.tables.latex import escape, latex_of, write_latex
 from lib.report.tables.table import Table
 
@@ -18,11 +20,15 @@ NASTY = "50 % of a_b & #1 {x} $y$ ~ ^ \\ < > ± − × … 一 α²"
 def nasty() -> Table:
     rows = [
         {
-            ("", "na_me"): Text("[first]"),
-            ("A & B", "100 %"): Quantity(1.5, 1, low=1.0, high=2.0),
-            ("A & B", "n"): Quantity(3),
+            ("", "na_me"): Cell.words("[first]"),
+            ("A & B", "100 %"): Cell.quantity(1.5, 1, low=1.0, high=2.0),
+            ("A & B", "n"): Cell.quantity(3),
         },
-        {("", "na_me"): Text(NASTY), ("A & B", "100 %"): Missing("no_run & no #"), ("A & B", "n"): Quantity(-4)},
+        {
+            ("", "na_me"): Cell.words(NASTY),
+            ("A & B", "100 %"): Cell.missing("no_run & no #"),
+            ("A & B", "n"): Cell.quantity(-4),
+        },
     ]
     return Table("nas_ty", f"Caption {NASTY}", rows, [f"Note {NASTY}"])
 
@@ -62,8 +68,8 @@ def test_all_tables_compile(written, transferred, tmp_path):
         paper_tables.attention_table(study),
         paper_tables.fusion_table(study),
         paper_tables.comparisons_table(study, "fusion", "table3_comparisons", "In full."),
-        transfer_efficiency_leak.transfer_table(study),
-        transfer_efficiency_leak.leak_table(study),
+        transfer_table(study),
+        leak_table(study),
         criteria_table(criteria(study, [])),
     ]
     paths = write_latex(tables, tmp_path)

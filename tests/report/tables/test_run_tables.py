@@ -12,6 +12,8 @@ from lib.report.figures import data_figures, run_figures
 from lib.report.figures.style import PHANTOM_NOTE, figure
 from lib.report.tables import run_tables
 from lib.report.tables.verdicts import verdict_of_runs
+from lib.statistics.estimates import compare
+from lib.statistics.metric_names import METRICS
 from lib.training import Run, RunStore, prepare
 from lib.training.metrics import Resampled, intervals, measure
 
@@ -40,13 +42,21 @@ def wrong(finished, tmp_path):
 
 
 def test_a_run_against_itself_differs_by_nothing(finished):
-    differences = run_tables.paired_differences(finished, Run(finished.path))
-    assert set(differences.values()) == {(0.0, 0.0, 0.0)}
+    table = run_tables.test_table({"A": finished, "B": Run(finished.path)})
+    assert set(table["A − B"]) == {"+0.000 [+0.000, +0.000]"}
+
+
+def test_the_difference_of_two_runs_is_that_of_compare(finished, perfect):
+    table = run_tables.test_table({"A": finished, "B": perfect})
+    for metric, name in METRICS.items():
+        comparison = compare([finished], [perfect], metric)
+        text = f"{comparison.difference:+.3f} [{comparison.low:+.3f}, {comparison.high:+.3f}]"
+        assert table.loc[name, "A − B"] == text
 
 
 def test_verdicts(perfect, wrong):
     assert "A is ahead of B by +100.0 points" in verdict_of_runs({"A": perfect, "B": wrong})
-    assert "A is behind B: -100.0 points" in verdict_of_runs({"A": wrong, "B": perfect})
+    assert "A is behind B: −100.0 points" in verdict_of_runs({"A": wrong, "B": perfect})
     assert "No difference between A and B is shown" in verdict_of_runs({"A": perfect, "B": perfect})
     assert "one seed" in verdict_of_runs({"A": perfect, "B": perfect})
 
@@ -64,7 +74,7 @@ def test_runs_on_other_images_cannot_be_paired(finished, perfect):
     table = perfect.predictions
     table.loc[0, "image_id"] = "another"
     with pytest.raises(WorkbookValueError, match="tested on different images"):
-        run_tables.paired_differences(finished, perfect)
+        run_tables.test_table({"A": finished, "B": perfect})
 
 
 def test_every_figure_of_a_run_draws(finished, shared_ham):
