@@ -13,8 +13,7 @@ import numpy as np
 from PIL import Image
 
 from lib.data.phantoms.bird_drawing import PARTS, Drawn, Marks, draw_bird
-from lib.data.phantoms.draw_once import draw_once
-from lib.errors import WorkbookValueError
+from lib.data.phantoms.draw_once import draw_once, too_few
 from lib.progress import Progress
 
 DEFAULT_IMAGES = 3000
@@ -44,13 +43,8 @@ def draw_birds(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Path:
         WorkbookError: as `draw_once`.
     """
     if images < LEAST * len(KINDS):
-        raise WorkbookValueError(
-            f"{images} images are too few for {LEAST} of each of {len(KINDS)} kinds; ask for {LEAST * len(KINDS)} or more."
-        )
-    if seed < 0:
-        raise WorkbookValueError(f"The seed {seed} is negative; choose 0 or more.")
-    spec = {"name": "phantom-birds", "version": VERSION, "images": images, "seed": seed}
-    return draw_once(root, spec, lambda draft: _write(draft, images, seed))
+        raise too_few(images, f"{LEAST} of each of {len(KINDS)} kinds", LEAST * len(KINDS))
+    return draw_once(root, "phantom-birds", VERSION, images, seed, lambda folder: _write(folder, images, seed))
 
 
 def bird(kind: str, number: int, seed: int = 0) -> Drawn:

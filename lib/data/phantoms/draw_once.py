@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
-from lib.errors import WorkbookError, WorkbookFileError
+from lib.errors import WorkbookFileError, WorkbookValueError
+from lib.files import save_folder
 
 SPEC_FILE = "phantom.json"
 
 
-def draw_once(root: Path, spec: dict, write: Callable[[Path], None]) -> Path:
-    """Let `write` draw the set that `spec` tells into the folder `root`, unless it holds just that set; returns `root`.
+def draw_once(root: Path, name: str, version: int, images: int, seed: int, write: Callable[[Path], None]) -> Path:
+    """Let `write` draw the set that the other arguments tell into the folder `root`, unless it holds just that set.
 
-    The set is drawn in a hidden folder beside `root` and renamed when finished, so `root` is whole or absent.
+    Returns `root`, which is whole or absent at any time.
 
     Raises:
-        WorkbookFileError: `root` holds something else.
+        WorkbookValueError: `seed` is negative. WorkbookFileError: `root` holds something else.
         WorkbookError: the drawing could not be written (a full disk, no permission).
     """
-    root = Path(root)
-    draft = root.parent / f".{root.name}-{uuid4().hex[:8]}"
-    try:
-        if not _holds(root, spec):
-            draft.mkdir(parents=True)
-            write(draft)
-            (draft / SPEC_FILE).write_text(json.dumps(spec) + "\n")
-            _publish(draft, root, spec)
-    except WorkbookError:
-        raise
-    except OSError as error:
-        raise WorkbookError(
-            f"Could not draw into {root}: {error}. Free some space or choose another folder."
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    if seed < 0:
+        raise WorkbookValueError(f"The seed {seed} is negative; choose 0 or more.")
+    root, spec = Path(root), {"name": name, "version": version, "images": images, "seed": seed}
+
+    def draw(folder: Path) -> None:
+        write(folder)
+        (folder / SPEC_FILE).write_text(json.dumps(spec) + "\n")
+
+    if not _holds(root, spec):
+        save_folder(root, draw, lambda path: _holds(path, spec))
     return root
+
+
+def too_few(images: int, what: str, least: int) -> WorkbookValueError:
+    """The error for a number of images that is too small for `what`, where `least` would do."""
+    return WorkbookValueError(f"{images} images are too few for {what}; ask for {least} or more.")
 
 
 def _holds(root: Path, spec: dict) -> bool:
@@ -47,17 +44,9 @@ def _holds(root: Path, spec: dict) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
-        found = json.loads((root / SPEC_FILE).read_text())
+        held = json.loads((root / SPEC_FILE).read_text())
     except (OSError, ValueError):
-        found = "something else"
-    if found != spec:
-        raise WorkbookFileError(f"{root} already holds {found}, not {spec}; delete that folder or choose another one.")
+        held = "something else"
+    if held != spec:
+        raise WorkbookFileError(f"{root} already holds {held}, not {spec}; delete that folder or choose another one.")
     return True
-
-
-def _publish(draft: Path, root: Path, spec: dict) -> None:
-    try:
-        os.rename(draft, root)
-    except OSError:
-        if not _holds(root, spec):  # else another process has drawn the same set meanwhile
-            raise

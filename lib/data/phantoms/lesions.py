@@ -21,9 +21,8 @@ import numpy as np
 from PIL import Image
 
 from lib.data.phantoms.camera import photograph
-from lib.data.phantoms.draw_once import draw_once
+from lib.data.phantoms.draw_once import draw_once, too_few
 from lib.data.phantoms.lesion_drawing import draw_lesion
-from lib.errors import WorkbookValueError
 from lib.progress import Progress
 
 DEFAULT_IMAGES = 3000
@@ -66,27 +65,21 @@ LESIONS = Clinic("phantom-lesions", version=1, seed=0, first_id=9_000_000)
 CLINIC = Clinic("phantom-clinic", version=1, seed=1_000_003, first_id=9_500_000, camera=photograph)
 
 
-def draw_phantom_lesions(root: Path, images: int = DEFAULT_IMAGES, seed: int | None = None) -> Path:
-    """`draw_phantoms` of phantom-lesions; `seed` None is the set's own."""
-    return draw_phantoms(root, LESIONS, images, seed)
-
-
 def draw_phantoms(root: Path, clinic: Clinic, images: int = DEFAULT_IMAGES, seed: int | None = None) -> Path:
     """Draw `images` phantoms of 160×120 pixels into the folder `root`, unless it holds just that set; returns `root`.
+
+    `seed` None is the clinic's own.
 
     Raises:
         WorkbookValueError: `images` is too small for every class to have six lesions, or `seed` is negative.
         WorkbookError: as `draw_once`.
     """
     if _fewest_lesions(images) < LEAST_LESIONS:
-        raise WorkbookValueError(
-            f"{images} images are too few for {LEAST_LESIONS} lesions of every class; ask for {least_images()} or more."
-        )
+        raise too_few(images, f"{LEAST_LESIONS} lesions of every class", least_images())
     seed = clinic.seed if seed is None else seed
-    if seed < 0:
-        raise WorkbookValueError(f"The seed {seed} is negative; choose 0 or more.")
-    spec = {"name": clinic.name, "version": clinic.version, "images": images, "seed": seed}
-    return draw_once(root, spec, lambda draft: _write(draft, spec, clinic))
+    return draw_once(
+        root, clinic.name, clinic.version, images, seed, lambda folder: _write(folder, clinic, images, seed)
+    )
 
 
 # --- which lesions there are ---
@@ -138,16 +131,16 @@ def _lesions(images: int, seed: int) -> list[tuple[str, int, int]]:
 # --- writing them ---
 
 
-def _write(folder: Path, spec: dict, clinic: Clinic) -> None:
-    """Draw the whole set of `spec` into the empty `folder`."""
+def _write(folder: Path, clinic: Clinic, images: int, seed: int) -> None:
+    """Draw the whole set into the empty `folder`."""
     for name in (*PARTS, MASKS):
         (folder / name).mkdir()
     with (folder / "HAM10000_metadata.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        with Progress(spec["images"], f"Drawing {clinic.name}") as bar:
-            for done, (row, image, mask) in enumerate(_draw_all(clinic, spec["images"], spec["seed"])):
-                part = PARTS[2 * done >= spec["images"]]
+        with Progress(images, f"Drawing {clinic.name}") as bar:
+            for done, (row, image, mask) in enumerate(_draw_all(clinic, images, seed)):
+                part = PARTS[2 * done >= images]
                 Image.fromarray(image).save(folder / part / f"{row[1]}.jpg", quality=92)
                 Image.fromarray(mask).save(folder / MASKS / f"{row[1]}_segmentation.png", compress_level=1)
                 table.writerow(row)

@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lib.data.phantoms.draw_once import draw_once
+from lib.data.phantoms.draw_once import draw_once, too_few
 from lib.data.phantoms.person_drawing import Camera, camera, draw_nobody, draw_person, person
-from lib.errors import WorkbookValueError
 from lib.progress import Progress
 
 DEFAULT_IMAGES = 1600
@@ -37,14 +36,8 @@ def draw_people(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Path
     """
     identities = 2 * round(images / PER_IDENTITY / 2)
     if identities < 2 * LEAST:
-        least = 2 * LEAST * PER_IDENTITY
-        raise WorkbookValueError(
-            f"{images} images are too few for {LEAST} identities to train on and {LEAST} to test; ask for {least} or more."
-        )
-    if seed < 0:
-        raise WorkbookValueError(f"The seed {seed} is negative; choose 0 or more.")
-    spec = {"name": "phantom-people", "version": VERSION, "images": images, "seed": seed}
-    return draw_once(root, spec, lambda draft: _write(draft, identities, seed))
+        raise too_few(images, f"{LEAST} identities to train on and {LEAST} to test", 2 * LEAST * PER_IDENTITY)
+    return draw_once(root, "phantom-people", VERSION, images, seed, lambda folder: _write(folder, identities, seed))
 
 
 def _write(folder: Path, identities: int, seed: int) -> None:

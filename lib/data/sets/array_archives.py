@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from lib.data.imageset import ImageSet, attach_images, images_by_stem, label_indices, read_table
-from lib.data.sets.folders import write_folder
+from lib.files import save_folder
 from lib.progress import Progress
 
 PARTS = ("train", "test")
@@ -29,7 +29,7 @@ def load_pictures(name: str, pictures: Path, read_part: ReadPart, skip_unreadabl
         WorkbookError: the pictures cannot be written.
     """
     if not pictures.is_dir():
-        write_folder(pictures, lambda scratch: _write(scratch, name, read_part))
+        save_folder(pictures, lambda scratch: _write(scratch, name, read_part))
     index = pictures / "index.csv"
     table = read_table(index, ("image_id", "class", "part"))
     classes = tuple(sorted(set(table["class"])))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from lib.data.imageset import IMAGE_SUFFIXES, ImageSet, folder
-from lib.errors import WorkbookError, WorkbookFileError
+from lib.errors import WorkbookFileError
+from lib.files import save_folder
 
 SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test"})
 
@@ -48,7 +45,7 @@ def load_digits_set(root: Path, name: str = "digits", skip_unreadable: bool = Fa
     """scikit-learn's 1,797 real handwritten digits, 8×8 grey, written below `root` on first use."""
     root = Path(root)
     if not root.exists():
-        write_folder(root, _write_digits)
+        save_folder(root, _write_digits)
     images = load_image_folder(root, name, skip_unreadable)
     if (len(images.classes), len(images.rows)) != (10, 1797):
         raise WorkbookFileError(
@@ -65,33 +62,3 @@ def _write_digits(folder: Path) -> None:
         (folder / str(label)).mkdir(exist_ok=True)
         grey = np.round(pixels * (255 / 16)).astype(np.uint8)
         Image.fromarray(grey).save(folder / str(label) / f"{i:04d}.png")
-
-
-def write_folder(root: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a scratch folder beside `root` and move it into place, so that `root` is whole or absent.
-
-    Raises:
-        WorkbookError: the disk is full or the folder cannot be written.
-    """
-    scratch = root.parent / f".{root.name}-{uuid4().hex[:8]}"
-    try:
-        scratch.mkdir(parents=True)
-        write(scratch)
-        publish_folder(scratch, root)
-    except WorkbookError:
-        raise  # some of them are OSErrors, and tell more
-    except OSError as error:
-        raise WorkbookError(
-            f"Cannot write {root}: {error.strerror or error}. Free some space or copy the data to a folder that may be written."
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def publish_folder(scratch: Path, root: Path) -> None:
-    """Move a finished folder into place; when another process was first, its (equal) folder stays."""
-    try:
-        os.rename(scratch, root)
-    except OSError:
-        if not root.is_dir():
-            raise

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from lib.data.imageset import ImageSet, folder
-from lib.data.sets.folders import load_image_folder, write_folder
+from lib.data.sets.folders import load_image_folder
 from lib.data.shards.listing import PART_OF, webdataset
 from lib.data.splits import rows_of, split_rows
 from lib.errors import WorkbookFileError, positive
+from lib.files import save_folder
 from lib.progress import Progress
 
 
@@ -53,7 +54,7 @@ def write_shards(
         (scratch / "classes.txt").write_text("\n".join(images.classes) + "\n", encoding="utf-8")
         (scratch / "sizes.json").write_text(json.dumps(sizes, indent=1), encoding="utf-8")
 
-    write_folder(target, write)
+    save_folder(target, write)
     return len(sizes)
 
 

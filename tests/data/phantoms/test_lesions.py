@@ -29,7 +29,6 @@ from lib.data.phantoms.lesions import (
     HAM_IMAGES,
     LESIONS,
     PHANTOM_CLASSES,
-    draw_phantom_lesions,
     draw_phantoms,
     least_images,
 )
@@ -43,7 +42,7 @@ FIRST_THREE = [[216.46, 154.64, 149.03], [189.16, 134.78, 136.68], [198.66, 152.
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    return draw_phantom_lesions(tmp_path_factory.mktemp("data") / "phantom-lesions", IMAGES, seed=0)
+    return draw_phantoms(tmp_path_factory.mktemp("data") / "phantom-lesions", LESIONS, IMAGES, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +156,7 @@ def test_age_sex_and_place_do_not_follow_the_class(table):
 
 
 def test_same_seed_same_bytes(root, tmp_path):
-    again = draw_phantom_lesions(tmp_path / "again", IMAGES, seed=0)
+    again = draw_phantoms(tmp_path / "again", LESIONS, IMAGES, seed=0)
     assert files_of(again) == files_of(root)
 
 
@@ -271,7 +270,7 @@ def test_both_clinics_load_by_name_as_phantoms(root, clinic, monkeypatch):
 
 def test_a_finished_set_is_not_drawn_again(root, monkeypatch):
     monkeypatch.setattr(lesions, "_write", lambda *_: pytest.fail("drawn again"))
-    assert draw_phantom_lesions(root, IMAGES, seed=0) == root
+    assert draw_phantoms(root, LESIONS, IMAGES, seed=0) == root
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
@@ -284,7 +283,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Image.Image, "save", save_until_full)
     with pytest.raises(WorkbookError, match="No space left on device"):
-        draw_phantom_lesions(tmp_path / "set", IMAGES)
+        draw_phantoms(tmp_path / "set", LESIONS, IMAGES)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -297,7 +296,7 @@ def test_two_at_once_end_with_one_whole_set(root, tmp_path, monkeypatch):
 
     monkeypatch.setattr(lesions, "_write", copy_the_set)
     with ThreadPoolExecutor(2) as pool:
-        drawn = list(pool.map(lambda _: draw_phantom_lesions(tmp_path / "set", IMAGES), range(2)))
+        drawn = list(pool.map(lambda _: draw_phantoms(tmp_path / "set", LESIONS, IMAGES), range(2)))
     assert drawn == [tmp_path / "set"] * 2
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     assert files_of(tmp_path / "set") == files_of(root)
@@ -307,19 +306,19 @@ def test_two_at_once_end_with_one_whole_set(root, tmp_path, monkeypatch):
 def test_a_foreign_folder_is_left_alone(tmp_path, content):
     (tmp_path / content).write_text("mine")
     with pytest.raises(WorkbookFileError, match="choose another") as error:
-        draw_phantom_lesions(tmp_path, IMAGES)
+        draw_phantoms(tmp_path, LESIONS, IMAGES)
     assert str(tmp_path) in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == [content]
 
 
 def test_a_set_of_another_seed_is_not_overwritten(root):
     with pytest.raises(WorkbookFileError, match="'seed': 0"):
-        draw_phantom_lesions(root, IMAGES, seed=1)
+        draw_phantoms(root, LESIONS, IMAGES, seed=1)
 
 
 def test_an_empty_folder_is_drawn_into(tmp_path, root, monkeypatch):
     monkeypatch.setattr(lesions, "_write", lambda draft, *_: shutil.copytree(root, draft, dirs_exist_ok=True))
-    assert (draw_phantom_lesions(tmp_path, IMAGES) / "phantom.json").exists()
+    assert (draw_phantoms(tmp_path, LESIONS, IMAGES) / "phantom.json").exists()
 
 
 def test_no_larger_set_has_too_few_lesions():
@@ -329,7 +328,7 @@ def test_no_larger_set_has_too_few_lesions():
 
 def test_too_few_images_names_the_minimum(tmp_path):
     with pytest.raises(WorkbookValueError, match=str(least_images())):
-        draw_phantom_lesions(tmp_path / "set", least_images() - 1)
+        draw_phantoms(tmp_path / "set", LESIONS, least_images() - 1)
     with pytest.raises(WorkbookValueError, match="negative"):
-        draw_phantom_lesions(tmp_path / "set", IMAGES, seed=-1)
+        draw_phantoms(tmp_path / "set", LESIONS, IMAGES, seed=-1)
     assert list(tmp_path.iterdir()) == []
