@@ -12,7 +12,9 @@ import numpy as np
 
 from lib import hardware
 from lib.data.decoding import decode_many
-from lib.data.imageset import IMAGE_SUFFIXES, images_by_stem, read_table, refuse_unreadable
+from lib.data.file_finder import images_by_stem
+from lib.data.imageset import IMAGE_SUFFIXES, refuse_unreadable
+from lib.data.table_reader import read_table
 from lib.errors import CommandLine, WorkbookFileError, WorkbookValueError, run_command
 from lib.files import save_whole
 from lib.progress import Progress

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lib.data.imageset import ImageSet
-from lib.data.sets.lists import numbers
+from lib.data.table_reader import lookup, numbers, read_list
 from lib.errors import WorkbookValueError
+
+Texts = Callable[[Path, pd.DataFrame], list[str]]  # `sides_text` or `corners_text`
+
+
+def read_boxes(path: Path, key: str, columns: Sequence[str], texts: Texts) -> dict[str, str]:
+    """Image → "x y width height" from the list `path` of `key`, which names the image, and four `columns`.
+
+    Empty where the file is missing.
+
+    Raises:
+        WorkbookValueError: a malformed line, an image listed twice; what `texts` raises.
+    """
+    if not path.is_file():
+        return {}
+    table = read_list(path, key, *columns)
+    return lookup(path, table.assign(box=texts(path, table[list(columns)])), key, "box")
 
 
 def sides_text(path: Path, sides: pd.DataFrame) -> list[str]:
@@ -50,12 +67,12 @@ def relative_boxes(images: ImageSet) -> np.ndarray:
     the pixels of that picture: whoever drew a box drew it round the object as a viewer shows it, EXIF tag obeyed. Boxes
     that reach beyond it are cut.
     """
-    found = np.full((len(images.rows), 4), np.nan)
+    boxes = np.full((len(images.rows), 4), np.nan)
     for i, row in enumerate(images.rows.itertuples()):
         if row.box:
             width, height = images.picture_size(row)
             x, y, w, h = map(float, row.box.split())
             left, right = np.clip([x / width, (x + w) / width], 0, 1)
             top, bottom = np.clip([y / height, (y + h) / height], 0, 1)
-            found[i] = left, top, right - left, bottom - top
-    return found
+            boxes[i] = left, top, right - left, bottom - top
+    return boxes

@@ -7,21 +7,26 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from lib.data.decoding import Size, decode, decode_mask, height_and_width, picture_size
-from lib.errors import WorkbookFileError, WorkbookValueError, nearest
+from lib.errors import WorkbookFileError, WorkbookValueError
 
 log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 JUNK = -1  # the identity of images that no evaluation counts
 DISTRACTOR = 0  # that of images in a gallery that are nobody's right answer
-OPTIONAL = {"box": "", "identity": 0, "camera": 0}  # columns that a loader may leave out, and what they hold then
+OPTIONAL = {  # columns that a loader may leave out, and what they hold then
+    "mask": "",
+    "part": "",
+    "box": "",
+    "identity": 0,
+    "camera": 0,
+}
 _listed: set[str] = set()  # what this process has warned of already: a set is loaded more than once
 
 
@@ -36,14 +41,14 @@ class ImageRow(Protocol):
 class ImageSet:
     """Images with labels.
 
-    `rows` has one row an image and at least these columns: `image_id` (str, no two alike), `path` (str), `label` (index
-    into `classes`), `group` (images of one group, a lesion, never stand on two sides of a split), `mask` (path of the
-    lesion's mask, "" without one) and `part` (the official split's name, "" where the set has none).
-
-    A loader may give three more, which are filled in where it does not: `box` ("x y width height" of the object in
-    pixels of the original image as a viewer shows it, both sides above 0, "" without one), and in a re-identification set `identity` (1, 2,
-    …; 0 a distractor, −1 junk) and `camera` (1, 2, …); both are 0 in all other sets. There `part` is train, query or
-    gallery, `group` is the identity, and `classes` are all identities of all parts (see `label_identities`).
+    `rows` has one row an image and these columns: `image_id` (str, no two alike), `path` (str) and `label` (index into
+    `classes`). The others are filled in where a loader does not give them: `group` (images of one group, such as a
+    lesion, never stand on two sides of a split; by default each image is its own), `mask` (path of the object's mask, ""
+    without one), `part` (the official split's name, "" where the set has none), `box` ("x y width height" of the object
+    in pixels of the original image as a viewer shows it, both sides above 0, "" without one), and in a
+    re-identification set `identity` (1, 2, …; 0 a distractor, −1 junk) and `camera` (1, 2, …); both are 0 in all other
+    sets. There `part` is train, query or gallery, `group` is the identity, and `classes` are all identities of all parts
+    (see `label_identities`).
     """
 
     name: str
@@ -54,11 +59,13 @@ class ImageSet:
     banner: int = 0  # lowest rows of pixels of every original that are no part of the picture: see `Dataset.banner`
 
     def __post_init__(self) -> None:
-        if "image_id" in self.rows:  # what is only looked at may have none
-            _refuse_twice(self.name, self.rows)
         absent = {name: value for name, value in OPTIONAL.items() if name not in self.rows}
+        if "image_id" in self.rows and "group" not in self.rows:  # what is only looked at may have no ids
+            absent["group"] = self.rows["image_id"]
         if absent:
             object.__setattr__(self, "rows", self.rows.assign(**absent))
+        if "image_id" in self.rows:
+            _refuse_repeated(self.name, self.rows)
 
     @property
     def is_reid(self) -> bool:
@@ -103,115 +110,15 @@ class ImageSet:
         return digest.hexdigest()[:8]
 
 
-def _refuse_twice(name: str, rows: pd.DataFrame) -> None:
-    again = rows["image_id"].duplicated()
-    if again.any():
-        image = rows.loc[again, "image_id"].iloc[0]
+def _refuse_repeated(name: str, rows: pd.DataFrame) -> None:
+    repeated = rows["image_id"].duplicated()
+    if repeated.any():
+        image = rows.loc[repeated, "image_id"].iloc[0]
         parts = " and ".join(part for part in rows.loc[rows["image_id"] == image, "part"].unique() if part)
         where = f" (official parts: {parts})" if parts else ""
         raise WorkbookValueError(
             f"Image {image!r} stands in {name} twice{where}, so that it could be trained and tested on; remove one of its rows."
         )
-
-
-def folder(root: Path, what: str) -> Path:
-    """`root` as a folder that exists.
-
-    Raises:
-        WorkbookFileError: it does not exist or is a file.
-    """
-    root = Path(root).expanduser()
-    if not root.is_dir():
-        state = "is a file" if root.exists() else "does not exist"
-        raise WorkbookFileError(
-            f"The data root {str(root)!r} of {what} {state}; give the folder that holds the data set."
-        )
-    return root
-
-
-def unpacked(root: Path, name: str) -> Path | None:
-    """The folder `name` that an archive unpacks to: `root` itself, in it, or one folder further down; else None."""
-    candidates = (root, root / name, *sorted(root.glob(f"[!.]*/{name}")))
-    return next((path for path in candidates if path.absolute().name == name and path.is_dir()), None)
-
-
-def images_by_stem(root: Path) -> dict[str, Path]:
-    """All image files below `root`, by file name without suffix; of namesakes the first in sorted order wins.
-
-    (Archives from some mirrors hold every image twice, in `ham10000_images_part_1` and `HAM10000_images_part_1`.)
-    """
-    found: dict[str, Path] = {}
-    for parent, _, files in sorted(os.walk(root, followlinks=True)):
-        for name in files:
-            path = Path(parent, name)
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                found.setdefault(path.stem, path)
-    return found
-
-
-def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
-    """A table separated by commas, tabs or semicolons, with all of `columns`; text stays text (ids keep their zeros).
-
-    The index counts the file's rows as an editor does: the header is row 1.
-
-    Raises:
-        WorkbookFileError: not a table. WorkbookValueError: a column is missing.
-    """
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            header = file.readline()
-        separator = next((s for s in "\t;" if s in header), ",")
-        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise WorkbookFileError(f"{path} is not a readable CSV table ({error}).") from error
-    missing = [c for c in columns if c not in table.columns]
-    if missing:
-        raise WorkbookValueError(
-            f"{path} lacks the column {missing[0]!r}; it has {', '.join(map(str, table.columns))}. "
-            "Is this the data set's own metadata file?"
-        )
-    return table.set_axis(table.index + 2)
-
-
-def label_indices(path: Path, values: pd.Series, classes: tuple[str, ...]) -> pd.Series:
-    """Class names to indices; the index of `values` holds the row numbers of the file `path`.
-
-    Raises:
-        WorkbookValueError: names file, row and value of the first unknown class.
-    """
-    wrong = values[~values.isin(classes)]
-    if len(wrong):
-        guess = nearest(wrong.iloc[0], classes)
-        hint = f" Did you mean {guess!r}?" if guess else ""
-        raise WorkbookValueError(
-            f"{path}, row {wrong.index[0]}: unknown class {wrong.iloc[0]!r}.{hint} Known: {', '.join(classes)}."
-        )
-    return values.map({name: i for i, name in enumerate(classes)})
-
-
-def attach_images(path: Path, table: pd.DataFrame, files: dict[str, Path], skip_unreadable: bool) -> tuple:
-    """Give each row of `table` (column `image_id`, index: the row numbers of the file `path`) the `path` of its image.
-
-    Returns the rows that have one, and a tuple with a line for each that has none.
-
-    Raises:
-        WorkbookValueError: an image id stands twice. WorkbookFileError: a row without an image, unless skipped.
-    """
-    twice = table["image_id"][table["image_id"].duplicated()]
-    if len(twice):
-        raise WorkbookValueError(
-            f"{path}, row {twice.index[0]}: image {twice.iloc[0]!r} stands there a second time; remove one row."
-        )
-    paths = table["image_id"].map(files)
-    missing = table.loc[paths.isna(), "image_id"]
-    lines = tuple(f"{path}, row {i}: no image file {name}.*" for i, name in missing.items())
-    if lines and len(lines) == len(table):
-        raise WorkbookFileError(
-            f"None of the {len(table)} images that {path} lists was found; give the folder that holds both the list and the images."
-        )
-    refuse_unreadable(lines, skip_unreadable)
-    kept = table[paths.notna()].assign(path=paths.dropna().map(str))
-    return kept.reset_index(drop=True), lines
 
 
 def refuse_unreadable(lines: Iterable[str], skip: bool) -> None:
@@ -252,9 +159,9 @@ def label_identities(rows: pd.DataFrame) -> tuple[tuple[str, ...], pd.Series]:
     Junk and distractors are a class each, so that a label is always an index. Which identities a network learns is
     the split's matter: number those of its training rows anew, `np.unique(labels[train], return_inverse=True)[1]`.
     """
-    known = sorted(rows["identity"].unique())
-    names = tuple({JUNK: "junk", DISTRACTOR: "distractor"}.get(each, f"{each:04d}") for each in known)
-    return names, rows["identity"].map({each: i for i, each in enumerate(known)})
+    identities = sorted(rows["identity"].unique())
+    names = tuple({JUNK: "junk", DISTRACTOR: "distractor"}.get(number, f"{number:04d}") for number in identities)
+    return names, rows["identity"].map({number: label for label, number in enumerate(identities)})
 
 
 def subset(images: ImageSet, limit: int | None) -> ImageSet:
@@ -268,9 +175,9 @@ def subset(images: ImageSet, limit: int | None) -> ImageSet:
     groups = images.rows.drop_duplicates("group")[["group", "label", "part"]]
     share = limit / len(images.rows)
     kept: set[str] = set()
-    for _, own in groups.groupby(strata):
-        number = min(len(own), max(6, round(share * len(own))))
-        kept.update(own["group"].sample(n=number, random_state=0))
+    for _, stratum in groups.groupby(strata):
+        number = min(len(stratum), max(6, round(share * len(stratum))))
+        kept.update(stratum["group"].sample(n=number, random_state=0))
     rows = images.rows[images.rows["group"].isin(kept)].reset_index(drop=True)
     if not images.is_reid:
         return replace(images, rows=rows)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.data.boxes import corners_text
-from lib.data.imageset import ImageSet, attach_images, folder, images_by_stem, label_indices
-from lib.data.sets.lists import find_base, looked_up, read_list
+from lib.data.boxes import corners_text, read_boxes
+from lib.data.file_finder import attach_images, find_base, images_by_stem
+from lib.data.imageset import ImageSet
+from lib.data.table_reader import label_indices, lookup, read_list
 
 ADVICE = "Fetch the set with `python -m lib.data.download FGVCAircraft`."
 LISTS = {"train": "images_variant_trainval.txt", "test": "images_variant_test.txt"}
@@ -29,30 +30,18 @@ def load_aircraft(root: Path, name: str = "FGVCAircraft", skip_unreadable: bool 
         WorkbookFileError: no data set there, a list or an image missing (unless `skip_unreadable`).
         WorkbookValueError: a malformed line, an unknown variant, a variant or an image listed twice.
     """
-    base = find_base(folder(root, name), name, LISTS["train"], ADVICE)
+    base = find_base(root, name, LISTS["train"], ADVICE)
     variants = base / "variants.txt"
-    classes = tuple(looked_up(variants, read_list(variants, "variant"), "variant", "variant"))
-    boxes = _boxes(base / "images_box.txt")
+    classes = tuple(lookup(variants, read_list(variants, "variant"), "variant", "variant"))
+    boxes = read_boxes(base / "images_box.txt", "image_id", ("xmin", "ymin", "xmax", "ymax"), corners_text)
     files = images_by_stem(base / "images")
-    found, missing = [], ()
-    for part, file in LISTS.items():
-        path = base / file
-        table = read_list(path, "image_id", "variant")
-        table = table.assign(label=label_indices(path, table["variant"], classes), part=part)
-        rows, lines = attach_images(path, table, files, skip_unreadable)
-        found.append(rows)
-        missing += lines
-    rows = pd.concat(found, ignore_index=True)
-    rows = rows[["image_id", "path", "label", "part"]].assign(
-        group=rows["image_id"], mask="", box=rows["image_id"].map(boxes).fillna("")
-    )
+    lists = ((base / file, _variants(base / file, classes, part), files) for part, file in LISTS.items())
+    rows, missing = attach_images(lists, skip_unreadable)
+    rows["box"] = rows["image_id"].map(boxes).fillna("")
     return ImageSet(name, classes, rows, unreadable=missing)
 
 
-def _boxes(path: Path) -> dict[str, str]:
-    """Image → "x y width height", counted from 0; empty where the file is missing."""
-    if not path.is_file():
-        return {}
-    table = read_list(path, "image_id", "xmin", "ymin", "xmax", "ymax")
-    corners = table[["xmin", "ymin", "xmax", "ymax"]]
-    return looked_up(path, table.assign(box=corners_text(path, corners)), "image_id", "box")
+def _variants(path: Path, classes: tuple[str, ...], part: str) -> pd.DataFrame:
+    """image_id, variant, label and part of the images in a list."""
+    table = read_list(path, "image_id", "variant")
+    return table.assign(label=label_indices(path, table["variant"], classes), part=part)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from lib.data.imageset import ImageSet, attach_images, images_by_stem, label_indices, read_table
+from lib.data.file_finder import attach_images, images_by_stem
+from lib.data.imageset import ImageSet
+from lib.data.table_reader import label_indices, read_table
+from lib.errors import WorkbookFileError
 from lib.files import save_folder
 from lib.progress import Progress
 
@@ -33,9 +37,27 @@ def load_pictures(name: str, pictures: Path, read_part: ReadPart, skip_unreadabl
     index = pictures / "index.csv"
     table = read_table(index, ("image_id", "class", "part"))
     classes = tuple(sorted(set(table["class"])))
-    table["label"] = label_indices(index, table["class"], classes)
-    rows, missing = attach_images(index, table, images_by_stem(pictures), skip_unreadable)
-    return ImageSet(name, classes, rows.assign(group=rows["image_id"], mask=""), unreadable=missing)
+    table = table.assign(label=label_indices(index, table["class"], classes))
+    rows, missing = attach_images([(index, table, images_by_stem(pictures))], skip_unreadable)
+    return ImageSet(name, classes, rows, unreadable=missing)
+
+
+def read_with_torchvision(reader: type, base: Path, name: str, **part: object) -> Any:
+    """torchvision's `reader` of the set `name` on the arrays of one part, which its archive unpacked to `base`.
+
+    Raises:
+        WorkbookFileError: a file is missing or not the official one.
+    """
+    try:
+        return reader(base.absolute().parent, **part)
+    except RuntimeError as error:  # torchvision compares MD5 sums and does not say of which file
+        files = [file for file, _ in reader.train_list + reader.test_list]
+        files += [reader.meta["filename"]] if hasattr(reader, "meta") else []
+        gone = [file for file in files if not (base / file).is_file()]
+        what = f"lacks {gone[0]}" if gone else "holds a file that is not the official one (MD5 sums differ)"
+        raise WorkbookFileError(
+            f"{base} {what}; remove the folder and fetch the set again with `python -m lib.data.download {name}`."
+        ) from error
 
 
 def _write(target: Path, name: str, read_part: ReadPart) -> None:
@@ -43,10 +65,10 @@ def _write(target: Path, name: str, read_part: ReadPart) -> None:
     for part in PARTS:
         pixels, classes = read_part(part)
         with Progress(len(pixels), f"Writing {name}'s {part} pictures") as bar:
-            for number, (picture, each) in enumerate(zip(pixels, classes, strict=True)):
+            for number, (picture, class_name) in enumerate(zip(pixels, classes, strict=True)):
                 image_id = f"{part}_{number:04d}"
-                (target / each).mkdir(exist_ok=True)
-                Image.fromarray(picture).save(target / each / f"{image_id}.png")
-                rows.append((image_id, each, part))
+                (target / class_name).mkdir(exist_ok=True)
+                Image.fromarray(picture).save(target / class_name / f"{image_id}.png")
+                rows.append((image_id, class_name, part))
                 bar.advance()
     pd.DataFrame(rows, columns=["image_id", "class", "part"]).to_csv(target / "index.csv", index=False)

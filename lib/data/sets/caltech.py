@@ -9,12 +9,11 @@ and make up their names, which fails where a class lacks one; here the folders a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pandas as pd
-
-from lib.data.imageset import IMAGE_SUFFIXES, ImageSet, folder, unpacked
+from lib.data.file_finder import class_folder_rows, unpacked
+from lib.data.imageset import ImageSet
 from lib.errors import WorkbookFileError
 
 
@@ -47,25 +46,14 @@ def _class_of_256(folder_name: str) -> str | None:
 
 def _load(root: Path, name: str, categories: str, class_of: Callable[[str], str | None]) -> ImageSet:
     """The class folders of `categories`, in sorted order; `class_of` a folder's name is None where it is no class."""
-    base = unpacked(folder(root, name), categories)
-    if base is None:
-        raise WorkbookFileError(
-            f"{root} is no {name} data set: no folder {categories} in it. Give the folder that holds it, or that folder "
-            f"itself, or fetch the set with `python -m lib.data.download {name}`."
-        )
-    folders = sorted(p for p in base.iterdir() if p.is_dir() and class_of(p.name))
+    base = unpacked(root, name, categories)
+    folders = sorted(path for path in base.iterdir() if path.is_dir() and class_of(path.name))
     if len(folders) < 2:
         raise WorkbookFileError(f"{base} needs at least two class folders, it has {len(folders)}; unpack {name} again.")
-    rows = [row for label, each in enumerate(folders) for row in _images(each, label)]
-    table = pd.DataFrame(rows, columns=["image_id", "path", "label"])
-    return ImageSet(
-        name, tuple(class_of(p.name) for p in folders), table.assign(group=table["image_id"], mask="", part="")
-    )
+    rows = class_folder_rows(folders, _images, lambda path: f"{path.parent.name}/{path.stem}")
+    return ImageSet(name, tuple(class_of(path.name) for path in folders), rows)
 
 
-def _images(each: Path, label: int) -> list[tuple[str, str, int]]:
-    """Id, path and label of the images right in a class folder: what lies deeper in the official archives is stray."""
-    paths = sorted(p for p in each.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-    if not paths:
-        raise WorkbookFileError(f"The class folder {each} holds no image; fill or remove it.")
-    return [(f"{each.name}/{path.stem}", str(path), label) for path in paths]
+def _images(class_folder: Path) -> Iterator[Path]:
+    """What lies right in a class folder: anything deeper in the official archives is stray."""
+    return class_folder.glob("[!.]*")

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from lib.data.boxes import corners_text
-from lib.data.imageset import ImageSet, attach_images, folder
-from lib.data.sets.lists import find_base, numbers, whole_numbers
+from lib.data.file_finder import ImageList, attach_images, find_base, folder, listed_files
+from lib.data.imageset import ImageSet
+from lib.data.table_reader import numbers, whole_numbers
 from lib.errors import WorkbookFileError, WorkbookValueError
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,8 @@ def load_cars(root: Path, name: str = "StanfordCars", skip_unreadable: bool = Fa
         WorkbookValueError: annotations that lack a field, hold no number in one, or name a class that does not exist.
     """
     root = folder(root, name)
-    lists = (path for pattern in ("", "*/") for path in sorted(root.glob(f"{pattern}cars_annos.mat")))
-    single = next((path for path in lists if (path.parent / "car_ims").is_dir()), None)
+    both = (path for pattern in ("", "*/") for path in sorted(root.glob(f"{pattern}cars_annos.mat")))
+    single = next((path for path in both if (path.parent / "car_ims").is_dir()), None)
     if single is not None:
         sources = [(single, single.parent, "")]
         names = _field(single, "class_names")
@@ -46,21 +47,18 @@ def load_cars(root: Path, name: str = "StanfordCars", skip_unreadable: bool = Fa
         base = find_base(root, name, "devkit/cars_train_annos.mat", ADVICE)
         names = _field(base / "devkit" / "cars_meta.mat", "class_names")
         sources = [(base / "devkit" / "cars_train_annos.mat", _images(base, "train"), "train"), *_test(base)]
-    found, missing = [], ()
-    for path, images, part in sources:
-        table = _annotations(path, part)
-        files = {i: p for i, f in zip(table["image_id"], table["file"], strict=True) if (p := images / f).is_file()}
-        rows, lines = attach_images(path, table, files, skip_unreadable)
-        found.append(rows)
-        missing += lines
-    rows = pd.concat(found, ignore_index=True)
+    rows, missing = attach_images((_list(*source) for source in sources), skip_unreadable)
     present = sorted(rows["class"].unique())
     if present[0] < 1 or present[-1] > len(names):
         wrong = present[0] if present[0] < 1 else present[-1]
         raise WorkbookValueError(f"{sources[0][0]} has an image of class {wrong}, but there are {len(names)} classes.")
-    label = rows["class"].map({number: i for i, number in enumerate(present)})
-    rows = rows[["image_id", "path", "part", "box"]].assign(label=label, group=rows["image_id"], mask="")
-    return ImageSet(name, tuple(str(names[i - 1]) for i in present), rows, unreadable=missing)
+    rows["label"] = rows["class"].map({number: label for label, number in enumerate(present)})
+    return ImageSet(name, tuple(str(names[number - 1]) for number in present), rows, unreadable=missing)
+
+
+def _list(path: Path, images: Path, part: str) -> ImageList:
+    table = _annotations(path, part)
+    return path, table, listed_files(table, images)
 
 
 def _images(base: Path, part: str) -> Path:
@@ -82,13 +80,13 @@ def _test(base: Path) -> list[tuple[Path, Path, str]]:
 
 def _annotations(path: Path, part: str) -> pd.DataFrame:
     """image_id, file, class, part and box; `part` "" takes it from the annotations. The index counts from 1."""
-    found = np.atleast_1d(_field(path, "annotations"))
+    annotations = _field(path, "annotations")
     file = "relative_im_path" if part == "" else "fname"
     needed = (*BOX, "class", file, *(["test"] if part == "" else []))
-    absent = [name for name in needed if name not in (found.dtype.names or ())]
+    absent = [name for name in needed if name not in (annotations.dtype.names or ())]
     if absent:
         raise WorkbookValueError(f"The annotations in {path} lack the field {absent[0]!r}. Is this the set's own file?")
-    table = pd.DataFrame({name: found[name] for name in needed}, index=range(1, len(found) + 1))
+    table = pd.DataFrame({name: annotations[name] for name in needed}, index=range(1, len(annotations) + 1))
     stems = table[file].map(lambda name: Path(str(name)).with_suffix("").as_posix())
     return pd.DataFrame(
         {

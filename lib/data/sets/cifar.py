@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.imageset import ImageSet, folder, unpacked
-from lib.data.sets.array_archives import load_pictures
-from lib.errors import WorkbookFileError
+from lib.data.file_finder import unpacked
+from lib.data.imageset import ImageSet
+from lib.data.sets.array_archives import load_pictures, read_with_torchvision
 
 FOLDERS = {"CIFAR10": "cifar-10-batches-py", "CIFAR100": "cifar-100-python"}
 
@@ -34,12 +34,7 @@ def load_cifar100(root: Path, name: str = "CIFAR100", skip_unreadable: bool = Fa
 
 
 def _load(root: Path, name: str, which: str, skip_unreadable: bool) -> ImageSet:
-    batches = unpacked(folder(root, name), FOLDERS[which])
-    if batches is None:
-        raise WorkbookFileError(
-            f"{root} is no {which} data set: no folder {FOLDERS[which]} in it. Give the folder that holds it, or that "
-            f"folder itself, or fetch the set with `python -m lib.data.download {which}`."
-        )
+    batches = unpacked(root, name, FOLDERS[which])
     return load_pictures(name, batches / "png", lambda part: _arrays(batches, which, part), skip_unreadable)
 
 
@@ -48,13 +43,5 @@ def _arrays(batches: Path, which: str, part: str) -> tuple[np.ndarray, list[str]
     from torchvision import datasets  # slow to import
 
     reader = {"CIFAR10": datasets.CIFAR10, "CIFAR100": datasets.CIFAR100}[which]
-    try:
-        read = reader(batches.absolute().parent, train=part == "train")
-    except RuntimeError as error:  # torchvision compares MD5 sums and does not say of which file
-        names = [file for file, _ in reader.train_list + reader.test_list] + [reader.meta["filename"]]
-        gone = [file for file in names if not (batches / file).is_file()]
-        what = f"lacks {gone[0]}" if gone else "holds a file that is not the official one (MD5 sums differ)"
-        raise WorkbookFileError(
-            f"{batches} {what}; remove the folder and fetch the set again with `python -m lib.data.download {which}`."
-        ) from error
-    return read.data, [read.classes[label] for label in read.targets]
+    arrays = read_with_torchvision(reader, batches, which, train=part == "train")
+    return arrays.data, [arrays.classes[label] for label in arrays.targets]

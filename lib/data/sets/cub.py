@@ -8,14 +8,16 @@ Numbers need not be contiguous, and a few images are grey.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from lib.data.boxes import sides_text
-from lib.data.imageset import ImageSet, attach_images, folder
-from lib.data.sets.lists import find_base, looked_up, numbers, read_list, whole_numbers
+from lib.data.boxes import read_boxes, sides_text
+from lib.data.file_finder import attach_images, find_base, listed_files
+from lib.data.imageset import ImageSet
+from lib.data.table_reader import lookup, numbers, read_list, whole_numbers
 from lib.errors import WorkbookFileError, WorkbookValueError
 
 ADVICE = "The archive is CUB_200_2011.tgz of https://data.caltech.edu/records/65de6-vp158; its layout stands in data/README.md."
@@ -37,37 +39,40 @@ def load_cub(root: Path, name: str = "CUB-200-2011", skip_unreadable: bool = Fal
         WorkbookFileError: no data set there, a list or an image missing (unless `skip_unreadable`).
         WorkbookValueError: a malformed line, a number listed twice, without class or part, a class without a name.
     """
-    base = find_base(folder(root, name), name, "images.txt", ADVICE)
-    path = base / "images.txt"
+    base = find_base(root, name, "images.txt", ADVICE)
+    path, labels, split = base / "images.txt", base / "image_class_labels.txt", base / "train_test_split.txt"
     table = read_list(path, "number", "file")
-    looked_up(path, table, "number", "file")  # no number stands twice
-    for column, file in (("class", "image_class_labels.txt"), ("side", "train_test_split.txt")):
-        table[column] = _of_images(path, table, base / file, column)
-    wrong = table[~table["side"].isin(PARTS)]
-    if len(wrong):
-        raise WorkbookValueError(
-            f"{base / 'train_test_split.txt'}: image {wrong['number'].iloc[0]} has {wrong['side'].iloc[0]!r}, which is neither 1 (train) nor 0 (test)."
-        )
-    names = _classes(base)
-    wrong = table[~table["class"].isin(names)]
-    if len(wrong):
-        raise WorkbookValueError(
-            f"{base / 'image_class_labels.txt'}: image {wrong['number'].iloc[0]} has the class {wrong['class'].iloc[0]!r}, which "
-            "classes.txt does not list; restore the official lists."
-        )
-    used = set(table["class"])
-    present = [number for number in names if number in used]
-    boxes = _boxes(base / "bounding_boxes.txt")
+    lookup(path, table, "number", "file")  # no number stands twice
     table = table.assign(
-        image_id=table["file"].map(lambda file: file.rsplit(".", 1)[0]),
-        label=table["class"].map({number: i for i, number in enumerate(present)}),
+        **{"class": _of_images(path, table, labels, "class"), "side": _of_images(path, table, split, "side")}
+    )
+    names = _classes(base)
+    _check(split, table, "side", PARTS, "has {!r}, which is neither 1 (train) nor 0 (test).")
+    _check(
+        labels,
+        table,
+        "class",
+        names,
+        "has the class {!r}, which classes.txt does not list; restore the official lists.",
+    )
+    present = sorted(set(table["class"]), key=list(names).index)
+    boxes = read_boxes(base / "bounding_boxes.txt", "number", ("x", "y", "width", "height"), sides_text)
+    table = table.assign(
+        image_id=table["file"].str.rsplit(".", n=1).str[0],
+        label=table["class"].map({number: label for label, number in enumerate(present)}),
         part=table["side"].map(PARTS),
         box=table["number"].map(boxes).fillna(""),
     )
-    files = {image_id: base / "images" / file for image_id, file in zip(table["image_id"], table["file"], strict=True)}
-    rows, missing = attach_images(path, table, {i: p for i, p in files.items() if p.is_file()}, skip_unreadable)
-    rows = rows[["image_id", "path", "label", "part", "box"]].assign(group=rows["image_id"], mask="")
+    rows, missing = attach_images([(path, table, listed_files(table, base / "images"))], skip_unreadable)
     return ImageSet(name, tuple(names[number] for number in present), rows, unreadable=missing)
+
+
+def _check(path: Path, table: pd.DataFrame, column: str, known: Iterable[str], complaint: str) -> None:
+    """Raise a WorkbookValueError for the first image whose value in `column`, of the list `path`, is not `known`."""
+    wrong = table[~table[column].isin(list(known))]
+    if len(wrong):
+        number, value = wrong[["number", column]].iloc[0]
+        raise WorkbookValueError(f"{path}: image {number} {complaint.format(value)}")
 
 
 def load_parts(images: ImageSet) -> dict[str, dict[str, Part]]:
@@ -83,7 +88,7 @@ def load_parts(images: ImageSet) -> dict[str, dict[str, Part]]:
             f"{images.name} has no part locations: no parts/part_locs.txt beside its images. Use CUB-200-2011 or phantom-birds."
         )
     listed = path.with_name("parts.txt")
-    names = looked_up(listed, read_list(listed, "part", "name"), "part", "name")
+    names = lookup(listed, read_list(listed, "part", "name"), "part", "name")
     stems = read_list(base / "images.txt", "number", "file").set_index("number")["file"].str.rsplit(".", n=1).str[0]
     table = read_list(path, "number", "part", "x", "y", "visible")
     unknown = table["part"][~table["part"].isin(names)]
@@ -92,25 +97,22 @@ def load_parts(images: ImageSet) -> dict[str, dict[str, Part]]:
             f"{path}, row {unknown.index[0]}: parts.txt has no part {unknown.iloc[0]!r}; restore the official lists."
         )
     x, y, visible = (numbers(path, table[column]) for column in ("x", "y", "visible"))
-    known = set(images.rows["image_id"])
-    found: dict[str, dict[str, Part]] = {}
-    for image, part, *place in zip(
-        table["number"].map(stems), table["part"].map(names), x, y, visible == 1, strict=True
-    ):
-        if image in known:
-            found.setdefault(image, {})[part] = Part(*place)
-    return found
+    table = pd.DataFrame({"image": table["number"].map(stems), "part": table["part"].map(names), "x": x, "y": y})
+    parts: dict[str, dict[str, Part]] = {}
+    for row in table.assign(visible=visible == 1)[table["image"].isin(images.rows["image_id"])].itertuples():
+        parts.setdefault(row.image, {})[row.part] = Part(row.x, row.y, row.visible)
+    return parts
 
 
 def _of_images(path: Path, table: pd.DataFrame, file: Path, column: str) -> pd.Series:
     """What the list `file` says of each image of `table`, read from the list `path`."""
-    found = table["number"].map(looked_up(file, read_list(file, "number", column), "number", column))
-    if found.isna().any():
-        row = found.index[found.isna()][0]
+    values = table["number"].map(lookup(file, read_list(file, "number", column), "number", column))
+    if values.isna().any():
+        row = values.index[values.isna()][0]
         raise WorkbookValueError(
             f"{file} does not list image {table.loc[row, 'number']} ({path}, row {row}); restore the official list."
         )
-    return found
+    return values
 
 
 def _classes(base: Path) -> dict[str, str]:
@@ -118,14 +120,5 @@ def _classes(base: Path) -> dict[str, str]:
     path = base / "classes.txt"
     table = read_list(path, "number", "name")
     by_number = table.loc[whole_numbers(path, table["number"]).sort_values(kind="stable").index]
-    names = looked_up(path, by_number, "number", "name")
+    names = lookup(path, by_number, "number", "name")
     return {number: name.split(".", 1)[-1] for number, name in names.items()}
-
-
-def _boxes(path: Path) -> dict[str, str]:
-    """Image number → "x y width height"; empty where the file is missing."""
-    if not path.is_file():
-        return {}
-    table = read_list(path, "number", "x", "y", "width", "height")
-    sides = table[["x", "y", "width", "height"]]
-    return looked_up(path, table.assign(box=sides_text(path, sides)), "number", "box")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
-from lib.data.imageset import IMAGE_SUFFIXES, ImageSet, folder
+from lib.data.file_finder import class_folder_rows, folder
+from lib.data.imageset import ImageSet
 from lib.errors import WorkbookFileError
 from lib.files import save_folder
 
@@ -31,14 +31,10 @@ def load_image_folder(root: Path, name: str = "imagefolder", skip_unreadable: bo
             f"{root} holds {', '.join(sorted(parts))} where class folders should be: give one of them as the data root, "
             "or put the images of each class together; the workbook splits them itself."
         )
-    rows = []
-    for label, each in enumerate(classes):
-        paths = sorted(p for p in (root / each).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        if not paths:
-            raise WorkbookFileError(f"The class folder {root / each} holds no image; fill or remove it.")
-        rows += [(p.relative_to(root).as_posix(), str(p), label) for p in paths]
-    table = pd.DataFrame(rows, columns=["image_id", "path", "label"])
-    return ImageSet(name, classes, table.assign(group=table["image_id"], mask="", part=""))
+    rows = class_folder_rows(
+        (root / name for name in classes), lambda path: path.rglob("*"), lambda path: path.relative_to(root).as_posix()
+    )
+    return ImageSet(name, classes, rows)
 
 
 def load_digits_set(root: Path, name: str = "digits", skip_unreadable: bool = False) -> ImageSet:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lib.data.imageset import ImageSet, attach_images, folder, images_by_stem, label_indices, read_table
+from lib.data.file_finder import attach_images, folder, images_by_stem
+from lib.data.imageset import ImageSet
+from lib.data.table_reader import label_indices, read_table
 from lib.errors import WorkbookFileError
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -31,12 +33,11 @@ def load_ham10000(root: Path, name: str = "HAM10000", skip_unreadable: bool = Fa
             f"or fetch the set with `python -m lib.data.download HAM10000`."
         )
     table = read_table(tables[0], ("lesion_id", "image_id", "dx"))
+    table = table.assign(label=label_indices(tables[0], table["dx"], CLASSES))
     files = images_by_stem(root)
-    rows, missing = attach_images(tables[0], table, files, skip_unreadable)
+    rows, missing = attach_images([(tables[0], table, files)], skip_unreadable)
     rows = rows.assign(
-        label=label_indices(tables[0], table["dx"], CLASSES)[table["image_id"].isin(rows["image_id"])].to_numpy(),
         group=rows["lesion_id"].where(rows["lesion_id"] != "", rows["image_id"]),
-        mask=rows["image_id"].map(lambda i: str(files.get(i + MASK, ""))),
-        part="",
+        mask=rows["image_id"].map(lambda image_id: str(files.get(image_id + MASK, ""))),
     )
     return ImageSet(name, CLASSES, rows, unreadable=missing)

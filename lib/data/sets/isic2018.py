@@ -9,12 +9,15 @@ HAM10000's, so a transfer between the two training sets measures nothing; the va
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from lib.data.imageset import ImageSet, attach_images, folder, images_by_stem, read_table
-from lib.data.sets.ham10000 import CLASSES
+from lib.data.file_finder import ImageList, attach_images, folder, images_by_stem
+from lib.data.imageset import ImageSet
+from lib.data.sets.ham10000 import CLASSES, MASK
+from lib.data.table_reader import read_table
 from lib.errors import WorkbookFileError, WorkbookValueError
 
 log = logging.getLogger(__name__)
@@ -41,24 +44,22 @@ def load_isic2018(root: Path, name: str = "isic-2018-task-3", skip_unreadable: b
             "Give the folder that holds it, or fetch the set with `python -m lib.data.download isic-2018-task-3`."
         )
     files = images_by_stem(root)
-    lesions = _lesions(root)
-    found, missing = [], ()
+    rows, missing = attach_images(_lists(root, tables, files), skip_unreadable)
+    rows = rows.assign(
+        group=rows["image_id"].map(_lesions(root)).fillna(rows["image_id"]),
+        mask=rows["image_id"].map(lambda image_id: str(files.get(image_id + MASK, ""))),
+    )
+    return ImageSet(name, CLASSES, rows, unreadable=missing)
+
+
+def _lists(root: Path, tables: dict[str, Path | None], files: dict[str, Path]) -> Iterator[ImageList]:
+    """The parts whose images are there; that of training must be."""
     for part, path in tables.items():
         table = None if path is None else _labels(path)
         if table is None or (part != "train" and not table["image_id"].isin(files).any()):
             log.info("ISIC-2018 Task 3: no images of the %s set below %s, left out", PARTS[part].lower(), root)
-            continue
-        rows, lines = attach_images(path, table, files, skip_unreadable)
-        found.append(rows.assign(part=part))
-        missing += lines
-    rows = pd.concat(found, ignore_index=True)
-    mask = rows["image_id"].map(lambda i: str(files.get(f"{i}_segmentation", "")))
-    return ImageSet(
-        name,
-        CLASSES,
-        rows.assign(group=rows["image_id"].map(lesions).fillna(rows["image_id"]), mask=mask),
-        unreadable=missing,
-    )
+        else:
+            yield path, table.assign(part=part), files
 
 
 def _labels(path: Path) -> pd.DataFrame:

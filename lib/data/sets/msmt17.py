@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.data.imageset import ImageSet, attach_images, folder
-from lib.data.sets.lists import find_base, read_list, whole_numbers
+from lib.data.file_finder import ImageList, attach_images, find_base, listed_files
+from lib.data.imageset import ImageSet
 from lib.data.sets.reid import reid_set
+from lib.data.table_reader import read_list, whole_numbers
 from lib.errors import WorkbookFileError, WorkbookValueError
 
 ADVICE = "It is given on request, see https://www.pkuvmc.com/dataset.html; its layouts stand in data/README.md."
@@ -35,19 +36,18 @@ def load_msmt17(root: Path, name: str = "MSMT17", skip_unreadable: bool = False)
         WorkbookFileError: no data set there, a list, folder or image missing (the image: unless `skip_unreadable`).
         WorkbookValueError: a malformed line, a path that does not tell the camera.
     """
-    base = find_base(folder(root, name), name, "list_train.txt", ADVICE)
-    found, missing = [], ()
-    for file, (part, side, first) in LISTS.items():
-        path = base / file
-        images = next((base / each for each in FOLDERS[side] if (base / each).is_dir()), None)
-        if images is None:
-            raise WorkbookFileError(f"{base} holds neither {' nor '.join(FOLDERS[side])}; unpack {name} again.")
-        table = _rows(path, file.removesuffix(".txt"), first).assign(part=part)
-        files = {i: p for i, f in zip(table["image_id"], table["file"], strict=True) if (p := images / f).is_file()}
-        rows, lines = attach_images(path, table, files, skip_unreadable)
-        found.append(rows)
-        missing += lines
-    return reid_set(name, pd.concat(found, ignore_index=True), missing)
+    base = find_base(root, name, "list_train.txt", ADVICE)
+    rows, missing = attach_images((_list(base, file, name) for file in LISTS), skip_unreadable)
+    return reid_set(name, rows, missing)
+
+
+def _list(base: Path, file: str, name: str) -> ImageList:
+    part, side, first = LISTS[file]
+    images = next((base / inside for inside in FOLDERS[side] if (base / inside).is_dir()), None)
+    if images is None:
+        raise WorkbookFileError(f"{base} holds neither {' nor '.join(FOLDERS[side])}; unpack {name} again.")
+    table = _rows(base / file, file.removesuffix(".txt"), first).assign(part=part)
+    return base / file, table, listed_files(table, images)
 
 
 def _rows(path: Path, prefix: str, first: int) -> pd.DataFrame:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.data.imageset import ImageSet, attach_images, folder, images_by_stem
+from lib.data.file_finder import attach_images, find_base, images_by_stem
+from lib.data.imageset import ImageSet
 from lib.errors import WorkbookFileError, WorkbookValueError
 
+ADVICE = "That folder holds annotations and images; or fetch the set with"
 PARTS = {"trainval": "train", "test": "test"}
 
 
@@ -24,27 +26,16 @@ def load_pets(root: Path, name: str = "oxford-iiit-pet", skip_unreadable: bool =
         WorkbookFileError: no data set there, or a row without an image (unless `skip_unreadable`).
         WorkbookValueError: a malformed line, an image listed twice, one number for two breeds.
     """
-    base = _base(folder(root, name), name)
+    base = find_base(root, name, "annotations/list.txt", f"{ADVICE} `python -m lib.data.download {name}`.")
     path = base / "annotations" / "list.txt"
     table = _read_list(path)
     breeds = _breeds(path, table)
-    rows, missing = attach_images(path, table, images_by_stem(base / "images"), skip_unreadable)
-    label = rows["number"].map({number: i for i, number in enumerate(breeds)})
-    rows = rows[["image_id", "path"]].assign(label=label, group=rows["image_id"], mask="", part="")
+    rows, missing = attach_images([(path, table, images_by_stem(base / "images"))], skip_unreadable)
+    rows["label"] = rows["number"].map({number: label for label, number in enumerate(breeds)})
+    rows["part"] = ""
     for file, part in PARTS.items():
         rows.loc[rows["image_id"].isin(_names(path.with_name(f"{file}.txt"))), "part"] = part
     return ImageSet(name, tuple(breeds.values()), rows, unreadable=missing)
-
-
-def _base(root: Path, name: str) -> Path:
-    """The folder that holds `annotations` and `images`: `root` or one in it."""
-    for base in (root, *sorted(root.glob("[!.]*"))):
-        if (base / "annotations" / "list.txt").is_file():
-            return base
-    raise WorkbookFileError(
-        f"{root} is no Oxford-IIIT Pet data set: no annotations/list.txt in it. Give the folder that holds "
-        f"annotations and images, or fetch the set with `python -m lib.data.download {name}`."
-    )
 
 
 def _read_list(path: Path) -> pd.DataFrame:
@@ -72,11 +63,11 @@ def _fields(path: Path, row: int, line: str) -> tuple[str, int, str]:
 def _breeds(path: Path, table: pd.DataFrame) -> dict[int, str]:
     """Official class number → breed, by number."""
     pairs = table.drop_duplicates(["number", "breed"]).sort_values("number")
-    twice = pairs[pairs.duplicated("number") | pairs.duplicated("breed")]
-    if len(twice):
-        row = twice.iloc[0]
+    repeated = pairs[pairs.duplicated("number") | pairs.duplicated("breed")]
+    if len(repeated):
+        row = repeated.iloc[0]
         raise WorkbookValueError(
-            f"{path}, row {twice.index[0]}: breed {row['breed']!r} and class {row['number']} do not go together "
+            f"{path}, row {repeated.index[0]}: breed {row['breed']!r} and class {row['number']} do not go together "
             "elsewhere in the list; restore the official list."
         )
     return dict(zip(pairs["number"], pairs["breed"], strict=True))

@@ -8,18 +8,16 @@ and name: VeRi's queries stand in its gallery, too, where the protocol leaves th
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from lib.data.imageset import IMAGE_SUFFIXES, ImageSet, attach_images, folder, label_identities
-from lib.data.sets.lists import find_base, read_list
+from lib.data.file_finder import ImageList, attach_images, find_base, listed_files
+from lib.data.imageset import IMAGE_SUFFIXES, ImageSet, label_identities
+from lib.data.table_reader import read_list
 from lib.errors import WorkbookFileError, WorkbookValueError
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,15 +62,9 @@ def load_named(layout: Layout, root: Path, name: str, skip_unreadable: bool = Fa
         WorkbookFileError: no data set there, a part without an image, a listed image that is missing (unless
             `skip_unreadable`). WorkbookValueError: a file whose name does not tell identity and camera.
     """
-    base = find_base(folder(root, name), name, layout.folders["train"], layout.advice)
-    found, missing = [], ()
-    for part in layout.folders:
-        path, table = _part(layout, base, part, name)
-        files = {i: p for i, file in zip(table["image_id"], table["file"], strict=True) if (p := base / file).is_file()}
-        rows, lines = attach_images(path, table, files, skip_unreadable)
-        found.append(rows)
-        missing += lines
-    return reid_set(name, pd.concat(found, ignore_index=True), missing)
+    base = find_base(root, name, layout.folders["train"], layout.advice)
+    rows, missing = attach_images((_list(layout, base, part, name) for part in layout.folders), skip_unreadable)
+    return reid_set(name, rows, missing)
 
 
 def reid_set(name: str, rows: pd.DataFrame, unreadable: tuple[str, ...] = ()) -> ImageSet:
@@ -84,34 +76,34 @@ def reid_set(name: str, rows: pd.DataFrame, unreadable: tuple[str, ...] = ()) ->
     classes, labels = label_identities(rows)
     group = rows["identity"].map("{:04d}".format).where(somebody, rows["image_id"])
     columns = rows[["image_id", "path", "part", "identity", "camera"]]
-    return ImageSet(name, classes, columns.assign(label=labels, group=group, mask=""), unreadable=unreadable)
+    return ImageSet(name, classes, columns.assign(label=labels, group=group), unreadable=unreadable)
 
 
-def _part(layout: Layout, base: Path, part: str, name: str) -> tuple[Path, pd.DataFrame]:
-    """Where the files of a part are listed (its list, or its folder), and image_id, file, identity, camera, part."""
+def _list(layout: Layout, base: Path, part: str, name: str) -> ImageList:
+    """The images of a part, listed in its list or by its folder: image_id, file, identity, camera and part."""
     inside, listed = base / layout.folders[part], layout.lists.get(part)
     if listed is not None and (base / listed).is_file():
         path, names = base / listed, read_list(base / listed, "file")["file"]
     else:
         path, names = inside, _files(inside, name)
-    told = names.str.extract(rf"^{layout.names}\.\w+$")
-    wrong = told["identity"].isna()
-    if wrong.any():
+    numbers = names.str.extract(rf"^{layout.names}\.\w+$")[["identity", "camera"]]
+    malformed = names[numbers["identity"].isna()]
+    if len(malformed):
         raise WorkbookValueError(
-            f"{path}: the name {names[wrong].iloc[0]!r} does not tell identity and camera as in {layout.example}; "
+            f"{path}: the name {malformed.iloc[0]!r} does not tell identity and camera as in {layout.example}; "
             f"remove it, or is this no {name}?"
         )
     file = layout.folders[part] + "/" + names
-    told = told[["identity", "camera"]].astype(int)
-    return path, told.assign(image_id=file.str.rsplit(".", n=1).str[0], file=file, part=part)
+    table = numbers.astype(int).assign(image_id=file.str.rsplit(".", n=1).str[0], file=file, part=part)
+    return path, table, listed_files(table, base)
 
 
 def _files(inside: Path, name: str) -> pd.Series:
     """Names of the images in a folder, in sorted order; the index counts from 1."""
-    found = sorted(p.name for p in inside.glob("[!.]*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
+    names = sorted(path.name for path in inside.glob("[!.]*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not names:
         raise WorkbookFileError(f"{inside} holds no image, but {name} has a part there; unpack the set again.")
-    return pd.Series(found, index=range(1, len(found) + 1))
+    return pd.Series(names, index=range(1, len(names) + 1))
 
 
 load_market = partial(load_named, MARKET)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib.data.imageset import ImageSet, folder, unpacked
-from lib.data.sets.array_archives import load_pictures
-from lib.errors import WorkbookFileError
+from lib.data.file_finder import unpacked
+from lib.data.imageset import ImageSet
+from lib.data.sets.array_archives import load_pictures, read_with_torchvision
 
 if TYPE_CHECKING:
     from torchvision.datasets import STL10
@@ -29,12 +29,7 @@ def load_stl10(root: Path, name: str = "STL10", skip_unreadable: bool = False) -
         WorkbookFileError: no data set there, an array missing or damaged, or a picture that was written and is gone
             (unless `skip_unreadable`). WorkbookError: the pictures cannot be written.
     """
-    binary = unpacked(folder(root, name), "stl10_binary")
-    if binary is None:
-        raise WorkbookFileError(
-            f"{root} is no STL-10 data set: no folder stl10_binary in it. Give the folder that holds it, or that folder "
-            f"itself, or fetch the set with `python -m lib.data.download {name}`."
-        )
+    binary = unpacked(root, name, "stl10_binary")
     return load_pictures(name, binary / "png", lambda part: _arrays(binary, part), skip_unreadable)
 
 
@@ -50,13 +45,5 @@ def labelled_stl10() -> type[STL10]:
 
 def _arrays(binary: Path, part: str) -> tuple[np.ndarray, list[str]]:
     """Pixels, uint8 [n, 96, 96, 3], and class names [n] of one part."""
-    reader = labelled_stl10()
-    try:
-        read = reader(binary.parent, split=part)
-    except RuntimeError as error:  # torchvision compares MD5 sums and does not say of which file
-        gone = [file for file, _ in reader.train_list + reader.test_list if not (binary / file).is_file()]
-        what = f"lacks {gone[0]}" if gone else "holds an array that is not the official one (MD5 sums differ)"
-        raise WorkbookFileError(
-            f"{binary} {what}; remove the folder and fetch the set again with `python -m lib.data.download STL10`."
-        ) from error
-    return read.data.transpose(0, 2, 3, 1), [CLASSES[label] for label in read.labels]
+    arrays = read_with_torchvision(labelled_stl10(), binary, "STL10", split=part)
+    return arrays.data.transpose(0, 2, 3, 1), [CLASSES[label] for label in arrays.labels]

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pandas as pd
 
-from lib.data.imageset import folder
+from lib.data.file_finder import folder
 from lib.errors import WorkbookError, WorkbookFileError
 from lib.inputs import note
 from lib.paths import DATA

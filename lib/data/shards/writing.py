@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib.data.imageset import ImageSet, folder
+from lib.data.file_finder import folder
+from lib.data.imageset import ImageSet
 from lib.data.sets.folders import load_image_folder
 from lib.data.shards.listing import PART_OF, webdataset
 from lib.data.splits import rows_of, split_rows

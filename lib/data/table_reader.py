@@ -1,0 +1,121 @@
+"""Tables and lists that come with data sets, read as text and checked row by row: each complaint names file and row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib.errors import WorkbookFileError, WorkbookValueError, nearest
+
+
+def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
+    """A table separated by commas, tabs or semicolons, with all of `columns`; text stays text (ids keep their zeros).
+
+    The index counts the file's rows as an editor does: the header is row 1.
+
+    Raises:
+        WorkbookFileError: not a table. WorkbookValueError: a column is missing.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            header = file.readline()
+        separator = next((sign for sign in "\t;" if sign in header), ",")
+        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise WorkbookFileError(f"{path} is not a readable CSV table ({error}).") from error
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise WorkbookValueError(
+            f"{path} lacks the column {missing[0]!r}; it has {', '.join(map(str, table.columns))}. "
+            "Is this the data set's own metadata file?"
+        )
+    return table.set_axis(table.index + 2)
+
+
+def label_indices(path: Path, values: pd.Series, classes: tuple[str, ...]) -> pd.Series:
+    """Class names to indices; the index of `values` holds the row numbers of the file `path`.
+
+    Raises:
+        WorkbookValueError: names file, row and value of the first unknown class.
+    """
+    wrong = values[~values.isin(classes)]
+    if len(wrong):
+        guess = nearest(wrong.iloc[0], classes)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        raise WorkbookValueError(
+            f"{path}, row {wrong.index[0]}: unknown class {wrong.iloc[0]!r}.{hint} Known: {', '.join(classes)}."
+        )
+    return values.map({name: i for i, name in enumerate(classes)})
+
+
+def read_list(path: Path, *fields: str) -> pd.DataFrame:
+    """The fields of a list, a line an entry with blanks between them, as text; the last field may hold blanks, too.
+
+    The index counts the file's lines from 1.
+
+    Raises:
+        WorkbookFileError: the file is missing, not text, or empty. WorkbookValueError: a line with too few fields.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise WorkbookFileError(
+            f"{path} is not a readable list ({error}); unpack the official archive again."
+        ) from error
+    rows = {number: line.split(maxsplit=len(fields) - 1) for number, line in enumerate(lines, 1) if line.strip()}
+    short = next((number for number, words in rows.items() if len(words) != len(fields)), None)
+    if short is not None:
+        raise WorkbookValueError(
+            f"{path}, row {short}: {lines[short - 1].strip()!r} is not of the form '{' '.join(fields)}'. "
+            "Is this the data set's own list?"
+        )
+    if not rows:
+        raise WorkbookFileError(f"{path} lists nothing; unpack the official archive again.")
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(fields))
+    return table.map(str.strip)
+
+
+def numbers(path: Path, values: pd.Series) -> pd.Series:
+    """`values` of the list `path` as numbers.
+
+    Raises:
+        WorkbookValueError: names row and value of the first that is none.
+    """
+    parsed = pd.to_numeric(values, errors="coerce")
+    _refuse(path, values[~np.isfinite(parsed)], "is not a number")
+    return parsed
+
+
+def whole_numbers(path: Path, values: pd.Series) -> pd.Series:
+    """`values` of the list `path` as whole numbers.
+
+    Raises:
+        WorkbookValueError: names row and value of the first that is none.
+    """
+    parsed = numbers(path, values)
+    _refuse(path, values[parsed % 1 != 0], "is not a whole number")
+    return parsed.astype(int)
+
+
+def _refuse(path: Path, wrong: pd.Series, what: str) -> None:
+    if len(wrong):
+        raise WorkbookValueError(
+            f"{path}, row {wrong.index[0]}: the {wrong.name} {wrong.iloc[0]!r} {what}; restore the official list."
+        )
+
+
+def lookup(path: Path, table: pd.DataFrame, key: str, value: str) -> dict[str, str]:
+    """Key → value of a list.
+
+    Raises:
+        WorkbookValueError: a key stands twice.
+    """
+    repeated = table[table[key].duplicated()]
+    if len(repeated):
+        raise WorkbookValueError(
+            f"{path}, row {repeated.index[0]}: {key} {repeated[key].iloc[0]!r} stands there a second time; restore the official list."
+        )
+    return dict(zip(table[key], table[value], strict=True))
