@@ -9,6 +9,7 @@ Where the backbone has more tokens than class and patches (a distillation token,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -20,7 +21,7 @@ from lib.dcal.selection import check_ratio, top_patches
 from lib.dcal.vit import attend, finish, project
 from lib.errors import WorkbookError, WorkbookValueError, positive
 from lib.glsa.attention import attention, dividing
-from lib.mapped import Mapped
+from lib.mapped import CLASS_TOKEN, Kind, Map, MapInfo, Mapped, Query
 
 
 def new_block(embed_dim: int, num_heads: int, mlp_ratio: float, drop_path: float) -> Block:
@@ -37,7 +38,10 @@ def new_block(embed_dim: int, num_heads: int, mlp_ratio: float, drop_path: float
 
 
 class GlobalLocalCrossAttention(Mapped):
-    """The class token and the top-R patches ask, all tokens answer.
+    """The class token and the top-R patches are the queries, all tokens keys and values.
+
+    Maps over the patches, [B, N] each: 'selected', 1 where a patch was chosen, and 'attention', what the class token
+    pays in this block, mean over the heads.
 
     Args:
         embed_dim: D.
@@ -49,6 +53,8 @@ class GlobalLocalCrossAttention(Mapped):
     Raises:
         WorkbookValueError: a size or ratio that cannot be.
     """
+
+    shows = {"selected": MapInfo(Kind.SELECTION), "attention": MapInfo(Kind.ATTENTION, query=CLASS_TOKEN)}
 
     def __init__(
         self, embed_dim: int, num_heads: int, top_ratio: float = 0.1, mlp_ratio: float = 4.0, drop_path: float = 0.0
@@ -81,17 +87,16 @@ class GlobalLocalCrossAttention(Mapped):
         index = top_patches(scores, self.top_ratio)
         places = nn.functional.pad(index + (x.shape[1] - scores.shape[1]), (1, 0))  # 0, the class token, comes first
         normed = self.block.norm1(x)
-        q, k, v = project(self.block.attn, normed, asking=_take(normed, places))
+        q, k, v = project(self.block.attn, normed, queries=_take(normed, places))
         self.keep(q=q[:, :, :1], k=k, index=index, scores=scores)
         return finish(self.block, _take(x, places), attend(self.block.attn, q, k, v))
 
-    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
-        """Over the patches, [B, N] each: 'selected', 1 where a patch was chosen, and 'attention', what the class token
-        pays in this block, mean over the heads."""
+    def shown(self, query: Query = None) -> Iterator[Map]:
         kept = self.kept
         selected = torch.zeros_like(kept["scores"]).scatter_(1, kept["index"], 1.0)
+        yield self.typed("selected", selected)
         rows = attention(kept["q"], kept["k"]).mean(1)[:, 0]
-        return {"selected": selected, "attention": rows[:, -selected.shape[1] :]}
+        yield self.typed("attention", rows[:, -selected.shape[1] :])
 
 
 def _take(x: Tensor, places: Tensor) -> Tensor:

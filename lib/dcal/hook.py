@@ -56,13 +56,13 @@ class AttentionRolloutHook:
         Raises:
             WorkbookError: there was no forward since the hooks were set, or it did not come to its end.
         """
-        found = sorted(self._queries.keys() & self._keys.keys())
-        if found != list(range(self.depth)):
+        collected = sorted(self._queries.keys() & self._keys.keys())
+        if collected != list(range(self.depth)):
             raise WorkbookError(
-                f"The rollout collected {len(found)} of {self.depth} layers: call the model once, model(images), "
+                f"The rollout collected {len(collected)} of {self.depth} layers: call the model once, model(images), "
                 "while the hook is in place, and read it before backward() where gradients are checkpointed."
             )
-        return [(self._queries[n], self._keys[n]) for n in found]
+        return [(self._queries[n], self._keys[n]) for n in collected]
 
     def get_rollout(self) -> Tensor:
         """[B, T, T]: the whole of Ŝ over all tokens. It costs N³ a layer; the class token's row alone costs N²."""
@@ -74,7 +74,7 @@ class AttentionRolloutHook:
 
     def get_cls_attention_by_layer(self) -> Tensor:
         """[B, L, N]: the class token's row after 1 … L layers, over the patch tokens."""
-        return self.rollout.rows(self.layers)[:, :, self.prefix :]
+        return self.rollout.rows(self.layers, 0)[:, :, 0, self.prefix :]
 
     def get_attention(self, layer: int) -> Tensor:
         """[B, T, T]: the attention of one layer, numbered from 0, its heads fused.

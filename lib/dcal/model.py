@@ -14,15 +14,13 @@ Selection is then something to look at; it counts where `glca_readout="mean"` re
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import torch
-from einops import rearrange
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from lib.dcal.attention_rows import rows_by_name, token_of
 from lib.dcal.glca import GlobalLocalCrossAttention
 from lib.dcal.hook import AttentionRolloutHook
 from lib.dcal.pwca import pairwise_block
@@ -30,7 +28,8 @@ from lib.dcal.selection import SELECTIONS
 from lib.dcal.uncertainty_weighting import UncertaintyWeighting
 from lib.dcal.vit import attend, check_blocks, embed, finish, grid_of, project
 from lib.errors import WorkbookError, WorkbookValueError, choose
-from lib.mapped import Mapped
+from lib.glsa.attention import attention
+from lib.mapped import CLASS_TOKEN, Kind, Map, MapInfo, Mapped, Query, on_grid, query_positions
 
 GLCA_INPUTS = ("output", "input")
 GLCA_READOUTS = ("class", "mean")
@@ -115,8 +114,8 @@ class DCALNet(Mapped):
             WorkbookValueError: a pair where none is read, none where one is needed, or images that do not fit.
         """
         if training:
-            found = self._pairs(images, paired_images)
-            return found.sa, found.glca, found.pwca
+            branches = self._pairs(images, paired_images)
+            return branches.sa, branches.glca, branches.pwca
         if paired_images is not None:
             raise WorkbookValueError("A second image is read in training only: call model(x, paired_x, training=True).")
         return self.combine(self.branches(images))
@@ -132,11 +131,11 @@ class DCALNet(Mapped):
         return ("sa",) if self.glca is None else ("sa", "glca")
 
     @staticmethod
-    def combine(found: Branches) -> Tensor:
+    def combine(branches: Branches) -> Tensor:
         """Logits [B, num_classes] of SA and GLCA together: see `forward`."""
-        if found.glca is None:
-            return found.sa
-        return torch.logaddexp(found.sa.log_softmax(1), found.glca.log_softmax(1)) - math.log(2)
+        if branches.glca is None:
+            return branches.sa
+        return torch.logaddexp(branches.sa.log_softmax(1), branches.glca.log_softmax(1)) - math.log(2)
 
     def branches(self, images: Tensor, partners: Partners | None = None) -> Branches:
         """All branches on images [B, 3, H, W].
@@ -159,13 +158,15 @@ class DCALNet(Mapped):
 
     def inference(self, images: Tensor) -> Tensor:
         """softmax(SA) + softmax(GLCA), [B, num_classes]: the paper's rule for fine-grained recognition."""
-        found = self._run(images)
-        return found.sa.softmax(1) if found.glca is None else found.sa.softmax(1) + found.glca.softmax(1)
+        branches = self._run(images)
+        sa = branches.sa.softmax(1)
+        return sa if branches.glca is None else sa + branches.glca.softmax(1)
 
     def embed(self, images: Tensor) -> Tensor:
         """[B, 2·D]: the class tokens of SA and GLCA, the paper's descriptor for re-identification; [B, D] without GLCA."""
-        found = self._run(images)
-        return found.sa_token if found.glca_token is None else torch.cat([found.sa_token, found.glca_token], 1)
+        branches = self._run(images)
+        tokens = [token for token in (branches.sa_token, branches.glca_token) if token is not None]
+        return torch.cat(tokens, 1)
 
     def compute_loss(
         self,
@@ -191,13 +192,22 @@ class DCALNet(Mapped):
             parts[part] += parameter.numel()
         return {"total": sum(parts.values()), **parts}
 
-    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
-        """What the last eval forward looked at, each [B, h, w] over the patches; the forward is repeated for it.
+    @property
+    def shows(self) -> Mapping[str, MapInfo]:
+        """Of each layer the rollout up to it and the attention of its heads; of GLCA its selection and attention."""
+        infos = {}
+        for n in range(1, len(self.vit.blocks) + 1):
+            at = {"layer": f"layer {n}", "query": CLASS_TOKEN}
+            infos[f"rollout_layer_{n}"] = MapInfo(Kind.ROLLOUT, title="rollout", **at)
+            infos[f"layer_{n}"] = MapInfo(Kind.ATTENTION, along="heads", title="attention", **at)
+        if self.glca is not None:
+            infos["glca_selected"] = MapInfo(Kind.SELECTION, method="glca-selection", title="GLCA, selected")
+            infos["glca_attention"] = MapInfo(Kind.ATTENTION, title="GLCA, attention", query=CLASS_TOKEN)
+        return infos
 
-        'rollout': the class token's row through all layers; 'rollout_layer_1' …: through the first 1, 2, … layers;
-        'layer_1_head_1' …: what the class token pays to each patch in one head; 'glca_selected': 1 where GLCA asks;
-        'glca_attention': what GLCA's class token pays, mean over the heads. With `query` (row, column) the rollout and
-        the heads are those of that patch instead of the class token.
+    def shown(self, query: Query = None) -> Iterator[Map]:
+        """What the last eval forward looked at, over the patches: GLCA's, and those of each layer, see `shows`, for which
+        the forward is repeated. `query` is a patch (row, column), every patch, or None: the class token.
 
         Raises:
             WorkbookError: the last forward was not one in eval mode.
@@ -207,12 +217,32 @@ class DCALNet(Mapped):
         if self.training:
             raise WorkbookError("Maps belong to a network in eval mode: call model.eval()(images) first.")
         height, width = grid_of(self.vit, images)
+        for shown in () if self.glca is None else self.glca.shown():
+            yield self.typed(f"glca_{shown.info.name}", shown.unflatten(1, (height, width)))
         with torch.no_grad(), AttentionRolloutHook(self.vit) as hook:
             self._run(images)
-        rows = rows_by_name(hook, token_of(query, height, width, hook.prefix))
-        if self.glca is not None:
-            rows |= {f"glca_{name}": row for name, row in self.glca.maps().items()}
-        return {name: rearrange(row, "b (h w) -> b h w", h=height) for name, row in rows.items()}
+        first = hook.prefix
+        tokens = [0] if query is None else [first + at for at in query_positions(query, height, width)]
+        asked = {"query": query or CLASS_TOKEN, "queries": (height, width)}
+        rollouts = hook.rollout.rows(hook.layers, *tokens)[..., first:]  # [B, L, M, N]
+        for n, (q, k) in enumerate(hook.layers, 1):
+            yield self.typed(f"rollout_layer_{n}", on_grid(rollouts[:, n - 1], height, query), **asked)
+            heads = attention(q[:, :, tokens], k)[..., first:]
+            yield self.typed(f"layer_{n}", on_grid(heads, height, query), **asked)
+
+    def maps(self, query: Query = None) -> dict[str, Map]:
+        """`shown` by name: 'rollout' through all layers, 'rollout_layer_1' … through the first 1, 2, …; 'layer_1_head_1' …:
+        what the query pays in one head; 'glca_selected': 1 where GLCA has a query; 'glca_attention': what GLCA's class
+        token pays, mean over the heads. For one query each is [B, h, w]."""
+        maps = {}
+        for shown in self.shown(query):
+            info = shown.info
+            if info.along == "heads":
+                heads = enumerate(shown.unbind(1), 1)
+                maps |= {f"{info.name}_head_{h}": Map.of(head, info, along=None) for h, head in heads}
+            else:
+                maps[info.name] = shown
+        return {"rollout": maps[f"rollout_layer_{len(self.vit.blocks)}"], **maps}
 
     def _pairs(self, images: Tensor, paired_images: Tensor | None) -> Branches:
         """Branches of `images`, each with an image of its own as distractor, which passes the SA stream as well."""
@@ -239,16 +269,16 @@ class DCALNet(Mapped):
         sa_tokens = self.vit.norm(stream.out[:, : self.read])
         if callable(partners):
             partners = _checked(partners(sa_tokens[:, 0].detach()), len(images))
-        asked = len(images) if partners is None else len(partners)
-        self.keep(images=images[:asked])
-        sa_tokens = sa_tokens[:asked]
-        found = {"sa": self.vit.forward_head(sa_tokens), "sa_token": sa_tokens[:, 0]}
+        count = len(images) if partners is None else len(partners)
+        self.keep(images=images[:count])
+        sa_tokens = sa_tokens[:count]
+        branches = Branches(self.vit.forward_head(sa_tokens), sa_tokens[:, 0])
         if self.glca is not None:
-            found["glca_token"] = self._global_local(stream, asked)
-            found["glca"] = self.glca_head(found["glca_token"])
+            token = self._global_local(stream, count)
+            branches = replace(branches, glca=self.glca_head(token), glca_token=token)
         if self.pwca and partners is not None:
-            found["pwca"] = self._pair_wise(embedded[:asked], stream, partners)
-        return Branches(**found)
+            branches = replace(branches, pwca=self._pair_wise(embedded[:count], stream, partners))
+        return branches
 
     def _self_attention(self, x: Tensor) -> _Stream:
         """All blocks on embedded tokens [B, T, D]; to the number what `vit.blocks` computes."""
@@ -259,10 +289,10 @@ class DCALNet(Mapped):
             x = finish(block, x, attend(block.attn, *qkv[-1]))
         return _Stream(into, x, qkv)
 
-    def _global_local(self, stream: _Stream, asked: int) -> Tensor:
-        """What GLCA's head reads of the first `asked` images, normed: [B, D]"""
-        x = (stream.out if self.glca_input == "output" else stream.into_last)[:asked]
-        scores = self.select([(q[:asked], k[:asked]) for q, k, _ in stream.qkv], self.training)
+    def _global_local(self, stream: _Stream, count: int) -> Tensor:
+        """What GLCA's head reads of the first `count` images, normed: [B, D]"""
+        x = (stream.out if self.glca_input == "output" else stream.into_last)[:count]
+        scores = self.select([(q[:count], k[:count]) for q, k, _ in stream.qkv], self.training)
         out = self.glca(x, scores[:, self.vit.num_prefix_tokens :])
         return self.glca_norm(out[:, 0] if self.glca_readout == "class" else out.mean(1))
 
@@ -273,10 +303,8 @@ class DCALNet(Mapped):
         for number, (block, (_, k, v)) in enumerate(zip(self.vit.blocks, stream.qkv, strict=True)):
             if number > 0:
                 normed = block.norm1(x)
-                asking = (
-                    normed[:, : self.read] if number == last else None
-                )  # nobody reads the last block's other tokens
-                own = project(block.attn, normed, asking)
+                # Nobody reads the last block's other tokens.
+                own = project(block.attn, normed, normed[:, : self.read] if number == last else None)
             x = pairwise_block(block, x, own, (k[partners], v[partners]))
         return self.vit.forward_head(self.vit.norm(x))
 

@@ -75,20 +75,20 @@ class AttentionRollout:
             v = self._down(v, layer)
         return v[:, 0]
 
-    def rows(self, layers: Sequence[Layer], token: int = 0) -> Tensor:
-        """[B, L, T]: the row of `token` in S̄_l ⋯ S̄_1 for l = 1 … L, all carried down together in one pass."""
+    def rows(self, layers: Sequence[Layer], *tokens: int) -> Tensor:
+        """[B, L, M, T]: the rows of M `tokens` in S̄_l ⋯ S̄_1 for l = 1 … L, all carried down together in one pass."""
         layers = self._checked(layers)
-        start = self._one_hot(layers[0], token)
+        start = self._one_hot(layers[0], *tokens)
         v = start[:, :0]
         for layer in reversed(layers):
             v = self._down(torch.cat([start, v], 1), layer)
-        return v
+        return v.unflatten(1, (len(layers), len(tokens)))
 
     def matrix(self, layers: Sequence[Layer]) -> Tensor:
         """[B, T, T]: all of Ŝ, N³ work a layer. Row i tells what token i of the output is made of."""
         layers = self._checked(layers)
-        tokens = self._one_hot(layers[0], 0).shape[2]
-        v = torch.cat([self._one_hot(layers[0], i) for i in range(tokens)], 1)
+        like = layers[0] if isinstance(layers[0], Tensor) else layers[0][1]
+        v = self._one_hot(layers[0], *range(like.shape[2]))
         for layer in reversed(layers):
             v = self._down(v, layer)
         return v
@@ -116,14 +116,15 @@ class AttentionRollout:
             out[images].baddbmm_(some, fused, alpha=0.5 / len(parts))  # in place, where autocast does not reach
         return out
 
-    def _one_hot(self, layer: Layer, token: int) -> Tensor:
-        """e_token, [B, 1, T]"""
+    def _one_hot(self, layer: Layer, *tokens: int) -> Tensor:
+        """e_token of each of M tokens, [B, M, T]"""
         like = layer if isinstance(layer, Tensor) else layer[1]
-        batch, tokens = like.shape[0], like.shape[2]
-        if not 0 <= token < tokens:
-            raise WorkbookValueError(f"There is no token {token}: the layers have tokens 0 to {tokens - 1}.")
-        v = torch.zeros(batch, 1, tokens, dtype=at_least_float32(like.dtype), device=like.device)
-        v[:, :, token] = 1
+        batch, number = like.shape[0], like.shape[2]
+        absent = [token for token in tokens if not 0 <= token < number]
+        if absent:
+            raise WorkbookValueError(f"There is no token {absent[0]}: the layers have tokens 0 to {number - 1}.")
+        v = torch.zeros(batch, len(tokens), number, dtype=at_least_float32(like.dtype), device=like.device)
+        v[:, range(len(tokens)), tokens] = 1
         return v
 
     def _checked(self, layers: Sequence[Layer]) -> list[Layer]:

@@ -17,18 +17,18 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from lib.errors import WorkbookValueError
 
 
-def project(attn: Attention, x: Tensor, asking: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries of the tokens `asking` [B, M, D], keys and values of `x` [B, T, D], all normed → [B, h, M or T, d]
+def project(attn: Attention, x: Tensor, queries: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries of the tokens `queries` [B, M, D], keys and values of `x` [B, T, D], all normed → [B, h, M or T, d]
 
-    Left out, all of `x` ask. Tokens that do not ask cost no query.
+    Left out, all of `x` are queries.
     """
-    if asking is None:
+    if queries is None:
         q, k, v = rearrange(attn.qkv(x), "b t (three h d) -> three b h t d", three=3, h=attn.num_heads)
     else:
         sizes = [len(attn.qkv.weight) // 3, len(attn.qkv.weight) // 3 * 2]
         of_q, of_kv = attn.qkv.weight.split(sizes)
         bias_q, bias_kv = (None, None) if attn.qkv.bias is None else attn.qkv.bias.split(sizes)
-        q = rearrange(linear(asking, of_q, bias_q), "b m (h d) -> b h m d", h=attn.num_heads)
+        q = rearrange(linear(queries, of_q, bias_q), "b m (h d) -> b h m d", h=attn.num_heads)
         k, v = rearrange(linear(x, of_kv, bias_kv), "b t (two h d) -> two b h t d", two=2, h=attn.num_heads)
     return attn.q_norm(q), attn.k_norm(k), v
 

@@ -9,7 +9,7 @@ last pass alone, those before the first one run once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from lib.errors import positive
 from lib.gattanet.agreement import MapAgreement, UnitAgreement
 from lib.gattanet.cut import Cut, cut, verify
 from lib.gattanet.probe import draw_images, named_layers, probe
-from lib.mapped import Mapped
+from lib.mapped import Kind, Map, MapInfo, Mapped, Query
 
 
 class GAttANet(Mapped):
@@ -39,6 +39,10 @@ class GAttANet(Mapped):
         freeze: leave the backbone as it is, its BatchNorm statistics too: only keys, queries and α are trained.
         input_size: shape of an image, to find the layers' shapes; None is timm's own for its networks, else 3×224×224.
             Other sizes than that one can be given later.
+
+    Maps, with P passes and L layers: 'queries' [B, P, d], q_avg as each pass collected it; 'alpha' [L];
+    'agreement_<layer>' [B, P−1, H, W] or [B, P−1, C], gatta in the passes from the second on. The query is the network's
+    own.
 
     Raises:
         WorkbookValueError: no layer, an unknown one, one that is not called exactly once or gives neither map nor
@@ -113,20 +117,23 @@ class GAttANet(Mapped):
             return
         of_layer = zip(*agreements, strict=True)
         maps = {
-            f"agreement_{name}": torch.stack(gattas, 1) for name, gattas in zip(self.layers, of_layer, strict=False)
+            agreement_name(layer): torch.stack(gattas, 1) for layer, gattas in zip(self.layers, of_layer, strict=False)
         }
         self.keep(queries=torch.stack(queries, 1), alpha=torch.stack([part.alpha for part in self.agreement]), **maps)
 
-    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
-        """Of the last eval forward, with P passes and L layers.
+    @property
+    def shows(self) -> Mapping[str, MapInfo]:
+        """The queries, α, and the agreement of each layer: that of a dense layer belongs to no position."""
+        infos = {"queries": MapInfo(Kind.QUERY, along="passes"), "alpha": MapInfo(Kind.WEIGHT)}
+        if self.passes > 1:
+            for layer, part in zip(self.layers, self.agreement, strict=True):
+                of_map = isinstance(part, MapAgreement)
+                kind, method = (Kind.AGREEMENT, "gatta-agreement") if of_map else (Kind.WEIGHT, None)
+                infos[agreement_name(layer)] = MapInfo(kind, "passes", method, title="agreement", layer=layer)
+        return infos
 
-        'queries' [B, P, d]: q_avg as each pass collected it. 'alpha' [L]. 'agreement_<layer>' [B, P−1, H, W] or
-        [B, P−1, C]: gatta in the passes from the second on. `query` has no use here: the query is the network's own.
-
-        Raises:
-            WorkbookError: there was no forward in eval mode yet.
-        """
-        return dict(self.kept)
+    def shown(self, query: Query = None) -> Iterator[Map]:
+        return (self.typed(name, tensor) for name, tensor in self.kept.items())
 
     def train(self, mode: bool = True) -> GAttANet:
         super().train(mode)
@@ -150,6 +157,11 @@ class GAttANet(Mapped):
     def __setstate__(self, state: dict) -> None:
         super().__setstate__(state)
         self._cuts = self._cut()
+
+
+def agreement_name(layer: str) -> str:
+    """The name of a layer's map."""
+    return f"agreement_{layer}"
 
 
 def global_query(seen: tuple) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError, positive
-from lib.gattanet.model import GAttANet
+from lib.gattanet.model import GAttANet, agreement_name
 
 
 def logits_by_passes(model: GAttANet, images: Tensor, most: int) -> Tensor:
@@ -66,5 +66,5 @@ def gains(model: GAttANet) -> dict[str, Tensor]:
     if model.passes == 1:
         raise WorkbookValueError("passes=1 is the backbone itself, which modulates nothing: take at least 2.")
     return {
-        name: 1 + alpha * maps[f"agreement_{name}"] for name, alpha in zip(model.layers, maps["alpha"], strict=True)
+        layer: 1 + alpha * maps[agreement_name(layer)] for layer, alpha in zip(model.layers, maps["alpha"], strict=True)
     }

@@ -9,13 +9,15 @@ project's formula says, not x.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from einops import einsum, rearrange
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from lib.errors import WorkbookValueError, positive
-from lib.mapped import Mapped
+from lib.mapped import Kind, Map, MapInfo, Mapped, Query, query_positions
 
 
 class GlobalAttention(Mapped):
@@ -24,9 +26,13 @@ class GlobalAttention(Mapped):
     The inner width is `channels`, or `num_heads * dim_head` where `dim_head` is given; one further 1×1 projection
     after the norm, which exists only then, leads from that width back to `channels`.
 
+    Map: 'global', what a query pays to every position, [B, h, H, W].
+
     Raises:
         WorkbookValueError: a size is not a positive whole number, or `num_heads` does not divide the width.
     """
+
+    shows = {"global": MapInfo(Kind.ATTENTION, along="heads", method="glsa-global")}
 
     def __init__(self, channels: int, num_heads: int = 8, dim_head: int | None = None) -> None:
         super().__init__()
@@ -48,15 +54,12 @@ class GlobalAttention(Mapped):
         self.keep(q=unfold(q, height), k=k)
         return rearrange(self.to_channels(out), "b (y x) c -> b c y x", y=height)
 
-    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
-        """What `query` (row, column; None: the centre) pays to every position: 'global' [B, H, W], the mean over
-        the heads, and 'global_heads' [B, h, H, W]."""
-        heads = attention_from(self.kept["q"], self.kept["k"], query)
-        return {"global": heads.mean(1), "global_heads": heads}
+    def shown(self, query: Query = None) -> Iterator[Map]:
+        yield attention_of(self, "global", query)
 
     def matrix(self) -> Tensor:
         """[B, h, N, N], rows are queries; N² numbers a head, so computed only here."""
-        return attention(rearrange(self.kept["q"], "b h y x d -> b h (y x) d"), self.kept["k"])
+        return attention(self.kept["q"].flatten(2, 3), self.kept["k"])
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
@@ -76,20 +79,16 @@ def attention(q: Tensor, k: Tensor) -> Tensor:
     return (einsum(q, k, "b h m d, b h n d -> b h m n") * q.shape[-1] ** -0.5).softmax(-1)
 
 
-def attention_from(q: Tensor, k: Tensor, query: tuple[int, int] | None) -> Tensor:
-    """The one row of `attention` that belongs to `query`: [B, h, H, W, d] and [B, h, N, d] → [B, h, H, W]
+def attention_of(module: Mapped, name: str, query: Query) -> Map:
+    """The rows of `attention` that belong to `query`, of a module that keeps q [B, h, H, W, d] and k [B, h, N, d].
 
     Raises:
         WorkbookValueError: `query` is not a position of the map.
     """
+    q, k = module.kept["q"], module.kept["k"]
     height, width = q.shape[2:4]
-    row, column = (height // 2, width // 2) if query is None else query
-    if not (0 <= row < height and 0 <= column < width):
-        raise WorkbookValueError(
-            f"The query (row {row}, column {column}) is outside the {height}×{width} map: "
-            f"rows go from 0 to {height - 1}, columns from 0 to {width - 1}."
-        )
-    return rearrange(attention(q[:, :, row, column].unsqueeze(2), k), "b h 1 (y x) -> b h y x", y=height)
+    rows = attention(q.flatten(2, 3)[:, :, query_positions(query, height, width)], k)
+    return module.attended(name, rows, query, height, width)
 
 
 def dividing(num_heads: int, width: int) -> int:

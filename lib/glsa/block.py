@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from collections.abc import Iterator
+
+from torch import Tensor
 
 from lib.errors import WorkbookValueError, choose
 from lib.glsa.attention import GlobalAttention
 from lib.glsa.fusion import FUSION_STRATEGIES, BaseFusion
 from lib.glsa.local import LOCAL_ATTENTION, LocalAttention
 from lib.glsa.residual import RESIDUAL_STRATEGIES, ResidualStrategy
+from lib.mapped import Map, Mapped, Query
 
 
-class GLSABlock(nn.Module):
+class GLSABlock(Mapped):
     """Global-local self-attention on a feature map, [B, C, H, W] → [B, C, H, W].
 
     Args:
@@ -54,21 +57,20 @@ class GLSABlock(nn.Module):
         R = self.fusion(A, L, x)
         return self.residual(x, R)
 
-    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
-        """What the last eval forward attended to, by name; `query` is a (row, column) of the map, None its centre.
+    def shown(self, query: Query = None) -> Iterator[Map]:
+        """What the last eval forward attended to; `query` is a (row, column) of the map, None its centre.
 
-        'global' [B, H, W] is the attention that the query pays to every position, 'global_heads' [B, h, H, W] the
-        same for each head. 'local_…', 'fusion_…' and 'residual_…' are what the chosen parts show: their docstrings
-        tell names and shapes.
+        'global' is the attention that the query pays to every position, 'local_…', 'fusion_…' and 'residual_…' are
+        what the chosen parts show: their docstrings tell names and shapes.
 
         Raises:
             WorkbookError: there was no forward in eval mode yet.
             WorkbookValueError: `query` is outside the map.
         """
-        maps = self.attention.maps(query)
+        yield from self.attention.shown(query)
         for part in ("local", "fusion", "residual"):
-            maps |= {f"{part}_{name}": m for name, m in getattr(self, part).maps(query).items()}
-        return maps
+            for shown in getattr(self, part).shown(query):
+                yield Map.of(shown, shown.info, name=f"{part}_{shown.info.name}")
 
     def attention_matrix(self) -> Tensor:
         """[B, h, N, N]: what every position (row of the matrix) pays to every position, in the last eval forward."""

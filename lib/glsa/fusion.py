@@ -11,23 +11,28 @@ Another strategy is a class with a `forward` and one line:
 
     FUSION_STRATEGIES["custom"] = CustomFusion
 
-What its forward hands to `self.keep(gate=g)` is shown as 'fusion_gate' by `GLSABlock.maps`.
+What its forward hands to `self.keep(gate=g)` is shown as 'fusion_gate' by `GLSABlock.maps`; one that has something else
+to show says so in `shows`, see `lib.mapped.Mapped`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from lib.glsa.attention import attention_from, dividing, split_heads, unfold
+from lib.glsa.attention import attention_of, dividing, split_heads, unfold
 from lib.glsa.local import squeeze_mlp
-from lib.mapped import Mapped
+from lib.mapped import Kind, Map, MapInfo, Mapped, Query
 
 
 class BaseFusion(Mapped):
     """(A, L, x), each [B, C, H, W] → R [B, C, H, W]"""
+
+    shows = {"gate": MapInfo(Kind.GATE, along="channels", method="glsa-fusion")}
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -58,6 +63,8 @@ class ProjectedFusion(BaseFusion):
 class OriginalFusion(ProjectedFusion):
     """A ⊙ L"""
 
+    shows = {}
+
     def mix(self, A: Tensor, L: Tensor) -> Tensor:
         return A * L
 
@@ -87,6 +94,7 @@ class WeightedAddFusion(ProjectedFusion):
     """
 
     EPS = 1e-4
+    shows = dict.fromkeys(("weight_global", "weight_local", "weight_product"), MapInfo(Kind.WEIGHT))
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
@@ -107,6 +115,8 @@ class ChannelAttentionFusion(ProjectedFusion):
 
     Maps: 'weight_global' w_A and 'weight_local' w_L, [B, C, 1, 1].
     """
+
+    shows = dict.fromkeys(("weight_global", "weight_local"), MapInfo(Kind.WEIGHT, along="channels"))
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__(channels)
@@ -140,11 +150,13 @@ class SpatialAttentionFusion(ProjectedFusion):
 class CrossAttentionFusion(BaseFusion):
     """W_o MHA(q = W_q A, k = W_k L, v = W_v L): what is global asks, what is local answers (arXiv 1706.03762).
 
-    Maps: what a query position pays to every position of L, 'attention' [B, H, W] and 'attention_heads' [B, h, H, W].
+    Map: 'attention' [B, h, H, W], what a query position pays to every position of L.
 
     Raises:
         WorkbookValueError: `num_heads` does not divide `channels`.
     """
+
+    shows = {"attention": MapInfo(Kind.ATTENTION, along="heads")}
 
     def __init__(self, channels: int, num_heads: int = 8) -> None:
         super().__init__(channels)
@@ -162,9 +174,8 @@ class CrossAttentionFusion(BaseFusion):
         self.keep(q=unfold(q, height), k=k)
         return self.to_out(rearrange(heads, "b h (y x) d -> b (h d) y x", y=height))
 
-    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
-        heads = attention_from(self.kept["q"], self.kept["k"], query)
-        return {"attention": heads.mean(1), "attention_heads": heads}
+    def shown(self, query: Query = None) -> Iterator[Map]:
+        yield attention_of(self, "attention", query)
 
 
 FUSION_STRATEGIES: dict[str, type[BaseFusion]] = {

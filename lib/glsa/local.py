@@ -7,18 +7,28 @@ would take away again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from einops import reduce
 from torch import Tensor, nn
 
 from lib.errors import choose
-from lib.mapped import Mapped
+from lib.mapped import Kind, Map, MapInfo, Mapped, Query
 
 MIN_HIDDEN = 4
 
 
 class LocalAttention(Mapped):
-    """[B, C, H, W] → [B, C, H, W]. Derive from it, and register: `LOCAL_ATTENTION["mine"] = Mine`."""
+    """[B, C, H, W] → [B, C, H, W]. Derive from it, and register: `LOCAL_ATTENTION["mine"] = Mine`.
+
+    Maps: 'channel' [B, C, 1, 1], 'spatial' [B, 1, H, W].
+    """
+
+    shows = {
+        "channel": MapInfo(Kind.WEIGHT, along="channels"),
+        "spatial": MapInfo(Kind.GATE, along="channels", method="glsa-local"),
+    }
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -30,6 +40,8 @@ class LocalAttention(Mapped):
 class NoAttention(LocalAttention):
     """The map as it is."""
 
+    shows = {}
+
     def forward(self, x: Tensor) -> Tensor:
         return x
 
@@ -38,7 +50,6 @@ class CBAM(LocalAttention):
     """Convolutional Block Attention Module, arXiv 1807.06521, eqs. 1–3: which channels, then which positions.
 
     The norm after the 7×7 convolution is the authors' code's. There is no skip around the module, as in the paper.
-    Maps: 'channel' [B, C, 1, 1], 'spatial' [B, 1, H, W].
     """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
@@ -60,8 +71,7 @@ class BAM(LocalAttention):
     """Bottleneck Attention Module, arXiv 1807.06514, eqs. 1–4: F + F ⊙ σ(M_c + M_s).
 
     M_c is normalised over the batch alone, so training needs batches of two images or more.
-    Maps: the gate σ(M_c + M_s), averaged over positions in 'channel' [B, C, 1, 1] and over channels in 'spatial'
-    [B, 1, H, W].
+    Maps: the gate σ(M_c + M_s), averaged over positions in 'channel' and over channels in 'spatial'.
     """
 
     def __init__(self, channels: int, reduction: int = 16, dilation: int = 4) -> None:
@@ -88,19 +98,16 @@ class BAM(LocalAttention):
         self.keep(channel=channel, spatial=spatial)
         return x + x * (channel + spatial).sigmoid()
 
-    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
+    def shown(self, query: Query = None) -> Iterator[Map]:
         gate = (self.kept["channel"] + self.kept["spatial"]).sigmoid()  # [B, C, H, W]
-        return {
-            "channel": reduce(gate, "b c h w -> b c 1 1", "mean"),
-            "spatial": reduce(gate, "b c h w -> b 1 h w", "mean"),
-        }
+        yield self.typed("channel", reduce(gate, "b c h w -> b c 1 1", "mean"))
+        yield self.typed("spatial", reduce(gate, "b c h w -> b 1 h w", "mean"))
 
 
 class SCSE(LocalAttention):
     """Concurrent spatial and channel squeeze and excitation, arXiv 1803.02579, eqs. 1–5.
 
     `combine` joins the two excited maps: "add", or "max" element by element.
-    Maps: 'channel' [B, C, 1, 1], 'spatial' [B, 1, H, W].
 
     Raises:
         WorkbookValueError: `combine` is neither.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from collections.abc import Iterator
+
+from torch import Tensor
 
 from lib.backbones import Backbone
 from lib.errors import WorkbookValueError
 from lib.glsa.block import GLSABlock
+from lib.mapped import Map, Mapped, Query
 
 
-class GLSANet(nn.Module):
+class GLSANet(Mapped):
     """upper(block(lower(images))).
 
     Raises:
@@ -30,9 +33,9 @@ class GLSANet(nn.Module):
         """[B, 3, H, W] → [B, num_classes]"""
         return self.backbone.upper(self.block(self.backbone.lower(images)))
 
-    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
-        """The block's maps; see `GLSABlock.maps`. A position of the map is 16 pixels wide."""
-        return self.block.maps(query)
+    def shown(self, query: Query = None) -> Iterator[Map]:
+        """The block's maps; see `GLSABlock.shown`. A position of the map is 16 pixels wide."""
+        return self.block.shown(query)
 
     def count_parameters(self) -> dict[str, int]:
         """{'total', 'backbone', 'global', 'local', 'fusion', 'residual'}; the parts sum to the total."""

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from lib.mapped import Mapped
+from lib.mapped import Kind, MapInfo, Mapped
 
 
 class ResidualStrategy(Mapped):
     """(x, R), each [B, C, H, W] → [B, C, H, W]"""
+
+    shows = {"alpha": MapInfo(Kind.WEIGHT)}
 
     def __init__(self, channels: int) -> None:
         super().__init__()

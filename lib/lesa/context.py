@@ -11,6 +11,7 @@ instead of stored. Logits, softmax and statistics are at least float32, whatever
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -21,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from lib.errors import WorkbookValueError, choose, positive
 from lib.lesa.position import POSITIONS
 from lib.lesa.relative import Relative
-from lib.mapped import Mapped
+from lib.mapped import Kind, Map, MapInfo, Mapped, Query, query_positions
 
 # Elements of the N×N maps built at once: what a CPU's cache holds; an accelerator wants more work per call.
 CHUNK = {"cpu": 2**19}
@@ -37,9 +38,13 @@ class ContextTerm(Mapped):
         groups: heads g; 2g must divide C.
         position: a name in `POSITIONS`.
 
+    Map: 'context' [B, g, H, W], what a query pays to every position.
+
     Raises:
         WorkbookValueError: a name is unknown, a size is not a positive whole number, or 2g does not divide C.
     """
+
+    shows = {"context": MapInfo(Kind.ATTENTION, along="heads")}
 
     def __init__(self, channels: int, size: tuple[int, int], groups: int = 8, position: str = "classification") -> None:
         super().__init__()
@@ -82,16 +87,15 @@ class ContextTerm(Mapped):
             scored["key_position"] = k * scales[2]
         return {name: rearrange(t, "b g i d -> (b g) i d") for name, t in scored.items()}
 
-    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
-        """What `query` (row, column; None: the centre) pays to every position: 'context' [B, H, W], the mean over the
-        heads, and 'context_heads' [B, g, H, W]."""
+    def shown(self, query: Query = None) -> Iterator[Map]:
         kept = dict(self.kept)
         height, width = kept.pop("size").tolist()
-        row, column = inside(query, height, width)
+        positions = query_positions(query, height, width)
         with torch.no_grad():
-            pairs = weights(kept, self.position(height, width))
-        heads = rearrange(pairs[:, row * width + column], "(b g) (y x) -> b g y x", g=self.groups, y=height)
-        return {"context": heads.mean(1), "context_heads": heads}
+            relative = self.position(height, width)
+            rows = torch.cat([weights(scored, relative)[:, positions] for scored in few_maps(kept)])
+        heads = rearrange(rows, "(b g) m n -> b g m n", g=self.groups)
+        yield self.attended("context", heads, query, height, width)
 
 
 def weights(scored: dict[str, Tensor], relative: dict[str, Relative]) -> Tensor:
@@ -110,12 +114,18 @@ def attend(scored: dict[str, Tensor], v: Tensor, relative: dict[str, Relative]) 
         sums = [pairs @ v] + ([relative["v"].averages(pairs)] if "v" in relative else [])
         return torch.stack(sums, dim=3)
 
-    maps = max(1, CHUNK.get(v.device.type, ACCELERATOR_CHUNK) // v.shape[1] ** 2)
-    parts = zip(*(t.split(maps) for t in (v, *scored.values())), strict=True)
+    parts = few_maps({"v": v, **scored})
     if not torch.is_grad_enabled():
-        return torch.cat([chunk(part[0], **dict(zip(scored, part[1:], strict=True))) for part in parts])
-    again = {"use_reentrant": False, "preserve_rng_state": False}
-    return torch.cat([checkpoint(chunk, p[0], **dict(zip(scored, p[1:], strict=True)), **again) for p in parts])
+        return torch.cat([chunk(**part) for part in parts])
+    return torch.cat([checkpoint(chunk, **part, use_reentrant=False, preserve_rng_state=False) for part in parts])
+
+
+def few_maps(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Tensors [n, N, d] by name, of so many of the n maps at a time as N×N weights may be built at once."""
+    first = next(iter(tensors.values()))
+    maps = max(1, CHUNK.get(first.device.type, ACCELERATOR_CHUNK) // first.shape[1] ** 2)
+    for parts in zip(*(tensor.split(maps) for tensor in tensors.values()), strict=True):
+        yield dict(zip(tensors, parts, strict=True))
 
 
 def pair_moments(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,18 +173,3 @@ def dividing(groups: int, channels: int) -> int:
             f"groups={groups} does not fit {channels} channels: each group needs an even number of them. {remedy}"
         )
     return groups
-
-
-def inside(query: tuple[int, int] | None, height: int, width: int) -> tuple[int, int]:
-    """`query`, or the centre for None.
-
-    Raises:
-        WorkbookValueError: it is not a position of the map.
-    """
-    row, column = (height // 2, width // 2) if query is None else query
-    if not (0 <= row < height and 0 <= column < width):
-        raise WorkbookValueError(
-            f"The query (row {row}, column {column}) is outside the {height}×{width} map: "
-            f"rows go from 0 to {height - 1}, columns from 0 to {width - 1}."
-        )
-    return row, column

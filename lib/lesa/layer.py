@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.errors import WorkbookError, WorkbookValueError, choose, positive
-from lib.lesa.context import ContextTerm
-from lib.mapped import Mapped
+from lib.lesa.context import ContextTerm, at_least_float32
+from lib.mapped import Kind, Map, MapInfo, Mapped, Query
 
 TERMS = ("local", "context")
 
@@ -24,7 +24,7 @@ TERMS = ("local", "context")
 class SelfAttention(Mapped):
     """The context term alone, [B, C, H, W] → [B, C, ⌈H/stride⌉, ⌈W/stride⌉] for any H and W.
 
-    Maps, before the stride: 'context' and 'context_heads', the attention of one position, see `ContextTerm.maps`.
+    Map, before the stride: 'context', see `ContextTerm`.
 
     Args:
         channels: C.
@@ -62,8 +62,8 @@ class SelfAttention(Mapped):
         """The output at full resolution, before the stride."""
         return self.context(x)
 
-    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
-        return self.context.maps(query)
+    def shown(self, query: Query = None) -> Iterator[Map]:
+        return self.context.shown(query)
 
 
 class LESA(SelfAttention):
@@ -74,6 +74,11 @@ class LESA(SelfAttention):
 
     Arguments and errors are `SelfAttention`'s; the 3×3 convolution has as many groups as the attention has heads.
     """
+
+    shows = {
+        "gate": MapInfo(Kind.GATE, along="channels", method="lesa-omega"),
+        **dict.fromkeys(("local", "context_term", "ungated"), MapInfo(Kind.NORM, along="channels")),
+    }
 
     def __init__(
         self,
@@ -110,11 +115,17 @@ class LESA(SelfAttention):
         self.keep(gate=gate, local=u, context=b)
         return gate * b if self.switched_off == "local" else u + gate * b
 
-    def maps(self, query: tuple[int, int] | None = None) -> dict[str, Tensor]:
-        gate, u, b = (self.kept[name] for name in ("gate", "local", "context"))
-        terms = {"local": u, "context_term": gate * b, "ungated": b}
-        norms = {name: term.norm(dim=1, keepdim=True) for name, term in terms.items()}
-        return {"gate": gate, **norms, **super().maps(query)}
+    def terms(self) -> dict[str, Tensor]:
+        """The terms of the last eval forward as they are added, 'local' u and 'context_term' ω ⊙ b, and 'ungated' b, in
+        full precision."""
+        gate, u, b = (at_least_float32(self.kept[name]) for name in ("gate", "local", "context"))
+        return {"local": u, "context_term": gate * b, "ungated": b}
+
+    def shown(self, query: Query = None) -> Iterator[Map]:
+        yield self.typed("gate", self.kept["gate"])
+        for name, term in self.terms().items():
+            yield self.typed(name, term.norm(dim=1, keepdim=True))
+        yield from super().shown(query)
 
 
 @contextmanager

@@ -6,15 +6,16 @@ resolution (`keep_resolution` before `insert_lesa`): 8 layers on 14×14 position
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from lib.backbones import ResNetBackbone, keep_resolution
 from lib.errors import WorkbookValueError, choose, positive
 from lib.lesa.layer import LESA, SelfAttention
+from lib.mapped import Map, Query
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 PAPER_BLOCKS = {"layer3": (1, 2, 3, 4, 5), "layer4": (0, 1, 2)}
@@ -30,10 +31,16 @@ class LESANet(ResNetBackbone):
     @property
     def blocks(self) -> dict[str, SelfAttention]:
         """The layers by the name of their block."""
-        found = {name: layer for name, layer in self.net.named_modules() if isinstance(layer, SelfAttention)}
-        return {name.removesuffix(".conv2"): layer for name, layer in found.items()}
+        layers = [(name, layer) for name, layer in self.net.named_modules() if isinstance(layer, SelfAttention)]
+        return {name.removesuffix(".conv2"): layer for name, layer in layers}
 
-    def maps(self, query: tuple[int, int] | None = None, block: str | None = None) -> dict[str, Tensor]:
+    def shown(self, query: Query = None) -> Iterator[Map]:
+        """The maps of every block."""
+        for block, layer in self.blocks.items():
+            for shown in layer.shown(query):
+                yield Map.of(shown, shown.info, layer=block)
+
+    def maps(self, query: Query = None, block: str | None = None) -> dict[str, Map]:
         """The maps of one block (None: the last one); see `LESA`."""
         blocks = self.blocks
         return blocks[list(blocks)[-1] if block is None else choose("block", block, blocks)].maps(query)

@@ -28,23 +28,25 @@ def term_statistics(model: LESANet, batches: Iterable[Tensor]) -> dict[str, dict
         raise WorkbookError(
             "The terms are looked at in LESA layers in eval mode: build attention='lesa', call model.eval()."
         )
-    found: dict[str, list[dict[str, Tensor]]] = {name: [] for name in layers}
+    batch_statistics: dict[str, list[dict[str, Tensor]]] = {name: [] for name in layers}
     for images in batches:
         model(images)
         for name, layer in layers.items():
-            found[name].append(_of_batch(layer))
-    if not all(found.values()):
+            batch_statistics[name].append(_of_batch(layer))
+    if not all(batch_statistics.values()):
         raise WorkbookValueError("There are no images to look at: give at least one batch.")
-    return {name: {key: torch.cat([b[key] for b in parts]) for key in parts[0]} for name, parts in found.items()}
+    return {
+        name: {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
+        for name, batches in batch_statistics.items()
+    }
 
 
 def _of_batch(layer: LESA) -> dict[str, Tensor]:
-    gate, u, b = (layer.kept[name].float() for name in ("gate", "local", "context"))
-    lengths = {"local": u, "context_term": gate * b, "ungated": b}
+    gate = layer.kept["gate"].float()
     return {
         "gate": gate.mean((2, 3)),
         "within": gate.var((2, 3), correction=0),
-        **{name: term.norm(dim=1).mean((1, 2)) for name, term in lengths.items()},
+        **{name: term.float().norm(dim=1).mean((1, 2)) for name, term in layer.terms().items()},
     }
 
 

@@ -314,7 +314,7 @@ def test_maps_need_a_forward_in_eval_mode():
     model.train()
     with pytest.raises(WorkbookError, match="eval mode"):
         model.maps()
-    with pytest.raises(WorkbookValueError, match=r"row 4, column 0\) is outside the 4×4 patches"):
+    with pytest.raises(WorkbookValueError, match=r"row 4, column 0\) is outside the 4×4 map"):
         model.eval().maps((4, 0))
 
 

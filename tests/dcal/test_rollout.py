@@ -27,9 +27,9 @@ def test_vector_recursion_is_the_product_of_matrices(layers, maps, token):
 
 
 def test_rows_are_the_products_of_the_first_layers(layers, maps):
-    found = AttentionRollout().rows(layers)
+    rows = AttentionRollout().rows(layers, 0, 5)
     for n in range(4):
-        torch.testing.assert_close(found[:, n], chained(maps[: n + 1])[:, 0])
+        torch.testing.assert_close(rows[:, n], chained(maps[: n + 1])[:, [0, 5]])
 
 
 # Two images of three heads and 19 tokens in 32 columns: one image at a time; one at a time, whose last piece of rows is shorter; both.
@@ -87,7 +87,7 @@ def test_half_precision_and_autocast_keep_rows_that_sum_to_one(layers):
 def test_has_no_gradients(layers):
     given = [(q.requires_grad_(), k.requires_grad_()) for q, k in layers]
     assert not AttentionRollout().row(given).requires_grad
-    assert not AttentionRollout().rows(given).requires_grad
+    assert not AttentionRollout().rows(given, 0).requires_grad
     assert not AttentionRollout().matrix([(q @ k.mT).softmax(-1) for q, k in given]).requires_grad
 
 
@@ -109,7 +109,7 @@ def test_unknown_fusions_and_heads(layers):
 def test_tokens_that_are_not_there(layers, token):
     for work in (AttentionRollout().row, AttentionRollout().rows):
         with pytest.raises(WorkbookValueError, match=f"no token {token}: the layers have tokens 0 to 18"):
-            work(layers, token=token)
+            work(layers, token)
 
 
 def test_layers_that_do_not_belong_together(layers):

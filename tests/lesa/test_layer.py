@@ -3,9 +3,11 @@ import pickle
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lib.errors import WorkbookError, WorkbookValueError
-from lib.lesa import LESA, lesa_layers, without
+from lib.lesa import LESA, ContextTerm, lesa_layers, without
+from lib.lesa.context import CHUNK
 from tests.helpers import float64, randomised
 from tests.lesa import transcription
 
@@ -132,3 +134,23 @@ def test_channels_are_those_it_was_built_for(layer):
     with pytest.raises(WorkbookValueError, match="takes 32 channels, not 16"):
         layer(float64(1, 16, 4, 5))
     assert list(lesa_layers(layer)) == [""]
+
+
+def test_attention_is_made_a_few_maps_at_a_time(x, monkeypatch):
+    """Of many positions all heads' maps would be gigabytes, of which one row each is wanted."""
+
+    class Largest(TorchDispatchMode):
+        numbers = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            self.numbers = max(self.numbers, result.numel() if isinstance(result, torch.Tensor) else 0)
+            return result
+
+    term = ContextTerm(8, (8, 8), 4).eval()
+    term(torch.randn(4, 8, 8, 8))
+    whole = term.maps()["context_heads"]
+    monkeypatch.setitem(CHUNK, "cpu", 1)
+    with Largest() as largest:
+        torch.testing.assert_close(term.maps()["context_heads"], whole)
+    assert largest.numbers < 4 * 64**2  # of 16 maps

@@ -14,15 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.errors import WorkbookError, WorkbookValueError, choose, positive
-from lib.explain.methods import network_maps
 from lib.explain.methods.cam import CAMS, cam
 from lib.explain.methods.eval_guards import undisturbed
 from lib.explain.methods.gradients import gradient_x_input, integrated_gradients
+from lib.explain.methods.network_maps import network_map, network_methods
 from lib.explain.methods.reference_maps import centre_map, noise_map, random_map
 from lib.explain.methods.target_layers import has_target_layer
 from lib.explain.methods.targets import Targets, chosen, given_targets
 from lib.explain.methods.vit_rollout import gradient_rollout, rollout, vit_of
-from lib.glsa import GLSANet
 from lib.hardware import mixed_precision
 
 # (model, images [B, 3, H, W], targets [B] or None) → maps [B, h, w], not yet scaled
@@ -39,6 +38,11 @@ class Method:
     needs: str | None = None  # a package that only this method needs
     takes_at_once: bool = False  # `run` takes `at_once`, too: how many images a pass of its own may hold
 
+    @property
+    def installed(self) -> bool:
+        """Whether what it needs is there."""
+        return self.needs is None or importlib.util.find_spec(self.needs) is not None
+
 
 def _any(model: nn.Module) -> bool:
     return True
@@ -48,19 +52,14 @@ def _has_rollout(model: nn.Module) -> bool:
     return vit_of(model) is not None
 
 
-# Name → method; another is one line: METHODS["mine"] = Method(run, suits=lambda model: True, by_class=True)
+# Name → method; another is one line: METHODS["mine"] = Method(run, suits=lambda model: True, by_class=True). What a
+# network shows of itself stands in no registry: see `lib.mapped.Mapped`.
 METHODS: dict[str, Method] = {
     **{name: Method(partial(cam, name), has_target_layer, by_class=name != "eigen-cam") for name in CAMS},
     "gradient-x-input": Method(gradient_x_input, _any, by_class=True),
     "integrated-gradients": Method(integrated_gradients, _any, by_class=True, needs="captum", takes_at_once=True),
     "rollout": Method(rollout, _has_rollout, by_class=False),
     "gradient-rollout": Method(gradient_rollout, _has_rollout, by_class=True),
-    "glca-selection": Method(network_maps.glca_selection, network_maps.has_glca, by_class=False),
-    "glsa-global": Method(network_maps.glsa_global, lambda model: isinstance(model, GLSANet), by_class=False),
-    "glsa-local": Method(network_maps.glsa_local, network_maps.has_local, by_class=False),
-    "glsa-fusion": Method(network_maps.glsa_fusion, network_maps.has_fusion_gate, by_class=False),
-    "lesa-omega": Method(network_maps.lesa_omega, network_maps.has_lesa, by_class=False),
-    "gatta-agreement": Method(network_maps.gatta_agreement, network_maps.has_agreement, by_class=False),
     "random": Method(random_map, _any, by_class=False),
     "noise": Method(noise_map, _any, by_class=False),
     "centre": Method(centre_map, _any, by_class=False),
@@ -68,13 +67,13 @@ METHODS: dict[str, Method] = {
 REFERENCE_MAPS = ("random", "noise", "centre")
 
 
-def methods_of(model: nn.Module) -> tuple[str, ...]:
-    """The methods that `model` has, reference maps last; those whose package is not installed are left out."""
-    return tuple(
-        name
-        for name, method in METHODS.items()
-        if method.suits(model) and (method.needs is None or importlib.util.find_spec(method.needs))
-    )
+def methods_of(model: nn.Module) -> dict[str, Method]:
+    """The methods that `model` has, by name: those of `METHODS` that suit it, what it shows of itself, and last the
+    reference maps. Methods whose package is not installed are left out."""
+    suiting = {name: method for name, method in METHODS.items() if method.suits(model) and method.installed}
+    own = {name: Method(partial(network_map, name), _any, by_class=False) for name in network_methods(model)}
+    references = {name: suiting.pop(name) for name in REFERENCE_MAPS if name in suiting}
+    return {**suiting, **own, **references}
 
 
 def explain(
@@ -95,8 +94,8 @@ def explain(
         model: any classifier, in eval mode; frozen parameters and an outer `no_grad` or `inference_mode` do not matter.
         images: float [N, 3, H, W] as the network is shown them (`lib.training.inference.network_input`).
         targets: the class to explain: a number, one an image, or None for the one that is predicted. Methods that know
-            no class (`METHODS[name].by_class`) give the same map for all.
-        method: a name in `METHODS` that the model has (`methods_of`).
+            no class (`methods_of(model)[name].by_class`) give the same map for all.
+        method: a name in `methods_of(model)`.
         batch_size: images at once; memory beyond the maps does not grow with their number.
         precision: "32", or the run's (`run.config.precision`): "bf16", "16", "auto". Maps are scaled in full precision.
 
@@ -105,21 +104,20 @@ def explain(
             explained, a model in training mode.
         WorkbookError: the method's package is not installed, or the map is not finite.
     """
-    name = _method_of(model, method)
+    name, chosen_method = _method_of(model, method)
     positive(batch_size=batch_size)
     checked_images(images)
     classes = given_targets(targets, len(images))
     like = next(model.parameters(), torch.zeros(()))
-    run = partial(METHODS[name].run, at_once=batch_size) if METHODS[name].takes_at_once else METHODS[name].run
+    run = partial(chosen_method.run, **{"at_once": batch_size} if chosen_method.takes_at_once else {})
     with undisturbed(model), mixed_precision(precision, like.device), told_of_size(model, images):
         maps = torch.empty(len(images), *images.shape[2:])
-        if classes is not None and not METHODS[name].by_class:  # else the method finds out itself
+        if classes is not None and not chosen_method.by_class:  # else the method finds out itself
             chosen(model(images[:1].detach().to(like.device, like.dtype).clone()), classes)
         for at in range(0, len(images), batch_size):
             part = slice(at, at + batch_size)
             batch = images[part].detach().to(like.device, like.dtype).clone()  # never a tensor of inference mode
-            found = run(model, batch, None if classes is None else classes[part])
-            maps[part] = scaled(found, images.shape[2:])
+            maps[part] = scaled(run(model, batch, None if classes is None else classes[part]), images.shape[2:])
     if not maps.isfinite().all():
         raise WorkbookError(f"{name} gave a map that is not finite: the model's answers, or its weights, are not.")
     return maps
@@ -169,8 +167,11 @@ def told_of_size(model: nn.Module, images: Tensor) -> Iterator[None]:
         ) from error
 
 
-def _method_of(model: nn.Module, method: str) -> str:
-    name = choose("method", method, METHODS)
-    if not METHODS[name].suits(model):
-        raise WorkbookValueError(f"This {type(model).__name__} has no {name}. It has: {', '.join(methods_of(model))}.")
-    return name
+def _method_of(model: nn.Module, name: str) -> tuple[str, Method]:
+    available = methods_of(model)
+    name = choose("method", name, METHODS | available)
+    if name not in available and METHODS[name].suits(model):  # which says itself what is not installed
+        return name, METHODS[name]
+    if name not in available:
+        raise WorkbookValueError(f"This {type(model).__name__} has no {name}. It has: {', '.join(available)}.")
+    return name, available[name]

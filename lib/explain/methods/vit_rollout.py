@@ -41,7 +41,7 @@ def rollout(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
     vit = vit_of(model)
     with torch.no_grad(), AttentionRolloutHook(vit) as hook:
         vit.forward_features(images)
-    return on_grid(hook.get_cls_attention(), vit, images)
+    return over_patches(hook.get_cls_attention(), vit, images)
 
 
 def gradient_rollout(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
@@ -60,7 +60,7 @@ def gradient_rollout(model: nn.Module, images: Tensor, targets: Tensor | None) -
         _relevance(q, k, v, rearrange(g, "b t (h d) -> b h t d", h=q.shape[1]))
         for (q, k), v, g in zip(hook.layers, heads.values, gradients, strict=True)
     ]
-    return on_grid(AttentionRollout().row(layers)[:, hook.prefix :], vit, images)
+    return over_patches(AttentionRollout().row(layers)[:, hook.prefix :], vit, images)
 
 
 def _relevance(q: Tensor, k: Tensor, v: Tensor, gradient: Tensor) -> Tensor:
@@ -95,6 +95,6 @@ class _Heads:
             handle.remove()
 
 
-def on_grid(rows: Tensor, vit: VisionTransformer, images: Tensor) -> Tensor:
+def over_patches(rows: Tensor, vit: VisionTransformer, images: Tensor) -> Tensor:
     """[B, h·w] over the patches of `images` → [B, h, w]"""
     return rearrange(rows, "b (h w) -> b h w", h=grid_of(vit, images)[0])

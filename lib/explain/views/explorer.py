@@ -1,9 +1,9 @@
-"""The attention explorer: image, model, map, layer, head, and the position that asks, each chosen by hand."""
+"""The attention explorer: image, model, map, layer, head, and the query position, each chosen by hand."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,13 +27,14 @@ from lib.explain.views.packing import (
     pooled,
 )
 from lib.explain.views.view import View, plain
+from lib.mapped import EVERY, Every
 from lib.report.figures.style import figure, grid_of, overlay, picture
 
 DIMENSIONS = {3: "[N, h, w]", 4: "[N, heads, h, w]", 6: "[N, heads, rows, columns, h, w]"}
 COARSEST = 28  # positions, the longer side of a map that is made coarser
-FEWEST = 4  # rows and columns of positions that ask, at least
+FEWEST = 4  # rows and columns of query positions, at least
 MOST_STILLS = 6  # maps in the static picture
-CAPTION = "Where the network looks: choose the image, the map, the layer and the position that asks."
+CAPTION = "Where the network looks: choose the image, the map, the layer and the query position."
 
 # One array is one layer; a sequence is layers 1, 2, …; a mapping names its layers.
 Layers = np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray]
@@ -46,7 +47,7 @@ def explore(
     caption: str = CAPTION,
     phantom: bool = False,
 ) -> View:
-    """A view of attention that a person plays with: layers by slider, the position that asks by click or arrow keys.
+    """A view of attention that a person plays with: layers by slider, the query position by click or arrow keys.
 
     ::
 
@@ -61,24 +62,32 @@ def explore(
         caption: one sentence; the alternative text too.
         phantom: the images are drawn by the workbook, and the view says so.
 
-    At most 24 images are kept. Above 500 kB, maps are shown as means of cells, and then some are left out: positions that
-    ask, single heads, images, layers in turn. The view tells so.
+    At most 24 images are kept. Above 500 kB, maps are shown as means of cells, and then some are left out: query
+    positions, single heads, images, layers in turn. The view tells so.
 
     Raises:
         WorkbookValueError: arrays that do not fit each other, or too many maps of a single image.
     """
     images = checked_images(images)
-    names = checked_names(names, images)
     layers = [layer for model, kinds in maps.items() for layer in _layers_of(model, kinds, images)]
+    return explorer(images, layers, names, caption, phantom)
+
+
+def explorer(
+    images: np.ndarray, layers: Sequence[Layer], names: Sequence[str] | None, caption: str, phantom: bool
+) -> View:
+    """As `explore`, of layers whose maps are read when it is known which of them the view holds."""
+    names = checked_names(names, images)
     if not layers:
         raise WorkbookValueError("There are no maps to look at: give at least one model with one kind of map.")
     layers, count, left_out = fitted(layers, len(images))
+    values = [layer.values(count) for layer in layers]
     packed = Packed.empty()
     tree: dict[str, dict[str, list]] = {}
-    for layer in layers:
-        tree.setdefault(layer.model, {}).setdefault(layer.kind, []).append(layer.described(packed, count))
+    for layer, maps in zip(layers, values, strict=True):
+        tree.setdefault(layer.model, {}).setdefault(layer.kind, []).append(layer.described() | packed.add(maps))
     models = [
-        {"name": model, "kinds": [{"name": kind, "layers": found} for kind, found in kinds.items()]}
+        {"name": model, "kinds": [{"name": kind, "layers": described} for kind, described in kinds.items()]}
         for model, kinds in tree.items()
     ]
     data = {
@@ -87,87 +96,117 @@ def explore(
         "maps": packed.count,
         "models": models,
     }
-    still = _still(images[0], names[0], layers, phantom)
-    return View("explorer", data, still, caption, packed.bytes(), left_out, phantom)
+    first = [(layer, maps) for layer, maps in zip(layers, values, strict=True) if layer.is_beside(layers[0])]
+    return View(
+        "explorer", data, _still(images[0], names[0], first, phantom), caption, packed.bytes(), left_out, phantom
+    )
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Maps of one layer, [N, heads, rows, columns, h, w]; without positions that ask, rows and columns are 1."""
+    """Maps of one layer, and how to read those that a view holds."""
 
     model: str
     kind: str
     name: str
-    maps: np.ndarray
-    heads: tuple[str, ...]
-    asked: bool  # by a position
-    step: int = 1  # every so many rows and columns of positions that ask are kept
+    heads: int
+    queries: tuple[int, int] | None  # rows and columns of query positions; None where no position is a query
+    size: tuple[int, int]  # rows and columns of a map
+    # (query positions, images) → [images, heads, rows, columns, h, w]; without query positions, one row and column
+    read: Callable[[Every, int], np.ndarray]
+    single_heads: bool = True  # beside their mean
+    longest: int | None = None  # side of a map in the view
+    every: Every = EVERY
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of a map."""
-        return self.maps.shape[4:]
+        """Rows and columns of a map in the view."""
+        return self.size if self.longest is None else grid_within(self.size, self.longest)
 
     @property
     def kept(self) -> tuple[range, range]:
-        """The rows and columns whose attention is kept: the middle of each `step`."""
-        rows, columns = (range(min(self.step // 2, side - 1), side, self.step) for side in self.maps.shape[2:4])
+        """The rows and columns of query positions whose attention is kept."""
+        rows, columns = (self.every.of(side) for side in self.queries or (1, 1))
         return rows, columns
+
+    @property
+    def labels(self) -> list[str]:
+        """What there is to choose from: the mean of several heads, and each of them."""
+        if self.heads == 1:
+            return [""]
+        return ["mean of all", *(str(n) for n in range(1, self.heads + 1) if self.single_heads)]
+
+    def is_beside(self, other: Layer) -> bool:
+        """Whether both are layers of the same kind of map."""
+        return (self.model, self.kind) == (other.model, other.kind)
 
     def bytes(self, images: int) -> int:
         rows, columns = self.kept
-        return images * len(self.heads) * len(rows) * len(columns) * math.prod(self.grid)
+        return images * len(self.labels) * len(rows) * len(columns) * math.prod(self.grid)
 
-    def described(self, packed: Packed, images: int) -> dict[str, Any]:
-        """Put the maps of the first `images` into `packed`; returns what the script has to know."""
+    def values(self, images: int) -> np.ndarray:
+        """The maps of the first `images` that the view holds, [images, labels, rows, columns, *grid]"""
+        heads = self.read(self.every, images)
+        if self.heads > 1:
+            mean = heads.mean(axis=1, keepdims=True)
+            heads = np.concatenate([mean, heads], axis=1) if self.single_heads else mean
+        return heads if self.longest is None else pooled(heads, self.longest)
+
+    def described(self) -> dict[str, Any]:
+        """What the script has to know, beside the place of the maps."""
         rows, columns = self.kept
-        place = packed.add(self.maps[:images, : len(self.heads)][:, :, list(rows)][:, :, :, list(columns)])
-        queries = {"rows": [*rows], "columns": [*columns], "of": [*self.maps.shape[2:4]]} if self.asked else None
-        return {"name": self.name, "heads": list(self.heads), "queries": queries, **place}
+        queries = {"rows": [*rows], "columns": [*columns], "of": [*self.queries]} if self.queries else None
+        return {"name": self.name, "heads": self.labels, "queries": queries}
 
 
-def _layers_of(model: str, kinds: Mapping[str, Layers], images: np.ndarray) -> list[Layer]:
-    found = []
+def array_layer(model: str, kind: str, name: str, values: np.ndarray, images: np.ndarray) -> Layer:
+    """A layer whose maps are `values`, of any of `DIMENSIONS`.
+
+    Raises:
+        WorkbookValueError: they are of another shape, or not finite.
+    """
+    title = " ".join(part for part in (model, kind, name) if part)
+    values = checked_map(title, values, images, DIMENSIONS)
+    heads, queries = values.shape[1] if values.ndim > 3 else 1, values.shape[2:4] if values.ndim == 6 else None
+    values = values.reshape(len(values), heads, *(queries or (1, 1)), *values.shape[-2:])
+
+    def read(every: Every, count: int) -> np.ndarray:
+        rows, columns = (every.of(side) for side in values.shape[2:4])
+        return values[:count, :, rows.start :: rows.step, columns.start :: columns.step]
+
+    return Layer(model, kind, name, heads, queries, values.shape[-2:], read)
+
+
+def _layers_of(model: str, kinds: Mapping[str, Layers], images: np.ndarray) -> Iterable[Layer]:
     for kind, layers in kinds.items():
         if isinstance(layers, np.ndarray):
             layers = {"": layers}
         elif not isinstance(layers, Mapping):
-            layers = {f"layer {n}": each for n, each in enumerate(layers, 1)}
+            layers = {f"layer {n}": values for n, values in enumerate(layers, 1)}
         for name, values in layers.items():
-            values = checked_map(
-                " ".join(str(part) for part in (model, kind, name) if part != ""), values, images, DIMENSIONS
-            )
-            asked, heads = values.ndim == 6, values.shape[1] if values.ndim > 3 else 1
-            values = values.reshape(len(values), heads, *(values.shape[2:4] if asked else (1, 1)), *values.shape[-2:])
-            labels: tuple[str, ...] = ("",)
-            if heads > 1:
-                values = np.concatenate([values.mean(axis=1, keepdims=True), values], axis=1)
-                labels = ("mean of all", *(str(n) for n in range(1, heads + 1)))
-            found.append(Layer(str(model), str(kind), str(name), values, labels, asked))
-    return found
+            yield array_layer(str(model), str(kind), str(name), values, images)
 
 
-def fitted(layers: list[Layer], images: int) -> tuple[list[Layer], int, list[str]]:
+def fitted(layers: Sequence[Layer], images: int) -> tuple[list[Layer], int, list[str]]:
     """Layers and number of images that fit into a view, and what was left out for it, in words."""
-    count, left_out, grids = min(images, MOST_IMAGES), {}, [layer.grid for layer in layers]
-    maps = [layer.bytes(count) // math.prod(layer.grid) for layer in layers]  # of each layer
+    count, left_out, sizes = min(images, MOST_IMAGES), {}, [layer.size for layer in layers]
     longest = longest_that_fits(
-        max(map(max, grids)),
-        lambda side: sum(n * math.prod(grid_within(grid, side)) for n, grid in zip(maps, grids, strict=True)),
+        max(map(max, sizes)),
+        lambda side: sum(replace(layer, longest=side).bytes(count) for layer in layers),
         COARSEST,
     )
-    layers = [replace(layer, maps=pooled(layer.maps, longest)) for layer in layers]
+    layers = [replace(layer, longest=longest) for layer in layers]
 
     def too_large() -> bool:
         return sum(layer.bytes(count) for layer in layers) > MOST_BYTES
 
-    widest = max((max(layer.maps.shape[2:4]) for layer in layers if layer.asked), default=1)
+    widest = max((max(layer.queries) for layer in layers if layer.queries), default=1)
     for step in range(2, widest // FEWEST + 1):
         if too_large():
-            layers = [replace(layer, step=step) if layer.asked else layer for layer in layers]
-            left_out["asks"] = f"Of the positions that ask, one row and one column in {step} are kept."
-        if step == 2 and too_large() and any(layer.asked and len(layer.heads) > 1 for layer in layers):
-            layers = [replace(layer, heads=layer.heads[:1]) if layer.asked else layer for layer in layers]
+            layers = [replace(layer, every=Every(step)) if layer.queries else layer for layer in layers]
+            left_out["queries"] = f"Of the query positions, one row and one column in {step} are kept."
+        if step == 2 and too_large() and any(layer.queries and layer.heads > 1 for layer in layers):
+            layers = [replace(layer, single_heads=False) if layer.queries else layer for layer in layers]
             left_out["heads"] = "Left out: single heads of what a position attends to; their mean is kept."
     while too_large() and count > 1:
         count -= 1
@@ -180,10 +219,10 @@ def fitted(layers: list[Layer], images: int) -> tuple[list[Layer], int, list[str
             f"The maps of a single image take {size / 1000:.0f} kB, and a view holds {MOST_BYTES / 1000:.0f} kB: "
             "give fewer models or kinds of map."
         )
-    return layers, count, [*coarser_maps(grids, longest), *left_out.values(), *left_out_images(count, images)]
+    return layers, count, [*coarser_maps(sizes, longest), *left_out.values(), *left_out_images(count, images)]
 
 
-def _every_second(layers: list[Layer]) -> list[Layer]:
+def _every_second(layers: Sequence[Layer]) -> list[Layer]:
     """Every second layer of each kind, the last one among them."""
     kinds: dict[tuple[str, str], list[Layer]] = {}
     for layer in layers:
@@ -191,14 +230,13 @@ def _every_second(layers: list[Layer]) -> list[Layer]:
     return [layer for kind in kinds.values() for layer in kind[::-1][::2][::-1]]
 
 
-def _still(image: np.ndarray, name: str, layers: Sequence[Layer], phantom: bool) -> Figure:
-    """The first image, and over it some maps of the first kind, evenly through the depth."""
-    first = [layer for layer in layers if (layer.model, layer.kind) == (layers[0].model, layers[0].kind)]
-    chosen = [first[round(i)] for i in np.linspace(0, len(first) - 1, min(len(first), MOST_STILLS))]
+def _still(image: np.ndarray, name: str, maps: Sequence[tuple[Layer, np.ndarray]], phantom: bool) -> Figure:
+    """The first image, and over it some of the `maps` of one kind, evenly through the depth."""
+    chosen = [maps[round(i)] for i in np.linspace(0, len(maps) - 1, min(len(maps), MOST_STILLS))]
     with figure(1.75 * (1 + len(chosen)), 1.9 * image.shape[0] / image.shape[1] + 0.5, phantom) as fig:
         axes = grid_of(fig, 1, 1 + len(chosen))[0]
         picture(axes[0], image, plain(name))
-        for ax, layer in zip(axes[1:], chosen, strict=True):
-            row, column = (side // 2 for side in layer.maps.shape[2:4])
-            overlay(ax, image, layer.maps[0, 0, row, column], plain(f"{layer.kind}\n{layer.name}".strip()))
+        for ax, (layer, values) in zip(axes[1:], chosen, strict=True):
+            row, column = (side // 2 for side in values.shape[2:4])
+            overlay(ax, image, values[0, 0, row, column], plain(f"{layer.kind}\n{layer.name}".strip()))
     return fig

@@ -1,8 +1,9 @@
-"""The maps that the workbook's networks have of their own, gathered for the explorer."""
+"""The explorer of whatever networks show of themselves (`lib.mapped`)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,17 +14,11 @@ from lib.data.augmentation import centre_view
 from lib.errors import WorkbookValueError
 from lib.explain.methods.eval_guards import evaluating
 from lib.explain.methods.explain import told_of_size
-from lib.explain.views.explorer import CAPTION, explore
-from lib.explain.views.packing import checked_images
+from lib.explain.views.explorer import CAPTION, DIMENSIONS, Layer, array_layer, explorer
+from lib.explain.views.packing import checked_images, checked_map
 from lib.explain.views.view import View
-from lib.gattanet import GAttANet
-from lib.glsa import GLSANet
-from lib.glsa.attention import attention
-from lib.lesa import LESANet
-from lib.lesa.context import weights
+from lib.mapped import CLASS_TOKEN, Every, Kind, Map, MapInfo, Query, shown_by
 from lib.training.inference import network_input
-
-Kinds = dict[str, dict[str, Tensor]]  # kind → layer → [B, h, w], [B, heads, h, w] or [B, heads, rows, columns, h, w]
 
 
 def explorer_of(
@@ -37,104 +32,88 @@ def explorer_of(
     """`explore` with all that networks show of `pixels`, uint8 [N, H, W, 3], in eval mode; their own modes stay.
 
     `augmentation` is the one that the networks were trained with (`lib.training.inference.augmentation_of`); the others
-    are `explore`'s. Four images are plenty. They are shown to the networks as they are: give them at the size of training,
-    since attention of every position grows with the fourth power of a side.
+    are `explore`'s. Four images are plenty. They are shown to the networks as they are: give them at the size of training.
 
     Raises:
         WorkbookValueError: the pixels are no images, or a network has no maps of its own.
     """
     pixels = np.array(checked_images(pixels))  # may be written, as torch wants it
     seen = centre_view(rearrange(torch.from_numpy(pixels), "b y x c -> b c y x"), augmentation)
-    found = {}
+    layers: list[Layer] = []
     for name, model in models.items():
         like = next(model.parameters(), torch.zeros(()))
-        kinds = explorer_maps(model, network_input(model, pixels, augmentation, like.device).to(like.dtype))
-        found[name] = {
-            kind: {layer: m.float().cpu().numpy() for layer, m in layers.items()} for kind, layers in kinds.items()
-        }
-    return explore(rearrange(seen, "b c y x -> b y x c").numpy(), found, names, caption, phantom)
+        layers += network_layers(
+            str(name), model, network_input(model, pixels, augmentation, like.device).to(like.dtype)
+        )
+    return explorer(rearrange(seen, "b c y x -> b y x c").numpy(), layers, names, caption, phantom)
+
+
+def network_layers(name: str, model: nn.Module, images: Tensor) -> Iterator[Layer]:
+    """What `model` shows of `images` [B, 3, H, W], normalised; first what answers to a query position, of which only the
+    rows that a view keeps are ever computed.
+
+    Raises:
+        WorkbookValueError: it shows nothing, or it takes no images of this size.
+    """
+    shown = shown_over_positions(model, images)
+    if not shown:
+        raise WorkbookValueError(
+            f"{type(model).__name__} has no maps of its own: compute some with lib.explain.explain and give them to "
+            "explore, or take a GLSA, DCAL, LESA or GAttANet network (this with at least 2 passes and a layer of maps)."
+        )
+
+    @lru_cache(maxsize=1)
+    def answers(every: Every, count: int) -> dict[str, np.ndarray]:
+        maps = shown_over_positions(model, images[:count], every)
+        return {_key(m.info): _rows(m, images[:count]) for m in maps if m.info.queries}
+
+    def answering(shown_map: Map) -> Layer:
+        info, heads = shown_map.info, shown_map.shape[1] if shown_map.info.along == "heads" else 1
+        title = title_of(info) + " of a patch" * (info.query == CLASS_TOKEN)
+
+        def read(every: Every, count: int) -> np.ndarray:
+            return answers(every, count)[_key(info)]
+
+        return Layer(name, title, info.layer, heads, info.queries, shown_map.shape[-2:], read)
+
+    for shown_map in sorted(shown, key=lambda m: m.info.queries is None):
+        info = shown_map.info
+        if info.queries is None or info.query == CLASS_TOKEN:
+            yield from _ready_layers(name, shown_map, images)
+        if info.queries is not None:
+            yield answering(shown_map)
 
 
 @torch.no_grad()
-def explorer_maps(model: nn.Module, images: Tensor) -> Kinds:
-    """What `model` shows of `images` [B, 3, H, W], normalised, by kind and layer; attention is that of every position.
-
-    Raises:
-        WorkbookValueError: it shows nothing: only GLSA, DCAL, LESA and GAttANet do; or it takes no images of this size.
-    """
-    gather = next((each for kind, each in GATHER.items() if isinstance(model, kind)), None)
-    gather = _of_dcal if gather is None and hasattr(model, "vit") else gather
-    if gather is None:
-        raise WorkbookValueError(
-            f"{type(model).__name__} has no maps of its own: compute some with lib.explain.explain and give them to "
-            "explore, or take a GLSA, DCAL, LESA or GAttANet network."
-        )
+def shown_over_positions(model: nn.Module, images: Tensor, query: Query = None) -> list[Map]:
+    """All maps over positions that `model` shows of `images` in eval mode."""
     with evaluating(model), told_of_size(model, images):
         model(images)
-        return gather(model, images)
+        return [m for m in shown_by(model, query) if m.info.positional]
 
 
-def _of_glsa(model: GLSANet, images: Tensor) -> Kinds:
-    maps, fusion = model.maps(), model.block.fusion
-    height = maps["global"].shape[1]
-    found: Kinds = {"global attention": {"": _pairs(model.block.attention_matrix(), height)}}
-    if "fusion_attention" in maps:
-        q = rearrange(fusion.kept["q"], "b h y x d -> b h (y x) d")
-        found["fusion attention"] = {"": _pairs(attention(q, fusion.kept["k"]), height)}
-    for name, each in maps.items():
-        if each.ndim in (3, 4) and min(each.shape[-2:]) > 1 and "attention" not in name and "global" not in name:
-            found[name.replace("_", " ")] = {"": each.mean(1) if each.ndim == 4 else each}
-    return found
+def title_of(info: MapInfo) -> str:
+    """What a view calls a map of any layer."""
+    title = info.title or info.name.replace("_", " ")
+    return title if info.title or info.kind is not Kind.ATTENTION or "attention" in title else f"{title} attention"
 
 
-def _of_dcal(model: nn.Module, images: Tensor) -> Kinds:
-    from lib.dcal.hook import AttentionRolloutHook  # timm takes two seconds to import
-
-    with AttentionRolloutHook(model.vit) as hook:
-        maps = model.maps()  # for which the network runs once more
-    layers, first, height = hook.layers, hook.prefix, maps["rollout"].shape[1]
-    found: Kinds = {}
-    for n in range(1, len(layers) + 1):
-        rolled = hook.rollout.matrix(layers[:n])[:, None, :, first:]
-        heads = attention(*layers[n - 1])[..., first:]
-        rows = {"rollout": rolled, "attention": heads}
-        for name, each in rows.items():
-            of_class = rearrange(each[:, :, 0], "b h (y x) -> b h y x", y=height)
-            found.setdefault(f"{name} of the class token", {})[f"layer {n}"] = of_class
-            found.setdefault(f"{name} of a patch", {})[f"layer {n}"] = _pairs(each[:, :, first:], height)
-    glca = {name: each for name, each in maps.items() if name.startswith("glca_")}
-    return found | {name.replace("glca_", "GLCA, "): {"": each} for name, each in glca.items()}
+def _ready_layers(name: str, shown_map: Map, images: Tensor) -> Iterator[Layer]:
+    """The layer, or one a pass, of a map that no position is asked for: single heads, the mean over channels."""
+    info = shown_map.info
+    maps = {info.layer: shown_map if info.along == "heads" else shown_map.plane()}
+    if info.along == "passes":
+        maps = {f"{info.layer}, pass {n}": values for n, values in enumerate(shown_map.unbind(1), 2)}
+    title = title_of(info) + " of the class token" * (info.queries is not None)
+    for layer, values in maps.items():
+        yield array_layer(name, title, layer, values.float().cpu().numpy(), images)
 
 
-def _of_lesa(model: LESANet, images: Tensor) -> Kinds:
-    found: Kinds = {}
-    for name, layer in model.blocks.items():
-        kept = dict(layer.context.kept)
-        height, width = kept.pop("size").tolist()
-        pairs = weights(kept, layer.context.position(height, width))
-        heads = rearrange(pairs, "(b g) m n -> b g m n", b=len(images))
-        found.setdefault("context attention", {})[name] = _pairs(heads, height)
-        for each, m in layer.maps().items():
-            if each.split("_heads")[0] != "context":
-                found.setdefault(each.replace("_", " "), {})[name] = m.mean(1)
-    return found
+def _rows(shown_map: Map, images: Tensor) -> np.ndarray:
+    """[N, heads, rows, columns, h, w] of an attention of every query position."""
+    values = shown_map.float().cpu().numpy().reshape(len(images), -1, *shown_map.shape[-4:])
+    return checked_map(title_of(shown_map.info), values, images, DIMENSIONS)
 
 
-def _of_gattanet(model: GAttANet, images: Tensor) -> Kinds:
-    layers = {
-        f"{name.removeprefix('agreement_')}, pass {n}": m
-        for name, each in model.maps().items()
-        if name.startswith("agreement_") and each.ndim == 4
-        for n, m in enumerate(each.unbind(1), 2)
-    }
-    if not layers:
-        raise WorkbookValueError("This GAttANet has no map: take at least 2 passes, and a layer that is not a vector.")
-    return {"agreement": layers}
-
-
-def _pairs(matrix: Tensor, height: int) -> Tensor:
-    """[B, h, N, N] → [B, h, H, W, H, W]"""
-    return rearrange(matrix, "b h (r c) (y x) -> b h r c y x", r=height, y=height)
-
-
-GATHER = {GLSANet: _of_glsa, LESANet: _of_lesa, GAttANet: _of_gattanet}
+def _key(info: MapInfo) -> str:
+    return f"{info.layer} {info.name}"

@@ -38,7 +38,7 @@ def test_a_fusion_of_ones_own_that_keeps_no_gate(monkeypatch):
 
     monkeypatch.setitem(FUSION_STRATEGIES, "mean", Mean)
     model = create_model("toynet", num_classes=3, fusion_strategy="mean").eval()
-    with pytest.raises(WorkbookValueError, match="Unknown map of the block 'fusion_gate'.*local_spatial"):
+    with pytest.raises(WorkbookValueError, match="Mean has no map 'gate' to show as glsa-fusion"):
         explain(model, images(1), method="glsa-fusion")
 
 

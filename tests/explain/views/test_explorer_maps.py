@@ -10,7 +10,8 @@ from lib import create_dcal_model, create_model
 from lib.dcal import DCALNet
 from lib.errors import WorkbookValueError
 from lib.explain import explorer_of
-from lib.explain.views.explorer_maps import explorer_maps
+from lib.explain.views.explorer_maps import network_layers
+from lib.mapped import EVERY, Every
 from tests.helpers import unpacked
 
 SIZE = 64
@@ -48,49 +49,71 @@ def gatta():
     return seeded(create_model, backbone_name="resnet26_small", num_classes=4, attn_type="gatta", passes=3)
 
 
+def layers_of(model, images=IMAGES):
+    """By kind and layer, all that an explorer of `model` may hold: [N, heads, rows, columns, h, w]."""
+    kinds = {}
+    for layer in network_layers("net", model, images):
+        kinds.setdefault(layer.kind, {})[layer.name] = torch.from_numpy(layer.read(EVERY, len(images)))
+    return kinds
+
+
 def test_glsa():
     model = glsa()
-    found = explorer_maps(model, IMAGES)
+    kinds = layers_of(model)
+    assert list(kinds) == ["global attention", "fusion attention", "local spatial"]
     for position in POSITIONS:
         maps = model.maps(position)
-        for kind in ("global", "fusion"):
-            row = found[f"{kind} attention"][""][:, :, position[0], position[1]]
-            torch.testing.assert_close(row, maps["global_heads" if kind == "global" else "fusion_attention_heads"])
-    assert found["local spatial"][""].shape == (2, 8, 8)
+        for name in ("global", "fusion_attention"):
+            row = kinds[f"{name.split('_')[0]} attention"][""][:, :, *position]
+            torch.testing.assert_close(row, maps[f"{name}_heads"])
+    torch.testing.assert_close(kinds["local spatial"][""][:, 0, 0, 0], model.maps()["local_spatial"][:, 0])
 
 
 def test_dcal():
     model = dcal()
-    found = explorer_maps(model, IMAGES)
+    kinds = layers_of(model)
     for position in [None, *POSITIONS]:
         maps = model.maps(position)
         for n in (1, 2, 3):
             token = "the class token" if position is None else "a patch"
-            at = () if position is None else position
-            rollout, heads = (found[f"{name} of {token}"][f"layer {n}"] for name in ("rollout", "attention"))
-            torch.testing.assert_close(rollout[(slice(None), 0, *at)], maps[f"rollout_layer_{n}"])
+            rollout, heads = (kinds[f"{name} of {token}"][f"layer {n}"] for name in ("rollout", "attention"))
+            at = position or (0, 0)
+            torch.testing.assert_close(rollout[:, 0, *at], maps[f"rollout_layer_{n}"])
             for head in (1, 2, 3):
-                torch.testing.assert_close(heads[(slice(None), head - 1, *at)], maps[f"layer_{n}_head_{head}"])
-    assert set(found["GLCA, selected"][""].unique().tolist()) == {0, 1}
+                torch.testing.assert_close(heads[:, head - 1, *at], maps[f"layer_{n}_head_{head}"])
+    assert set(kinds["GLCA, selected"][""].unique().tolist()) == {0, 1}
 
 
 def test_lesa():
     model = lesa()
-    found = explorer_maps(model, IMAGES)
-    assert list(found["gate"]) == list(found["context attention"]) == list(model.blocks)
+    kinds = layers_of(model)
+    assert list(kinds["gate"]) == list(kinds["context attention"]) == list(model.blocks)
     for block in model.blocks:
         for position in POSITIONS:
-            row = found["context attention"][block][:, :, position[0], position[1]]
+            row = kinds["context attention"][block][:, :, *position]
             torch.testing.assert_close(row, model.maps(position, block)["context_heads"])
-        torch.testing.assert_close(found["gate"][block], model.maps(block=block)["gate"].mean(1))
+        torch.testing.assert_close(kinds["gate"][block][:, 0, 0, 0], model.maps(block=block)["gate"].mean(1))
 
 
 def test_gattanet():
     model = gatta()
-    found = explorer_maps(model, IMAGES)["agreement"]
+    layers = layers_of(model)["agreement"]
     for name in model.layers:
         for n in (2, 3):
-            torch.testing.assert_close(found[f"{name}, pass {n}"], model.maps()[f"agreement_{name}"][:, n - 2])
+            agreement = model.maps()[f"agreement_{name}"][:, n - 2]
+            torch.testing.assert_close(layers[f"{name}, pass {n}"][:, 0, 0, 0], agreement)
+
+
+def test_only_the_query_positions_that_are_kept_are_computed():
+    model = glsa()
+    layer = next(network_layers("net", model, IMAGES))
+    whole = layer.read(EVERY, 2)
+    some = layer.read(Every(3), 1)
+    np.testing.assert_allclose(some, whole[:1, :, 1::3, 1::3], atol=1e-6)
+    asked = []
+    model.block.attention.register_forward_hook(lambda *_: asked.append(1))
+    layer.read(Every(3), 1)
+    assert not asked  # what was read is not computed again
 
 
 @pytest.mark.parametrize("build", [glsa, dcal, lesa, gatta])
@@ -100,24 +123,17 @@ def test_every_network_of_the_workbook_has_an_explorer(build):
     assert unpacked(view)[0]["models"][0]["name"] == "net"
 
 
-def test_dcal_runs_twice_once_for_its_answer_and_once_for_its_maps():
-    model, calls = dcal(), []
-    model.vit.patch_embed.register_forward_hook(lambda *_: calls.append(1))
-    explorer_maps(model, IMAGES)
-    assert len(calls) == 2
-
-
 def test_maps_are_those_of_eval_mode_whatever_mode_the_network_is_in():
     model = glsa()
-    quiet = explorer_maps(model, IMAGES)
+    quiet = layers_of(model)
     statistics = {name: t.clone() for name, t in model.named_buffers()}
     parts = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
     for training in (parts[:1], model.modules()):
         for part in training:
             part.training = True
         modes = [part.training for part in model.modules()]
-        found = explorer_maps(model, IMAGES)
-        assert all(torch.equal(found[kind][""], each[""]) for kind, each in quiet.items())
+        kinds = layers_of(model)
+        assert all(torch.equal(kinds[kind][""], layers[""]) for kind, layers in quiet.items())
         assert all(torch.equal(t, statistics[name]) for name, t in model.named_buffers())
         assert [part.training for part in model.modules()] == modes
     assert explorer_of({"net": model}, PIXELS).html == explorer_of({"net": model.eval()}, PIXELS).html
@@ -127,9 +143,7 @@ def test_networks_without_maps_are_refused():
     with pytest.raises(WorkbookValueError, match="Sequential has no maps of its own"):
         explorer_of({"net": nn.Sequential(nn.Flatten())}, PIXELS)
     with pytest.raises(WorkbookValueError, match="at least 2"):
-        explorer_maps(
-            seeded(create_model, backbone_name="resnet26_small", num_classes=4, attn_type="gatta", passes=1), IMAGES
-        )
+        layers_of(seeded(create_model, backbone_name="resnet26_small", num_classes=4, attn_type="gatta", passes=1))
 
 
 def test_networks_see_images_as_in_training_whatever_their_size():
@@ -148,4 +162,4 @@ def test_half_precision_has_an_explorer():
 def test_a_vit_of_another_size_is_told():
     vit = timm.create_model("vit_tiny_patch16_224", img_size=SIZE, patch_size=8, depth=1, num_classes=4)
     with pytest.raises(WorkbookValueError, match="DCALNet does not take images of 32×64 pixels"):
-        explorer_maps(DCALNet(vit), IMAGES[:, :, :32])
+        layers_of(DCALNet(vit), IMAGES[:, :, :32])
