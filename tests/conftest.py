@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two threads on a busy machine wait for each other
 
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -20,6 +21,21 @@ from lib.training import Run, RunConfig, fit, profile_config
 torch.set_num_threads(1)
 # Tests started behind "&" in a script ignore Ctrl-C, and what they start inherits that, also where it is to be heard.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+MOST_MEMORY = 3.0  # GiB
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _memory_is_bounded():
+    """A process of tests that grows beyond MOST_MEMORY fails at its end. (CUDA alone takes more.)"""
+    yield
+    status = Path("/proc/self/status")
+    if status.exists() and not torch.cuda.is_available():
+        peak = int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 2**20
+        assert peak < MOST_MEMORY, (
+            f"this process of tests took {peak:.1f} GiB; run its files one by one to see which does"
+        )
 
 
 @pytest.fixture(scope="session")
@@ -64,10 +80,9 @@ def shared_ham(shared_root) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(shared_ham) -> RunConfig:
-    """A config that trains in a second or two."""
-    return profile_config(
-        "smoke", dataset="HAM10000", data_root=str(shared_ham), attention="none", max_epoch=2, batch_size=16
-    )
+    """A config that trains in a second or two: a network of five layers, since every run of it takes time and memory."""
+    settings = {"dataset": "HAM10000", "data_root": str(shared_ham), "backbone": "toynet", "attention": "none"}
+    return profile_config("smoke", **settings, max_epoch=2, batch_size=16)
 
 
 @pytest.fixture(scope="session")

@@ -376,8 +376,8 @@ def test_the_store_finds_runs(finished, tmp_path):
     assert store.find(finished.path).path == finished.path
     assert store.find(finished.path.name).path == finished.path
     assert store.find(finished.config.hash).path == finished.path
-    with pytest.raises(WorkbookFileError, match=r"No run 'HAM10000-resnet19'.*Did you mean HAM10000-resnet18"):
-        store.find("HAM10000-resnet19")
+    with pytest.raises(WorkbookFileError, match=r"No run 'HAM10000-toynot'.*Did you mean HAM10000-toynet"):
+        store.find("HAM10000-toynot")
     with pytest.raises(WorkbookFileError, match="has no metrics.json: it is not finished"):
         _ = RunStore(tmp_path).run(finished.config).metrics
 

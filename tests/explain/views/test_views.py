@@ -125,7 +125,9 @@ def test_cells_are_even_where_they_do_not_divide_the_map():
 
 def test_a_view_of_large_photographs_stays_small():
     y, x = np.mgrid[:1500, :2000]
-    photographs = np.stack([np.stack([x // 8, y // 6, (x + y + 10 * n) % 256], -1) for n in range(24)]).astype(np.uint8)
+    photographs = np.empty((24, 1500, 2000, 3), np.uint8)
+    for n, photograph in enumerate(photographs):
+        photograph[...] = np.stack([x // 8, y // 6, (x + y + 10 * n) % 256], -1)
     maps = np.stack([np.hypot(y[::4, ::4] - 700, x[::4, ::4] - 40 * n) for n in range(24)])
     for view in (compare_maps(photographs, {"a": maps, "b": -maps}), explore(photographs, {"": {"gate": maps}})):
         assert len(view.html) < 800_000
