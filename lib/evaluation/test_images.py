@@ -20,6 +20,7 @@ from lib.training.inference import augmentation_of, evaluation_batch, network_in
 from lib.training.training_data import Prepared
 
 SHOWN = 200  # pixels, the height of an image that people look at
+BATCH = 128  # images whose maps are read at once
 
 Size = tuple[int, int]  # (height, width) in pixels
 
@@ -120,10 +121,9 @@ class TestImages:
         return network_input(model, self.pixels, self.augmentation)
 
     def batches(self, model: nn.Module) -> Iterator[Tensor]:
-        """The same, as many at a time as the test of a run takes, on the device of `model`."""
-        size = evaluation_batch(self.config)
-        for start in range(0, len(self), size):
-            yield self[start : start + size].batch(model).to(_device_of(model))
+        """The same, `BATCH` at a time, on the device of `model`."""
+        for start in range(0, len(self), BATCH):
+            yield self[start : start + BATCH].batch(model).to(_device_of(model))
 
     def probabilities(self, model: nn.Module) -> np.ndarray:
         """What `model` answers, as in the test of a run: float32 [N, K]."""

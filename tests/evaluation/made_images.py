@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,38 +15,39 @@ from lib.training import RunConfig
 from lib.training.inference import decoded_size
 from lib.training.training_data import Prepared
 
-CLASSES = ("A_Bird", "B_Bird")
+CLASSES, SIDE = ("A_Bird", "B_Bird"), 80
 
 
-def prepared_of(folder: Path, config: RunConfig, count: int = 4, banner: int = 0, side: int = 80) -> Prepared:
-    """`count` images of `side` pixels above a white banner, of two classes in turn, all of the test part."""
+def prepared_of(folder: Path, config: RunConfig, count: int = 4, banner: int = 0, phantom: bool = True) -> Prepared:
+    """`count` images of `SIDE`² pixels above a white banner, of two classes in turn, all of the test part."""
     rng, paths = np.random.default_rng(0), [str(folder / f"i{i}.png") for i in range(count)]
     for path in paths:
-        pixels = np.full((side + banner, side, 3), 255, np.uint8)
-        pixels[:side] = rng.integers(0, 200, (side, side, 3))
+        pixels = np.full((SIDE + banner, SIDE, 3), 255, np.uint8)
+        pixels[:SIDE] = rng.integers(0, 200, (SIDE, SIDE, 3))
         Image.fromarray(pixels).save(path)
     table = {"image_id": [f"i{i}" for i in range(count)], "path": paths, "label": np.arange(count) % 2}
     table |= {"group": [f"g{i:02d}" for i in range(count)], "mask": "", "part": "test"}
-    images = ImageSet("made", CLASSES, pd.DataFrame(table), is_phantom=True, banner=banner)
+    images = ImageSet("made", CLASSES, pd.DataFrame(table), is_phantom=phantom, banner=banner)
     pixels = np.stack([decode(path, decoded_size(config), banner) for path in paths])
     return Prepared(images, pixels, images.rows["part"])
 
 
-class WithTruth(TestImages):
-    """Images of which a test says what is true: `WithTruth.of(images, truth)`."""
+@dataclass(frozen=True)
+class Known(TestImages):
+    """Images of which a test says what is true."""
 
-    @classmethod
-    def of(cls, images: TestImages, truth: Truth) -> TestImages:
-        made = cls(images.config, images.images, images.stored, images.rows)
-        made.__dict__["truth"] = truth
-        return made
+    truth: Truth | None = None
+    masks: np.ndarray | None = None
 
     def __getitem__(self, places: object) -> TestImages:
-        truth = Truth(self.truth.boxes[places], self.truth.parts, self.truth.places[places])
-        return self.of(super().__getitem__(places), truth)
+        truth = self.truth and Truth(self.truth.boxes[places], self.truth.parts, self.truth.places[places])
+        masks = None if self.masks is None else self.masks[places]
+        return replace(super().__getitem__(places), truth=truth, masks=masks)
 
 
-def images_of(folder: Path, config: RunConfig, truth: Truth | None = None, **made: int) -> TestImages:
+def images_of(
+    folder: Path, config: RunConfig, truth: Truth | None = None, masks: np.ndarray | None = None, **made: int
+) -> TestImages:
     """All of `prepared_of`, and what is true of them."""
     images = select_images(config, prepared_of(folder, config, **made))
-    return images if truth is None else WithTruth.of(images, truth)
+    return Known(images.config, images.images, images.stored, images.rows, truth, masks)

@@ -9,6 +9,7 @@ import torch
 from lib.data import Truth
 from lib.dcal import create_dcal_model
 from lib.errors import WorkbookValueError
+from lib.evaluation import test_images
 from lib.evaluation.attention_study import compare_attention, estimate_attention, maps_of, measure_attention
 from lib.training import RunConfig
 from tests.evaluation.made_images import images_of
@@ -23,7 +24,7 @@ def images(tmp_path):
     low, side = rng.uniform(0, 0.5, (N, 2)), rng.uniform(0.2, 0.5, (N, 2))
     boxes = np.concatenate([low, low + side], axis=1)
     boxes[3] = np.nan
-    config = RunConfig(dataset="phantom-birds", augmentation="none", image_size=32, batch_size=4)
+    config = RunConfig(dataset="phantom-birds", augmentation="none", image_size=32)
     return images_of(tmp_path, config, Truth(boxes, (), np.empty((N, 0, 2))), count=N)
 
 
@@ -31,7 +32,8 @@ def maps(seed):
     return np.random.default_rng(seed).random((N, 4, 4))
 
 
-def test_maps_are_the_models_own_batch_by_batch(images):
+def test_maps_are_the_models_own_batch_by_batch(images, monkeypatch):
+    monkeypatch.setattr(test_images, "BATCH", 16)
     model = create_dcal_model("deit_tiny_patch16_224", 5, top_ratio=0.25, **SIZES).eval()
     found = maps_of(SimpleNamespace(model=lambda: model), images)
     with torch.inference_mode():

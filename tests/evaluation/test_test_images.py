@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from lib.errors import WorkbookValueError
+from lib.evaluation import test_images
 from lib.evaluation.test_images import SHOWN, in_turn, select_images
 from lib.training import RunConfig, RunStore, prepare
 from lib.training.inference import decoded_size, network_input
@@ -58,9 +59,10 @@ def test_all_of_the_test_part_some_of_it_or_single_images_are_chosen(trained):
     assert select_images(run.config, prepared, ids=whole.ids[7:3:-1]).ids == whole.ids[7:3:-1]
 
 
-def test_batches_are_as_large_as_those_of_the_test(trained):
+def test_batches_are_all_of_the_images(trained, monkeypatch):
+    monkeypatch.setattr(test_images, "BATCH", 8)
     run, prepared = trained
-    images, model = select_images(run.config.replace(batch_size=2), prepared), run.model()
+    images, model = select_images(run.config, prepared), run.model()
     batches = list(images.batches(model))
     assert {len(batch) for batch in batches[:-1]} == {8}
     assert torch.equal(torch.cat(batches), images.batch(model))

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lib.evaluation.test_images import TestImages
 from lib.report.figures.style import BLUE, GREY, ORANGE, figure, grid_of, overlay, picture, wrapped
 from lib.report.tables.cells import minus
 from lib.statistics.estimates import estimate_of
@@ -21,40 +22,31 @@ NARROWEST = 5.4  # inches, so that the note on phantoms has room
 MOST_CLASSES = 12  # rows of a figure
 
 
-def methods_side_by_side(
-    image: np.ndarray, maps: Mapping[str, np.ndarray], mask: np.ndarray | None, phantom: bool
-) -> Figure:
-    """One image [H, W, 3] under every method's map [H, W]; the object's outline is drawn where it is known."""
-    rows = -(-(len(maps) + 1) // COLUMNS)
-    with figure(CELL * COLUMNS, (CELL + 0.2) * rows + 0.2, phantom) as fig:
+def methods_side_by_side(images: TestImages, maps: Mapping[str, np.ndarray]) -> Figure:
+    """The first image under every method's map [N, H, W]; the object's outline is drawn where it is known."""
+    image, rows = images.shown[0], -(-(len(maps) + 1) // COLUMNS)
+    with figure(CELL * COLUMNS, (CELL + 0.2) * rows + 0.2, images.is_phantom) as fig:
         axes = grid_of(fig, rows, COLUMNS).ravel()
         for ax in axes:
             ax.set_axis_off()
         for ax, name in zip(axes, ("image", *maps), strict=False):
-            picture(ax, image, name) if name == "image" else overlay(ax, image, maps[name], name)
-            _outline(ax, mask)
+            picture(ax, image, name) if name == "image" else overlay(ax, image, maps[name][0], name)
+            _outline(ax, images, 0)
     return fig
 
 
-def by_class_asked(
-    images: np.ndarray,
-    names: Sequence[str],
-    predicted: np.ndarray,
-    true: np.ndarray,
-    masks: np.ndarray | None,
-    phantom: bool,
-) -> Figure:
+def by_target(images: TestImages, names: Sequence[str], predicted: np.ndarray, true: np.ndarray) -> Figure:
     """Columns are images; below each what speaks for the answer, and what for the true class. Maps are [N, H, W]."""
     titles = [wrapped(name, 20) for name in names]
     lines = max(title.count("\n") for title in titles)
-    with figure(max(CELL * len(images), NARROWEST), 3 * CELL + 0.6 + 0.14 * lines, phantom) as fig:
+    with figure(max(CELL * len(images), NARROWEST), 3 * CELL + 0.6 + 0.14 * lines, images.is_phantom) as fig:
         axes = grid_of(fig, 3, len(images))
-        for i, image in enumerate(images):
+        for i, image in enumerate(images.shown):
             picture(axes[0, i], image, titles[i])
             overlay(axes[1, i], image, predicted[i], "for the answer" if i == 0 else "")
             overlay(axes[2, i], image, true[i], "for the true class" if i == 0 else "")
             for ax in axes[:, i]:
-                _outline(ax, None if masks is None else masks[i])
+                _outline(ax, images, i)
     return fig
 
 
@@ -97,8 +89,8 @@ def forgetting(similarity: Mapping[str, np.ndarray], lowest: Sequence[str], phan
     with figure(9.5, 4.2, phantom) as fig:
         ax = fig.subplots()
         stages = np.arange(len(lowest) + 1)
-        for i, (name, found) in enumerate(similarity.items()):
-            means = [1.0, *known_mean(found)]
+        for i, (name, values) in enumerate(similarity.items()):
+            means = [1.0, *known_mean(values)]
             ax.plot(stages, means, marker="os^Dv"[i % 5], label=name, linewidth=1.5, linestyle="-" if i < 7 else "--")
         ax.axhline(0, color=GREY, linewidth=1)
         ax.set_xticks(stages, ["trained", *(f"from {name}" for name in lowest)], rotation=20, ha="right", fontsize=8)
@@ -132,10 +124,11 @@ def inside_by_class(
     with figure(9.5, 0.2 * len(shown) * (len(values) + 1) + 1.6, phantom) as fig:
         ax = fig.subplots()
         offsets = np.linspace(0.3, -0.3, len(values) + 1)
-        for offset, (name, each) in zip(offsets, {"area of the object": area, **values}.items(), strict=True):
+        for offset, (name, shares) in zip(offsets, {"area of the object": area, **values}.items(), strict=True):
             places = np.arange(len(shown))[::-1] + offset
-            found = [_mean_of(each[known & (labels == k)], groups[known & (labels == k)]) for k in shown]
-            middle, low, high = 100 * np.transpose(found)
+            of_class = {k: known & (labels == k) for k in shown}
+            estimates = [_mean_of(shares[images], groups[images]) for images in of_class.values()]
+            middle, low, high = 100 * np.transpose(estimates)
             colour = {"color": GREY} if name == "area of the object" else {}
             ax.errorbar(middle, places, xerr=[middle - low, high - middle], fmt="o", capsize=2, label=name, **colour)
         ax.set_yticks(np.arange(len(shown))[::-1], [wrapped(f"{classes[k]} ({counts[k]})", 30) for k in shown])
@@ -171,6 +164,6 @@ def _gains(ax: Axes, rows: pd.DataFrame, score: str) -> None:
     ax.grid(visible=False, axis="y")
 
 
-def _outline(ax: Axes, mask: np.ndarray | None) -> None:
-    if mask is not None and mask.any() and not mask.all():
-        ax.contour(mask, levels=[0.5], colors="white", linewidths=0.9)
+def _outline(ax: Axes, images: TestImages, i: int) -> None:
+    if images.masks is not None and images.masks[i].any() and not images.masks[i].all():
+        ax.contour(images.masks[i], levels=[0.5], colors="white", linewidths=0.9)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
+from lib.evaluation.test_images import TestImages
 from lib.report.figures.style import BLUE, GREY, ORANGE, RED, figure, grid_of, picture, wrapped
 from lib.report.tables.cells import signed
 
@@ -28,13 +29,13 @@ def pass_changes(logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     Columns, shares of the images: `accuracy`; against one pass `changed` (another answer), `repaired` (wrong → right)
     and `spoiled` (right → wrong); `moved`, the total variation distance between the probabilities, mean over the images.
     """
-    said = logits.argmax(axis=2)
-    right = said == labels
+    answers = logits.argmax(axis=2)
+    right = answers == labels
     exponentials = np.exp(logits - logits.max(axis=2, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=2, keepdims=True)
     columns = {
         "accuracy": right,
-        "changed": said != said[0],
+        "changed": answers != answers[0],
         "repaired": right & ~right[0],
         "spoiled": ~right & right[0],
         "moved": np.abs(probabilities - probabilities[0]).sum(axis=2) / 2,
@@ -51,9 +52,9 @@ def passes_figure(changes: Mapping[str, Sequence[pd.DataFrame]], trained: int, p
         axes = fig.subplots(1, len(panels))
         for ax, (column, title) in zip(axes, panels.items(), strict=True):
             for colour, (name, seeds) in zip((BLUE, ORANGE), changes.items(), strict=False):
-                for each in seeds:
-                    ax.plot(each.index, 100 * each[column], color=colour, alpha=0.4, linewidth=1)
-                mean = sum(100 * each[column] for each in seeds) / len(seeds)
+                for seed in seeds:
+                    ax.plot(seed.index, 100 * seed[column], color=colour, alpha=0.4, linewidth=1)
+                mean = sum(100 * seed[column] for seed in seeds) / len(seeds)
                 ax.plot(mean.index, mean, "o-", color=colour, linewidth=2, label=name)
             ax.axvline(trained, color=GREY, linestyle=":", label="as trained")
             ax.set(title=title, xlabel="passes run")
@@ -76,13 +77,15 @@ def modulation(alphas: np.ndarray, gains: Mapping[str, np.ndarray], phantom: boo
         left, right = fig.subplots(1, 2, sharey=True)
         places = np.arange(len(names))[::-1]
         left.axvline(0, color=RED, linewidth=1)
-        for each in alphas:
-            left.plot(each, places, "o", color=BLUE, alpha=0.7)
+        for of_seed in alphas:
+            left.plot(of_seed, places, "o", color=BLUE, alpha=0.7)
         left.set_yticks(places, names)
         left.set(xlabel="α (0 at the start)", ylabel="layer", title="The learned gain, one dot a seed")
         left.xaxis.set_major_locator(MaxNLocator(5))
-        percentiles = [np.percentile(100 * (values - 1), WHISKERS) for values in gains.values()]
-        boxes = [dict(zip(("whislo", "q1", "med", "q3", "whishi"), found, strict=True)) for found in percentiles]
+        parts = ("whislo", "q1", "med", "q3", "whishi")
+        boxes = [
+            dict(zip(parts, np.percentile(100 * (values - 1), WHISKERS), strict=True)) for values in gains.values()
+        ]
         right.axvline(0, color=RED, linewidth=1)
         right.bxp(boxes, positions=places, orientation="horizontal", showfliers=False, widths=0.5, manage_ticks=False)
         right.set(xlabel="change of the layer's outputs (%)", title="α · agreement in the last pass")
@@ -92,17 +95,11 @@ def modulation(alphas: np.ndarray, gains: Mapping[str, np.ndarray], phantom: boo
     return fig
 
 
-def agreement_maps(
-    gains: Mapping[str, np.ndarray], pictures: Sequence[np.ndarray], titles: Sequence[str], phantom: bool
-) -> Figure:
+def agreement_maps(images: TestImages, gains: Mapping[str, np.ndarray], titles: Sequence[str]) -> Figure:
     """An image a row: what each pass does to every position of each convolutional layer, red more, blue less.
 
-    Args:
-        gains: by layer 1 + α · gatta, [B, P−1, H, W]; layers of units are left out.
-        pictures: B images [H, W, 3].
-        titles: one for each.
-
-    Colours of a panel reach as far up as down; its title gives its range.
+    `gains` are 1 + α · gatta by layer, [N, P−1, h, w]; layers of units are left out. Colours of a panel reach as far up
+    as down; its title gives its range.
     """
     shown = [
         (name.removeprefix("net."), later + 2, 100 * (values[:, later] - 1))
@@ -110,9 +107,9 @@ def agreement_maps(
         if values.ndim == 4
         for later in range(values.shape[1])
     ]
-    with figure(1.6 * (1 + len(shown)), 1.9 * len(pictures), phantom) as fig:
-        for i, row in enumerate(grid_of(fig, len(pictures), 1 + len(shown))):
-            picture(row[0], pictures[i], wrapped(titles[i], 18))
+    with figure(1.6 * (1 + len(shown)), 1.9 * len(images), images.is_phantom) as fig:
+        for i, row in enumerate(grid_of(fig, len(images), 1 + len(shown))):
+            picture(row[0], images.sharp[i], wrapped(titles[i], 18))
             for ax, (name, number, change) in zip(row[1:], shown, strict=True):
                 low, high = change[i].min(), change[i].max()
                 reach = max(-low, high, 1e-9)

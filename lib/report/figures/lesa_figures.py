@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from lib.evaluation.test_images import TestImages
 from lib.report.figures.style import BLUE, GREY, ORANGE, RED, figure, grid_of, overlay, picture, wrapped
 from lib.statistics.estimates import Comparison
 
@@ -47,12 +48,12 @@ def depth(terms: Terms, phantom: bool) -> Figure:
     places = np.arange(len(blocks))
     with figure(10, 3.8, phantom) as fig:
         left, right = fig.subplots(1, 2)
-        boxes = [np.concatenate([each[block]["gate"].mean(0).numpy() for each in terms]) for block in blocks]
+        boxes = [np.concatenate([seed[block]["gate"].mean(0).numpy() for seed in terms]) for block in blocks]
         left.boxplot(boxes, positions=places, whis=(5, 95), showfliers=False, widths=0.5, manage_ticks=False)
-        for each in terms:
-            left.plot(places, [float(each[block]["gate"].mean()) for block in blocks], "o-", color=BLUE, alpha=0.7)
+        for seed in terms:
+            left.plot(places, _means(seed, "gate"), "o-", color=BLUE, alpha=0.7)
             for name, (_, style, colour) in LENGTHS.items():
-                right.plot(places, _means(each, name), style, color=colour, alpha=0.7)
+                right.plot(places, _means(seed, name), style, color=colour, alpha=0.7)
         left.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
         left.set(ylim=(0, 1), ylabel="gate ω (1 lets all context in)", title="The gate over depth")
         right.set(ylabel="length over channels", title="Both terms over depth")
@@ -60,17 +61,17 @@ def depth(terms: Terms, phantom: bool) -> Figure:
         for ax in (left, right):
             ax.set_xticks(places, blocks, rotation=30 if len(blocks) > 5 else 0)
             ax.set_xlabel("block")
-        right.legend(right.lines[: len(LENGTHS)], [told for told, _, _ in LENGTHS.values()], fontsize=8)
+        right.legend(right.lines[: len(LENGTHS)], [label for label, _, _ in LENGTHS.values()], fontsize=8)
     return fig
 
 
-def _means(each: Mapping[str, Mapping[str, Tensor]], name: str) -> list[float]:
-    return [float(block[name].mean()) for block in each.values()]
+def _means(seed: Mapping[str, Mapping[str, Tensor]], name: str) -> list[float]:
+    return [float(block[name].mean()) for block in seed.values()]
 
 
 def context_share(terms: Terms) -> dict[str, float]:
     """|ω ⊙ b| / (|u| + |ω ⊙ b|) by block: mean over images and seeds of the lengths' means."""
-    shares = [each["context_term"] / (each["local"] + each["context_term"]) for seed in terms for each in seed.values()]
+    shares = [b["context_term"] / (b["local"] + b["context_term"]) for seed in terms for b in seed.values()]
     means = np.array([float(share.mean()) for share in shares]).reshape(len(terms), -1).mean(axis=0)
     return dict(zip(terms[0], means.tolist(), strict=True))
 
@@ -81,11 +82,11 @@ def gate_sources(shares: Sequence[Mapping[str, Mapping[str, float]]], phantom: b
     width = 0.8 / len(shares)
     with figure(8, 3.4, phantom) as fig:
         ax = fig.subplots()
-        for number, each in enumerate(shares):
+        for number, seed in enumerate(shares):
             places = np.arange(len(blocks)) + (number - (len(shares) - 1) / 2) * width
             bottom = np.zeros(len(blocks))
             for source, colour in SOURCES.items():
-                heights = np.array([100 * each[block][source] for block in blocks])
+                heights = np.array([100 * seed[block][source] for block in blocks])
                 ax.bar(
                     places, heights, 0.92 * width, bottom, color=colour, label=None if number else f"between {source}"
                 )
@@ -101,24 +102,16 @@ def gate_sources(shares: Sequence[Mapping[str, Mapping[str, float]]], phantom: b
     return fig
 
 
-def gate_maps(
-    gates: Mapping[str, np.ndarray], pictures: Sequence[np.ndarray], titles: Sequence[str], phantom: bool
-) -> Figure:
+def gate_maps(images: TestImages, gates: Mapping[str, np.ndarray], titles: Sequence[str]) -> Figure:
     """An image a row, a block a column: ω, mean over channels, bright where context is let in.
 
-    Args:
-        gates: by block [B, h, w].
-        pictures: B images [H, W, 3].
-        titles: one for each.
-
-    A panel's colours go from its least to its greatest value, told in its title.
+    `gates` are [N, h, w] by block. A panel's colours go from its least to its greatest value, told in its title.
     """
-    with figure(max(1.7 * (1 + len(gates)), 5), 1.95 * len(pictures), phantom) as fig:
-        for i, row in enumerate(grid_of(fig, len(pictures), 1 + len(gates))):
-            picture(row[0], pictures[i], wrapped(titles[i], 18))
+    with figure(max(1.7 * (1 + len(gates)), 5), 1.95 * len(images), images.is_phantom) as fig:
+        for i, row in enumerate(grid_of(fig, len(images), 1 + len(gates))):
+            picture(row[0], images.sharp[i], wrapped(titles[i], 18))
             for ax, (block, heats) in zip(row[1:], gates.items(), strict=True):
-                heat = heats[i]
-                overlay(ax, pictures[i], heat, f"{block}\n{heat.min():.3g} … {heat.max():.3g}")
+                overlay(ax, images.sharp[i], heats[i], f"{block}\n{heats[i].min():.3g} … {heats[i].max():.3g}")
     return fig
 
 

@@ -5,20 +5,24 @@ import pandas as pd
 import pytest
 
 from lib.report.figures import explanation_figures as figures
+from lib.training import RunConfig
+from tests.evaluation.made_images import images_of
 
-MASK = np.zeros((8, 8), bool)
-MASK[2:5, 2:5] = True
+CONFIG = RunConfig(dataset="digits", image_size=32)
 
 
-def test_every_method_has_its_picture():
-    maps = {f"m{i}": np.random.default_rng(i).random((8, 8)) for i in range(7)}
-    fig = figures.methods_side_by_side(np.zeros((8, 8, 3), np.uint8), maps, MASK, True)
+def test_every_method_has_its_picture_with_the_outline_of_the_object(tmp_path):
+    maps = {f"m{i}": np.random.default_rng(i).random((1, 32, 32)) for i in range(7)}
+    mask = np.zeros((1, 32, 32), bool)
+    mask[:, 8:20, 8:20] = True
+    fig = figures.methods_side_by_side(images_of(tmp_path, CONFIG, masks=mask, count=1), maps)
     assert [ax.get_title() for ax in fig.axes if ax.get_title()] == ["image", *maps]
+    assert all(ax.collections for ax in fig.axes[:8])
 
 
-def test_maps_of_the_answer_and_of_the_truth_stand_below_the_image():
-    images, maps = np.zeros((3, 8, 8, 3), np.uint8), np.zeros((3, 8, 8))
-    fig = figures.by_class_asked(images, ["a", "b", "c"], maps, maps, None, False)
+def test_maps_of_the_answer_and_of_the_truth_stand_below_the_image(tmp_path):
+    maps = np.zeros((3, 32, 32))
+    fig = figures.by_target(images_of(tmp_path, CONFIG, count=3), ["a", "b", "c"], maps, maps)
     assert len(fig.axes) == 9
     assert [ax.get_title() for ax in fig.axes[:3]] == ["a", "b", "c"]
 
@@ -72,9 +76,9 @@ def test_the_classes_with_the_most_images_are_shown_and_the_others_counted():
     assert ax.get_title(loc="left") == "the 12 of 14 classes with the most images; 2 are left out"
 
 
-def test_one_mistake_with_long_names_has_room_for_them_and_for_the_note_on_phantoms():
-    images, maps = np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8))
-    fig = figures.by_class_asked(images, [f"{LONG} →\n{LONG}"], maps, maps, None, True)
+def test_one_mistake_with_long_names_has_room_for_them_and_for_the_note_on_phantoms(tmp_path):
+    maps = np.zeros((1, 32, 32))
+    fig = figures.by_target(images_of(tmp_path, CONFIG, count=1), [f"{LONG} →\n{LONG}"], maps, maps)
     fig.canvas.draw()
     for text in (fig.axes[0].title, fig._supxlabel):
         box = text.get_window_extent()

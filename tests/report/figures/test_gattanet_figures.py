@@ -5,6 +5,8 @@ import pytest
 
 from lib.report.figures.gattanet_figures import agreement_maps, modulation, pass_changes, passes_figure, query_agreement
 from lib.report.figures.style import PHANTOM_NOTE
+from lib.training import RunConfig
+from tests.evaluation.made_images import images_of
 
 
 def logits_saying(*answers, classes=3):
@@ -28,16 +30,16 @@ def test_pass_changes_survive_large_logits():
 
 
 @pytest.mark.parametrize("phantom", [False, True])
-def test_every_figure_draws_and_says_what_is_drawn(phantom):
+def test_every_figure_draws_and_says_what_is_drawn(phantom, tmp_path):
     rng = np.random.default_rng(0)
     gains = {"net.conv1": 1 + 0.01 * rng.normal(size=(2, 2, 5, 4)), "net.dense1": np.ones((2, 2, 7))}
     changes = pass_changes(rng.normal(size=(4, 6, 3)), rng.integers(0, 3, 6))
-    pictures = [np.zeros((8, 8, 3), np.uint8)] * 2
+    images = images_of(tmp_path, RunConfig(dataset="digits", image_size=32), count=2, phantom=phantom)
     between = rng.uniform(0.9, 1, size=(3, 2, 2))
     drawn = {
         "passes": passes_figure({"running": [changes, changes]}, 2, phantom),
         "alpha": modulation(rng.normal(size=(3, 2)), gains, phantom),
-        "maps": agreement_maps(gains, pictures, ["0 → 0", "1 → 2"], phantom),
+        "maps": agreement_maps(images, gains, ["0 → 0", "1 → 2"]),
         "queries": query_agreement(between, np.eye(3), ["mel", "nv"], phantom),
     }
     for figure in drawn.values():
