@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from lib.errors import WorkbookError, WorkbookValueError
 from lib.explain.views.view import View, plain
-from lib.report.figures.style import bars_with_intervals, figure
+from lib.report.figures.forest import Interval, forest_figure
+from lib.report.figures.style import figure, nothing
 from lib.training import Run
 
 MOST_CLASSES = 30  # of a confusion matrix
@@ -108,17 +109,14 @@ def _still(rows: Sequence[dict[str, Any]], metrics: Sequence[str], phantom: bool
     main = "balanced_accuracy" if "balanced_accuracy" in metrics else next(iter(metrics), "")
     tested = [row for row in rows if row["intervals"].get(main)]
     done = tested[:MOST_STILLS]
+    if not done:
+        with figure(8, 1.5, phantom) as fig:
+            nothing(fig.subplots(), f"{len(rows)} runs, none with test results yet")
+        return fig
     named = [" ".join(str(row["settings"].get(name, "")) for name in _telling(rows)) for row in done]
     labels = [plain(name.strip() or row["name"], 40) for name, row in zip(named, done, strict=True)]
-    lines = max((label.count("\n") + 1 for label in labels), default=1)
-    with figure(8, (0.16 + 0.18 * lines) * max(len(done), 2) + 1.1, phantom) as fig:
-        ax = fig.subplots()
-        if not done:
-            ax.set_axis_off()
-            ax.text(0, 0.5, f"{len(rows)} runs, none with test results yet")
-            return fig
-        values, spans = ([row[key][main] for row in done] for key in ("metrics", "intervals"))
-        shown = f" (the first {len(done)} of {len(tested)} runs)" if len(done) < len(tested) else ""
-        bars_with_intervals(ax, labels, {"": (values, [tuple(s) for s in spans])})
-        ax.set(xlabel=main.replace("_", " "), title=f"Test, 95 % intervals{shown}")
-    return fig
+    values = [(row["metrics"][main], *row["intervals"][main]) for row in done]
+    intervals = [Interval(*value, note=f"{value[0]:.2f}") for value in values]
+    shown = f" (the first {len(done)} of {len(tested)} runs)" if len(done) < len(tested) else ""
+    title = f"Test, 95 % intervals{shown}"
+    return forest_figure(labels, {"": intervals}, phantom, title=title, xlabel=main.replace("_", " "))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -15,50 +20,29 @@ SHOWN = 320  # pixels, the longer side of an image in a figure
 
 def class_balance(images: ImageSet) -> Figure:
     """Images and lesions of each class on a logarithmic axis, with the numbers."""
-    lesions = (
-        images.rows.drop_duplicates("group")["label"].value_counts().reindex(range(len(images.classes)), fill_value=0)
-    )
-    order = np.argsort(-images.counts.to_numpy())
+    rows = images.rows.assign(name=np.array(images.classes)[images.rows["label"]])
+    counted = pd.concat({"images": rows, "lesions": rows.drop_duplicates("group")}, names=["counted"])
     with figure(8.5, 3.6, images.is_phantom) as fig:
         ax = fig.subplots()
-        x = np.arange(len(order))
-        for shift, counts, label in ((-0.2, images.counts.to_numpy(), "images"), (0.2, lesions.to_numpy(), "lesions")):
-            bars = ax.bar(x + shift, counts[order], width=0.38, label=label)
+        order = images.counts.sort_values(ascending=False, kind="stable").index
+        sns.countplot(counted, x="name", hue="counted", order=order, saturation=1, ax=ax)
+        for bars in ax.containers:
             ax.bar_label(bars, fontsize=8)
-        ax.set_xticks(x, np.array(images.classes)[order])
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter("{x:,.0f}")
-        ax.set(
-            ylabel="count (log scale)",
-            xlabel="class",
-            title=f"Class balance of {images.name}: {len(images.rows):,} images",
-        )
+        ax.set(xlabel="class", ylabel="count (log scale)")
+        ax.set_title(f"Class balance of {images.name}: {len(images.rows):,} images")
         ax.legend()
     return fig
 
 
 def examples(images: ImageSet, columns: int = 5, seed: int = 0) -> Figure:
     """A few images of each class (the first twenty), each of another lesion, with the outline of its mask if any."""
-    rows = min(len(images.classes), 20)
-    with figure(1.75 * columns, 1.5 * rows, images.is_phantom) as fig:
-        axes = grid_of(fig, rows, columns)
-        for label, row in enumerate(axes):
-            own = images.rows[images.rows["label"] == label].drop_duplicates("group")
-            chosen = own.sample(n=min(columns, len(own)), random_state=seed)
-            for ax in row:
-                ax.set_axis_off()
-            for ax, each in zip(row, chosen.itertuples(), strict=False):
-                _with_outline(ax, each)
-            row[0].text(
-                -0.08,
-                0.5,
-                images.classes[label],
-                transform=row[0].transAxes,
-                ha="right",
-                va="center",
-                fontweight="bold",
-            )
-    return fig
+    lines = {}
+    for label, name in enumerate(images.classes[:20]):
+        own = images.rows[images.rows["label"] == label].drop_duplicates("group")
+        lines[name] = own.sample(n=min(columns, len(own)), random_state=seed)
+    return _picture_lines(lines, columns, images.is_phantom)
 
 
 def repeated_views(images: ImageSet, lesions: int = 4, seed: int = 0) -> Figure | None:
@@ -68,32 +52,33 @@ def repeated_views(images: ImageSet, lesions: int = 4, seed: int = 0) -> Figure 
     if several.empty:
         return None
     chosen = several.sample(n=min(lesions, len(several)), random_state=seed).sort_values(ascending=False)
-    columns = max(3, min(6, chosen.max()))
-    with figure(1.75 * columns, 1.55 * len(chosen), images.is_phantom) as fig:
-        for row, name in zip(grid_of(fig, len(chosen), columns), chosen.index, strict=True):
-            views = list(images.rows[images.rows["group"] == name].itertuples())
-            for ax in row:
+    views = {group: images.rows[images.rows["group"] == group] for group in chosen.index}
+    lines = {f"{group}\n{images.classes[rows['label'].iloc[0]]}": rows for group, rows in views.items()}
+    return _picture_lines(lines, max(3, min(6, chosen.max())), images.is_phantom, named=True)
+
+
+def _picture_lines(lines: Mapping[str, pd.DataFrame], columns: int, phantom: bool, named: bool = False) -> Figure:
+    """Images of a table a line, with the outlines of their masks; `named` gives each its id."""
+    with figure(1.75 * columns, 1.5 * len(lines), phantom) as fig:
+        for axes, (name, rows) in zip(grid_of(fig, len(lines), columns), lines.items(), strict=True):
+            for ax in axes:
                 ax.set_axis_off()
-            for ax, each in zip(row, views, strict=False):
-                _with_outline(ax, each)
-                ax.set_title(each.image_id, fontsize=7, fontweight="normal", loc="center")
-            label = f"{name}\n{images.classes[views[0].label]}"
-            row[0].text(-0.06, 0.5, label, transform=row[0].transAxes, ha="right", va="center", fontsize=8)
+            for ax, row in zip(axes, rows.itertuples(), strict=False):
+                _with_outline(ax, row)
+                ax.set_title(row.image_id if named else "", fontsize=7, fontweight="normal", loc="center")
+            axes[0].text(-0.06, 0.5, name, transform=axes[0].transAxes, ha="right", va="center", fontsize=9)
     return fig
 
 
 def leak_bars(leaks: pd.DataFrame, images: ImageSet) -> Figure:
     """Mean share of leaked test images over the seeds, overall and a class, with the range over the seeds."""
-    columns = ["all", *images.classes]
-    mean = 100 * leaks[columns].mean()
-    spread = 100 * np.stack(
-        [leaks[columns].mean() - leaks[columns].min(), leaks[columns].max() - leaks[columns].mean()]
-    )
+    shares = 100 * leaks[["all", *images.classes]]
     with figure(8.5, 3.6, images.is_phantom) as fig:
         ax = fig.subplots()
         colours = [RED, *[ORANGE] * len(images.classes)]
-        bars = ax.bar(columns, mean, yerr=spread, capsize=3, color=colours)
-        ax.bar_label(bars, [f"{m:.0f} %" for m in mean], label_type="center", fontsize=9)
+        sns.barplot(shares, errorbar=("pi", 100), capsize=0.2, palette=colours, saturation=1, ax=ax)
+        for place, mean in enumerate(shares.mean()):
+            ax.annotate(f"{mean:.0f} %", (place, 0), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=9)
         ax.set(ylim=(0, 110), ylabel="leaked test images (%)", xlabel="class")
         ax.set_title("Test images whose lesion is in training too, under an image-level split")
     return fig
@@ -109,7 +94,7 @@ def view_histogram(views: pd.Series, images: ImageSet) -> Figure:
     return fig
 
 
-def _with_outline(ax: object, row: object) -> None:
+def _with_outline(ax: Axes, row: Any) -> None:
     with Image.open(row.path) as image:
         image.thumbnail((SHOWN, SHOWN))  # a figure of thirty photographs should not hold thirty photographs
         shown = image.convert("RGB")

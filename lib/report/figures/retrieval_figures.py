@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from lib.report.figures.style import BLUE, GREY, ORANGE, bars_with_intervals, figure, grid_of, picture
+from lib.report.figures.forest import Interval, forest_figure
+from lib.report.figures.style import BLUE, GREY, MARKERS, ORANGE, figure, grid_of, picture
 from lib.retrieval.ranking import METRICS, Ranking
 from lib.statistics.metric_names import RETRIEVAL_METRICS
 from lib.statistics.retrieval_estimates import SeedScores, cmc_band, estimate_retrieval
@@ -22,7 +23,6 @@ from lib.statistics.retrieval_estimates import SeedScores, cmc_band, estimate_re
 SHOWN = 160  # pixels, the longer side of an image in a figure
 WIDE = 0.85  # inches, an image in a ranked gallery
 LINES = ["-", "--", "-.", ":"]
-MARKERS = "os^Dv"
 
 
 def ranked_galleries(
@@ -66,7 +66,7 @@ def cmc_curves(scores: Mapping[str, SeedScores], ranks: int = 20, phantom: bool 
         for i, (name, seeds) in enumerate(scores.items()):
             band = cmc_band(seeds, ranks)
             mean, low, high = (np.array([getattr(e, part) for e in band]) for part in ("mean", "low", "high"))
-            ax.plot(at, mean, LINES[i % 4], marker=MARKERS[i % 5], markersize=4, label=f"{name} (n = {band[0].seeds})")
+            ax.plot(at, mean, LINES[i % 4], marker=MARKERS[i % 8], markersize=4, label=f"{name} (n = {band[0].seeds})")
             ax.fill_between(at, low, high, color=f"C{i % 7}", alpha=0.15, linewidth=0)
             lowest = min(lowest, low[0])
         ax.set(xlim=(0.5, ranks + 0.5), ylim=(max(0.0, np.floor(20 * lowest - 1) / 20), 1.01))
@@ -78,16 +78,15 @@ def cmc_curves(scores: Mapping[str, SeedScores], ranks: int = 20, phantom: bool 
 
 def score_bars(scores: Mapping[str, SeedScores], metrics: Sequence[str] = METRICS, phantom: bool = False) -> Figure:
     """mAP, mINP and CMC of each model with 95 % intervals over identities and seeds."""
-    series = {}
-    for name, seeds in scores.items():
-        found = [estimate_retrieval(seeds, metric) for metric in metrics]
-        series[name] = ([e.mean for e in found], [(e.low, e.high) for e in found])
-    with figure(7.5, (0.26 + 0.17 * len(series)) * len(metrics) + 1.3, phantom) as fig:
-        ax = fig.subplots()
-        bars_with_intervals(ax, [RETRIEVAL_METRICS.get(m, m.replace("cmc_", "CMC-")) for m in metrics], series)
-        ax.set(xlim=(-0.02, 1.12), xlabel="score (fraction; 1 is perfect)", title="Retrieval, 95 % intervals")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=min(len(series), 4))
-    return fig
+    estimates = {name: [estimate_retrieval(seeds, metric) for metric in metrics] for name, seeds in scores.items()}
+    return forest_figure(
+        [RETRIEVAL_METRICS.get(metric, metric.replace("cmc_", "CMC-")) for metric in metrics],
+        {name: [Interval.of(e, 1, note=f"{e.mean:.2f}") for e in of_model] for name, of_model in estimates.items()},
+        phantom,
+        xlim=(-0.02, 1.12),
+        xlabel="score (fraction; 1 is perfect)",
+        title="Retrieval, 95 % intervals",
+    )
 
 
 def query_by_query(scores: Mapping[str, SeedScores], phantom: bool = False) -> Figure:

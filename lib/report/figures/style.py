@@ -14,7 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-BLUE, ORANGE, GREY, RED = "#2f6db3", "#d9822b", "#8a9199", "#b8433f"
+BLUE, ORANGE, GREY, RED, DARK = "#2f6db3", "#d9822b", "#8a9199", "#b8433f", "#59606a"
+MARKERS = "osD^vPX*"  # beside colours, for print and for eyes that see few
+BOX = {"fill": False, "color": DARK, "linewidth": 1, "width": 0.5, "showfliers": False}  # seaborn's
+NOTHING = "no finished run yet"
 PHANTOM_NOTE = "Phantom images, drawn by the workbook: a demonstration, not a result about real images."
 STYLE = {
     "font.size": 10,
@@ -27,7 +30,7 @@ STYLE = {
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
     "grid.color": "#e3e6ea",
-    "axes.edgecolor": "#59606a",
+    "axes.edgecolor": DARK,
     "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, "#4b9a6b", "#8a63b0", RED, "#5f7d8c", "#b59b2b"]),
     "legend.frameon": False,
     "figure.dpi": 110,
@@ -100,6 +103,18 @@ def overlay(ax: Axes, image: np.ndarray, heat: np.ndarray, title: str = "") -> N
     height, width = image.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     ax.imshow(heat, cmap="inferno", alpha=0.55, interpolation="bilinear", extent=extent)
+
+
+def nothing(ax: Axes, why: str = NOTHING) -> None:
+    """Say in an empty panel that there is nothing to draw."""
+    ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center", color=GREY, style="italic")
+
+
+def legend_above(fig: Figure, ax: Axes, columns: int = 4) -> None:
+    """What the artists of `ax` mean, off the data; nothing where none has a name."""
+    handles, names = ax.get_legend_handles_labels()
+    if names:
+        fig.legend(handles, names, loc="outside upper center", ncols=min(columns, len(names)), fontsize=8)
 
 
 def bars_with_intervals(

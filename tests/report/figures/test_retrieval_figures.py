@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.legend import Legend
 from PIL import Image
 
 from lib.report.figures.retrieval_figures import cmc_curves, query_by_query, ranked_galleries, score_bars
@@ -34,11 +35,19 @@ def drawn(fig, phantom=True):
 
 def test_scores_and_curves_are_labelled(models):
     for draw in (cmc_curves, score_bars, query_by_query):
-        (ax,) = drawn(draw(models, phantom=True))
+        fig = draw(models, phantom=True)
+        (ax,) = drawn(fig)
         assert ax.get_title(loc="left")
         assert ax.get_xlabel()
-        assert any("DCAL" in text.get_text() for text in ax.get_legend().get_texts())
+        assert any("DCAL" in text.get_text() for text in fig.findobj(Legend)[0].get_texts())
     drawn(cmc_curves(models), phantom=False)
+
+
+def test_every_score_is_written_beside_its_interval(models):
+    (ax,) = drawn(score_bars(models, ["map", "cmc_1"]), phantom=False)
+    means = [np.mean([s.per_query(metric) for s in seeds]) for seeds in models.values() for metric in ("map", "cmc_1")]
+    assert [text.get_text() for text in ax.texts] == [f"{mean:.2f}" for mean in means]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["mAP", "CMC-1"]
 
 
 def test_the_curve_is_the_mean_over_seeds_within_its_band(models):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lib.report.figures.method_figures import by_seed
@@ -9,6 +10,7 @@ from lib.report.tables.method_table import ONE_SEED, methods_table
 from lib.report.tables.table import html_of
 from lib.report.tables.verdicts import comparison_text, verdict
 from lib.statistics.estimates import compare, estimate, holm
+from lib.statistics.metric_names import TESTED_METRICS
 from lib.training import RunConfig
 
 
@@ -60,5 +62,12 @@ def test_the_figure_has_a_dot_a_seed_and_an_interval_a_metric(methods):
     left, right = by_seed(methods).axes
     dots = [line for line in left.lines if line.get_marker() == "o"]
     assert [len(line.get_xdata()) for line in dots] == [3, 3, 3]
-    assert len([line for line in right.lines if line.get_marker() == "D"]) == 2 * 3
+    means, differences = (
+        [a.get_offsets()[:, 0] for a in ax.collections if a.get_label()[0] != "_"] for ax in (left, right)
+    )
+    expected = [100 * estimate(runs, "accuracy").mean for runs in methods.values()]
+    assert np.concatenate(means).tolist() == pytest.approx(expected)
+    assert len(differences) == 2
+    gains = [compare(methods["CBAM"], methods["bare"], metric).difference for metric in TESTED_METRICS]
+    assert differences[1].tolist() == pytest.approx([100 * gain for gain in gains])
     by_seed({name: runs[:1] for name, runs in methods.items()})
