@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from lib.data import ImageSet
+from lib.data.imageset import ImageRow
 from lib.report.figures.style import BLUE, ORANGE, RED, figure, grid_of, picture
 
 SHOWN = 320  # pixels, the longer side of an image in a figure
@@ -20,12 +19,12 @@ SHOWN = 320  # pixels, the longer side of an image in a figure
 
 def class_balance(images: ImageSet) -> Figure:
     """Images and lesions of each class on a logarithmic axis, with the numbers."""
-    rows = images.rows.assign(name=np.array(images.classes)[images.rows["label"]])
-    counted = pd.concat({"images": rows, "lesions": rows.drop_duplicates("group")}, names=["counted"])
+    lesions = replace(images, rows=images.rows.drop_duplicates("group"))
+    counts = pd.DataFrame({"images": images.counts, "lesions": lesions.counts}).rename_axis("class")
+    table = counts.sort_values("images", ascending=False, kind="stable").reset_index().melt("class", var_name="of")
     with figure(8.5, 3.6, images.is_phantom) as fig:
         ax = fig.subplots()
-        order = images.counts.sort_values(ascending=False, kind="stable").index
-        sns.countplot(counted, x="name", hue="counted", order=order, saturation=1, ax=ax)
+        sns.barplot(table, x="class", y="value", hue="of", errorbar=None, saturation=1, ax=ax)
         for bars in ax.containers:
             ax.bar_label(bars, fontsize=8)
         ax.set_yscale("log")
@@ -42,7 +41,7 @@ def examples(images: ImageSet, columns: int = 5, seed: int = 0) -> Figure:
     for label, name in enumerate(images.classes[:20]):
         own = images.rows[images.rows["label"] == label].drop_duplicates("group")
         lines[name] = own.sample(n=min(columns, len(own)), random_state=seed)
-    return _picture_lines(lines, columns, images.is_phantom)
+    return _picture_lines(images, lines, columns)
 
 
 def repeated_views(images: ImageSet, lesions: int = 4, seed: int = 0) -> Figure | None:
@@ -54,17 +53,17 @@ def repeated_views(images: ImageSet, lesions: int = 4, seed: int = 0) -> Figure 
     chosen = several.sample(n=min(lesions, len(several)), random_state=seed).sort_values(ascending=False)
     views = {group: images.rows[images.rows["group"] == group] for group in chosen.index}
     lines = {f"{group}\n{images.classes[rows['label'].iloc[0]]}": rows for group, rows in views.items()}
-    return _picture_lines(lines, max(3, min(6, chosen.max())), images.is_phantom, named=True)
+    return _picture_lines(images, lines, max(3, min(6, chosen.max())), named=True)
 
 
-def _picture_lines(lines: Mapping[str, pd.DataFrame], columns: int, phantom: bool, named: bool = False) -> Figure:
+def _picture_lines(images: ImageSet, lines: Mapping[str, pd.DataFrame], columns: int, named: bool = False) -> Figure:
     """Images of a table a line, with the outlines of their masks; `named` gives each its id."""
-    with figure(1.75 * columns, 1.5 * len(lines), phantom) as fig:
+    with figure(1.75 * columns, 1.5 * len(lines), images.is_phantom) as fig:
         for axes, (name, rows) in zip(grid_of(fig, len(lines), columns), lines.items(), strict=True):
             for ax in axes:
                 ax.set_axis_off()
             for ax, row in zip(axes, rows.itertuples(), strict=False):
-                _with_outline(ax, row)
+                _with_outline(ax, images, row)
                 ax.set_title(row.image_id if named else "", fontsize=7, fontweight="normal", loc="center")
             axes[0].text(-0.06, 0.5, name, transform=axes[0].transAxes, ha="right", va="center", fontsize=9)
     return fig
@@ -76,7 +75,9 @@ def leak_bars(leaks: pd.DataFrame, images: ImageSet) -> Figure:
     with figure(8.5, 3.6, images.is_phantom) as fig:
         ax = fig.subplots()
         colours = [RED, *[ORANGE] * len(images.classes)]
-        sns.barplot(shares, errorbar=("pi", 100), capsize=0.2, palette=colours, saturation=1, ax=ax)
+        sns.barplot(
+            shares, errorbar=("pi", 100), capsize=0.2, err_kws={"linewidth": 1.2}, palette=colours, saturation=1, ax=ax
+        )
         for place, mean in enumerate(shares.mean()):
             ax.annotate(f"{mean:.0f} %", (place, 0), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=9)
         ax.set(ylim=(0, 110), ylabel="leaked test images (%)", xlabel="class")
@@ -94,13 +95,9 @@ def view_histogram(views: pd.Series, images: ImageSet) -> Figure:
     return fig
 
 
-def _with_outline(ax: Axes, row: Any) -> None:
-    with Image.open(row.path) as image:
-        image.thumbnail((SHOWN, SHOWN))  # a figure of thirty photographs should not hold thirty photographs
-        shown = image.convert("RGB")
-    picture(ax, np.asarray(shown))
-    if row.mask:
-        with Image.open(row.mask) as mask:
-            inside = np.asarray(mask.convert("L").resize(shown.size)) > 127
-        if 0 < inside.mean() < 1:
-            ax.contour(inside, levels=[0.5], colors="white", linewidths=1.0)
+def _with_outline(ax: Axes, images: ImageSet, row: ImageRow) -> None:
+    shown = images.thumbnail(row, SHOWN)  # a figure of thirty photographs should not hold thirty photographs
+    picture(ax, shown)
+    inside = images.decode_mask(row, shown.shape[:2]) > 127
+    if 0 < inside.mean() < 1:
+        ax.contour(inside, levels=[0.5], colors="white", linewidths=1.0)
