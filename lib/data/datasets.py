@@ -14,9 +14,9 @@ from lib.data.phantoms.birds import draw_birds
 from lib.data.phantoms.lesions import CLINIC, LESIONS, draw_phantoms
 from lib.data.phantoms.people import draw_people
 from lib.data.sets.aircraft import BANNER, load_aircraft
+from lib.data.sets.array_sets import load_cifar10, load_cifar100, load_stl10
 from lib.data.sets.caltech import load_caltech101, load_caltech256
 from lib.data.sets.cars import load_cars
-from lib.data.sets.cifar import load_cifar10, load_cifar100
 from lib.data.sets.cub import load_cub
 from lib.data.sets.folders import load_digits_set, load_image_folder
 from lib.data.sets.ham10000 import load_ham10000
@@ -24,7 +24,6 @@ from lib.data.sets.isic2018 import load_isic2018
 from lib.data.sets.msmt17 import load_msmt17
 from lib.data.sets.pets import load_pets
 from lib.data.sets.reid import load_duke, load_market, load_veri
-from lib.data.sets.stl10 import load_stl10
 from lib.errors import WorkbookFileError, WorkbookValueError, choose
 from lib.inputs import note
 from lib.paths import DATA

@@ -1,7 +1,7 @@
 """Data sets that torchvision downloads: STL10, CIFAR, Caltech101, Caltech256, Oxford-IIIT Pet and FGVC Aircraft.
 
-torchvision knows their addresses and MD5 sums (of FGVC Aircraft the address only) and unpacks straight into its folder, where half a set would pass for a
-whole one. So it works in a scratch folder below the data root, and what it unpacked is moved into place when whole.
+torchvision knows their addresses and MD5 sums (of FGVC Aircraft the address only) and unpacks straight into its
+folder, where half a set would pass for a whole one. So it works in a scratch folder below the data root, and what it unpacked is moved into place when whole.
 A finished archive is not fetched again after an interruption; a broken one is, from its beginning.
 """
 
@@ -21,12 +21,10 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
-from lib.data.sets.cifar import FOLDERS
-from lib.data.sets.stl10 import labelled_stl10
+from lib.data.sets.array_sets import FOLDERS, torchvision_reader
 from lib.errors import WorkbookError
 
 UNPACKED = {  # what each set's class of torchvision unpacks below its root
-    "STL10": "stl10_binary",
     **FOLDERS,
     "Caltech101": "caltech101",
     "Caltech256": "caltech256",
@@ -72,8 +70,9 @@ def fetch_with_torchvision(name: str, root: Path) -> None:
 def _torchvision_class(name: str) -> type:
     from torchvision import datasets  # slow to import
 
-    classes = {name: getattr(datasets, name) for name in ("Caltech101", "Caltech256", "FGVCAircraft", *FOLDERS)}
-    return {"STL10": labelled_stl10(), "oxford-iiit-pet": datasets.OxfordIIITPet, **classes}[name]
+    if name in FOLDERS:
+        return torchvision_reader(name)
+    return getattr(datasets, {"oxford-iiit-pet": "OxfordIIITPet"}.get(name, name))
 
 
 def _drop_unpacked(scratch: Path, name: str) -> None:

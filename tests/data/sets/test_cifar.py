@@ -13,7 +13,7 @@ from torchvision import datasets
 from lib.data import DATASETS, load_dataset, split_rows
 from lib.data.augmentation import AUGMENTATIONS
 from lib.data.download import download
-from lib.data.sets.cifar import FOLDERS
+from lib.data.sets.array_sets import FOLDERS
 from lib.errors import WorkbookError, WorkbookFileError
 
 CLASSES = ("apple", "aquarium_fish", "baby")

@@ -10,7 +10,7 @@ from torchvision.datasets import STL10
 
 from lib.data import DATASETS, decode, load_dataset, split_rows
 from lib.data.augmentation import AUGMENTATIONS
-from lib.data.sets import stl10
+from lib.data.sets import array_sets
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 
 SETS = ("STL10", "Caltech101", "Caltech256", "oxford-iiit-pet")
@@ -217,7 +217,7 @@ def stl(tmp_path, monkeypatch):
 def test_stl10_is_written_once_with_its_official_parts(stl):
     images = load_dataset("STL10", stl)
     assert images.rows["part"].value_counts().to_dict() == {"train": 30, "test": 20}
-    assert images.counts.to_dict() == dict.fromkeys(stl10.CLASSES, 5)
+    assert images.counts.to_dict() == dict.fromkeys(array_sets.STL10_CLASSES, 5)
     assert images.rows["image_id"].is_unique
     written = {p: p.stat().st_mtime_ns for p in stl.rglob("*.png")}
     assert len(written) == 50
@@ -232,11 +232,11 @@ def test_stl10_is_written_once_with_its_official_parts(stl):
 def test_stl10s_pictures_are_those_that_torchvision_reads(stl):
     rows = load_dataset("STL10", stl).rows
     for part in ("train", "test"):
-        reader = stl10.labelled_stl10()(stl, split=part)
+        reader = array_sets.torchvision_reader("STL10")(stl, split=part)
         for (expected, label), row in zip(reader, rows[rows["part"] == part].itertuples(), strict=True):
             assert np.array_equal(np.asarray(Image.open(row.path)), np.asarray(expected))
             assert row.label == label
-            assert f"/{stl10.CLASSES[label]}/" in row.path
+            assert f"/{array_sets.STL10_CLASSES[label]}/" in row.path
 
 
 def test_missing_and_damaged_arrays_are_told_apart(stl):
