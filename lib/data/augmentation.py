@@ -74,8 +74,8 @@ def random_crop(images: Tensor, height: int, width: int) -> Tensor:
         return start + torch.arange(part, device=images.device)
 
     y, x = window(images.shape[2], height), window(images.shape[3], width)
-    each = torch.arange(len(images), device=images.device)
-    return images.permute(0, 2, 3, 1)[each[:, None, None], y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2)
+    image = torch.arange(len(images), device=images.device)
+    return images.permute(0, 2, 3, 1)[image[:, None, None], y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2)
 
 
 def erase(images: Tensor, chance: float, area: tuple[float, float], aspect: float) -> Tensor:

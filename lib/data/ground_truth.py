@@ -48,14 +48,14 @@ def truth_in_view(images: ImageSet, size: tuple[int, int], augmentation: str) ->
 def _places(images: ImageSet) -> tuple[tuple[str, ...], np.ndarray]:
     """The names of all parts, and where each image's visible ones are: [N, P, 2] as shares of the picture."""
     try:
-        found = load_parts(images)
+        listed = load_parts(images)
     except WorkbookFileError:  # cars and aircraft have boxes only
         return (), np.empty((len(images.rows), 0, 2))
-    parts = tuple(dict.fromkeys(name for each in found.values() for name in each))
+    parts = tuple(dict.fromkeys(name for of_image in listed.values() for name in of_image))
     places = np.full((len(images.rows), len(parts), 2), np.nan)
     for i, row in enumerate(images.rows.itertuples()):
-        side = images.picture_size(row)
-        for name, part in found.get(row.image_id, {}).items():
+        width, height = images.picture_size(row)
+        for name, part in listed.get(row.image_id, {}).items():
             if part.visible:
-                places[i, parts.index(name)] = part.x / side[0], part.y / side[1]
+                places[i, parts.index(name)] = part.x / width, part.y / height
     return parts, places

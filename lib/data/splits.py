@@ -64,14 +64,14 @@ def split_identities(images: ImageSet, val_fraction: float = 0.1, seed: int = 0)
     """The part, one of REID_PARTS, of each row of a re-identification set; 'unused' for images of no official part.
 
     The official query and gallery stay as they are. `val_fraction` of the training identities, drawn with `seed`, is
-    held out whole and divided as Market-1501 is (Zheng et al., ICCV 2015): one image of an identity a camera asks in
-    `val_query`, the others answer in `val_gallery`. Every such query has a match there from another camera: an
-    identity that one camera alone has seen asks nothing, and a camera's only image of it answers, but where no camera
-    has two, one of them asks.
+    held out whole and divided as Market-1501 is (Zheng et al., ICCV 2015): one image of an identity a camera is in
+    `val_query`, the others are in `val_gallery`. Every such query has a match there from another camera: an identity
+    that one camera alone has seen has no query, and a camera's only image of it is in the gallery, but where no camera
+    has two, one of them is a query.
 
     Raises:
         WorkbookValueError: a part is missing, a training identity is nobody's or is searched for, too, there are too few
-            of them, none of those held out can ask, or nothing could be measured on the official query and gallery.
+            of them, none of those held out has a query, or nothing could be measured on the official query and gallery.
     """
     _check_fraction("val_fraction", val_fraction)
     parts = images.rows["part"].where(images.rows["part"].isin(("train", "query", "gallery")), "unused")
@@ -91,14 +91,14 @@ def split_identities(images: ImageSet, val_fraction: float = 0.1, seed: int = 0)
     rng = np.random.default_rng(seed)
     number = int(np.clip(round(val_fraction * len(known)), 2, len(known) - 2))
     held = train[train["identity"].isin(rng.choice(known, number, replace=False))]
-    asks = _queries(held, rng)
-    if not len(asks):
+    queries = _queries(held, rng)
+    if not len(queries):
         raise WorkbookValueError(
             f"None of the {number} identities of {images.name} that are held out for validation was seen by two cameras; "
             "raise val_fraction, or choose another split_seed."
         )
     parts = parts.mask(parts.index.isin(held.index), "val_gallery")
-    return parts.mask(parts.index.isin(asks), "val_query")
+    return parts.mask(parts.index.isin(queries), "val_query")
 
 
 def _check_search(name: str, query: pd.DataFrame, gallery: pd.DataFrame) -> None:
@@ -129,21 +129,23 @@ def _check_train(name: str, train: pd.DataFrame, searched: pd.DataFrame) -> None
         )
     both = train[train["identity"].isin(searched["identity"])]
     if len(both):
-        again = searched[searched["identity"] == both["identity"].iloc[0]]
+        leaked = searched[searched["identity"] == both["identity"].iloc[0]]
         raise WorkbookValueError(
             f"Identity {both['identity'].iloc[0]} of {name} is trained on ({both['image_id'].iloc[0]}) and searched for "
-            f"({again['image_id'].iloc[0]}), which leaks; remove it from the train part, or from query and gallery."
+            f"({leaked['image_id'].iloc[0]}), which leaks; remove it from the train part, or from query and gallery."
         )
 
 
 def _queries(held: pd.DataFrame, rng: np.random.Generator) -> pd.Index:
-    """Which rows of `held` ask: see `split_identities`."""
+    """Which rows of `held` are queries: see `split_identities`."""
     drawn = held.iloc[rng.permutation(len(held))]
     drawn = drawn[drawn.groupby("identity")["camera"].transform("nunique") > 1]
     first = drawn.drop_duplicates(["identity", "camera"])
     images = drawn.groupby(["identity", "camera"])["camera"].transform("size")
     best = images.groupby(drawn["identity"]).transform("max")
-    alone = (first.loc[best[first.index] == 1]).drop_duplicates("identity")  # one image a camera: one of them asks
+    alone = (first.loc[best[first.index] == 1]).drop_duplicates(
+        "identity"
+    )  # one image a camera: one of them is a query
     return first.index[images[first.index] > 1].union(alone.index)
 
 

@@ -1,1 +1,1 @@
-"""What a download goes through: archives unpacked safely, and the sets that torchvision fetches."""
+"""What a download goes through: transfers, archives unpacked safely, and the sets that torchvision fetches."""

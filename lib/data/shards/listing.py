@@ -50,11 +50,14 @@ class ShardSet:
     @property
     def counts(self) -> pd.Series:
         """Number of images of each part."""
-        return pd.Series({part: sum(shard.images for shard in own) for part, own in self.parts.items()})
+        return pd.Series({part: sum(shard.images for shard in shards) for part, shards in self.parts.items()})
 
     def fingerprint(self) -> str:
         """Eight hex digits that follow classes, the shards' names, sizes and numbers of images, wherever they lie."""
-        content = [self.classes, {part: [(s.name, s.images, s.size) for s in own] for part, own in self.parts.items()}]
+        content = [
+            self.classes,
+            {part: [(s.name, s.images, s.size) for s in shards] for part, shards in self.parts.items()},
+        ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -83,7 +86,7 @@ def load_shards(where: str | Path | None = None) -> ShardSet:
             raise WorkbookFileError(
                 f"There is no shard with images of the {part} part in {where}: call it {part}-….tar."
             )
-    return ShardSet(_classes(urls), {part: tuple(own) for part, own in sorted(parts.items())})
+    return ShardSet(_classes(urls), {part: tuple(shards) for part, shards in sorted(parts.items())})
 
 
 def list_shards(where: str | Path) -> list[str]:
@@ -94,16 +97,16 @@ def list_shards(where: str | Path) -> list[str]:
     """
     expand = webdataset().shardlists.expand_urls
     if any(sign in str(where) for sign in ("{", "://")) or str(where).endswith(".tar"):
-        found = expand(str(where))
+        shards = expand(str(where))
     else:
-        found = sorted(map(str, folder(Path(where), "tar shards").glob("*.tar")))
+        shards = sorted(map(str, folder(Path(where), "tar shards").glob("*.tar")))
         note(where)
-    if not found:
+    if not shards:
         raise WorkbookFileError(f"There is no .tar file in {str(where)!r}; give the folder that holds the shards.")
-    for shard in found:
+    for shard in shards:
         if not is_remote(shard):
             _check_file(Path(shard))
-    return found
+    return shards
 
 
 def is_remote(shard: str) -> bool:
@@ -150,12 +153,12 @@ def _check_file(shard: Path) -> None:
 def _part(name: str) -> str:
     """The part that a shard's name tells."""
     words = re.split(r"[^a-z]+", name.casefold())
-    told = {PART_OF[word] for word in words if word in PART_OF}
-    if len(told) != 1:
+    parts = {PART_OF[word] for word in words if word in PART_OF}
+    if len(parts) != 1:
         raise WorkbookFileError(
             f"The name of the shard {name!r} does not tell its part: call it train-….tar, val-….tar or test-….tar."
         )
-    return told.pop()
+    return parts.pop()
 
 
 def _sizes(urls: Sequence[str]) -> dict[str, int]:

@@ -94,8 +94,8 @@ class ShardStream(IterableDataset):
         if self.training:
             images = sum(shard.images for shard in self.shards)
             return images // (self.processes * self.workers * self.batch_size) * self.workers
-        own = (self._dealt(self.shards, worker, self.workers) for worker in range(self.workers))
-        return sum(math.ceil(sum(shard.images for shard in each) / self.batch_size) for each in own)
+        dealt = (self._dealt(self.shards, worker, self.workers) for worker in range(self.workers))
+        return sum(math.ceil(sum(shard.images for shard in shards) / self.batch_size) for shards in dealt)
 
     def _dealt(self, shards: list[Shard], worker: int, workers: int) -> list[Shard]:
         """The shards of one worker of this process."""
@@ -110,12 +110,12 @@ class ShardStream(IterableDataset):
         return self._trained(self._dealt(order, worker, workers), rng)
 
     def _trained(self, shards: list[Shard], rng: random.Random) -> Iterator[tuple[np.ndarray, int, str]]:
-        quota, found = self.batches // self.workers * self.batch_size, 0
+        quota, number = self.batches // self.workers * self.batch_size, 0
         endless = chain.from_iterable(read_shards(shards) for _ in count())
         samples = chain(shuffled(islice(endless, quota), BUFFER, rng), islice(endless, quota))  # then, what stands in
-        for found, sample in enumerate(islice(self._decoded(samples), quota), 1):  # noqa: B007
+        for number, sample in enumerate(islice(self._decoded(samples), quota), 1):  # noqa: B007
             yield sample
-        if found < quota:
+        if number < quota:
             raise WorkbookFileError(f"More than half of the images cannot be read in {shards[0].url} and its like.")
 
     def _decoded(self, samples: Iterable[dict]) -> Iterator[tuple[np.ndarray, int, str]]:
@@ -197,16 +197,16 @@ def read_shards(shards: Iterable[Shard]) -> Iterator[dict]:
         WorkbookFileError: a shard is missing or damaged, or holds fewer images than it should.
     """
     for shard in shards:
-        found = 0
+        number = 0
         try:
-            for found, sample in enumerate(webdataset().tariterators.tarfile_samples([{"url": shard.url}]), 1):  # noqa: B007
+            for number, sample in enumerate(webdataset().tariterators.tarfile_samples([{"url": shard.url}]), 1):  # noqa: B007
                 yield sample
         except (tarfile.TarError, OSError, ValueError) as error:
-            reason = next((each for each in error.args if isinstance(each, str)), type(error).__name__)
+            reason = next((text for text in error.args if isinstance(text, str)), type(error).__name__)
             raise WorkbookFileError(f"The shard {shard.url} cannot be read ({reason}). Fetch it again.") from error
-        if found < shard.images:
+        if number < shard.images:
             raise WorkbookFileError(
-                f"The shard {shard.url} ends after {found} of {shard.images} images: fetch it again, or correct sizes.json."
+                f"The shard {shard.url} ends after {number} of {shard.images} images: fetch it again, or correct sizes.json."
             )
 
 

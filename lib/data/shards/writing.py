@@ -47,11 +47,11 @@ def write_shards(
                 rows = rows_of(parts, part)
                 if part == "train" and seed is not None:
                     rows = np.random.default_rng(seed).permutation(rows)
-                for number, own in enumerate(np.array_split(rows, -(-len(rows) // images_per_shard) or 1)):
-                    if len(own):
+                for number, packed in enumerate(np.array_split(rows, -(-len(rows) // images_per_shard) or 1)):
+                    if len(packed):
                         name = f"{part}-{number:05d}.tar"
-                        _write_shard(scratch / name, images.rows.iloc[own], bar)
-                        sizes[name] = len(own)
+                        _write_shard(scratch / name, images.rows.iloc[packed], bar)
+                        sizes[name] = len(packed)
         (scratch / "classes.txt").write_text("\n".join(images.classes) + "\n", encoding="utf-8")
         (scratch / "sizes.json").write_text(json.dumps(sizes, indent=1), encoding="utf-8")
 
@@ -75,19 +75,21 @@ def find_parts(source: Path, val_fraction: float, test_fraction: float, seed: in
     Raises:
         WorkbookFileError: neither, or the parts have not the same classes.
     """
-    found = {PART_OF[p.name.casefold()]: p for p in folder(source, "images").iterdir() if p.name.casefold() in PART_OF}
-    if "train" not in found:
+    sources = {
+        PART_OF[p.name.casefold()]: p for p in folder(source, "images").iterdir() if p.name.casefold() in PART_OF
+    }
+    if "train" not in sources:
         images = load_image_folder(source)
         return images, split_rows(images, "lesion", val_fraction, test_fraction, seed)
-    sets = {part: load_image_folder(path, part) for part, path in found.items()}
+    sets = {part: load_image_folder(path, part) for part, path in sources.items()}
     classes = sets["train"].classes
-    for part, each in sets.items():
-        if each.classes != classes:
-            odd = sorted(set(each.classes) ^ set(classes))
+    for part, images in sets.items():
+        if images.classes != classes:
+            odd = sorted(set(images.classes) ^ set(classes))
             raise WorkbookFileError(
-                f"{found[part]} and {found['train']} differ in class folders: {', '.join(odd[:5])}."
+                f"{sources[part]} and {sources['train']} differ in class folders: {', '.join(odd[:5])}."
             )
-    rows = pd.concat([each.rows.assign(part=part) for part, each in sets.items()], ignore_index=True)
+    rows = pd.concat([images.rows.assign(part=part) for part, images in sets.items()], ignore_index=True)
     rows["image_id"] = rows["group"] = rows["part"] + "/" + rows["image_id"]
     images = replace(sets["train"], name=source.name, rows=rows)
-    return images, rows["part"] if "val" in found else split_rows(images, "official", val_fraction, seed=seed)
+    return images, rows["part"] if "val" in sources else split_rows(images, "official", val_fraction, seed=seed)

@@ -8,7 +8,9 @@ import zipfile
 import pytest
 
 from lib.data import download as module
-from lib.data.download import Remote, download, extract, fetch
+from lib.data.download import download
+from lib.data.fetch.archive import extract
+from lib.data.fetch.remote_files import Remote, fetch
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 
 
