@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lib.errors import CommandLine, WorkbookError, run_command
 from lib.training import PROFILES, RunConfig, RunStore, fit, profile_config
 from lib.training.distributed import rank_of
+from lib.training.settings import SETTINGS, TYPES, known_names
 
 EPILOG = """examples:
   python -m lib.train --dataset digits --max_epoch 5
   python -m lib.train --dataset HAM10000 --data_root DIR --attention CBAM --fusion_strategy learnable_gate
-A flag may be written with '-' or '_'. Each field of RunConfig is explained in lib/training/config.py."""
+A flag may be written with '-' or '_'."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,15 +48,20 @@ class _Parser(CommandLine):
     """Tells what a flag can be when it is asked for help: timm, which knows some of the names, takes two seconds."""
 
     def format_help(self) -> str:
-        fields = {f.name: f for f in dataclasses.fields(RunConfig)}
         for action in self._actions:
-            if action.dest in fields:
-                known = fields[action.dest].metadata.get("known")
-                known = known() if callable(known) else known
-                action.help = f"default {fields[action.dest].default}" + (
-                    f"; one of {', '.join(known)}" if known else ""
-                )
+            if action.dest in SETTINGS:
+                action.help = _help(action.dest).replace("%", "%%")
         return super().format_help()
+
+
+def _help(name: str) -> str:
+    """What a setting is, whom it concerns, its default, and what else it can be."""
+    metadata, names = SETTINGS[name].metadata, known_names(name)
+    system, limits = metadata["system"], metadata["range"]
+    values = f"; {limits.words}" if limits else f"; one of {', '.join(names)}" if names else ""
+    owner = f"For {system.name} only. " if system and system.name else ""
+    default = {None: "none", False: "off"}.get(SETTINGS[name].default, SETTINGS[name].default)
+    return f"{metadata['help']} {owner}Default {default}{values}."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,20 +74,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output_dir", "--output-dir", default=None, help="folder for runs and cache (default: outputs)"
     )
-    hints = typing.get_type_hints(RunConfig)
-    for f in dataclasses.fields(RunConfig):
-        flags = sorted({f"--{f.name}", f"--{f.name.replace('_', '-')}"}, key=lambda flag: "-" in flag[2:])
-        known = f.metadata.get("known")
-        if hints[f.name] is bool:
-            parser.add_argument(*flags, dest=f.name, action=argparse.BooleanOptionalAction, help=" ")
+    for name, hint in TYPES.items():
+        flags = sorted({f"--{name}", f"--{name.replace('_', '-')}"}, key=lambda flag: "-" in flag[2:])
+        if hint is bool:
+            parser.add_argument(*flags, dest=name, action=argparse.BooleanOptionalAction, help=" ")
         else:
-            names = () if callable(known) else known or ()
-            reader = _reader(f.name, hints[f.name], names)
-            parser.add_argument(*flags, dest=f.name, type=reader, metavar="VALUE", help=" ")
+            choices = SETTINGS[name].metadata["choices"]
+            names = () if callable(choices) else choices or ()
+            parser.add_argument(*flags, dest=name, type=_reader(name, hint, names), metavar="VALUE", help=" ")
     return parser
 
 
-def _reader(name: str, hint: Any, names: Iterable[str]) -> typing.Callable[[str], Any]:
+def _reader(name: str, hint: Any, names: Iterable[str]) -> Callable[[str], Any]:
     """Text from the command line as the field's type; 'none' is None unless it is one of `names`, 'a,b,c' a tuple of
     numbers."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)

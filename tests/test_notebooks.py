@@ -8,7 +8,7 @@ import pytest
 from lib.paths import NOTEBOOKS
 from lib.report.pages.index_page import read_entries
 from lib.training import RunStore, profile_config
-from lib.training.config import BRANCHES
+from lib.training.settings import BRANCHES
 from lib.workbook.commandline import main
 from lib.workbook.parameters import read_parameters
 from lib.workbook.plan import predecessors

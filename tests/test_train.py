@@ -12,8 +12,8 @@ from lib.errors import WorkbookError, WorkbookValueError
 from lib.paths import ROOT
 from lib.train import build_parser, main
 from lib.training import RunConfig, RunStore
-from lib.training.config import BRANCHES
 from lib.training.losses import LOSSES
+from lib.training.settings import BRANCHES, SETTINGS
 
 SEED_COMMAND = (
     "--dataset HAM10000 --backbone ResNet18 --attention CBAM --fusion_strategy learnable_gate --residual_strategy progressive "
@@ -123,3 +123,5 @@ def test_help_tells_what_a_flag_can_be(capsys):
     told = " ".join(capsys.readouterr().out.split())
     for names in (PAIR_STRATEGIES, BRANCHES, LOSSES):
         assert ", ".join(names) in told
+    assert "Width of keys and queries. For GAttANet only. Default 64; at least 1." in told
+    assert all(" ".join(field.metadata["help"].split()) in told.replace("- ", "-") for field in SETTINGS.values())

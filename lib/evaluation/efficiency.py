@@ -37,14 +37,6 @@ from lib.training.optimisers import build_optimisation
 from lib.training.run_digest import run_digests
 
 log = logging.getLogger(__name__)
-
-# The settings that a step's cost follows; another one (a seed, the data) is no reason to measure again.
-COSTLY = (
-    "backbone", "attention", "fusion_strategy", "residual_strategy", "num_heads", "gatta_dim", "gatta_passes",
-    "gatta_norm", "freeze_backbone", "lesa_position", "patch_size", "depth", "drop_path", "top_ratio", "selection",
-    "glca_input", "glca_readout", "pairs", "image_size", "image_width", "batch_size", "loss_type", "optimizer",
-    "gradient_clip",
-)  # fmt: skip
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 MIB = 2**20
 
@@ -100,7 +92,7 @@ def _conditions(config: RunConfig, classes: int) -> dict[str, object]:
     """All that a measurement depends on, and the file's name with it."""
     where = hardware.device(config.device)
     return {
-        **{name: getattr(config, name) for name in COSTLY if name not in config.idle},
+        **config.cost,
         "classes": classes,
         "precision": hardware.lightning_precision(config.precision, where),
         "device": f"{where.type}: {hardware.device_name(where)}",
@@ -113,7 +105,7 @@ def _conditions(config: RunConfig, classes: int) -> dict[str, object]:
 def _file_name(config: RunConfig, conditions: dict[str, object]) -> str:
     digest = hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:8]
     parts = [config.backbone, config.attention]
-    if "fusion_strategy" not in config.idle:
+    if config.uses("fusion_strategy"):
         parts += [config.fusion_strategy, config.residual_strategy]
     return "-".join([*parts, f"{config.image_size}px", digest]) + ".json"
 

@@ -39,14 +39,7 @@ class Classifier(pl.LightningModule):
         super().__init__()
         self.config, self.classes = config, tuple(classes)
         self.model = model
-        self.loss = build_loss(
-            config.loss_type,
-            counts,
-            alpha=config.focal_alpha,
-            gamma=config.focal_gamma,
-            smoothing=config.label_smoothing,
-            beta=config.class_balanced_beta,
-        )
+        self.loss = build_loss(counts=counts, **config.arguments("loss"))
         self.augmentation = augmentation_of(config)
         self.augment = AUGMENTATIONS[self.augmentation]
         self.train_loss, self.val_loss = MeanMetric(), MeanMetric()
@@ -136,14 +129,4 @@ class Classifier(pl.LightningModule):
 
     def configure_optimizers(self) -> dict | torch.optim.Optimizer:
         steps_per_epoch = int(self.trainer.estimated_stepping_batches) // self.config.max_epoch
-        config = self.config
-        return build_optimisation(
-            self.model,
-            config.optimizer,
-            lr=config.lr,
-            weight_decay=config.weight_decay,
-            scheduler=config.lr_scheduler,
-            epochs=config.max_epoch,
-            warmup_epochs=config.warmup_epochs,
-            steps_per_epoch=steps_per_epoch,
-        )
+        return build_optimisation(self.model, steps_per_epoch=steps_per_epoch, **self.config.arguments("optimisation"))

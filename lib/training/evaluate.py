@@ -20,7 +20,6 @@ from lib.files import write_text
 from lib.retrieval.distances import Embedded
 from lib.retrieval.ranking import METRICS, RetrievalScores, retrieval_scores
 from lib.retrieval.reranking import Reranking
-from lib.training.config import BRANCHES
 from lib.training.identities import embedded
 from lib.training.inference import (
     augmentation_of,
@@ -32,6 +31,7 @@ from lib.training.inference import (
     probabilities,
 )
 from lib.training.metrics import Resampled, intervals, measure
+from lib.training.settings import BRANCHES
 from lib.training.store import Run
 from lib.training.training_data import Prepared, TrainingData
 

@@ -19,7 +19,8 @@ from torch import nn
 
 from lib.code_digest import imported, statements, statements_of
 from lib.training.build_model import build_model
-from lib.training.config import BRANCHES, RunConfig
+from lib.training.config import RunConfig
+from lib.training.settings import BRANCHES
 
 DECIDING = (
     "lib.data.augmentation",

@@ -21,14 +21,14 @@ from lib import hardware
 from lib.data import BatchShares, EpochBatches, rows_of
 from lib.data.shards import ShardSet, ShardStream
 from lib.training.classifier import Classifier
-from lib.training.config import BRANCHES, RunConfig
+from lib.training.config import RunConfig
 from lib.training.distributed import rank_of
 from lib.training.identities import trained_identities
 from lib.training.inference import decoded_size, evaluation_batch
-from lib.training.logs import explain_out_of_memory, lightning_manners
+from lib.training.logs import explain_out_of_memory, lightning_manners, tracking
 from lib.training.recorder import BatchProgress, Recorder
+from lib.training.settings import BRANCHES
 from lib.training.store import Run
-from lib.training.tracking import tracking
 from lib.training.training_data import Prepared, TrainingData
 
 log = logging.getLogger(__name__)

@@ -1,16 +1,23 @@
 """RunConfig: what it refuses, what its hash follows, how names are found."""
 
 import dataclasses
+import inspect
 import json
 from functools import partial
 
 import pytest
+import timm
 import torch
 
+from lib import create_dcal_model, create_model
 from lib.errors import WorkbookValueError
+from lib.models import WRAPPERS
 from lib.paths import ROOT
 from lib.training import PROFILES, RunConfig, profile_config
 from lib.training.build_model import build_model
+from lib.training.losses import build_loss
+from lib.training.optimisers import build_optimisation
+from lib.training.settings import SETTINGS
 
 
 def test_names_are_normalised_so_equal_runs_have_equal_hashes():
@@ -34,7 +41,7 @@ def test_names_are_normalised_so_equal_runs_have_equal_hashes():
         ({"batch_size": True}, "batch_size=True is of type bool"),
         ({"max_epoch": 0}, "max_epoch=0 must be at least 1"),
         ({"lr": 0.0}, "lr=0.0 must be above 0"),
-        ({"label_smoothing": 1.0}, r"label_smoothing=1.0 must lie in \[0, 1\)"),
+        ({"label_smoothing": 1.0}, r"label_smoothing=1.0 must be at least 0 and below 1"),
         ({"weight_decay": -1.0}, "must be finite and not negative"),
         ({"lr": float("inf")}, "lr=inf must be above 0 and finite"),
         ({"focal_alpha": -1.0}, "focal_alpha=-1.0 must be above 0"),
@@ -86,6 +93,34 @@ def test_the_hash_follows_what_is_computed_and_nothing_else():
 def test_a_config_survives_json():
     config = RunConfig(focal_alpha=(0.1,) * 7, sampler="none", data_root="somewhere")
     assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+BUILDERS = {
+    "network": [create_model, create_dcal_model, timm.models.VisionTransformer, *WRAPPERS.values()],
+    "loss": [build_loss],
+    "optimisation": [build_optimisation],
+}
+
+
+def test_a_setting_tells_which_argument_of_its_builder_it_is():
+    for name, field in SETTINGS.items():
+        if factory := field.metadata["factory"]:
+            known = {argument for builder in BUILDERS[factory] for argument in inspect.signature(builder).parameters}
+            assert (field.metadata["argument"] or name) in known | {"depth"}
+        assert field.metadata["help"].endswith(".")
+
+
+def test_a_run_gives_its_builders_what_plays_a_role_in_it():
+    gatta = RunConfig(attention="gatta", gatta_dim=32, gatta_norm="layer", num_heads=4)
+    assert gatta.arguments("network") == {"dim": 32, "passes": 2, "norm": "layer", "freeze": False}
+    assert RunConfig(attention="none").arguments("network") == {}
+    focal = {"name": "focal", "alpha": 0.25, "gamma": 2.0, "smoothing": 0.1, "beta": 0.999}
+    assert RunConfig().arguments("loss") == focal
+    bare, costs = RunConfig(attention="none"), {"attention", "backbone", "loss_type", "optimizer", "gradient_clip"}
+    assert set(bare.cost) == costs | {"batch_size", "image_size", "image_width"}
+    assert {"glca_readout", "pairs", "drop_path", "patch_size"} <= set(
+        RunConfig(attention="DCAL", backbone="test_vit").cost
+    )
 
 
 def test_a_run_has_the_name_that_it_had_in_earlier_builds():

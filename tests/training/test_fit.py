@@ -356,7 +356,7 @@ def test_wandb_records_offline_and_the_key_is_written_nowhere(tiny, tmp_path, mo
     other = fit(tiny.replace(wandb_project="test", max_epoch=1, seed=6), tmp_path / "runs")
     assert len(list((other.path / "wandb").glob("offline-run-*"))) == 1  # a run of its own, not a part of the first
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
-    monkeypatch.setattr("lib.training.tracking.find_spec", lambda _: None)
+    monkeypatch.setattr("lib.training.logs.find_spec", lambda _: None)
     with pytest.raises(WorkbookError, match=r"wandb is not installed: pip install -e '\.\[wandb\]'"):
         fit(tiny.replace(wandb_project="test", max_epoch=1, seed=4), tmp_path / "runs")
     text = b"".join(p.read_bytes() for p in (tmp_path / "runs").rglob("*") if p.is_file())
