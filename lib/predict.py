@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import hardware
+from lib.data import DATASETS
 from lib.data.decoding import decode_many
 from lib.data.file_finder import images_by_stem
 from lib.data.imageset import IMAGE_SUFFIXES, refuse_unreadable
@@ -73,7 +74,8 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
         with open(scratch, "w", newline="", encoding="utf-8") as file, Progress(len(images), "predicting") as bar:
             table = csv.writer(file)
             table.writerow(["image_id", "path", "prediction", *(f"prob_{c}" for c in run.classes)])
-            for batch, pixels in _batches(images, decoded_size(run.config), problems):
+            banner = DATASETS[run.config.dataset].banner  # the network has never seen one
+            for batch, pixels in _batches(images, decoded_size(run.config), banner, problems):
                 for (name, path), row in zip(batch, probabilities(model, pixels, where, seen), strict=True):
                     table.writerow([name, path, run.classes[row.argmax()], *(f"{p:.7g}" for p in row)])
                 written.append(len(batch))
@@ -87,12 +89,12 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
 
 
 def _batches(
-    images: list[tuple[str, Path]], size: tuple[int, int], problems: list[str]
+    images: list[tuple[str, Path]], size: tuple[int, int], banner: int, problems: list[str]
 ) -> Iterator[tuple[list, np.ndarray]]:
     """Readable images in batches of [≤ BATCH, height, width, 3]; unreadable ones are added to `problems`."""
     remaining = iter(images)
     while batch := list(islice(remaining, BATCH)):
-        decoded = list(zip(batch, decode_many([str(path) for _, path in batch], size), strict=True))
+        decoded = list(zip(batch, decode_many([str(path) for _, path in batch], size, banner), strict=True))
         problems += [str(pixels) for _, pixels in decoded if isinstance(pixels, WorkbookFileError)]
         good = [(entry, pixels) for entry, pixels in decoded if isinstance(pixels, np.ndarray)]
         if good:
@@ -130,19 +132,19 @@ def _listed(table_path: Path) -> tuple[list[tuple[str, Path]], list[str]]:
             f"{table_path} has none of the columns {', '.join(known)}; it has {', '.join(table.columns)}."
         )
     by_stem = images_by_stem(table_path.parent)
-    found, missing = [], []
+    images, missing = [], []
     for i, name in enumerate(table[column]):
         direct, image_id = table_path.parent / name, Path(name).stem if column in PATH_COLUMNS else name
         path = direct if direct.is_file() else by_stem.get(image_id)
         if path is None:
             missing.append(f"{table_path}, row {i + 2}: no image file for {name!r}")
         else:
-            found.append((image_id, path))
-    if not found:
+            images.append((image_id, path))
+    if not images:
         raise WorkbookFileError(
             f"None of the {len(table)} images that {table_path} lists is below {table_path.parent}."
         )
-    return found, missing
+    return images, missing
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from lib.code_digest import code_digest, imported, imports, statements, statemen
 from lib.glsa import FUSION_STRATEGIES, BaseFusion
 from lib.inputs import NOTES, note, state, states, wrote
 from lib.training import RunConfig, run_digest
+from lib.training.build_model import build_structure
 from lib.training.run_digest import run_digests
 
 
@@ -61,19 +62,20 @@ def test_the_digest_follows_the_code_and_what_it_imports(package):
     assert code_digest(["lib.a"], "more") != before
 
 
-def config(**settings):
-    return RunConfig(backbone="resnet18", attention="CBAM", **settings)
+def digests(**settings):
+    config = RunConfig(backbone="resnet18", attention="CBAM", **settings)
+    return run_digests(config, build_structure(config, 7))
 
 
 def test_a_new_strategy_makes_no_other_runs_stale_and_an_edited_one_does(monkeypatch):
-    before = run_digests(config(), 7)
-    assert run_digests(config(), 7) == before
-    assert run_digests(config(fusion_strategy="cross_attn"), 7)["model code"] != before["model code"]
+    before = digests()
+    assert digests() == before
+    assert digests(fusion_strategy="cross_attn")["model code"] != before["model code"]
     monkeypatch.setitem(FUSION_STRATEGIES, "mean", type("Mean", (BaseFusion,), {"forward": lambda s, A, L, x=None: A}))
-    assert run_digests(config(), 7) == before
-    mine = run_digests(config(fusion_strategy="mean"), 7)
+    assert digests() == before
+    mine = digests(fusion_strategy="mean")
     monkeypatch.setitem(FUSION_STRATEGIES, "mean", type("Mean", (BaseFusion,), {"forward": lambda s, A, L, x=None: L}))
-    assert run_digests(config(fusion_strategy="mean"), 7) != mine  # where no file holds the class, its byte code counts
+    assert digests(fusion_strategy="mean") != mine  # where no file holds the class, its byte code counts
 
 
 @pytest.mark.parametrize(
@@ -88,16 +90,16 @@ def test_a_new_strategy_makes_no_other_runs_stale_and_an_edited_one_does(monkeyp
     ],
 )
 def test_constants_and_functions_of_a_models_files_count(monkeypatch, module, line, counts):
-    before = run_digests(config(), 7)
+    before = digests()
     monkeypatch.setattr(
         run_digest, "statements_of", lambda name: statements_of(name) + f"\n{line}\n" * (name == module)
     )
-    assert (run_digests(config(), 7) != before) is counts
+    assert (digests() != before) is counts
 
 
 def test_finding_the_code_draws_no_random_numbers():
     before = torch.get_rng_state()
-    run_digests(config(), 7)
+    digests()
     assert torch.equal(torch.get_rng_state(), before)
     assert next(nn.Linear(1, 1).parameters()).device.type == "cpu"
 

@@ -1,5 +1,8 @@
 """lib.predict: a file, a folder or a table in, one row an image out, the same numbers as in the run's own test."""
 
+import json
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,6 +33,20 @@ def test_a_folder_leaves_masks_out_and_a_file_is_one_row(finished, shared_ham, t
     assert predict(finished, shared_ham, tmp_path / "all.csv") == 84
     assert predict(finished, shared_ham / "HAM10000_images_part_1" / "ISIC_0000000.jpg", tmp_path / "one.csv") == 1
     assert pd.read_csv(tmp_path / "one.csv")["image_id"].tolist() == ["ISIC_0000000"]
+
+
+def test_the_banner_that_a_set_cuts_off_is_cut_off_here_too(finished, tmp_path, store):
+    run, images = tmp_path / finished.path.name, tmp_path / "images"
+    shutil.copytree(finished.path, run)
+    (run / "config.json").write_text(json.dumps(finished.config.to_dict() | {"dataset": "FGVCAircraft"}))
+    images.mkdir()
+    picture = np.random.default_rng(0).integers(0, 255, (100, 90, 3), dtype=np.uint8)
+    for colour in (0, 255):
+        picture[-20:] = colour
+        Image.fromarray(picture).save(images / f"{colour}.png")
+    assert main([str(run), str(images), "--output", str(tmp_path / "out.csv")]) == 0
+    first, second = pd.read_csv(tmp_path / "out.csv").filter(like="prob_").to_numpy()
+    assert (first == second).all()
 
 
 def test_images_of_other_sizes_and_modes(finished, tmp_path):

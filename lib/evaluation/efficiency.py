@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lib import hardware
 from lib.errors import positive
 from lib.files import write_text
-from lib.training.build_model import build_model
+from lib.training.build_model import build_model, build_structure
 from lib.training.config import RunConfig
 from lib.training.inference import normalise, probabilities, statistics_of, to_unit
 from lib.training.logs import explain_out_of_memory
@@ -80,12 +80,12 @@ def measure_efficiency(
     positive(rounds=rounds, classes=classes)
     conditions = _conditions(config, classes)
     path = Path(folder) / _file_name(config, conditions)
-    found = None if force else _read(path)
-    if found is None:
+    efficiency = None if force else _read(path)
+    if efficiency is None:
         with explain_out_of_memory(config):
-            found = _measure(config, classes, rounds, seconds, conditions)
-        write_text(path, json.dumps({"conditions": conditions, "efficiency": asdict(found)}, indent=1))
-    return found
+            efficiency = _measure(config, classes, rounds, seconds, conditions)
+        write_text(path, json.dumps({"conditions": conditions, "efficiency": asdict(efficiency)}, indent=1))
+    return efficiency
 
 
 def _conditions(config: RunConfig, classes: int) -> dict[str, object]:
@@ -98,7 +98,7 @@ def _conditions(config: RunConfig, classes: int) -> dict[str, object]:
         "device": f"{where.type}: {hardware.device_name(where)}",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "code": run_digests(config, classes)["model code"],
+        "code": run_digests(config, build_structure(config, classes))["model code"],
     }
 
 
@@ -128,8 +128,8 @@ def _measure(config: RunConfig, classes: int, rounds: int, seconds: float, condi
     log.info("measuring the efficiency of %s %s at %d px", config.backbone, config.attention, config.image_size)
     inference = _alternate(model.infer, bare and bare.infer, rounds, seconds / 4)
     latency = _alternate(model.infer_one, bare and bare.infer_one, rounds, seconds / 4)
-    for each in filter(None, (model, bare)):
-        each.prepare_training()
+    for network in filter(None, (model, bare)):
+        network.prepare_training()
     with _deterministic_on_gpu(model.where):
         train = _alternate(model.train, bare and bare.train, rounds, seconds / 2)
         peak = model.peak_memory()
@@ -254,9 +254,7 @@ def count_macs(config: RunConfig, classes: int) -> int:
     PyTorch's counter counts two operations for each, and neither norms nor activations. On the `meta` device nothing
     is computed, and attention is taken apart into the products that the counter knows.
     """
-    with torch.device("meta"):
-        model = build_model(config, classes, pretrained=False).eval()
-        images = torch.empty(1, 3, *config.size)
+    model, images = build_structure(config, classes).eval(), torch.empty(1, 3, *config.size, device="meta")
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model(images)
     return counter.get_total_flops() // 2

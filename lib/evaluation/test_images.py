@@ -17,7 +17,7 @@ from lib.data.masks import box_masks, masks_in_view
 from lib.errors import WorkbookValueError, choose, positive
 from lib.training.config import RunConfig
 from lib.training.inference import augmentation_of, evaluation_batch, network_input, predict_rows
-from lib.training.training_data import Prepared
+from lib.training.training_data import DecodedImages
 
 SHOWN = 200  # pixels, the height of an image that people look at
 BATCH = 128  # images whose maps are read at once
@@ -140,7 +140,7 @@ class TestImages:
 
 def select_images(
     config: RunConfig,
-    prepared: Prepared,
+    prepared: DecodedImages,
     count: int | None = None,
     order: str = "stored",
     *,

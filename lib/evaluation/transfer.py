@@ -110,7 +110,7 @@ class Transfer(Run):
         """Why there is no result; None where there is one."""
         if sum(self.dropped.values()) < self.images:
             return None
-        return f"all {self.images} test images of {self.dataset} were seen in training ({_told(self.dropped)})"
+        return f"all {self.images} test images of {self.dataset} were seen in training ({_in_words(self.dropped)})"
 
 
 def transfer(
@@ -137,9 +137,9 @@ def transfer(
         )
     images = load_dataset(dataset, data_root, limit_images, skip_unreadable)
     to_ours = match_classes(run, images)
-    found = Transfer(run, images.name, run.path / "transfer" / f"{images.name}-{images.fingerprint()}")
-    if found.finished:
-        return found
+    transferred = Transfer(run, images.name, run.path / "transfer" / f"{images.name}-{images.fingerprint()}")
+    if transferred.finished:
+        return transferred
     store = store or RunStore(run.path.parent)
     images, pixels = load_pixels(images, decoded_size(run.config), store.root.parent / "cache", skip_unreadable)
     rows, split = _test_rows(images, run.config)
@@ -148,14 +148,14 @@ def transfer(
     left = rows[[reason is None for reason in reasons]]
     log.info(
         "%s on %s: %d of %d test images left%s", run.path.name, images.name, len(left), len(rows),
-        f", dropped: {_told(dropped)}" if any(dropped.values()) else "",
+        f", dropped: {_in_words(dropped)}" if any(dropped.values()) else "",
     )  # fmt: skip
     frame, results = _tested(run, images, pixels, left, to_ours[images.rows["label"].to_numpy()[left]])
     results |= {"dropped": dropped, "images": len(rows), "split": split, "is_phantom": images.is_phantom}
-    write_text(found.path / "predictions.csv", frame.to_csv(index=False, float_format="%.7g"))
-    write_text(found.path / "metrics.json", json.dumps(results, indent=1, allow_nan=False))
-    wrote(found.path / "metrics.json")
-    return found
+    write_text(transferred.path / "predictions.csv", frame.to_csv(index=False, float_format="%.7g"))
+    write_text(transferred.path / "metrics.json", json.dumps(results, indent=1, allow_nan=False))
+    wrote(transferred.path / "metrics.json")
+    return transferred
 
 
 def match_classes(run: Run, images: ImageSet) -> np.ndarray:
@@ -201,7 +201,7 @@ def _seen(run: Run, store: RunStore, images: ImageSet, pixels: np.ndarray, rows:
             return "content"
         return "group" if group in groups else None
 
-    return [reason(*each) for each in zip(rows, table["image_id"], table["group"], strict=True)]
+    return [*map(reason, rows, table["image_id"], table["group"])]
 
 
 def _own_data(run: Run, store: RunStore) -> tuple[ImageSet, np.ndarray, np.ndarray]:
@@ -233,23 +233,26 @@ def _tested(
 ) -> tuple[pd.DataFrame, dict]:
     """Predictions of the rows and their metrics; both empty without rows."""
     table = images.rows.iloc[rows]
-    found = np.empty((0, len(run.classes)))
+    probabilities = np.empty((0, len(run.classes)))
     if len(rows):
-        found = predict_rows(
+        probabilities = predict_rows(
             run.model(), pixels, rows, evaluation_batch(run.config), hardware.device(), augmentation_of(run.config)
         )
-    frame = predictions_frame(table, labels, found, run.classes)
-    return frame, _metrics(found, labels, table["group"], run.classes) if len(rows) else {"test": {}, "intervals": {}}
+    frame = predictions_frame(table, labels, probabilities, run.classes)
+    return frame, _metrics(probabilities, labels, table["group"], run.classes) if len(rows) else {
+        "test": {},
+        "intervals": {},
+    }
 
 
-def _metrics(found: np.ndarray, labels: np.ndarray, groups: pd.Series, classes: tuple[str, ...]) -> dict:
+def _metrics(probabilities: np.ndarray, labels: np.ndarray, groups: pd.Series, classes: tuple[str, ...]) -> dict:
     """Metrics and intervals; the former also by `Resampled`, since torchmetrics counts a class without images as 0."""
     once = Resampled(groups, resamples=1)
     once.weights = np.ones_like(once.weights)  # every image as it is
-    test = {name: value.item() for name, value in once.measure(found, labels, classes).items()}
+    test = {name: value.item() for name, value in once.measure(probabilities, labels, classes).items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)  # a class without images has no interval
-        ranges = intervals(Resampled(groups, strata=labels).measure(found, labels, classes))
+        ranges = intervals(Resampled(groups, strata=labels).measure(probabilities, labels, classes))
     return {
         "test": {name: _json_number(round(value, 6)) for name, value in test.items()},
         "intervals": {name: [_json_number(v) for v in ends] for name, ends in ranges.items()},
@@ -265,5 +268,5 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _told(dropped: dict[str, int]) -> str:
+def _in_words(dropped: dict[str, int]) -> str:
     return ", ".join(f"{number} by {reason}" for reason, number in dropped.items() if number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from lib.models import create_model
@@ -20,3 +21,9 @@ def build_model(config: RunConfig, classes: int, pretrained: bool | None = None)
     if "position" in options:
         options["image_size"] = config.size  # that its tables are made for
     return create_model(config.backbone, num_classes=classes, attn_type=config.attention, **options)
+
+
+def build_structure(config: RunConfig, classes: int) -> nn.Module:
+    """The same model on the `meta` device: no memory, no weights, no random numbers."""
+    with torch.device("meta"):
+        return build_model(config, classes, pretrained=False)

@@ -113,7 +113,7 @@ class Classifier(pl.LightningModule):
         }
         val = self.validation_row()
         row |= {"val_accuracy": val.pop("val_accuracy"), "learning_rate": self.learning_rate} | val
-        for metric in filter(lambda each: isinstance(each, Metric | MetricCollection), self.children()):
+        for metric in filter(lambda child: isinstance(child, Metric | MetricCollection), self.children()):
             metric.reset()
         return row
 

@@ -20,8 +20,10 @@ from lib.files import write_text
 from lib.retrieval.distances import Embedded
 from lib.retrieval.ranking import METRICS, RetrievalScores, retrieval_scores
 from lib.retrieval.reranking import Reranking
+from lib.training.config import RunConfig
 from lib.training.identities import embedded
 from lib.training.inference import (
+    Ask,
     augmentation_of,
     branch_answers,
     decoded_size,
@@ -33,7 +35,7 @@ from lib.training.inference import (
 from lib.training.metrics import Resampled, intervals, measure
 from lib.training.settings import BRANCHES
 from lib.training.store import Run
-from lib.training.training_data import Prepared, TrainingData
+from lib.training.training_data import DecodedImages, TrainingData
 
 log = logging.getLogger(__name__)
 
@@ -48,20 +50,19 @@ class Answers(NamedTuple):
     branches: np.ndarray | None  # of DCAL: the class that each branch answers alone, [N, branches]
 
 
-def test(run: Run, material: TrainingData, device: torch.device) -> None:
-    """Test `run` on the images of its test part and write what it answers, and how well."""
+def evaluate(run: Run, model: nn.Module, training_data: TrainingData, device: torch.device) -> None:
+    """Test `model`, the network of `run`, on the images of the test part and write what it answers, and how well."""
     if run.config.task == "reid":
-        found = _retrieve(run, material, device)
+        results = _retrieve(run, model, training_data, device)
     else:
-        model = run.model()
-        ask = _ask_stream if isinstance(material, ShardSet) else _ask_rows
-        found = _classify(run, model, ask(run, model, material, device))
+        answer = _answer_stream if isinstance(training_data, ShardSet) else _answer_rows
+        results = _classify(run, model, answer(run, model, training_data, device))
     best = int(run.log["epoch"][run.log[run.config.monitor].idxmax()])
-    write_text(run.path / "metrics.json", json.dumps({"best_epoch": best, **found}, indent=1))
+    write_text(run.path / "metrics.json", json.dumps({"best_epoch": best, **results}, indent=1))
 
 
 def predictions_frame(
-    table: pd.DataFrame, labels: np.ndarray, found: np.ndarray, classes: Sequence[str]
+    table: pd.DataFrame, labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
 ) -> pd.DataFrame:
     """predictions.csv: a row an image of `table`, with its label (index) and probabilities [N, K] by name."""
     names = np.array(classes)
@@ -69,37 +70,44 @@ def predictions_frame(
         "image_id": table["image_id"],
         "group": table["group"],
         "label": names[labels],
-        "prediction": names[found.argmax(axis=1)],
+        "prediction": names[probabilities.argmax(axis=1)],
     }
-    return pd.DataFrame(columns).assign(**{f"prob_{c}": found[:, i] for i, c in enumerate(classes)})
+    return pd.DataFrame(columns).assign(**{f"prob_{c}": probabilities[:, i] for i, c in enumerate(classes)})
 
 
 def query_and_gallery(
-    run: Run, images: ImageSet, pixels: np.ndarray, parts: pd.Series, device: torch.device | str = "cpu"
+    run: Run,
+    images: ImageSet,
+    pixels: np.ndarray,
+    parts: pd.Series,
+    device: torch.device | str = "cpu",
+    model: nn.Module | None = None,
 ) -> tuple[Embedded, Embedded]:
     """The official queries and gallery as a re-identification run with its best weights embeds them, in the order of
-    `images`; the other arguments are what `lib.training.prepare` gives for the run."""
-    model, seen = run.model(), augmentation_of(run.config)
+    `images`; `images`, `pixels` and `parts` are what `lib.training.prepare` gives for the run, `model` is its network."""
+    model, augmentation = run.model() if model is None else model, augmentation_of(run.config)
 
     def embed(rows: np.ndarray) -> Embedded:
-        vectors = predict_rows(model, pixels, rows, evaluation_batch(run.config), device, seen, embeddings)
+        vectors = predict_rows(model, pixels, rows, evaluation_batch(run.config), device, augmentation, embeddings)
         return embedded(vectors, images.rows.iloc[rows])
 
     return embed(rows_of(parts, "query")), embed(rows_of(parts, "gallery"))
 
 
-def _ask_rows(run: Run, model: nn.Module, material: Prepared, device: torch.device) -> Answers:
-    images, pixels, parts = material
-    rows, seen, size = rows_of(parts, "test"), augmentation_of(run.config), evaluation_batch(run.config)
-    found = predict_rows(model, pixels, rows, size, device, seen)
-    branches = None
-    if run.config.attention in BRANCHES:
-        branches = predict_rows(model, pixels, rows, size, device, seen, branch_answers)
-    labels = images.rows["label"].to_numpy()[rows]
-    return Answers(images.rows.iloc[rows], labels, images.classes, found, branches)
+def _outputs(config: RunConfig) -> list[Ask]:
+    """What the test asks a network: probabilities and, of DCAL, each branch's answer."""
+    return [probabilities, *[branch_answers] * (config.attention in BRANCHES)]
 
 
-def _ask_stream(run: Run, model: nn.Module, shards: ShardSet, device: torch.device) -> Answers:
+def _answer_rows(run: Run, model: nn.Module, decoded: DecodedImages, device: torch.device) -> Answers:
+    images, pixels, parts = decoded
+    rows, size, augmentation = rows_of(parts, "test"), evaluation_batch(run.config), augmentation_of(run.config)
+    answers = [predict_rows(model, pixels, rows, size, device, augmentation, ask) for ask in _outputs(run.config)]
+    table = images.rows.iloc[rows]
+    return Answers(table, table["label"].to_numpy(), images.classes, answers[0], (*answers, None)[1])
+
+
+def _answer_stream(run: Run, model: nn.Module, shards: ShardSet, device: torch.device) -> Answers:
     """One pass over the shards; rows stand by name, however many workers read them."""
     config, part, model = run.config, shards.test_part, model.to(device).eval()
     if part == "val":
@@ -115,26 +123,24 @@ def _ask_stream(run: Run, model: nn.Module, shards: ShardSet, device: torch.devi
         training=False,
         skip_unreadable=config.skip_unreadable,
     )
-    asks = [probabilities, *[branch_answers] * (config.attention in BRANCHES)]
-    names, labels, found = [], [], []
-    for images, own, ids in stream.loader():
-        names += ids
-        labels.append(own.numpy())
-        found.append([ask(model, images.numpy(), device, augmentation_of(config)) for ask in asks])
-    order = np.argsort(names)
-    answers = [np.concatenate(each)[order] for each in zip(*found, strict=True)]
-    table = pd.DataFrame({"image_id": np.array(names)[order]})
-    table["group"] = table["image_id"]
-    return Answers(table, np.concatenate(labels)[order], shards.classes, answers[0], (*answers, None)[1])
+    augmentation, image_ids, batches = augmentation_of(config), [], []
+    for images, labels, names in stream.loader():
+        image_ids += names
+        answers = [ask(model, images.numpy(), device, augmentation) for ask in _outputs(config)]
+        batches.append([labels.numpy(), *answers])
+    order = np.argsort(image_ids)
+    labels, *answers = (np.concatenate(parts)[order] for parts in zip(*batches, strict=True))
+    table = pd.DataFrame({"image_id": np.array(image_ids)[order]})
+    return Answers(table.assign(group=table["image_id"]), labels, shards.classes, answers[0], (*answers, None)[1])
 
 
 def _classify(run: Run, model: nn.Module, answers: Answers) -> dict:
-    table, labels, classes, found, branches = answers
-    if not math.isfinite(found.sum()):
+    table, labels, classes, probabilities, branches = answers
+    if not math.isfinite(probabilities.sum()):
         raise WorkbookError(f"The best weights of {run.path.name} give probabilities that are not numbers; lower lr.")
-    frame = predictions_frame(table, labels, found, classes)
+    frame = predictions_frame(table, labels, probabilities, classes)
     resampled = Resampled(frame["group"], strata=labels)
-    values, samples = measure(found, labels, classes), resampled.measure(found, labels, classes)
+    values, samples = measure(probabilities, labels, classes), resampled.measure(probabilities, labels, classes)
     if branches is not None:
         for name, answer in zip(model.answering, branches.T, strict=True):
             frame[f"prediction_{name}"] = np.array(classes)[answer]
@@ -144,23 +150,23 @@ def _classify(run: Run, model: nn.Module, answers: Answers) -> dict:
     return {"test": values, "intervals": intervals(samples)}
 
 
-def _retrieve(run: Run, material: Prepared, device: torch.device) -> dict:
-    """Every query of the official part asks its gallery; queries without a match are left out and counted."""
-    images, pixels, parts = material
-    query, gallery = query_and_gallery(run, images, pixels, parts, device)
-    found = retrieval_scores(query, gallery, run.config.distance, skip_unmatched=True)
-    names = images.rows["image_id"].iloc[rows_of(parts, "query")].to_numpy()
-    write_text(run.path / "queries.csv", found.queries.assign(image_id=names).to_csv(index=False, float_format="%.7g"))
-    values, ranges = _with_intervals(found)
+def _retrieve(run: Run, model: nn.Module, decoded: DecodedImages, device: torch.device) -> dict:
+    """Every query of the official part against its gallery; queries without a match are left out and counted."""
+    query, gallery = query_and_gallery(run, *decoded, device, model)
+    scores = retrieval_scores(query, gallery, run.config.distance, skip_unmatched=True)
+    image_ids = decoded.images.rows["image_id"].iloc[rows_of(decoded.parts, "query")].to_numpy()
+    queries = scores.queries.assign(image_id=image_ids)
+    write_text(run.path / "queries.csv", queries.to_csv(index=False, float_format="%.7g"))
+    values, ranges = _with_intervals(scores)
     if run.config.rerank:
-        again = retrieval_scores(query, gallery, run.config.distance, Reranking(), skip_unmatched=True)
-        for target, source in zip((values, ranges), _with_intervals(again), strict=True):
+        reranked = retrieval_scores(query, gallery, run.config.distance, Reranking(), skip_unmatched=True)
+        for target, source in zip((values, ranges), _with_intervals(reranked), strict=True):
             target |= {f"{name}_reranked": value for name, value in source.items()}
-    return {"test": values, "intervals": ranges, "queries": len(query), "skipped": found.skipped}
+    return {"test": values, "intervals": ranges, "queries": len(query), "skipped": scores.skipped}
 
 
-def _with_intervals(found: RetrievalScores) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+def _with_intervals(scores: RetrievalScores) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """The metrics, and their intervals over resamples of whole identities: its images are not independent."""
-    resampled = Resampled(found.matched["identity"])
-    samples = {name: resampled.mean(found.per_query(name)) for name in METRICS}
-    return found.metrics(), intervals(samples)
+    resampled = Resampled(scores.matched["identity"])
+    samples = {name: resampled.mean(scores.per_query(name)) for name in METRICS}
+    return scores.metrics(), intervals(samples)

@@ -29,9 +29,9 @@ class FineGrained(Classifier):
         )
 
     def losses(self, images: Tensor, labels: Tensor, shown: Shown | None = None) -> tuple[Tensor, Tensor]:
-        found = self.branches(images, labels, shown)
-        loss = self.model.compute_loss(found.sa, found.glca, labels, self.loss, pwca_logits=found.pwca)
-        return loss, found.sa
+        branches = self.branches(images, labels, shown)
+        loss = self.model.compute_loss(branches.sa, branches.glca, labels, self.loss, pwca_logits=branches.pwca)
+        return loss, branches.sa
 
     def branches(self, images: Tensor, labels: Tensor, shown: Shown | None = None) -> Branches:
         """The branches of a training batch, each image with its partner, which is another one of those `shown`."""
@@ -43,10 +43,10 @@ class FineGrained(Classifier):
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> None:
         images, labels, _ = batch
-        found = self.model.branches(images)
+        branches = self.model.branches(images)
         for name, accuracy in self.branch_accuracy.items():
-            accuracy.update(getattr(found, name).float(), labels)
-        logits = self.model.combine(found).float()
+            accuracy.update(getattr(branches, name).float(), labels)
+        logits = self.model.combine(branches).float()
         self.val_loss.update(self.loss(logits, labels), len(labels))
         self.val_metrics.update(logits.softmax(dim=1), labels)
 

@@ -7,10 +7,11 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from lib import hardware
 from lib.data import ImageSet
@@ -21,16 +22,16 @@ from lib.files import write_text
 from lib.inputs import wrote
 from lib.launch import launch
 from lib.progress import duration
-from lib.training.build_model import build_model
+from lib.training.build_model import build_model, build_structure
 from lib.training.config import RunConfig
 from lib.training.distributed import broadcast, is_member, join_group, rank_of
-from lib.training.evaluate import test
+from lib.training.evaluate import evaluate
 from lib.training.identities import trained_identities
 from lib.training.logs import explain_out_of_memory, run_log
 from lib.training.provenance import provenance
 from lib.training.run_digest import run_digests
 from lib.training.store import Run, RunStore
-from lib.training.training_data import TrainingData, load_images, training_data_of
+from lib.training.training_data import TrainingData, load_images, load_training_data
 
 log = logging.getLogger(__name__)
 
@@ -53,89 +54,107 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
             log.warning("%s is taken as it is: its data are not here to be compared", run.path.name)
             return run
         raise
-    basis = {"data": images.fingerprint(), **run_digests(config, len(images.classes))}
     member = is_member(config)
-    if run.finished and run.basis == basis and not member:  # of several processes all have to see it at one moment
+    if not member and _up_to_date(config, run, images):  # of several processes all have to see it at one moment
         return run
     device = hardware.check_devices(config.device, config.devices)  # a missing GPU is found before any work
     if member:
         join_group(device)
-        _fit_together(config, store, images, basis, device)
+        _fit_together(config, store, images, device)
     elif config.processes > 1:
         launch(fit, config, store.root, devices=config.devices)
     else:
-        material = training_data_of(config, store, images)  # so are images that cannot be read
-        _fit_alone(config, run, material, basis, device, lambda wanted: None)
+        _fit_alone(config, store, images, device)
     wrote(run.path / "metrics.json")
     return Run(run.path)
 
 
+def _up_to_date(config: RunConfig, run: Run, images: ImageSet | ShardSet) -> bool:
+    """Whether the run is finished, and its data and code are what they were."""
+    return run.finished and run.basis == _basis(config, images, build_structure(config, len(images.classes)))
+
+
+def _basis(config: RunConfig, images: ImageSet | ShardSet, model: nn.Module) -> dict[str, str]:
+    return {"data": images.fingerprint(), **run_digests(config, model)}
+
+
 def _fit_alone(
     config: RunConfig,
-    run: Run,
-    material: TrainingData,
-    basis: dict,
+    store: RunStore,
+    images: ImageSet | ShardSet,
     device: torch.device,
-    tell: Callable[[bool], object],
+    tell: Callable[[bool], object] = lambda wanted: None,
 ) -> None:
-    """Claim the run and train it, unless another process has been at it; `tell` is told whether it will be trained."""
+    """Claim the run and train it, unless another process has; `tell` hears whether it will be trained."""
+    run, training_data = (
+        store.run(config),
+        load_training_data(config, store, images),
+    )  # what cannot be read is found here
+    classes = images.classes
+    if config.task == "reid":
+        classes, _ = trained_identities(training_data.images, training_data.parts)
     with _alone(run) as claim:
+        torch.manual_seed(config.seed)
+        model = build_model(config, len(classes))
+        basis = _basis(config, images, model)
         wanted = not (run.finished and run.basis == basis)
         if wanted:
             _set_aside(run, basis)
         tell(wanted)
         if wanted:
-            _train_and_test(config, run, material, basis, device, claim)
+            run.path.mkdir(parents=True, exist_ok=True)
+            with run_log(run.path / "train.log"):
+                write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
+                write_text(run.path / "basis.json", json.dumps(basis, indent=1))
+                _train_and_evaluate(config, run, model, classes, training_data, device, claim)
 
 
-def _fit_together(
-    config: RunConfig, store: RunStore, images: ImageSet | ShardSet, basis: dict, device: torch.device
-) -> None:
+def _fit_together(config: RunConfig, store: RunStore, images: ImageSet | ShardSet, device: torch.device) -> None:
     """One of several processes: the chief sees to everything, the others train beside it."""
     run = store.run(config)
-    if rank_of(config) == 0 and run.finished and run.basis == basis:
+    if rank_of(config) == 0 and _up_to_date(config, run, images):
         broadcast(False)
     elif rank_of(config) == 0:
-        _fit_alone(config, run, training_data_of(config, store, images), basis, device, broadcast)
+        _fit_alone(config, store, images, device, broadcast)
     elif broadcast():
         from lib.training.trainer import train
 
-        material = training_data_of(config, store, images)  # from the cache, which the chief has filled
+        training_data = load_training_data(config, store, images)  # from the cache, which the chief has filled
         torch.manual_seed(config.seed)
-        train(config, run, build_model(config, len(images.classes), pretrained=False), material)  # the chief's weights
+        train(
+            config, run, build_model(config, len(images.classes), pretrained=False), training_data
+        )  # the chief's weights
     broadcast()  # they leave when the run is finished
 
 
-def _train_and_test(
-    config: RunConfig, run: Run, material: TrainingData, basis: dict, device: torch.device, claim: FileClaim
+def _train_and_evaluate(
+    config: RunConfig,
+    run: Run,
+    model: nn.Module,
+    classes: Sequence[str],
+    training_data: TrainingData,
+    device: torch.device,
+    claim: FileClaim,
 ) -> None:
     from lib.training.trainer import train  # Lightning takes seconds to import, and finished runs do not need it
 
-    run.path.mkdir(parents=True, exist_ok=True)
-    with run_log(run.path / "train.log"):
-        log.info("run %s", run.path.name)
-        log.debug("config %s", json.dumps(config.to_dict()))
-        images = material if isinstance(material, ShardSet) else material.images
-        log.debug("%s: %s", images.name, images.counts.to_dict())
-        torch.manual_seed(config.seed)
-        classes = trained_identities(images, material.parts)[0] if config.task == "reid" else images.classes
-        model = build_model(config, len(classes))
-        write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
-        write_text(run.path / "basis.json", json.dumps(basis, indent=1))
-        began = time.monotonic()
-        seconds = train(config, run, model, material, claim.check)
-        facts = provenance(config, material, classes, device, seconds, model)
-        write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
-        with explain_out_of_memory(config):
-            test(run, material, device)
-        (run.path / "last.ckpt").unlink(missing_ok=True)  # three times the size of the weights, and no longer of use
-        metric = config.monitor.removeprefix("val_")
-        log.info(
-            "finished after %s: test %s %.3f",
-            duration(time.monotonic() - began),
-            metric.replace("_", " "),
-            run.metrics["test"][metric],
-        )
+    log.info("run %s", run.path.name)
+    log.debug("config %s", json.dumps(config.to_dict()))
+    began = time.monotonic()
+    seconds = train(config, run, model, training_data, claim.check)
+    facts = provenance(config, training_data, classes, device, seconds, model)
+    write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
+    model.to(memory_format=torch.contiguous_format)  # as it is when somebody loads it
+    with explain_out_of_memory(config):
+        evaluate(run, run.load_best(model), training_data, device)
+    (run.path / "last.ckpt").unlink(missing_ok=True)  # three times the size of the weights, and no longer of use
+    metric = config.monitor.removeprefix("val_")
+    log.info(
+        "finished after %s: test %s %.3f",
+        duration(time.monotonic() - began),
+        metric.replace("_", " "),
+        run.metrics["test"][metric],
+    )
 
 
 @contextlib.contextmanager
@@ -150,7 +169,7 @@ def _alone(run: Run) -> Iterator[FileClaim]:
 
 
 def _set_aside(run: Run, basis: dict) -> None:
-    """Move a run that was begun on another basis out of the way; nothing of it is lost."""
+    """Move a run that was begun on another basis, as by an earlier build, out of the way; nothing of it is lost."""
     changed = [name for name, value in basis.items() if run.basis.get(name) != value]
     if not (run.path.exists() and changed):
         return
@@ -158,6 +177,9 @@ def _set_aside(run: Run, basis: dict) -> None:
     shelf.mkdir(exist_ok=True)
     place = next(p for n in itertools.count(1) if not (p := shelf / f"{run.path.name}-{n}").exists())
     log.warning(
-        "%s was begun with other %s: training it again, the old one is in %s", run.path.name, ", ".join(changed), place
+        "%s was begun with other %s: it is trained again, the old one is kept in %s",
+        run.path.name,
+        ", ".join(changed),
+        place,
     )
     run.path.rename(place)

@@ -21,6 +21,6 @@ def trained_identities(images: ImageSet, parts: pd.Series) -> tuple[tuple[str, .
     return tuple(images.classes[i] for i in known), index
 
 
-def embedded(vectors: Tensor | np.ndarray, people: pd.DataFrame) -> Embedded:
-    """`vectors` [N, D] of the images in `people`, a table with `identity` and `camera`."""
-    return Embedded(torch.as_tensor(vectors), people["identity"].to_numpy(), people["camera"].to_numpy())
+def embedded(vectors: Tensor | np.ndarray, table: pd.DataFrame) -> Embedded:
+    """`vectors` [N, D] of the images in `table`, which has the columns `identity` and `camera`."""
+    return Embedded(torch.as_tensor(vectors), table["identity"].to_numpy(), table["camera"].to_numpy())

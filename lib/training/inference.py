@@ -34,7 +34,7 @@ def statistics_of(model: nn.Module) -> Statistics:
 
 def normalise(images: Tensor, statistics: Statistics) -> Tensor:
     """Images [B, 3, H, W] in [0, 1] to the scale that a network is trained on."""
-    mean, std = (torch.tensor(each, device=images.device).view(1, 3, 1, 1) for each in statistics)
+    mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in statistics)
     return (images - mean) / std
 
 
@@ -83,8 +83,8 @@ def branch_answers(
     model: nn.Module, pixels: np.ndarray, device: torch.device | str = "cpu", augmentation: str = "none"
 ) -> np.ndarray:
     """The class that each branch of a DCAL model answers alone, int64 [B, branches] in the order of `answering`."""
-    found = model.branches(network_input(model, pixels, augmentation, device))
-    return torch.stack([getattr(found, name).argmax(dim=1) for name in model.answering], dim=1).cpu().numpy()
+    branches = model.branches(network_input(model, pixels, augmentation, device))
+    return torch.stack([getattr(branches, name).argmax(dim=1) for name in model.answering], dim=1).cpu().numpy()
 
 
 def predict_rows(

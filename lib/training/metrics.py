@@ -75,8 +75,8 @@ class Resampled:
         _, first, self.group = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
         stratum = np.zeros(len(first)) if strata is None else np.asarray(strata)[first]
         rng, draws = np.random.default_rng(seed), np.empty((resamples, len(first)))
-        for each in np.unique(stratum):
-            members = np.flatnonzero(stratum == each)
+        for label in np.unique(stratum):
+            members = np.flatnonzero(stratum == label)
             n = len(members)
             draws[:, members] = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
         self.weights = draws[:, self.group]  # (resamples, images)
@@ -93,8 +93,8 @@ class Resampled:
         """
         w, p, y, k = self.weights, np.asarray(probabilities), np.asarray(labels), len(classes)
         predicted = p.argmax(axis=1)
-        truth, said = np.eye(k)[y], np.eye(k)[predicted]
-        hits, support, answers = w @ (truth * said), w @ truth, w @ said  # (resamples, classes)
+        truth, answer = np.eye(k)[y], np.eye(k)[predicted]
+        hits, support, answers = w @ (truth * answer), w @ truth, w @ answer  # (resamples, classes)
         present = truth.any(axis=0)
         whole = np.where((support[:, present] > 0).all(axis=1), 1.0, np.nan)
         with np.errstate(invalid="ignore"):  # 0/0: the recall of a class that the resample lacks is NaN
@@ -103,7 +103,7 @@ class Resampled:
         values = {
             "accuracy": hits.sum(axis=1) / w.sum(axis=1),
             "balanced_accuracy": whole * recall[:, present].mean(axis=1),
-            "macro_f1": whole * f1[:, present | said.any(axis=0)].mean(axis=1),
+            "macro_f1": whole * f1[:, present | answer.any(axis=0)].mean(axis=1),
             "macro_auroc": whole * np.mean(auroc, axis=0),
             "ece": _ece(w, p.max(axis=1), predicted == y),
         }

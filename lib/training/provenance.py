@@ -17,7 +17,7 @@ from lib.data import leak_share
 from lib.data.shards import ShardSet
 from lib.paths import ROOT
 from lib.training.config import RunConfig
-from lib.training.training_data import Prepared, TrainingData
+from lib.training.training_data import DecodedImages, TrainingData
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pandas", "pillow")
 
@@ -39,18 +39,18 @@ def commit() -> str:
 
 def versions() -> dict[str, str]:
     """The versions that decide results; a package that is not installed is left out."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def provenance(
     config: RunConfig,
-    material: TrainingData,
+    training_data: TrainingData,
     classes: Sequence[str],
     device: torch.device,
     seconds: float,
@@ -71,12 +71,12 @@ def provenance(
         "train_seconds": round(seconds, 2),
         "parameters": sum(p.numel() for p in model.parameters()),
         "classes": list(classes),
-        **(_of_shards(material) if isinstance(material, ShardSet) else _of_images(material)),
+        **(_of_shards if isinstance(training_data, ShardSet) else _of_images)(training_data),
     }
 
 
-def _of_images(material: Prepared) -> dict:
-    images, _, parts = material
+def _of_images(decoded: DecodedImages) -> dict:
+    images, _, parts = decoded
     return {
         "data": images.name,
         "is_phantom": images.is_phantom,

@@ -50,9 +50,9 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         row = module.epoch_row()
         self.rows.append(row)
         self.seconds += time.monotonic() - self.began
-        for each in trainer.lr_scheduler_configs:
-            if isinstance(each.scheduler, ReduceLROnPlateau):  # here and not by Lightning: see Classifier
-                each.scheduler.step(row["val_loss"])
+        for scheduler in (entry.scheduler for entry in trainer.lr_scheduler_configs):
+            if isinstance(scheduler, ReduceLROnPlateau):  # here and not by Lightning: see Classifier
+                scheduler.step(row["val_loss"])
         self._keep_best(row, module, trainer.is_global_zero)
         stop = self._waited_too_long(row, module.config.monitor)
         trainer.should_stop = trainer.should_stop or stop

@@ -25,47 +25,52 @@ from lib.training.triplet import BatchHardTriplet
 class ReIdentification(FineGrained):
     """Trains a `DCALNet` to tell identities apart that it has never seen.
 
-    A validation batch shows rows of `people`, which has the columns `identity`, `camera` and
-    `asks` (whether the image is a query). The identities of validation are no classes of the network's head, so the
+    A validation batch shows rows of `identities`, which has the columns `identity`, `camera`
+    and `is_query`. The identities of validation are no classes of the network's head, so the
     validation loss is that of triplets over all of them.
     """
 
     def __init__(
-        self, config: RunConfig, model: nn.Module, classes: Sequence[str], counts: Sequence[int], people: pd.DataFrame
+        self,
+        config: RunConfig,
+        model: nn.Module,
+        classes: Sequence[str],
+        counts: Sequence[int],
+        identities: pd.DataFrame,
     ) -> None:
         super().__init__(config, model, classes, counts)
-        self.people = people
+        self.identities = identities
         self.triplet = BatchHardTriplet(config.triplet_margin)
         self.embedded: list[tuple[Tensor, Tensor]] = []  # of this validation: embeddings and rows
 
     def losses(self, images: Tensor, labels: Tensor, shown: Shown | None = None) -> tuple[Tensor, Tensor]:
-        found = self.branches(images, labels, shown)
-        losses = {"sa": self.loss(found.sa, labels) + self.triplet(found.sa_token, labels)}
-        if found.glca is not None:
-            losses["glca"] = self.loss(found.glca, labels) + self.triplet(found.glca_token, labels)
-        if found.pwca is not None:
-            losses["pwca"] = self.loss(found.pwca, labels)
-        return self.model.weighting(**losses), found.sa
+        branches = self.branches(images, labels, shown)
+        losses = {"sa": self.loss(branches.sa, labels) + self.triplet(branches.sa_token, labels)}
+        if branches.glca is not None:
+            losses["glca"] = self.loss(branches.glca, labels) + self.triplet(branches.glca_token, labels)
+        if branches.pwca is not None:
+            losses["pwca"] = self.loss(branches.pwca, labels)
+        return self.model.weighting(**losses), branches.sa
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> None:
         images, _, rows = batch
         self.embedded.append((self.model.embed(images).float().cpu(), rows.cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        vectors, rows = (torch.cat(each) for each in zip(*self.embedded, strict=True))
+        vectors, rows = map(torch.cat, zip(*self.embedded, strict=True))
         self.embedded.clear()
         if not torch.isfinite(vectors).all():
             raise WorkbookError(
                 f"The embeddings became infinite in epoch {self.current_epoch + 1}: lower lr ({self.config.lr}), or "
                 "train with precision='32'."
             )
-        table = self.people.loc[rows.numpy()]
+        table = self.identities.loc[rows.numpy()]
         self.val_loss.update(self.triplet(vectors, torch.tensor(table["identity"].to_numpy())), len(table))
         super().on_validation_epoch_end()
-        asks = table["asks"].to_numpy(copy=True)  # torch wants one that it may write to
-        query, gallery = (embedded(vectors[part], table[part]) for part in (asks, ~asks))
-        self.found = retrieval_scores(query, gallery, self.config.distance, skip_unmatched=True).metrics()
+        is_query = table["is_query"].to_numpy(copy=True)  # torch wants one that it may write to
+        query, gallery = (embedded(vectors[part], table[part]) for part in (is_query, ~is_query))
+        self.scores = retrieval_scores(query, gallery, self.config.distance, skip_unmatched=True).metrics()
 
     def validation_row(self) -> dict[str, float]:
         """`val_accuracy` is CMC-1: the share of queries that are answered right at once."""
-        return {"val_accuracy": self.found["cmc_1"], **{f"val_{name}": v for name, v in self.found.items()}}
+        return {"val_accuracy": self.scores["cmc_1"], **{f"val_{name}": v for name, v in self.scores.items()}}

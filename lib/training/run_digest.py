@@ -14,11 +14,9 @@ import textwrap
 from collections.abc import Iterator
 from types import CodeType, FunctionType
 
-import torch
 from torch import nn
 
 from lib.code_digest import imported, statements, statements_of
-from lib.training.build_model import build_model
 from lib.training.config import RunConfig
 from lib.training.settings import BRANCHES
 
@@ -54,35 +52,33 @@ NOT_OURS = {"torch", "torchvision", "timm", "einops", *sys.stdlib_module_names} 
 ASIDE = {"lib", "lib.errors", "lib.paths"}  # of what a model's files import: what it says, not what it computes
 
 
-def run_digests(config: RunConfig, classes: int) -> dict[str, str]:
-    """{'model code': digest, 'training code': digest} of the code that `config` runs with now."""
-    with torch.device("meta"):  # structure only: no memory, no initial weights, no random numbers
-        model = build_model(config, classes, pretrained=False)
+def run_digests(config: RunConfig, model: nn.Module) -> dict[str, str]:
+    """{'model code': digest, 'training code': digest} of the code that `config` and its network run with now."""
     names = DECIDING + FINE_GRAINED * (config.attention in BRANCHES) + REIDENTIFICATION * (config.task == "reid")
     names += STREAMED * config.streams + DISTRIBUTED * (config.processes > 1)
     return {"model code": _digest(_model_code(model)), "training code": _digest(map(statements_of, names))}
 
 
 def _model_code(model: nn.Module) -> Iterator[str]:
-    types = {base for module in model.modules() for base in type(module).__mro__ if _is_ours(base)}
-    ours = {each.__module__ for each in types if each.__module__.split(".")[0] == "lib"}
-    for name in sorted((imported(ours) | {"lib.models"}) - ASIDE):
-        yield _deciding(name, types)
-    for each in sorted(types, key=lambda t: (t.__module__, t.__qualname__)):  # a user's own
-        if each.__module__ not in ours:
-            yield _source(each)
-    for name in sorted({each.__module__ for each in types} - ours - {"__main__"}):
+    classes = {base for module in model.modules() for base in type(module).__mro__ if _is_ours(base)}
+    files = {cls.__module__ for cls in classes if cls.__module__.split(".")[0] == "lib"}
+    for name in sorted((imported(files) | {"lib.models"}) - ASIDE):
+        yield _deciding(name, classes)
+    for cls in sorted(classes, key=lambda c: (c.__module__, c.__qualname__)):  # a user's own
+        if cls.__module__ not in files:
+            yield _source(cls)
+    for name in sorted({cls.__module__ for cls in classes} - files - {"__main__"}):
         functions = inspect.getmembers(sys.modules[name], inspect.isfunction)
-        yield from (_source(f) for _, f in functions if f.__module__ == name)
+        yield from (_source(function) for _, function in functions if function.__module__ == name)
 
 
-def _is_ours(type_: type) -> bool:
+def _is_ours(cls: type) -> bool:
     """Whether a class is the workbook's or the user's own."""
-    return type_.__module__.split(".")[0] not in NOT_OURS
+    return cls.__module__.split(".")[0] not in NOT_OURS
 
 
-def _deciding(name: str, types: set[type]) -> str:
-    """The statements of a module without imports, registries and the layers that are not of `types`."""
+def _deciding(name: str, classes: set[type]) -> str:
+    """The statements of a module without imports, registries and the layers that are not of `classes`."""
     tree = ast.parse(statements_of(name))
 
     def decides(node: ast.stmt) -> bool:
@@ -90,8 +86,8 @@ def _deciding(name: str, types: set[type]) -> str:
             return False
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             return not isinstance(node.value, (ast.Dict, ast.List))
-        kind = getattr(sys.modules.get(name), getattr(node, "name", ""), None)
-        return not (isinstance(kind, type) and issubclass(kind, nn.Module) and kind not in types)
+        cls = getattr(sys.modules.get(name), getattr(node, "name", ""), None)
+        return not (isinstance(cls, type) and issubclass(cls, nn.Module) and cls not in classes)
 
     return "\n".join(ast.unparse(node) for node in tree.body if decides(node))
 

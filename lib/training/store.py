@@ -104,12 +104,15 @@ class Run:
         return self.predictions["label"].map({c: i for i, c in enumerate(self.classes)}).to_numpy()
 
     def model(self) -> nn.Module:
-        """The model with its best weights, in eval mode.
+        """The model with its best weights, in eval mode; raises what `load_best` does."""
+        return self.load_best(build_model(self.config, len(self.classes), pretrained=False))
+
+    def load_best(self, model: nn.Module) -> nn.Module:
+        """`model`, the run's network, with its best weights, in eval mode.
 
         Raises:
             WorkbookFileError: the weights are missing or do not fit.
         """
-        model = build_model(self.config, len(self.classes), pretrained=False)
         path = self._file("best.safetensors")
         try:
             model.load_state_dict(load_file(path))

@@ -29,7 +29,7 @@ from lib.training.logs import explain_out_of_memory, lightning_manners, tracking
 from lib.training.recorder import BatchProgress, Recorder
 from lib.training.settings import BRANCHES
 from lib.training.store import Run
-from lib.training.training_data import Prepared, TrainingData
+from lib.training.training_data import DecodedImages, TrainingData
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Batches(Dataset):
 
     def __getitem__(self, positions: list[int]) -> tuple[torch.Tensor, ...]:
         rows = self.rows[positions]
-        return tuple(torch.from_numpy(each) for each in (self.pixels[rows], self.labels[rows], rows))
+        return tuple(torch.from_numpy(array) for array in (self.pixels[rows], self.labels[rows], rows))
 
 
 class StraightToFile(TorchCheckpointIO):
@@ -69,7 +69,7 @@ def train(
     config: RunConfig,
     run: Run,
     model: torch.nn.Module,
-    material: TrainingData,
+    training_data: TrainingData,
     before_saving: Callable[[], None] = lambda: None,
 ) -> float:
     """Train up to the last epoch, from `last.ckpt` if there is one; returns the seconds that it took in all.
@@ -80,7 +80,7 @@ def train(
     checkpoint = _resume_from(run.path / "last.ckpt", recorder)
     if recorder.finished:
         return recorder.seconds
-    setup = _setup(config, model, material)
+    setup = _setup(config, model, training_data)
     if hardware.channels_last_helps(config.precision, hardware.device(config.device)):
         setup.module.model.to(memory_format=torch.channels_last)
     # Lightning does so too, but after a resumed run's first batch is drawn.
@@ -91,10 +91,10 @@ def train(
     return recorder.seconds
 
 
-def _setup(config: RunConfig, model: torch.nn.Module, material: TrainingData) -> Setup:
-    if isinstance(material, ShardSet):
-        return _streamed(config, model, material)
-    return (_identities if config.task == "reid" else _listed)(config, model, material)
+def _setup(config: RunConfig, model: torch.nn.Module, training_data: TrainingData) -> Setup:
+    if isinstance(training_data, ShardSet):
+        return _streamed(config, model, training_data)
+    return (_identities if config.task == "reid" else _listed)(config, model, training_data)
 
 
 def _streamed(config: RunConfig, model: torch.nn.Module, shards: ShardSet) -> Setup:
@@ -119,8 +119,8 @@ def _streamed(config: RunConfig, model: torch.nn.Module, shards: ShardSet) -> Se
     return Setup(module, train, loader("val", evaluation_batch(config), training=False))
 
 
-def _listed(config: RunConfig, model: torch.nn.Module, material: Prepared) -> Setup:
-    images, pixels, parts = material
+def _listed(config: RunConfig, model: torch.nn.Module, decoded: DecodedImages) -> Setup:
+    images, pixels, parts = decoded
     labels = images.rows["label"].to_numpy(dtype=np.int64)
     train, val = rows_of(parts, "train"), rows_of(parts, "val")
     counts = np.bincount(labels[train], minlength=len(images.classes)).tolist()
@@ -146,19 +146,19 @@ def classifier(config: RunConfig) -> type[Classifier]:
     return FineGrained
 
 
-def _identities(config: RunConfig, model: torch.nn.Module, material: Prepared) -> Setup:
+def _identities(config: RunConfig, model: torch.nn.Module, decoded: DecodedImages) -> Setup:
     from lib.training.identity_sampling import IdentityBatches
     from lib.training.reidentification import ReIdentification
 
-    images, pixels, parts = material
+    images, pixels, parts = decoded
     classes, labels = trained_identities(images, parts)
     train = rows_of(parts, "train")
     val = np.concatenate([rows_of(parts, "val_query"), rows_of(parts, "val_gallery")])
-    people = images.rows[["identity", "camera"]].assign(asks=parts == "val_query")
+    identities = images.rows[["identity", "camera"]].assign(is_query=parts == "val_query")
     counts = np.bincount(labels[train], minlength=len(classes)).tolist()
     number = config.batch_size // config.images_per_identity
     batches = IdentityBatches(labels[train], number, config.images_per_identity, config.seed)
-    module = ReIdentification(config, model, classes, counts, people)
+    module = ReIdentification(config, model, classes, counts, identities)
     return _rows_setup(config, module, Batches(pixels, labels, train), batches, Batches(pixels, labels, val))
 
 

@@ -15,24 +15,24 @@ from lib.training.inference import decoded_size
 from lib.training.store import RunStore
 
 
-class Prepared(NamedTuple):
-    """Images that are all at hand."""
+class DecodedImages(NamedTuple):
+    """Images that are all at hand, decoded."""
 
     images: ImageSet
     pixels: np.ndarray  # uint8 [n, height, width, 3]
     parts: pd.Series  # of each row
 
 
-TrainingData = Prepared | ShardSet
+TrainingData = DecodedImages | ShardSet
 
 
-def prepare(config: RunConfig, store: RunStore) -> Prepared:
+def prepare(config: RunConfig, store: RunStore) -> DecodedImages:
     """The data of a run that is not streamed: the image set, its pixels [n, height, width, 3] and the part of each row.
 
     Raises:
-        WorkbookValueError: it is. Else what `load_images` and `training_data_of` raise.
+        WorkbookValueError: it is. Else what `load_images` and `load_training_data` raise.
     """
-    return _pixels_and_parts(config, store, _listed(config))
+    return _decoded(config, store, _listed(config))
 
 
 def load_images(config: RunConfig) -> ImageSet | ShardSet:
@@ -59,17 +59,17 @@ def _listed(config: RunConfig) -> ImageSet:
     return images
 
 
-def training_data_of(config: RunConfig, store: RunStore, images: ImageSet | ShardSet) -> TrainingData:
+def load_training_data(config: RunConfig, store: RunStore, images: ImageSet | ShardSet) -> TrainingData:
     """`images` ready for training: their pixels from the cache, or as they are where they are streamed.
 
     Raises:
         WorkbookFileError: images that cannot be read, unless these may be skipped. WorkbookValueError: they cannot be
             split as `config` says.
     """
-    return images if isinstance(images, ShardSet) else _pixels_and_parts(config, store, images)
+    return images if isinstance(images, ShardSet) else _decoded(config, store, images)
 
 
-def _pixels_and_parts(config: RunConfig, store: RunStore, images: ImageSet) -> Prepared:
+def _decoded(config: RunConfig, store: RunStore, images: ImageSet) -> DecodedImages:
     images, pixels = load_pixels(images, decoded_size(config), store.root.parent / "cache", config.skip_unreadable)
     parts = split_rows(images, config.split, config.val_fraction, config.test_fraction, config.split_seed)
-    return Prepared(images, pixels, parts)
+    return DecodedImages(images, pixels, parts)

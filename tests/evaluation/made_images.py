@@ -13,12 +13,14 @@ from lib.data import ImageSet, Truth, decode
 from lib.evaluation.test_images import TestImages, select_images
 from lib.training import RunConfig
 from lib.training.inference import decoded_size
-from lib.training.training_data import Prepared
+from lib.training.training_data import DecodedImages
 
 CLASSES, SIDE = ("A_Bird", "B_Bird"), 80
 
 
-def prepared_of(folder: Path, config: RunConfig, count: int = 4, banner: int = 0, phantom: bool = True) -> Prepared:
+def prepared_of(
+    folder: Path, config: RunConfig, count: int = 4, banner: int = 0, phantom: bool = True
+) -> DecodedImages:
     """`count` images of `SIDE`² pixels above a white banner, of two classes in turn, all of the test part."""
     rng, paths = np.random.default_rng(0), [str(folder / f"i{i}.png") for i in range(count)]
     for path in paths:
@@ -29,7 +31,7 @@ def prepared_of(folder: Path, config: RunConfig, count: int = 4, banner: int = 0
     table |= {"group": [f"g{i:02d}" for i in range(count)], "mask": "", "part": "test"}
     images = ImageSet("made", CLASSES, pd.DataFrame(table), is_phantom=phantom, banner=banner)
     pixels = np.stack([decode(path, decoded_size(config), banner) for path in paths])
-    return Prepared(images, pixels, images.rows["part"])
+    return DecodedImages(images, pixels, images.rows["part"])
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.file_claims import FileClaim
 from lib.paths import ROOT
 from lib.training import RunStore, fit, fitting, profile_config, trainer
+from lib.training import build_model as build_file
 from lib.training import classifier as module_file
 from lib.training import recorder as recorder_file
 from lib.training.inference import evaluation_batch, predict_rows
@@ -91,6 +92,20 @@ def test_another_seed_is_another_run_and_verbose_tells_its_batches(finished, tin
     assert other.predictions["image_id"].tolist() == finished.predictions["image_id"].tolist()  # so runs can be paired
 
 
+def test_a_run_builds_its_network_once(tiny, tmp_path, monkeypatch):
+    def counted(*arguments, **options):
+        model = create(*arguments, **options)
+        built.append(next(model.parameters()).device.type)
+        return model
+
+    built, create = [], build_file.create_model
+    monkeypatch.setattr(build_file, "create_model", counted)
+    fit(tiny, tmp_path / "runs")
+    assert built == ["cpu"]
+    fit(tiny, tmp_path / "runs")
+    assert built == ["cpu", "meta"]  # its structure, for the digest
+
+
 class Killed(BaseException):
     """Stands for a kill: nothing in the code may catch it."""
 
@@ -140,7 +155,10 @@ def test_a_run_interrupted_or_finished_is_set_aside_when_its_data_have_changed(h
     table = pd.read_csv(ham_root / "HAM10000_metadata.csv")
     table[table["image_id"] != "ISIC_0000003"].to_csv(ham_root / "HAM10000_metadata.csv", index=False)
     run = fit(config, store)
-    assert "was begun with other data: training it again" in caplog.text
+    assert (
+        f"{run.path.name} was begun with other data: it is trained again, the old one is kept in {store.root}"
+        in caplog.text
+    )
     old = store.root / "superseded" / f"{run.path.name}-1"
     assert len(pd.read_csv(old / "training_log.csv")) == 1
     assert run.provenance["images"] == len(table) - 1
@@ -236,7 +254,7 @@ def trained(tiny, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as before_the_test:
-        before_the_test.setattr(fitting, "test", killed)
+        before_the_test.setattr(fitting, "evaluate", killed)
         with pytest.raises(KeyboardInterrupt):
             fit(tiny, tmp_path / "runs")
     return RunStore(tmp_path / "runs")
@@ -253,7 +271,7 @@ def test_a_gpu_too_small_for_the_test_is_told(tiny, tmp_path, monkeypatch):
     def exhausted(*_):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(fitting, "test", exhausted)
+    monkeypatch.setattr(fitting, "evaluate", exhausted)
     with pytest.raises(WorkbookError, match="memory does not suffice for .* batch_size=16"):
         fit(tiny, tmp_path / "runs")
 

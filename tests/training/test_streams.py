@@ -98,15 +98,15 @@ def test_an_interrupted_stream_goes_on_to_the_same_result(streamed, tmp_path, mo
 @pytest.mark.parametrize(("part", "images"), [("train", 48), ("val", 6)])
 def test_processes_see_each_image_once(listed, streamed, tmp_path, monkeypatch, part, images):
     """What two processes are given in an epoch, of shards as of images in memory."""
-    material = prepare(listed, RunStore(tmp_path / "runs"))
-    write_shards(*material[::2], tmp_path / "shards", images_per_shard=3)
+    listed_data = prepare(listed, RunStore(tmp_path / "runs"))
+    write_shards(*listed_data[::2], tmp_path / "shards", images_per_shard=3)
     model = build_model(listed, 3)
     for config in (listed, streamed.replace(data_root=str(tmp_path / "shards"))):
         shards = load_images(config)
         seen = []
         for rank in range(2):
-            monkeypatch.setattr(trainer.processes, "rank", lambda config, rank=rank: rank)
-            setup = trainer._setup(config.replace(devices=2), model, shards if config.streams else material)
+            monkeypatch.setattr(trainer, "rank_of", lambda config, rank=rank: rank)
+            setup = trainer._setup(config.replace(devices=2), model, shards if config.streams else listed_data)
             batches = list(setup.train if part == "train" else setup.val)
             assert part != "train" or {len(batch[1]) for batch in batches} == {4}
             seen += [image.numpy().tobytes() for batch in batches for image in batch[0]]

@@ -209,7 +209,7 @@ def test_triplets_are_part_of_each_branchs_loss():
         ({"batch_size": 9}, "batch_size=9 must be a multiple of images_per_identity=2"),
         ({"distance": "cosin"}, "Unknown distance 'cosin'. Did you mean 'cosine'"),
         ({"images_per_identity": 1}, "images_per_identity=1 must be at least 2"),
-        ({"top_ratio": 1.5}, "top_ratio=1.5 must be at most 1"),
+        ({"top_ratio": 1.5}, "top_ratio=1.5 must be above 0 and at most 1"),
         ({"pairs": "rndom"}, "Unknown pairs 'rndom'. Did you mean 'random'"),
         ({"glca_readout": "clas"}, "Unknown glca_readout 'clas'. Did you mean 'class'"),
     ],

@@ -14,7 +14,7 @@ from lib.evaluation.test_images import TestImages, select_images
 from lib.report.figures.style import GREY, bars_with_intervals, figure, grid_of, overlay, picture
 from lib.training.metrics import BINS
 from lib.training.store import Run
-from lib.training.training_data import Prepared
+from lib.training.training_data import DecodedImages
 
 
 def curves(runs: Mapping[str, Run]) -> Figure:
@@ -113,7 +113,7 @@ def reliability(runs: Mapping[str, Run]) -> Figure:
     return fig
 
 
-def hardest(run: Run, prepared: Prepared, count: int = 10) -> Figure:
+def hardest(run: Run, prepared: DecodedImages, count: int = 10) -> Figure:
     """The test images to whose true class the model gave the least probability.
 
     `prepared` is what `lib.training.prepare` gives for the run.

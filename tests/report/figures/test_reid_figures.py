@@ -12,7 +12,7 @@ from lib.evaluation.test_images import select_images
 from lib.report.figures.reid_figures import gallery_members, maps_on_matches, search_curves
 from lib.report.figures.style import PHANTOM_NOTE
 from lib.training import RunConfig
-from lib.training.training_data import Prepared
+from lib.training.training_data import DecodedImages
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_curves_are_those_of_the_log():
 
 def test_maps_stand_beside_their_images(images):
     config = RunConfig(dataset="phantom-people", image_size=64, image_width=32)
-    prepared = Prepared(images, np.zeros((len(images.rows), 64, 32, 3), np.uint8), images.rows["part"])
+    prepared = DecodedImages(images, np.zeros((len(images.rows), 64, 32, 3), np.uint8), images.rows["part"])
     heat = np.random.default_rng(0).random((4, 4, 2))
     selected = (heat > 0.5).astype(float)
     few = select_images(config, prepared, ids=images.rows["image_id"][:4].tolist())
