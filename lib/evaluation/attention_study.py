@@ -12,7 +12,7 @@ from lib import hardware
 from lib.errors import WorkbookValueError, unknown
 from lib.evaluation.attention_measures import measures
 from lib.evaluation.test_images import TestImages
-from lib.statistics.estimates import Comparison, Estimate, compare_samples, estimate_of
+from lib.statistics.estimates import Comparison, Estimate, difference_of, estimate_of
 from lib.statistics.resampling import mean_samples
 from lib.training.store import Run
 
@@ -65,4 +65,4 @@ def estimate_attention(side: AttentionMeasures, name: str) -> Estimate:
 
 def compare_attention(first: AttentionMeasures, second: AttentionMeasures, name: str) -> Comparison:
     """The first configuration's measure minus the second's, paired by image; with one seed there is no p-value."""
-    return compare_samples(name, *(mean_samples(*side.of(name)) for side in (first, second)))
+    return difference_of(name, *(mean_samples(*side.of(name)) for side in (first, second)))

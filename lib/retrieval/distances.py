@@ -6,7 +6,7 @@ of queries takes `BLOCK_BYTES` in all, whatever the gallery's size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,11 @@ class Embedded:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def take(self, rows: Sequence[int]) -> Embedded:
+        """The images of `rows`, in this order."""
+        rows = np.asarray(rows, dtype=int)
+        return Embedded(self.vectors[rows], self.identities[rows], self.cameras[rows])
 
 
 def _whole(name: str, values: np.ndarray) -> np.ndarray:
@@ -132,16 +137,18 @@ def distance_blocks(query: Embedded, gallery: Embedded, distance: str = "cosine"
     """
     same_dimensions(query, gallery)
     cosine = choose("distance", distance, DISTANCES) == "cosine"
-    asking, answering = (comparable(each.vectors, distance) for each in (query, gallery))
+    queries, images = (comparable(side.vectors, distance) for side in (query, gallery))
     # What all vectors share cancels in a difference, but not in rounding. A median is an element of its column (of two
     # middle ones the lower), so that whole numbers stay whole and ties exact.
-    middle = answering[:: max(1, len(answering) // 1000)].median(dim=0).values
-    lacking = [1 - each.any(dim=1).float() for each in (asking, answering)]  # 1 for a vector of zeros
-    asking, answering, rows = asking - middle, answering - middle, block_rows(len(gallery))
-    for vectors, zeros in zip(asking.split(rows), lacking[0].split(rows), strict=True):
-        squares = squared_distances(vectors, answering)
+    middle = images[:: max(1, len(images) // 1000)].median(dim=0).values
+    zero_queries, zero_images = (
+        1 - vectors.any(dim=1).float() for vectors in (queries, images)
+    )  # 1 for a vector of zeros
+    images, rows = images - middle, block_rows(len(gallery))
+    for block, zeros in zip((queries - middle).split(rows), zero_queries.split(rows), strict=True):
+        squares = squared_distances(block, images)
         if cosine:  # 1 − a·b = ½ |a − b|² where both have length 1
-            yield squares.add_(zeros[:, None]).add_(lacking[1]).div_(2).cpu()
+            yield squares.add_(zeros[:, None]).add_(zero_images).div_(2).cpu()
         else:
             yield squares.sqrt_().cpu()
 

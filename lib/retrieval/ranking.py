@@ -71,12 +71,6 @@ class RetrievalScores:
         """mAP, mINP and CMC as fractions in [0, 1]."""
         return {name: float(self.per_query(name).mean()) for name in names}
 
-    def cmc(self, ranks: int) -> np.ndarray:
-        """The share of queries whose first match stands at rank 1…`ranks` or before, [ranks]."""
-        positive(ranks=ranks)
-        first = self.matched["first_match"].to_numpy()
-        return (first[:, None] <= np.arange(1, ranks + 1)).mean(axis=0)
-
 
 @dataclass(frozen=True)
 class Ranking:
@@ -104,16 +98,13 @@ def retrieval_scores(
     """
     _check(query, gallery)
     table = []
-    for row, distances in _rows(query, gallery, distance, reranking):
-        identity, camera = query.identities[row], query.cameras[row]
-        excluded, right = _protocol(gallery, identity, camera)
-        keys = sort_keys(distances)
-        matches = np.sort(keys[right])
-        keys[excluded] = LAST_KEY
-        table.append((identity, camera, *_scores(_ranks(matches, keys))))
-    found = RetrievalScores(pd.DataFrame(table, columns=COLUMNS))
-    _check_matches(found, skip_unmatched)
-    return found
+    for row, distances in enumerate(_distances(query, gallery, distance, reranking)):
+        keys, right = _keys_and_right(query, row, gallery, distances)
+        ranks = _ranks(np.sort(keys[right]), keys)
+        table.append((query.identities[row], query.cameras[row], *_scores(ranks)))
+    scores = RetrievalScores(pd.DataFrame(table, columns=COLUMNS))
+    _check_matches(scores, skip_unmatched)
+    return scores
 
 
 def rankings(
@@ -137,36 +128,31 @@ def rankings(
     _check(query, gallery)
     if not len(rows):
         return []
-    asked = rows
-    if reranking is None:
-        places = np.asarray(rows, dtype=int)
-        query = Embedded(query.vectors[places], query.identities[places], query.cameras[places])
-    else:  # all queries are neighbours of each other
-        asked = range(len(query))
-    answers = {}
-    for row, (place, distances) in zip(asked, _rows(query, gallery, distance, reranking), strict=True):
+    ranked = rows if reranking is None else range(len(query))  # which re-ranking takes as neighbours of each other
+    query, by_row = query.take(ranked), {}
+    for place, distances in enumerate(_distances(query, gallery, distance, reranking)):
+        row = ranked[place]
         if row in rows:
-            excluded, right = _protocol(gallery, query.identities[place], query.cameras[place])
-            keys = sort_keys(distances)
-            keys[excluded] = LAST_KEY
-            best = columns_of(np.sort(keys)[: min(top, len(keys) - excluded.sum())])
-            answers[row] = Ranking(row, best, right[best], distances.numpy()[best])
-    return [answers[row] for row in rows]
+            keys, right = _keys_and_right(query, place, gallery, distances)
+            best = columns_of(np.sort(keys)[: min(top, (keys != LAST_KEY).sum())])
+            by_row[row] = Ranking(row, best, right[best], distances.numpy()[best])
+    return [by_row[row] for row in rows]
 
 
-def _rows(
-    query: Embedded, gallery: Embedded, distance: str, reranking: Reranking | None
-) -> Iterator[tuple[int, Tensor]]:
-    """Each query's row and its distances [G] to the gallery."""
+def _distances(query: Embedded, gallery: Embedded, distance: str, reranking: Reranking | None) -> Iterator[Tensor]:
+    """Each query's distances [G] to the gallery."""
     blocks = distance_blocks if reranking is None else partial(reranked_blocks, settings=reranking)
-    return enumerate(chain.from_iterable(blocks(query, gallery, distance)))
+    return chain.from_iterable(blocks(query, gallery, distance))
 
 
-def _protocol(gallery: Embedded, identity: int, camera: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which gallery images do not count for a query, and which are right; both [G]."""
-    same = gallery.identities == identity
-    excluded = (same & (gallery.cameras == camera)) | (gallery.identities == JUNK)
-    return excluded, same & ~excluded
+def _keys_and_right(query: Embedded, row: int, gallery: Embedded, distances: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """By the protocol, for one query: `sort_keys` of its distances, `LAST_KEY` at the gallery images that do not count;
+    and which are right; both [G]."""
+    same = gallery.identities == query.identities[row]
+    excluded = (same & (gallery.cameras == query.cameras[row])) | (gallery.identities == JUNK)
+    keys = sort_keys(distances)
+    keys[excluded] = LAST_KEY
+    return keys, same & ~excluded
 
 
 def _ranks(matches: np.ndarray, keys: np.ndarray) -> np.ndarray:
@@ -193,15 +179,13 @@ def _check(query: Embedded, gallery: Embedded) -> None:
     check_queries(range(len(query)), query.identities)
 
 
-def _check_matches(found: RetrievalScores, skip_unmatched: bool) -> None:
-    alone = found.queries[found.queries["matches"] == 0]
-    if len(alone) == len(found.queries) or (len(alone) and not skip_unmatched):
-        first = alone.iloc[0]
-        remedy = "add their images from other cameras to the gallery" + (
-            ", or leave such queries out with skip_unmatched=True." if len(alone) < len(found.queries) else "."
-        )
+def _check_matches(scores: RetrievalScores, skip_unmatched: bool) -> None:
+    queries, unmatched = scores.queries, scores.queries[scores.queries["matches"] == 0]
+    if len(unmatched) == len(queries) or (len(unmatched) and not skip_unmatched):
+        first = unmatched.iloc[0]
+        skip = ", or leave such queries out with skip_unmatched=True" if len(unmatched) < len(queries) else ""
         raise WorkbookValueError(
-            f"{len(alone)} of {len(found.queries)} queries have no match in the gallery, i.e. no image of their identity "
-            f"from another camera; the first is query {alone.index[0]} (identity {first['identity']:.0f}, camera "
-            f"{first['camera']:.0f}): {remedy}"
+            f"{len(unmatched)} of {len(queries)} queries have no match in the gallery, i.e. no image of their identity "
+            f"from another camera; the first is query {unmatched.index[0]} (identity {first['identity']:.0f}, camera "
+            f"{first['camera']:.0f}): add their images from other cameras to the gallery{skip}."
         )

@@ -24,19 +24,6 @@ from lib.statistics.intervals import uncertainty
 from lib.statistics.mcnemar import McNemar, mcnemar
 from lib.statistics.resampling import MetricSamples, Tested, aligned, metric_samples
 
-__all__ = [
-    "Comparison",
-    "Estimate",
-    "McNemar",
-    "compare",
-    "compare_samples",
-    "compare_test_sets",
-    "compare_unpaired",
-    "estimate",
-    "holm",
-    "mcnemar",
-]
-
 NO_CLAIM = "no test: with one seed no claim about the method can be made"
 SEEDS_AND_IMAGES = "Student's t over seeds and resampled test images"
 SAME_NETWORKS = "Student's t over each seed's own difference and resampled test images"
@@ -88,58 +75,35 @@ def compare(first: Sequence[Tested], second: Sequence[Tested], metric: str, same
     """The first configuration minus the second on the same test images; each sequence holds a run a seed.
 
     The images are paired, the seeds are not (see `uncertainty`), so the sides may have different numbers of seeds;
-    `same_networks` as in `compare_samples`. p is below 0.05 exactly where the interval excludes 0.
+    `same_networks` as in `difference_of`. p is below 0.05 exactly where the interval excludes 0.
 
     Raises:
         WorkbookValueError: no runs, runs tested on different images, an unknown metric, or with `same_networks` more
             runs on one side.
     """
     sides = aligned(first, second)
-    comparison = compare_samples(metric, *(metric_samples(side, metric) for side in sides), same_networks)
+    comparison = difference_of(metric, *(metric_samples(side, metric) for side in sides), same_networks=same_networks)
     if metric != "accuracy" or same_networks:
         return comparison
     right = [np.column_stack([answers.right for answers in side]) for side in sides]
     return replace(comparison, networks=mcnemar(*right, sides[0][0].groups))
 
 
-def compare_samples(
-    metric: str, first: MetricSamples, second: MetricSamples, same_networks: bool = False
+def compare_unpaired(
+    first: Sequence[Tested], second: Sequence[Tested], metric: str, same_networks: bool = False
 ) -> Comparison:
-    """The one statistic for "first − second on the same test images", wherever the values come from.
-
-    `same_networks` says that both sides are the same networks, seed by seed in the same order, with a part and without
-    it, say: what varies over seeds is then each one's own difference. With one seed on a side there is no p: the interval
-    covers other test images, not other trainings.
-
-    Raises:
-        WorkbookValueError: with `same_networks` more seeds on one side.
-    """
-    return difference_of(metric, first, second, first.images, paired=True, same_networks=same_networks)
-
-
-def compare_unpaired(first: Sequence[Tested], second: Sequence[Tested], metric: str) -> Comparison:
-    """The first configuration minus the second, each on test images of its own, e.g. of another split.
+    """The first configuration minus the second, each on test images of its own, e.g. of another split; with
+    `same_networks` the same runs on two test sets.
 
     The two test sets are taken as independent; where they share images the interval is too wide rather than too narrow.
     Each side is one split: the interval does not cover another draw of the split.
 
     Raises:
-        WorkbookValueError: no runs, runs of one side tested on different images, or an unknown metric.
+        WorkbookValueError: no runs, runs of one side tested on different images, an unknown metric, or with
+            `same_networks` more runs on one side.
     """
-    return _on_other_images(first, second, metric, same_networks=False)
-
-
-def compare_test_sets(first: Sequence[Tested], second: Sequence[Tested], metric: str) -> Comparison:
-    """The same networks, seed by seed in the same order, on a first test set minus on a second one.
-
-    A network that is good on one set is mostly good on the other: what varies over seeds is each one's own difference,
-    whose variance has S − 1 degrees of freedom. The test sets are taken as independent, as in `compare_unpaired`.
-
-    Raises:
-        WorkbookValueError: no runs, as many on one side as not on the other, runs of one side tested on different
-            images, or an unknown metric.
-    """
-    return _on_other_images(first, second, metric, same_networks=True)
+    sides = [metric_samples(*aligned(side), metric, seed) for seed, side in enumerate((first, second))]
+    return difference_of(metric, *sides, paired=False, same_networks=same_networks)
 
 
 def estimate_of(side: MetricSamples) -> Estimate:
@@ -153,25 +117,32 @@ def estimate_of(side: MetricSamples) -> Estimate:
 
 
 def difference_of(
-    metric: str, first: MetricSamples, second: MetricSamples, images: int, paired: bool, same_networks: bool = False
+    metric: str, first: MetricSamples, second: MetricSamples, paired: bool = True, same_networks: bool = False
 ) -> Comparison:
-    """The first side minus the second; row by row the same resamples if `paired`, column by column the same networks if
-    `same_networks`.
+    """The one statistic for "first − second", wherever the values come from. With one seed on a side there is no p: the
+    interval covers other test images, not other trainings.
+
+    Args:
+        metric: its name.
+        first, second: of each side; row by row the same resamples if `paired`.
+        paired: whether both sides were tested on the same images.
+        same_networks: whether both sides are the same networks, seed by seed in one order, e.g. with and without a part,
+            or on two test sets. A network that is good on one side is mostly good on the other: what varies over seeds
+            is each one's own difference, whose variance has S − 1 degrees of freedom.
 
     Raises:
         WorkbookValueError: with `same_networks` more seeds on one side.
     """
-    values, samples = (first.values, second.values), (first.samples, second.samples)
     seeds = min(len(first.values), len(second.values))
-    if same_networks:
-        if len(first.values) != len(second.values):
-            raise WorkbookValueError(
-                f"{len(first.values)} networks on one side and {len(second.values)} on the other: give the same "
-                "networks on both, seed by seed in one order."
-            )
-        error = uncertainty([values[0] - values[1]], [samples[0] - samples[1]])
+    if not same_networks:
+        error = uncertainty([first.values, second.values], [first.samples, second.samples])
+    elif len(first.values) == len(second.values):
+        error = uncertainty([first.values - second.values], [first.samples - second.samples])
     else:
-        error = uncertainty(values, samples)
+        raise WorkbookValueError(
+            f"{len(first.values)} networks on one side and {len(second.values)} on the other: give the same networks on "
+            "both, seed by seed in one order."
+        )
     difference = float(first.values.mean() - second.values.mean())
     low, high = np.clip(error.interval(difference), -1, 1).tolist()  # of two fractions
     test = SAME_NETWORKS if same_networks else SEEDS_AND_IMAGES
@@ -181,11 +152,11 @@ def difference_of(
         low,
         high,
         p=error.p_value(difference) if seeds > 1 else None,
-        effect=hedges_g(*values),
+        effect=hedges_g(first.values, second.values),
         effect_name=HEDGES,
         test=test if seeds > 1 else NO_CLAIM,
         seeds=seeds,
-        images=images,
+        images=first.images if paired else first.images + second.images,
         paired=paired,
     )
 
@@ -212,10 +183,3 @@ def hedges_g(first: np.ndarray, second: np.ndarray) -> float:
     sides = [(v.mean(), v.std(ddof=1), len(v)) for v in (first, second)]
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(effectsize_smd(*sides[0], *sides[1])[0])
-
-
-def _on_other_images(first: Sequence[Tested], second: Sequence[Tested], metric: str, same_networks: bool) -> Comparison:
-    """Independent resamples of the two sides' images."""
-    sides = [metric_samples(*aligned(side), metric, seed) for seed, side in enumerate((first, second))]
-    images = sum(side.images for side in sides)
-    return difference_of(metric, *sides, images, paired=False, same_networks=same_networks)

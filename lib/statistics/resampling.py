@@ -83,14 +83,12 @@ def metric_samples(answers: Sequence[RunAnswers], metric: str, seed: int = 0) ->
         if metric not in side.run.metrics["test"]:
             raise unknown("metric", metric, side.run.metrics["test"])
     values = np.array([side.run.metrics["test"][metric] for side in answers])
-    first = answers[0]
-    groups, strata = (np.unique(names, return_inverse=True)[1].tobytes() for names in (first.groups, first.labels))
-    samples = []
+    first, samples = answers[0], []
     for side in answers:
-        classes = tuple(side.run.classes)
-        place = {name: i for i, name in enumerate(classes)}
+        place = {name: i for i, name in enumerate(side.run.classes)}
         labels = np.array([place[label] for label in side.labels]).tobytes()
-        samples.append(_metrics(side.probabilities.tobytes(), labels, groups, strata, classes, seed)[metric])
+        resamples = (_numbered(first.groups), _numbered(first.labels), seed)
+        samples.append(_metrics(side.probabilities.tobytes(), labels, tuple(place), *resamples)[metric])
     return MetricSamples(values, np.column_stack(samples), len(first.images), len(np.unique(first.groups)))
 
 
@@ -115,12 +113,16 @@ def _name(run: Tested) -> str:
 
 def resampled(groups: Sequence[str], seed: int = 0) -> Resampled:
     """Bootstrap resamples of whole groups, the same ones whenever it is asked for the same groups."""
-    return _resampled(np.unique(groups, return_inverse=True)[1].astype(np.int64).tobytes(), None, seed)
+    return _resampled(_numbered(groups), None, seed)
+
+
+def _numbered(names: Sequence[str]) -> bytes:
+    return np.unique(names, return_inverse=True)[1].astype(np.int64).tobytes()
 
 
 @lru_cache(maxsize=256)  # by content: a table asks for each run once a metric and a comparison, and a run may change
 def _metrics(
-    probabilities: bytes, labels: bytes, groups: bytes, strata: bytes, classes: tuple[str, ...], seed: int
+    probabilities: bytes, labels: bytes, classes: tuple[str, ...], groups: bytes, strata: bytes, seed: int
 ) -> dict[str, np.ndarray]:
     predicted = np.frombuffer(probabilities).reshape(-1, len(classes))
     return _resampled(groups, strata, seed).measure(predicted, np.frombuffer(labels, np.int64), classes)

@@ -14,7 +14,7 @@ import numpy as np
 
 from lib.errors import WorkbookValueError
 from lib.retrieval.ranking import RetrievalScores
-from lib.statistics.estimates import Comparison, Estimate, compare_samples, estimate_of
+from lib.statistics.estimates import Comparison, Estimate, difference_of, estimate_of
 from lib.statistics.resampling import MetricSamples, mean_samples
 
 SeedScores = Sequence[RetrievalScores]  # of one model, one a seed
@@ -36,14 +36,14 @@ def compare_retrieval(
 ) -> Comparison:
     """The first model minus the second on the same queries; each sequence holds the scores of a seed each.
 
-    `same_networks` as in `compare_samples`: of networks with and without re-ranking, say.
+    `same_networks` as in `difference_of`: of networks with and without re-ranking, say.
 
     Raises:
         WorkbookValueError: no scores, scores of different queries, an unknown metric, or with `same_networks` more
             scores on one side.
     """
     _check_paired(first, second)
-    return compare_samples(metric, _samples(first, metric), _samples(second, metric), same_networks)
+    return difference_of(metric, _samples(first, metric), _samples(second, metric), same_networks=same_networks)
 
 
 def cmc_band(scores: SeedScores, ranks: int = 20) -> list[Estimate]:

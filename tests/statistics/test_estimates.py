@@ -14,15 +14,14 @@ from lib.errors import WorkbookValueError
 from lib.statistics import resampling
 from lib.statistics.estimates import (
     compare,
-    compare_test_sets,
     compare_unpaired,
     difference_of,
     estimate,
     hedges_g,
     holm,
-    mcnemar,
 )
 from lib.statistics.intervals import Uncertainty, uncertainty
+from lib.statistics.mcnemar import mcnemar
 from lib.statistics.resampling import MetricSamples
 from lib.training.metrics import Resampled, intervals, measure
 
@@ -289,16 +288,16 @@ def test_the_same_networks_on_two_test_sets_are_compared_seed_by_seed(plain):
     """Without image noise: the paired t test of the seeds' differences."""
     a, b = np.array([0.9, 0.5, 0.7]), np.array([0.85, 0.47, 0.64])
     sides = [MetricSamples(values, np.tile(values, (50, 1)), 50, 50) for values in (a, b)]
-    found = difference_of("accuracy", *sides, 100, paired=False, same_networks=True)
+    found = difference_of("accuracy", *sides, paired=False, same_networks=True)
     expected = stats.ttest_rel(a, b)
     assert found.p == pytest.approx(expected.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
     elsewhere = [run(s, data=1) for s in range(3)]
-    assert compare_test_sets(plain, elsewhere, "accuracy").test.startswith(
+    assert compare_unpaired(plain, elsewhere, "accuracy", same_networks=True).test.startswith(
         "Student's t over each seed's own difference"
     )
     with pytest.raises(WorkbookValueError, match="3 networks on one side and 2 on the other"):
-        compare_test_sets(plain, elsewhere[:2], "accuracy")
+        compare_unpaired(plain, elsewhere[:2], "accuracy", same_networks=True)
     with pytest.raises(WorkbookValueError, match="3 networks on one side and 2 on the other"):
         compare(plain, plain[:2], "accuracy", same_networks=True)
 

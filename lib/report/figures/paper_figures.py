@@ -19,11 +19,7 @@ SIGNIFICANT = 0.05
 def differences(study: Study, tables: Sequence[str], metric: str = "accuracy") -> Figure:
     """Every difference of the named tables with its interval; full where p after Holm's correction is below 0.05."""
     parts = {CLAIMS[table]: comparisons(study, table).of(metric) for table in tables}
-    rows = [
-        (claim, pair, interval)
-        for claim, part in parts.items()
-        for pair, interval in zip(part.pairs, _intervals(part), strict=True)
-    ]
+    rows = [(claim, pair, _interval(pair)) for claim, part in parts.items() for pair in part]
     return forest_figure(
         [f"{claim}: {pair.row.name}" for claim, pair, _ in rows],
         {claim: [interval if own == claim else None for own, _, interval in rows] for claim in parts},
@@ -35,13 +31,10 @@ def differences(study: Study, tables: Sequence[str], metric: str = "accuracy") -
     )
 
 
-def _intervals(part: Compared, colour: str | None = None) -> list[Interval | None]:
-    """The differences in points, full where they are significant; a note tells which have no p."""
-    rows = []
-    for result, corrected in zip(part.results, part.corrected, strict=True):
-        look = {"filled": corrected is not None and corrected < SIGNIFICANT, "colour": colour}
-        rows.append(Interval.of(result, note="one seed" if corrected is None else "", **look))
-    return rows
+def _interval(pair: Compared, colour: str | None = None) -> Interval | None:
+    """The difference in points, full where it is significant; a note tells that it has no p."""
+    look = {"filled": pair.corrected is not None and pair.corrected < SIGNIFICANT, "colour": colour}
+    return Interval.of(pair.result, note="one seed" if pair.corrected is None else "", **look)
 
 
 def backbones_against_cost(study: Study, metric: str = "balanced_accuracy") -> Figure:
@@ -101,20 +94,20 @@ def transfer_lines(study: Study, metric: str = "accuracy") -> Figure:
 def leak_inflation(study: Study) -> Figure:
     """The leak study: each metric under both splits, and the inflation with its interval."""
     family = comparisons(study, "leak")
-    pairs = family.of("accuracy").pairs
+    pairs = family.of("accuracy")
     rows = [(i, pair, metric) for i, pair in enumerate(pairs) for metric in TESTED_METRICS]
     names = [f"{pair.row.config.backbone}, {METRICS[metric]}" for _, pair, metric in rows]
     levels = {
         "lesion-level split": [Interval.of(pair.second.estimate(metric)) for _, pair, metric in rows],
         "image-level split": [Interval.of(pair.first.estimate(metric)) for _, pair, metric in rows],
     }
-    inflation = {metric: _intervals(family.of(metric), DARK) for metric in TESTED_METRICS}
+    inflation = [_interval(family.of(metric)[i], DARK) for i, _, metric in rows]
     with figure(10, forest_height(names, 2), _phantom(pairs)) as fig:
         left, right = fig.subplots(1, 2, width_ratios=(3, 2), sharey=True)
         forest(left, names, levels)
         left.set(xlabel="metric on the test part (%)", ylabel="network and metric")
         left.set_title("The same network under two splits")
-        forest(right, names, {"": [inflation[metric][i] for i, _, metric in rows]}, reference=0)
+        forest(right, names, {"": inflation}, reference=0)
         right.set(xlabel="inflation (percentage points)", title="image-level − lesion-level")
         legend_above(fig, left)
     return fig

@@ -7,17 +7,19 @@ all of it (the comparisons in full) or a part (accuracy on the own test set). So
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 
 from lib.errors import WorkbookError
 from lib.report.study.study import Answers, Missing, Row, Study
 from lib.report.tables.cells import Cell
 from lib.report.tables.table import Heading
-from lib.statistics.estimates import Comparison, compare, compare_test_sets, compare_unpaired, holm
+from lib.statistics.estimates import Comparison, compare, compare_unpaired, holm
 from lib.statistics.metric_names import TESTED_METRICS
 
 REFERENCE = "original"
-Test = Callable[..., Comparison]  # `compare`, `compare_unpaired` or `compare_test_sets`
+Test = Callable[..., Comparison]  # `compare` or `compare_unpaired`
 DIFFERENCE: list[Heading] = [("", "difference (points)"), ("", "p (Holm)"), ("", "effect size")]
 
 
@@ -34,40 +36,52 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """The comparisons of one metric on one test set, in the order of their pairs, each with its corrected p."""
+class Compared(Pair):
+    """What a metric says about a pair, and its p after Holm's correction."""
 
-    pairs: Sequence[Pair]
-    results: Sequence[Comparison | Missing]
-    corrected: Sequence[float | None]
+    result: Comparison | Missing
+    corrected: float | None = None
 
     @property
-    def columns(self) -> list[dict[Heading, Cell]]:
-        """Each pair's difference, p and effect size as cells."""
-        return [_difference_cells(*result) for result in zip(self.results, self.corrected, strict=True)]
+    def p(self) -> float | None:
+        """Without correction; None where there is no test."""
+        return None if isinstance(self.result, Missing) else self.result.p
+
+    @property
+    def cells(self) -> dict[Heading, Cell]:
+        """Difference, p and effect size."""
+        if isinstance(self.result, Missing):
+            cells = [Cell.missing(self.result.reason)] * 3
+        else:
+            effect = Cell.effect(self.result.effect, self.result.effect_name)
+            cells = [Cell.points(self.result), Cell.p_value(self.p, self.corrected), effect]
+        return dict(zip(DIFFERENCE, cells, strict=True))
 
 
 @dataclass(frozen=True)
 class Family:
     """All comparisons of a table, whose p-values are corrected together."""
 
-    parts: dict[tuple[str, str], Compared]  # by test set ('' where each pair has its own) and metric
+    parts: dict[tuple[str, str], list[Compared]]  # by test set ('' where each pair has its own) and metric
 
-    def of(self, metric: str, dataset: str | None = None) -> Compared:
+    def of(self, metric: str, dataset: str | None = None) -> list[Compared]:
         """Those of one metric, on the table's own test set unless another is named."""
         return self.parts[next(iter(self.parts))[0] if dataset is None else dataset, metric]
 
     @property
+    def every(self) -> list[Compared]:
+        return list(chain(*self.parts.values()))
+
+    @property
     def made(self) -> list[Comparison]:
         """The comparisons that have a p-value, all of which are corrected together."""
-        results = (result for part in self.parts.values() for result in part.results)
-        return [result for result in results if isinstance(result, Comparison) and result.p is not None]
+        return [pair.result for pair in self.every if pair.p is not None]
 
     @property
     def extent(self) -> tuple[int, int, int]:
         """Rows, metrics, test sets."""
         datasets, metrics = (set(names) for names in zip(*self.parts, strict=True))
-        return max(len(part.pairs) for part in self.parts.values()), len(metrics), len(datasets)
+        return max(map(len, self.parts.values())), len(metrics), len(datasets)
 
 
 def comparisons(study: Study, table: str) -> Family:
@@ -77,7 +91,7 @@ def comparisons(study: Study, table: str) -> Family:
 
 def _comparisons(study: Study, table: str) -> Family:
     if table == "transfer":
-        return family({("", "accuracy"): transfer_pairs(study)}, compare_test_sets)
+        return family({("", "accuracy"): transfer_pairs(study)}, partial(compare_unpaired, same_networks=True))
     if table == "leak":
         return family({("", metric): leak_pairs(study) for metric in TESTED_METRICS}, compare_unpaired)
     datasets = study.test_sets(study.rows(table)) or [""]
@@ -86,10 +100,14 @@ def _comparisons(study: Study, table: str) -> Family:
 
 def family(pairs: dict[tuple[str, str], Sequence[Pair]], test: Test) -> Family:
     """Compare each pair in the metric of its key; all p-values are corrected together."""
-    results = {key: [comparison(p.first, p.second, key[1], test) for p in pairs[key]] for key in pairs}
-    every = [result for part in results.values() for result in part]
-    corrected = iter(holm([result.p if isinstance(result, Comparison) else None for result in every]))
-    return Family({key: Compared(pairs[key], part, [next(corrected) for _ in part]) for key, part in results.items()})
+
+    def compared(pair: Pair, metric: str) -> Compared:
+        return Compared(pair.first, pair.second, comparison(pair.first, pair.second, metric, test))
+
+    raw = Family({key: [compared(pair, key[1]) for pair in part] for key, part in pairs.items()})
+    corrected = iter(holm([pair.p for pair in raw.every]))
+    parts = raw.parts.items()
+    return Family({key: [replace(pair, corrected=next(corrected)) for pair in part] for key, part in parts})
 
 
 def comparison(first: Answers, second: Answers, metric: str, test: Test = compare) -> Comparison | Missing:
@@ -152,12 +170,3 @@ def _pair(study: Study, first: Row, second: Row, dataset: str | None = None) -> 
     """Two rows on one test set: the first's own unless another is named."""
     dataset = dataset or first.config.dataset
     return Pair(study.answers(first, dataset), study.answers(second, dataset))
-
-
-def _difference_cells(result: Comparison | Missing, corrected: float | None) -> dict[Heading, Cell]:
-    if isinstance(result, Missing):
-        cells = [Cell.missing(result.reason)] * 3
-    else:
-        effect = Cell.effect(result.effect, result.effect_name)
-        cells = [Cell.points(result), Cell.p_value(result.p, corrected), effect]
-    return dict(zip(DIFFERENCE, cells, strict=True))

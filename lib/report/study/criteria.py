@@ -16,13 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from lib.report.study.comparisons import Compared, Pair, comparisons, reference_of
+from lib.report.study.comparisons import Compared, comparisons, reference_of
 from lib.report.study.efficiency_table import Cost
 from lib.report.study.paper_tables import REACHED, first_epoch
 from lib.report.study.study import Missing, Row, Study
 from lib.report.tables.cells import Cell, p_statement, points_text, signed
 from lib.report.tables.table import Table
-from lib.statistics.estimates import Comparison
 from lib.training.store import Run
 
 MET, NOT_MET, OPEN = "met", "not met", "not decidable"
@@ -149,21 +148,18 @@ def undecided(rows: Sequence[Row]) -> str | None:
 
 def accuracy_improvement(study: Study) -> list[Claim]:
     """Criterion 1, a claim a backbone of Table 2."""
-    table = comparisons(study, "attention").of("accuracy")
-    return [
-        _claim(pair, pair.row.name, result, lambda v: v > GAIN["attention"])
-        for pair, result in zip(table.pairs, table.results, strict=True)
-    ]
+    pairs = comparisons(study, "attention").of("accuracy")
+    return [_claim(pair, pair.row.name, lambda v: v > GAIN["attention"]) for pair in pairs]
 
 
 def fusion_strategy(study: Study) -> list[Claim]:
     """Criterion 2: the best fusion by *validation*, measured on test. Chosen on test, it would look better than it is."""
-    table = comparisons(study, "fusion").of("accuracy")
-    best = _chosen_fusion(table)
-    if best is None or isinstance(best, Claim):
-        return [best] if best else []
-    pair, what = table.pairs[best], f"{table.pairs[best].row.name} (best on validation)"
-    return [_claim(pair, what, table.results[best], lambda v: v > GAIN["fusion"])]
+    return [
+        best
+        if isinstance(best, Claim)
+        else _claim(best, f"{best.row.name} (best on validation)", lambda v: v > GAIN["fusion"])
+        for best in _best_fusion(study)
+    ]
 
 
 def best_on_validation(rows: Sequence[Row]) -> Row:
@@ -191,15 +187,9 @@ def faster_convergence(study: Study) -> list[Claim]:
 
 def transfer_drop(study: Study) -> list[Claim]:
     """Criterion 4, a claim for each pair of data sets of Table 5."""
-    table = comparisons(study, "transfer").of("accuracy")
     return [
-        _claim(
-            pair,
-            f"{pair.row.config.backbone}, {pair.first.dataset} → {pair.second.dataset}",
-            result,
-            lambda v: v < 0.05,
-        )
-        for pair, result in zip(table.pairs, table.results, strict=True)
+        _claim(pair, f"{pair.row.config.backbone}, {pair.first.dataset} → {pair.second.dataset}", lambda v: v < 0.05)
+        for pair in comparisons(study, "transfer").of("accuracy")
     ]
 
 
@@ -211,52 +201,48 @@ def overhead(costs: Sequence[Cost]) -> list[Claim]:
 
 def significance(study: Study) -> list[Claim]:
     """Criterion 6: p-values of Tables 2 and 3 as corrected there, in the direction that is claimed."""
-    attention, fusion = (comparisons(study, table).of("accuracy") for table in ("attention", "fusion"))
-    claims = [_significant(attention, i, GAIN["attention"]) for i in range(len(attention.pairs))]
-    best = _chosen_fusion(fusion)
-    if best is None:
-        return claims
-    return [*claims, best if isinstance(best, Claim) else _significant(fusion, best, GAIN["fusion"])]
+    claims = [_significant(pair, GAIN["attention"]) for pair in comparisons(study, "attention").of("accuracy")]
+    best = _best_fusion(study)
+    return claims + [pair if isinstance(pair, Claim) else _significant(pair, GAIN["fusion"]) for pair in best]
 
 
-def _chosen_fusion(table: Compared) -> int | Claim | None:
-    """Which pair is that of the best fusion and the original one; or the claim that nothing can be said; None without
-    pairs."""
-    pairs = table.pairs
+def _best_fusion(study: Study) -> list[Compared | Claim]:
+    """The best fusion and the original one; or the claim that nothing can be said; nothing without a pair."""
+    pairs = comparisons(study, "fusion").of("accuracy")
     if not pairs:
-        return None
+        return []
     why = undecided([*(pair.row for pair in pairs), pairs[0].second.row])
     if why:
-        return Claim("best fusion", "no result", OPEN, why)
+        return [Claim("best fusion", "no result", OPEN, why)]
     best = best_on_validation([pair.row for pair in pairs])
-    return next(i for i, pair in enumerate(pairs) if pair.row.config == best.config)
+    return [next(pair for pair in pairs if pair.row.config == best.config)]
 
 
-def _claim(pair: Pair, what: str, comparison: Comparison | Missing, good: Callable[[float], bool]) -> Claim:
-    why = undecided([pair.first.row, pair.second.row])
-    if isinstance(comparison, Missing):
-        return Claim(what, "no result", OPEN, why or comparison.reason)
+def _claim(pair: Compared, what: str, good: Callable[[float], bool]) -> Claim:
+    why, result = undecided([pair.first.row, pair.second.row]), pair.result
+    if isinstance(result, Missing):
+        return Claim(what, "no result", OPEN, why or result.reason)
     if why:
-        return Claim(what, points_text(comparison), OPEN, why)
-    return _decided(what, points_text(comparison), decide(comparison.low, comparison.high, good))
+        return Claim(what, points_text(result), OPEN, why)
+    return _decided(what, points_text(result), decide(result.low, result.high, good))
 
 
 def _decided(what: str, result: str, verdict: str) -> Claim:
     return Claim(what, result, verdict, "the interval includes the threshold" if verdict == OPEN else "")
 
 
-def _significant(table: Compared, i: int, gain: float) -> Claim:
+def _significant(pair: Compared, gain: float) -> Claim:
     """Significant, refuted since the interval excludes a gain of more than `gain`, or neither."""
-    pair, comparison, corrected = table.pairs[i], table.results[i], table.corrected[i]
-    name, why = pair.row.name, undecided([pair.first.row, pair.second.row])
-    if why or corrected is None:
-        return Claim(name, "no p", OPEN, why or getattr(comparison, "reason", "no test could be made"))
-    if corrected < ALPHA and comparison.difference > 0:
-        return Claim(name, p_statement(corrected), MET)
-    if comparison.high <= gain:
-        return Claim(name, p_statement(corrected), NOT_MET, "the interval excludes the gain that is claimed")
-    why = f"p ≥ {ALPHA}, but the interval does not exclude the gain that is claimed"
-    return Claim(name, p_statement(corrected), OPEN, why)
+    name, why, result = pair.row.name, undecided([pair.first.row, pair.second.row]), pair.result
+    if why or pair.corrected is None:
+        reason = result.reason if isinstance(result, Missing) else "no test could be made"
+        return Claim(name, "no p", OPEN, why or reason)
+    p = p_statement(pair.corrected)
+    if pair.corrected < ALPHA and result.difference > 0:
+        return Claim(name, p, MET)
+    if result.high <= gain:
+        return Claim(name, p, NOT_MET, "the interval excludes the gain that is claimed")
+    return Claim(name, p, OPEN, f"p ≥ {ALPHA}, but the interval does not exclude the gain that is claimed")
 
 
 def _epochs_sooner(progressive: Run, original: Run) -> int:

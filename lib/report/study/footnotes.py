@@ -8,7 +8,6 @@ from lib.report.study.chance import chance_text
 from lib.report.study.comparisons import Family
 from lib.report.study.study import Answers, Row, any_phantom, trained_by_different_code
 from lib.report.tables.method_table import ONE_SEED
-from lib.statistics.estimates import Comparison
 
 LEVELS = (
     "Test metrics in %: mean ± standard deviation over seeds, below it the 95 % interval of the method over seeds and "
@@ -62,9 +61,7 @@ def notes_on_tests(family: Family, also: str = "", networks: bool = False) -> li
             "it the p without correction.",
             f"Effect size: {effect}.",
         ]
-    if networks and any(
-        isinstance(c, Comparison) and c.networks for part in family.parts.values() for c in part.results
-    ):
+    if networks and any(getattr(pair.result, "networks", None) for pair in family.every):
         notes.append(NETWORKS)
     return notes
 

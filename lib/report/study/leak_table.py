@@ -21,11 +21,11 @@ SPLITS = (
 def leak_table(study: Study) -> Table:
     """The same network under both splits: by how much views of known lesions inflate a result."""
     family = comparisons(study, "leak")
-    pairs = family.of("accuracy").pairs
+    pairs = family.of("accuracy")
     cells = []
     for i, pair in enumerate(pairs):
         for metric in TESTED_METRICS:
-            columns = family.of(metric).columns[i]
+            columns = family.of(metric)[i].cells
             cells.append(
                 {
                     ("", "backbone"): Cell.words(pair.row.config.backbone),

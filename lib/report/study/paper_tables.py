@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from lib.report.study.comparisons import DIFFERENCE, Compared, comparisons, reference_of
+from lib.report.study.comparisons import DIFFERENCE, Pair, comparisons, reference_of
 from lib.report.study.footnotes import LEVELS, notes_at_chance, notes_on, notes_on_dropped, notes_on_tests
 from lib.report.study.row_cells import labels_of, level, levels, of_runs, seeds_of, training_minutes
-from lib.report.study.study import Row, Study
+from lib.report.study.study import Missing, Row, Study
 from lib.report.tables.cells import Cell
 from lib.report.tables.table import Heading, Table
 from lib.statistics.estimates import Comparison
@@ -53,18 +53,17 @@ def attention_table(study: Study) -> Table:
     """Table 2: each backbone with the attention block and without it, in accuracy."""
     family = comparisons(study, "attention")
     differences = family.of("accuracy")
-    pairs = differences.pairs
     cells = [
         {
             **labels_of(pair.row),
             **seeds_of(pair.row),
             ("", "without attention (%)"): level(pair.second, "accuracy"),
             ("", f"with {pair.row.config.attention} (%)"): level(pair.first, "accuracy"),
-            **columns,
+            **pair.cells,
         }
-        for pair, columns in zip(pairs, differences.columns, strict=True)
+        for pair in differences
     ]
-    notes = [LEVELS, *notes_on_tests(family, IN_FULL), *_notes_on_pairs([differences])]
+    notes = [LEVELS, *notes_on_tests(family, IN_FULL), *_notes_on_pairs(differences)]
     return Table("table2_attention", "Table 2. What the attention block adds to the accuracy.", cells, notes)
 
 
@@ -85,20 +84,19 @@ def comparisons_table(study: Study, table: str, name: str, caption: str) -> Tabl
     """Every comparison of Table 2, 3 or 4 in full: each metric on each test set, and McNemar's p for accuracy."""
     family, datasets = comparisons(study, table), study.test_sets(study.rows(table))
     cells = []
-    for i, pair in enumerate(family.of("accuracy").pairs):
+    for i, pair in enumerate(family.of("accuracy")):
         for metric in TESTED_METRICS:
             row = {**labels_of(pair.row), ("", "metric"): Cell.words(METRICS[metric])}
             for dataset in datasets:
-                part = family.of(metric, dataset)
-                columns = {**part.columns[i], OF_NETWORKS: _of_networks(part, i)}
+                compared = family.of(metric, dataset)[i]
+                columns = {**compared.cells, OF_NETWORKS: _of_networks(compared.result)}
                 row |= {(dataset, name): cell for (_, name), cell in columns.items()}
             cells.append(row)
     notes = notes_on_tests(family, ", of which those of accuracy stand in the table itself as well", networks=True)
-    return Table(name, caption, cells, [*notes, *_notes_on_pairs(family.parts.values())])
+    return Table(name, caption, cells, [*notes, *_notes_on_pairs(family.every)])
 
 
-def _of_networks(part: Compared, i: int) -> Cell:
-    result = part.results[i]
+def _of_networks(result: Comparison | Missing) -> Cell:
     known = isinstance(result, Comparison) and result.networks
     return Cell.mcnemar(result.networks) if known else Cell.absent()
 
@@ -139,7 +137,7 @@ def _strategies(
     rows = study.rows(table)
     reference = reference_of(rows, table)
     family = comparisons(study, table)
-    others = iter(family.of("accuracy").columns)
+    others = iter(family.of("accuracy"))
     cells = []
     for row in rows:
         cells.append(
@@ -149,7 +147,11 @@ def _strategies(
                 **levels(study, row, study.test_sets(rows)),
                 **{heading: value(row) for heading, value in extra.items()},
                 ("", "additional parameters"): _additional(row, reference),
-                **(dict.fromkeys(DIFFERENCE, Cell.absent()) if row is reference or reference is None else next(others)),
+                **(
+                    dict.fromkeys(DIFFERENCE, Cell.absent())
+                    if row is reference or reference is None
+                    else next(others).cells
+                ),
                 **_source(row, table),
             }
         )
@@ -177,6 +179,6 @@ def _notes(study: Study, rows: Sequence[Row]) -> list[str]:
     return [LEVELS, *notes_on_dropped(answers), *notes_at_chance(answers), *notes_on(rows)]
 
 
-def _notes_on_pairs(parts: Iterable[Compared]) -> list[str]:
-    sides = [side for part in parts for pair in part.pairs for side in (pair.first, pair.second)]
+def _notes_on_pairs(pairs: Iterable[Pair]) -> list[str]:
+    sides = [side for pair in pairs for side in (pair.first, pair.second)]
     return [*notes_at_chance(sides), *notes_on([side.row for side in sides])]

@@ -31,12 +31,8 @@ def transfer_table(study: Study) -> Table:
     for row in rows:
         own = study.answers(row, row.config.dataset)
         cells.append(_line(own, dict.fromkeys(DIFFERENCE, Cell.absent())))
-        cells += [
-            _line(pair.second, drop)
-            for pair, drop in zip(drops.pairs, drops.columns, strict=True)
-            if pair.row.config == row.config
-        ]
-    chance = notes_at_chance(side for pair in drops.pairs for side in (pair.first, pair.second))
+        cells += [_line(drop.second, drop.cells) for drop in drops if drop.row.config == row.config]
+    chance = notes_at_chance(side for drop in drops for side in (drop.first, drop.second))
     notes = [LEVELS, DROP, DROPPED, *notes_on_tests(family), *chance, *notes_on(rows)]
     return Table("table5_transfer", "Table 5. Trained on one data set, tested on another.", cells, notes, labels=2)
 

@@ -71,7 +71,7 @@ def test_without_runs_they_draw_too_and_say_so(written):
 
 def test_differences_are_filled_where_they_are_significant(study):
     (dots,) = dots_of(paper_figures.differences(study, ["fusion"]).axes[0])
-    corrected = comparisons(study, "fusion").of("accuracy").corrected
+    corrected = [pair.corrected for pair in comparisons(study, "fusion").of("accuracy")]
     assert corrected[0] < 0.05 < corrected[1]
     assert [tuple(face) == WHITE for face in dots.get_facecolors()] == [False, True]
     assert [x > 15 for x, _ in dots.get_offsets()] == [True, False]

@@ -98,7 +98,7 @@ def found_for(study, monkeypatch, found, corrected):
 
     def same(study, table):
         pairs = pairs_of(study, table) if table != "transfer" else []
-        return Family({("", "accuracy"): Compared(pairs, [found] * len(pairs), [corrected] * len(pairs))})
+        return Family({("", "accuracy"): [Compared(pair.first, pair.second, found, corrected) for pair in pairs]})
 
     monkeypatch.setattr("lib.report.study.criteria.comparisons", same)
 

@@ -14,7 +14,7 @@ from lib.report.study.leak_table import leak_table
 from lib.report.study.transfer_table import transfer_table
 from lib.report.tables.cells import Cell, p_text, signed
 from lib.report.tables.table import all_notes, html_of, write_csv
-from lib.statistics.estimates import compare, compare_test_sets, compare_unpaired, estimate, holm
+from lib.statistics.estimates import compare, compare_unpaired, estimate, holm
 
 BACKBONES = {"resnet18": 0.7, "resnet34": 0.8}
 FUSIONS = {"original": 0.7, "learnable_gate": 0.9, "weighted_add": 0.72}
@@ -151,7 +151,7 @@ def test_a_study_compares_once(written, transferred, monkeypatch):
     calls = []
     monkeypatch.setattr("lib.report.study.comparisons.compare", lambda *a: calls.append(a[2]) or compare(*a))
     monkeypatch.setattr(
-        "lib.report.study.comparisons.compare_test_sets", lambda *a: calls.append(a[2]) or compare_test_sets(*a)
+        "lib.report.study.comparisons.compare_unpaired", lambda *a, **k: calls.append(a[2]) or compare_unpaired(*a, **k)
     )
     written.finish_table("fusion", FUSIONS)
     written.finish_table("transfer", {"phantom-lesions": 0.9, "phantom-clinic": 0.9})
@@ -223,7 +223,9 @@ def test_dropped_images_are_told(written, transferred):
     assert [c.text for c in column(table, "same lesion", "left out")] == ["–", "2", "–", "2"]
     row = study.rows("transfer")[0]
     other = study.answers(row, "phantom-clinic").tests
-    assert column(table, "drop (points)")[1] == Cell.points(compare_test_sets(row.finished, other, "accuracy"))
+    assert column(table, "drop (points)")[1] == Cell.points(
+        compare_unpaired(row.finished, other, "accuracy", same_networks=True)
+    )
     note = "phantom-lesions → phantom-clinic: 7 of 240 (5 by image_id, 2 by group)"
     written.finish_table("backbones", BACKBONES)
     assert any(note in each for each in paper_tables.backbones_table(written.study()).notes)
