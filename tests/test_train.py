@@ -48,7 +48,7 @@ def test_flags_take_hyphens_none_and_lists():
 
 
 def test_a_run_from_the_command_line(finished, tiny, capsys, tmp_path):
-    line = f"--profile smoke --dataset HAM10000 --data-root {tiny.data_root} --attention none --max_epoch 2 --batch_size 16"
+    line = f"--profile smoke --dataset HAM10000 --data-root {tiny.data_root} --backbone toynet --attention none --max_epoch 2 --batch_size 16"
     assert main([*line.split(), "--output-dir", str(finished.path.parent.parent)]) == 0
     assert finished.path.name in capsys.readouterr().out  # the run was there: found, not trained
 

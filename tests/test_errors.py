@@ -1,0 +1,33 @@
+"""The nearest valid name, and one line for a user's mistake."""
+
+import pytest
+
+from lib.errors import WorkbookError, WorkbookValueError, choose, nearest, run_command
+
+
+def test_choose_forgives_case_and_punctuation_and_nothing_else():
+    known = ["CBAM", "scSE", "learnable_gate"]
+    assert choose("x", "cbam", known) == "CBAM"
+    assert choose("x", "Learnable-Gate", known) == "learnable_gate"
+    with pytest.raises(
+        WorkbookValueError, match=r"Unknown x 'cbm'. Did you mean 'CBAM'\? Known: CBAM, scSE, learnable_gate"
+    ):
+        choose("x", "cbm", known)
+    with pytest.raises(WorkbookValueError, match="Unknown x 3"):
+        choose("x", 3, known)
+    assert nearest("zzzzzz", known) is None
+
+
+def test_a_command_line_prints_one_line(capsys):
+    def fails():
+        raise WorkbookError("first\nsecond")
+
+    with pytest.raises(SystemExit) as stop:
+        run_command(fails)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: first second\n"
+
+
+def test_a_bug_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        run_command(lambda: 1 / 0)
