@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -215,3 +216,15 @@ def on_grid(rows: Tensor, height: int, query: Query = None) -> Tensor:
     if not isinstance(query, Every):
         return maps[..., 0, :, :]
     return rearrange(maps, "... (r c) y x -> ... r c y x", r=len(query.of(height)))
+
+
+@contextmanager
+def mode(net: nn.Module, training: bool) -> Iterator[None]:
+    """All of `net` in training or eval mode; afterwards every module is as it was."""
+    before = [(module, module.training) for module in net.modules()]
+    try:
+        net.train(training)
+        yield
+    finally:
+        for module, was in before:
+            module.training = was

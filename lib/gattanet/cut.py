@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from lib.errors import WorkbookValueError
-from lib.gattanet.probe import called_once, first_line, mode
+from lib.gattanet.probe import called_once, first_line
+from lib.mapped import mode
 
 
 class Cut(NamedTuple):
@@ -44,7 +45,7 @@ class _Recorder(fx.Tracer):
     def __init__(self, layers: dict[str, nn.Module]) -> None:
         super().__init__()
         self.index = {id(layer): i for i, layer in enumerate(layers.values())}
-        self.sites: list[list[fx.Node]] = [[] for _ in layers]  # of each layer, the calls of its agreement
+        self.agreement_calls: list[list[fx.Node]] = [[] for _ in layers]  # of each layer, the calls of its agreement
 
     def is_leaf_module(self, m: nn.Module, name: str) -> bool:
         inside = {id(part) for part in m.modules()} - {id(m)}
@@ -57,9 +58,9 @@ class _Recorder(fx.Tracer):
         if id(m) not in self.index:
             return out
         i = self.index[id(m)]
-        site = self.create_proxy("call_module", f"agreement.{i}", (out,), {})
-        self.sites[i].append(site.node)
-        return site[0]
+        call = self.create_proxy("call_module", f"agreement.{i}", (out,), {})
+        self.agreement_calls[i].append(call.node)
+        return call[0]
 
 
 def cut(model: nn.Module, backbone: nn.Module, layers: dict[str, nn.Module], training: bool) -> Cut:
@@ -74,16 +75,16 @@ def cut(model: nn.Module, backbone: nn.Module, layers: dict[str, nn.Module], tra
             nodes = list(recorder.trace(_Whole(backbone)).nodes)
     except Exception as error:  # user code meets stand-ins for tensors and may do anything
         raise WorkbookValueError(uncut(type(backbone).__name__, first_line(error))) from error
-    for name, calls in zip(layers, recorder.sites, strict=True):
+    for name, calls in zip(layers, recorder.agreement_calls, strict=True):
         called_once(name, len(calls))
-    sites = tuple(calls[0] for calls in recorder.sites)
-    places = [nodes.index(site) for site in sites]
+    agreements = tuple(calls[0] for calls in recorder.agreement_calls)
+    places = [nodes.index(call) for call in agreements]
     first, last, output = min(places), max(places), nodes[-1]
     state = tuple(node for node in nodes[:first] if not node.users.keys() <= set(nodes[:first]))
     return Cut(
         _function(model, nodes[:first], nodes[:1], state),
-        _function(model, nodes[first : last + 1], state, sites, modulated=True),
-        _function(model, nodes[first:-1], state, (output.args[0], sites), modulated=True),
+        _function(model, nodes[first : last + 1], state, agreements, modulated=True),
+        _function(model, nodes[first:-1], state, (output.args[0], agreements), modulated=True),
     )
 
 

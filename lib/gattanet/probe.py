@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError
+from lib.mapped import mode
 
 INPUT_SIZE = (3, 224, 224)
 
@@ -67,12 +68,14 @@ def probe(backbone: nn.Module, layers: dict[str, nn.Module], images: Tensor) -> 
                 "shape of yours: input_size=(channels, height, width)."
             ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:
-        raise WorkbookValueError(f"The backbone gives {told(logits)}, not logits [B, num_classes]: give a classifier.")
+        raise WorkbookValueError(
+            f"The backbone gives {described(logits)}, not logits [B, num_classes]: give a classifier."
+        )
     for name, outputs in seen.items():
         called_once(name, len(outputs))
         if not isinstance(outputs[0], Tensor) or outputs[0].ndim not in (2, 4):
             raise WorkbookValueError(
-                f"The layer {name!r} gives {told(outputs[0])}, neither a map [B, C, H, W] nor a vector [B, C]: "
+                f"The layer {name!r} gives {described(outputs[0])}, neither a map [B, C, H, W] nor a vector [B, C]: "
                 "select another one."
             )
     return logits, {name: outputs[0].shape for name, outputs in seen.items()}
@@ -89,21 +92,9 @@ def called_once(name: str, times: int) -> None:
         )
 
 
-@contextmanager
-def mode(net: nn.Module, training: bool) -> Iterator[None]:
-    """All of `net` in training or eval mode; afterwards every module is as it was."""
-    before = [(module, module.training) for module in net.modules()]
-    try:
-        net.train(training)
-        yield
-    finally:
-        for module, was in before:
-            module.training = was
-
-
 def first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
-def told(value: object) -> str:
+def described(value: object) -> str:
     return f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

@@ -119,9 +119,9 @@ def load_weights(module: nn.Module, checkpoint: Mapping) -> None:
         ],
     }
     if any(strays.values()):
-        told = "; ".join(f"{len(names)} {what}: {shortened(names)}" for what, names in strays.items() if names)
+        strays_text = "; ".join(f"{len(names)} {what}: {shortened(names)}" for what, names in strays.items() if names)
         raise WorkbookValueError(
-            f"The checkpoint does not fit {type(module).__name__}: {told}. Build the network that it was saved from: "
+            f"The checkpoint does not fit {type(module).__name__}: {strays_text}. Build the network that it was saved from: "
             "the same name, number of classes, image size and position scheme."
         )
     module.load_state_dict(weights)
@@ -136,9 +136,9 @@ def converted(checkpoint: Mapping) -> dict[str, Tensor]:
     state = next((checkpoint[key] for key in WRAPPERS if isinstance(checkpoint.get(key), Mapping)), checkpoint)
     others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
     if others or not state:
-        found = f"{shortened(others)} beside or instead of tensors" if others else "nothing"
+        content = f"{shortened(others)} beside or instead of tensors" if others else "nothing"
         raise WorkbookValueError(
-            f"A checkpoint holds tensors by name, perhaps under 'state_dict'; this one holds {found}."
+            f"A checkpoint holds tensors by name, perhaps under 'state_dict'; this one holds {content}."
         )
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
@@ -150,14 +150,14 @@ def converted(checkpoint: Mapping) -> dict[str, Tensor]:
 
 def ours(name: str, tensor: Tensor) -> tuple[str, Tensor]:
     """An official name and tensor in this room's form; any other pair as it is."""
-    found = OFFICIAL.search(name)
-    if not found:
+    match = OFFICIAL.search(name)
+    if not match:
         return name, tensor
-    if found[2] == "qkv_transform.":  # theirs is a Conv1d
+    if match[2] == "qkv_transform.":  # theirs is a Conv1d
         tensor = tensor.unsqueeze(3)
-    if found[2] in ("rel_height", "rel_width"):
+    if match[2] in ("rel_height", "rel_width"):
         tensor = tensor.T
-    return f"{name[: found.start(2)]}{NAMES[found[2]]}{name[found.end(2) :]}", tensor
+    return f"{name[: match.start(2)]}{NAMES[match[2]]}{name[match.end(2) :]}", tensor
 
 
 def is_index(name: str) -> bool:

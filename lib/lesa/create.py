@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torchvision.models.resnet import ResNet
 
 from lib.backbones import Backbone, keep_resolution
@@ -14,37 +16,26 @@ def paper_blocks(net: ResNet) -> dict[str, range]:
     return {"layer3": range(1, len(net.layer3)), "layer4": range(len(net.layer4))}
 
 
-def lesa_classifier(
+def classifier_with(
+    layer: type[SelfAttention],
     backbone: Backbone,
     position: str = "classification",
     image_size: tuple[int, int] = (224, 224),
     groups: int = 8,
 ) -> LESANet:
-    """A bottleneck ResNet of `lib.backbones` with LESA; `layer4` keeps the resolution of `layer3`.
+    """A bottleneck ResNet of `lib.backbones` with `layer` in the paper's places; `layer4` keeps the resolution of `layer3`.
 
     Args:
         backbone: its weights stay, but for those of the 3×3 convolutions that are replaced.
-        position, image_size, groups: see `insert_lesa`.
+        layer, position, image_size, groups: see `insert_lesa`.
 
     Raises:
         WorkbookValueError: not a bottleneck ResNet, an unknown position scheme, or what `LESA` raises.
     """
-    return _with(LESA, backbone, position, image_size, groups)
-
-
-def self_attention_classifier(
-    backbone: Backbone,
-    position: str = "classification",
-    image_size: tuple[int, int] = (224, 224),
-    groups: int = 8,
-) -> LESANet:
-    """As `lesa_classifier`, with LESA's context term alone in the same places: the paper's self-attention baseline."""
-    return _with(SelfAttention, backbone, position, image_size, groups)
-
-
-def _with(
-    layer: type[SelfAttention], backbone: Backbone, position: str, image_size: tuple[int, int], groups: int
-) -> LESANet:
-    bottleneck(backbone.net, "layer4", 0)  # a ResNet without bottlenecks is told before it is changed
+    bottleneck(backbone.net, "layer4", 0)  # a ResNet without bottlenecks is refused before it is changed
     net = keep_resolution(backbone.net)
     return LESANet(insert_lesa(net, paper_blocks(net), position, image_size, groups, layer))
+
+
+lesa_classifier = partial(classifier_with, LESA)
+self_attention_classifier = partial(classifier_with, SelfAttention)  # the context term alone: the paper's baseline

@@ -49,6 +49,10 @@ class SelfAttention(Mapped):
         positive(stride=stride)
         self.channels, self.stride = channels, stride
         self.context = ContextTerm(channels, size, groups, position)
+        self.add_terms(groups)
+
+    def add_terms(self, groups: int) -> None:
+        """What a layer has beside its context term: nothing."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1] != self.channels:
@@ -80,16 +84,11 @@ class LESA(SelfAttention):
         **dict.fromkeys(("local", "context_term", "ungated"), MapInfo(Kind.NORM, along="channels")),
     }
 
-    def __init__(
-        self,
-        channels: int,
-        size: tuple[int, int],
-        groups: int = 8,
-        position: str = "classification",
-        stride: int = 1,
-    ) -> None:
-        super().__init__(channels, size, groups, position, stride)
-        self.switched_off: str | None = None
+    switched_off: str | None = None
+
+    def add_terms(self, groups: int) -> None:
+        """The local term and the gate."""
+        channels = self.channels
         self.local = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, groups=groups, bias=False),
             nn.Conv2d(channels, channels, 1, bias=False),

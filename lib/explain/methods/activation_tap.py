@@ -9,15 +9,15 @@ from lib.explain.methods.target_layers import TargetLayer
 
 
 class ActivationTap(nn.Module):
-    """`model`, images → logits, whose maps at `site` pass the module `point`, in a with-block.
+    """`model`, images → logits, whose maps at `target_layer` pass the module `point`, in a with-block.
 
     `point` is called once a forward with maps [B, C, h, w] in full precision that begin a graph of their own: gradients
     end there, so that neither the layers before it nor frozen parameters cost or hinder anything. Tokens come as maps.
     """
 
-    def __init__(self, model: nn.Module, site: TargetLayer) -> None:
+    def __init__(self, model: nn.Module, target_layer: TargetLayer) -> None:
         super().__init__()
-        self.model, self.site, self.point = model, site, nn.Identity()
+        self.model, self.target_layer, self.point = model, target_layer, nn.Identity()
         self._calls, self._handle = 0, None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -28,14 +28,14 @@ class ActivationTap(nn.Module):
 
     def _open(self, layer: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
         self._calls += 1
-        if self._calls != self.site.calls:
+        if self._calls != self.target_layer.calls:
             return None
-        maps = self.site.maps(output.detach())
+        maps = self.target_layer.maps(output.detach())
         maps = maps.to(torch.promote_types(maps.dtype, torch.float32)).requires_grad_()
-        return self.site.output(self.point(maps), output.detach())
+        return self.target_layer.output(self.point(maps), output.detach())
 
     def __enter__(self) -> ActivationTap:
-        self._handle = self.site.layer.register_forward_hook(self._open)
+        self._handle = self.target_layer.layer.register_forward_hook(self._open)
         return self
 
     def __exit__(self, *error: object) -> None:

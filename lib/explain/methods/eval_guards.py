@@ -42,15 +42,3 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         for p, (requires_grad, grad) in zip(parameters, before, strict=True):
             p.requires_grad_(requires_grad)
             p.grad = grad
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Every part of the model is in eval mode, and afterwards in the mode that it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -87,20 +87,20 @@ def target_layer_of(model: nn.Module, images: Tensor) -> TargetLayer:
 
 @target_layer_of.register
 def _(model: GLSANet, images: Tensor) -> TargetLayer:
-    site = target_layer_of(model.backbone, images)
+    target_layer = target_layer_of(model.backbone, images)
     followed = getattr(model.backbone.net, "layer3", None)
-    return TargetLayer(model.block) if site.layer is followed else site
+    return TargetLayer(model.block) if target_layer.layer is followed else target_layer
 
 
 @target_layer_of.register
 def _(model: ResNetBackbone, images: Tensor) -> TargetLayer:
     net, stride = model.net, 4  # of the stem; layer1 has none
-    found = net.layer1
+    last = net.layer1
     for stage in (net.layer2, net.layer3, net.layer4):
         stride *= math.prod(block.stride for block in stage)
         if -(-min(images.shape[2:]) // stride) >= LEAST:
-            found = stage
-    return TargetLayer(found)
+            last = stage
+    return TargetLayer(last)
 
 
 @target_layer_of.register
@@ -115,9 +115,9 @@ def _(model: ToyNetBackbone, images: Tensor) -> TargetLayer:
 
 @target_layer_of.register
 def _(model: GAttANet, images: Tensor) -> TargetLayer:
-    site, calls = target_layer_of(model.backbone, images), []
-    watch(model, images, {"": site.layer}, lambda name, output: calls.append(name))
-    return replace(site, calls=len(calls))
+    target_layer, calls = target_layer_of(model.backbone, images), []
+    watch(model, images, {"": target_layer.layer}, lambda name, output: calls.append(name))
+    return replace(target_layer, calls=len(calls))
 
 
 @target_layer_of.register

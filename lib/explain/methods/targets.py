@@ -22,16 +22,18 @@ def given_targets(targets: Targets, images: int) -> Tensor | None:
     if targets is None:
         return None
     try:
-        found = targets.cpu() if isinstance(targets, Tensor) else torch.tensor(targets)
+        classes = targets.cpu() if isinstance(targets, Tensor) else torch.tensor(targets)
     except (TypeError, ValueError, RuntimeError) as error:
         raise WorkbookValueError(f"targets must be whole numbers, the classes to explain, not {targets!r}.") from error
-    if found.is_floating_point() or found.dtype == torch.bool or found.is_complex():
-        raise WorkbookValueError(f"targets must be whole numbers, the classes to explain, not {found.dtype}.")
-    if isinstance(targets, Integral) or found.ndim == 0:
-        return found.long().reshape(()).expand(images)
-    if found.shape != (images,):
-        raise WorkbookValueError(f"There are {images} images and targets of shape {list(found.shape)}: give one each.")
-    return found.long()
+    if classes.is_floating_point() or classes.dtype == torch.bool or classes.is_complex():
+        raise WorkbookValueError(f"targets must be whole numbers, the classes to explain, not {classes.dtype}.")
+    if isinstance(targets, Integral) or classes.ndim == 0:
+        return classes.long().reshape(()).expand(images)
+    if classes.shape != (images,):
+        raise WorkbookValueError(
+            f"There are {images} images and targets of shape {list(classes.shape)}: give one each."
+        )
+    return classes.long()
 
 
 def chosen(logits: Tensor, targets: Tensor | None) -> Tensor:

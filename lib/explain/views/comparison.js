@@ -7,23 +7,23 @@ start(async (data, numbers) => {
 
   const panels = data.panels.map(panel => {
     const canvas = panel.place && el('canvas', {...fitting(pictures[0], 320), role: 'img'});
-    const told = panel.told && el('p', {className: 'told'}), bars = panel.bars && el('dl', {className: 'bars'});
+    const text = panel.texts && el('p', {className: 'text'}), bars = panel.bars && el('dl', {className: 'bars'});
     const heading = el('h4', {textContent: panel.name});
-    const node = el('section', {className: 'panel'}, ...[heading, canvas, told, bars].filter(Boolean));
-    return {name: panel.name, said: panel, canvas, told, bars, node};
+    const node = el('section', {className: 'panel'}, ...[heading, canvas, text, bars].filter(Boolean));
+    return {name: panel.name, panel, canvas, text, bars, node};
   });
 
   const draw = () => {
     const {name} = data.images[now.image];
-    told.textContent = data.labels ? `${name}, true class: ${data.classes[data.labels[now.image]]}` : name;
-    for (const panel of panels) {
-      if (panel.canvas) show(panel, name);
-      if (panel.told) panel.told.textContent = panel.said.told[now.image];
-      if (panel.bars) panel.bars.replaceChildren(...panel.said.bars[now.image].flatMap(bar));
+    title.textContent = data.labels ? `${name}, true class: ${data.classes[data.labels[now.image]]}` : name;
+    for (const {panel, canvas, text, bars} of panels) {
+      if (canvas) show(canvas, panel, name);
+      if (text) text.textContent = panel.texts[now.image];
+      if (bars) bars.replaceChildren(...panel.bars[now.image].flatMap(bar));
     }
   };
 
-  const show = ({canvas, said: {name, place: {grid: [height, width], level}}}, image) => {
+  const show = (canvas, {name, place: {grid: [height, width], level}}, image) => {
     const first = level + now.image * height * width, map = levels.subarray(first, first + height * width);
     overlay(canvas, pictures[now.image], map, [height, width], colours[now.colours], now.opacity);
     if (data.outlines && now.outline) outline(canvas, data.outlines[now.image]);
@@ -49,7 +49,7 @@ start(async (data, numbers) => {
     return [name, el('dd', {'aria-hidden': 'true'}, length), el('dd', {textContent: `${Math.round(100 * p)} %`})];
   };
 
-  const told = el('p', {className: 'told', 'aria-live': 'polite'});
+  const title = el('p', {className: 'text', 'aria-live': 'polite'});
   const outlined = checkbox('outline of the object', checked => { now.outline = checked; draw(); });
   outlined.hidden = !data.outlines;
   const controls = [
@@ -58,6 +58,6 @@ start(async (data, numbers) => {
     outlined,
   ];
   draw();
-  const shown = el('div', {className: 'panels'}, ...panels.map(each => each.node));
-  return [choices, el('div', {className: 'controls wide'}, ...controls), told, shown];
+  const shown = el('div', {className: 'panels'}, ...panels.map(({node}) => node));
+  return [choices, el('div', {className: 'controls wide'}, ...controls), title, shown];
 });

@@ -1,7 +1,7 @@
-// The attention explorer: one image under one map, of a model, a kind, a layer, a head and a position that asks.
+// The attention explorer: one image under one map, of a model, a kind, a layer, a head and a query position.
 start(async (data, numbers) => {
   const ranges = new Float32Array(numbers, 0, 2 * data.maps), levels = new Uint8Array(numbers, 8 * data.maps);
-  const colours = ramps(data.colours), named = list => list.map(each => each.name);
+  const colours = ramps(data.colours), named = list => list.map(({name}) => name);
   const now = {image: 0, model: 0, kind: 0, layer: 0, head: 0, x: .501, y: .501, opacity: .6, colours: 0};
   const model = () => data.models[now.model];
   const kind = () => model().kinds[now.kind];
@@ -11,8 +11,8 @@ start(async (data, numbers) => {
   await Promise.all(pictures.map(picture => picture.decode()));
   const canvas = el('canvas', {...fitting(pictures[0], 512), 'aria-roledescription': 'attention map'});
   const bar = el('canvas', {'aria-hidden': 'true'}), low = el('span'), high = el('span');
-  const told = el('p', {className: 'told', 'aria-live': 'polite'});
-  const hint = el('p', {className: 'hint', textContent: 'Click a patch, or use the arrow keys, to choose what asks.'});
+  const text = el('p', {className: 'text', 'aria-live': 'polite'});
+  const hint = el('p', {className: 'hint', textContent: 'Click a patch, or use the arrow keys, to choose the query position.'});
 
   const pick = {
     model: select('model', named(data.models), i => {
@@ -38,12 +38,12 @@ start(async (data, numbers) => {
     draw();
   };
 
-  // Where the position that asks, (x, y) as shares of the picture, is among those that were kept: [row, column].
+  // Where the query position, (x, y) as shares of the picture, is among those that were kept: [row, column].
   const place = ({rows, columns, of: [height, width]}) => {
     return [nearest(rows, now.y * height - .5), nearest(columns, now.x * width - .5)];
   };
   const nearest = (kept, at) => {
-    const away = kept.map(each => Math.abs(each - at));
+    const away = kept.map(place => Math.abs(place - at));
     return away.indexOf(Math.min(...away));
   };
 
@@ -58,21 +58,21 @@ start(async (data, numbers) => {
     if (queries) mark(queries.rows[row], queries.columns[column], queries.of);
     paint(bar, Uint8Array.from({length: 256}, (_, i) => i), 1, 256, chosen);
     [low.textContent, high.textContent] = [0, 1].map(side => short(ranges[2 * (map + index) + side]));
-    tell(queries ? `asked by row ${queries.rows[row] + 1}, column ${queries.columns[column] + 1}` : '');
+    tell(queries ? `query at row ${queries.rows[row] + 1}, column ${queries.columns[column] + 1}` : '');
   };
 
   // In words, and to those who do not see: what is shown, and what can be done with it.
-  const tell = asked => {
+  const tell = query => {
     const {heads, name, queries} = layer();
     const depth = kind().layers.length > 1 ? name : '', head = heads.length > 1 ? heads[now.head] : '';
-    const parts = [data.images[now.image].name, model().name, kind().name, depth, head, asked];
+    const parts = [data.images[now.image].name, model().name, kind().name, depth, head, query];
     const words = parts.filter(Boolean).join(' · ');
-    const how = queries ? ' Arrow keys move the position that asks.' : '';
-    told.textContent = words;
+    const how = queries ? ' Arrow keys move the query position.' : '';
+    text.textContent = words;
     canvas.setAttribute('role', queries ? 'application' : 'img');
     canvas.setAttribute('aria-label', `${words}. From ${low.textContent} to ${high.textContent}.${how}`);
     canvas.tabIndex = queries ? 0 : -1;
-    canvas.classList.toggle('asks', Boolean(queries));
+    canvas.classList.toggle('query', Boolean(queries));
     hint.hidden = !queries;
   };
 
@@ -104,7 +104,7 @@ start(async (data, numbers) => {
 
   now.layer = kind().layers.length - 1;
   offer();
-  const stage = el('div', {className: 'stage'}, canvas, el('div', {className: 'scale'}, low, bar, high), told);
+  const stage = el('div', {className: 'stage'}, canvas, el('div', {className: 'scale'}, low, bar, high), text);
   const controls = el('div', {className: 'controls'}, ...Object.values(pick), hint);
   return [choices, el('div', {className: 'columns'}, stage, controls)];
 });

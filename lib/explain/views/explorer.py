@@ -11,21 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lib.errors import WorkbookValueError
-from lib.explain.views.packing import (
-    MOST_BYTES,
-    MOST_IMAGES,
-    Packed,
-    checked_images,
-    checked_map,
-    checked_names,
-    coarser_maps,
-    colour_stops,
-    grid_within,
-    left_out_images,
-    longest_that_fits,
-    pictures,
-    pooled,
-)
+from lib.explain.views import packing
 from lib.explain.views.view import View, plain
 from lib.mapped import EVERY, Every
 from lib.report.figures.style import figure, grid_of, overlay, picture
@@ -68,7 +54,7 @@ def explore(
     Raises:
         WorkbookValueError: arrays that do not fit each other, or too many maps of a single image.
     """
-    images = checked_images(images)
+    images = packing.checked_images(images)
     layers = [layer for model, kinds in maps.items() for layer in _layers_of(model, kinds, images)]
     return explorer(images, layers, names, caption, phantom)
 
@@ -77,12 +63,12 @@ def explorer(
     images: np.ndarray, layers: Sequence[Layer], names: Sequence[str] | None, caption: str, phantom: bool
 ) -> View:
     """As `explore`, of layers whose maps are read when it is known which of them the view holds."""
-    names = checked_names(names, images)
+    names = packing.checked_names(names, images)
     if not layers:
         raise WorkbookValueError("There are no maps to look at: give at least one model with one kind of map.")
     layers, count, left_out = fitted(layers, len(images))
     values = [layer.values(count) for layer in layers]
-    packed = Packed.empty()
+    packed = packing.Packed.empty()
     tree: dict[str, dict[str, list]] = {}
     for layer, maps in zip(layers, values, strict=True):
         tree.setdefault(layer.model, {}).setdefault(layer.kind, []).append(layer.described() | packed.add(maps))
@@ -91,8 +77,8 @@ def explorer(
         for model, kinds in tree.items()
     ]
     data = {
-        "images": pictures(images[:count], names[:count]),
-        "colours": colour_stops(),
+        "images": packing.pictures(images[:count], names[:count]),
+        "colours": packing.colour_stops(),
         "maps": packed.count,
         "models": models,
     }
@@ -121,7 +107,7 @@ class Layer:
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of a map in the view."""
-        return self.size if self.longest is None else grid_within(self.size, self.longest)
+        return self.size if self.longest is None else packing.grid_within(self.size, self.longest)
 
     @property
     def kept(self) -> tuple[range, range]:
@@ -150,7 +136,7 @@ class Layer:
         if self.heads > 1:
             mean = heads.mean(axis=1, keepdims=True)
             heads = np.concatenate([mean, heads], axis=1) if self.single_heads else mean
-        return heads if self.longest is None else pooled(heads, self.longest)
+        return heads if self.longest is None else packing.pooled(heads, self.longest)
 
     def described(self) -> dict[str, Any]:
         """What the script has to know, beside the place of the maps."""
@@ -166,7 +152,7 @@ def array_layer(model: str, kind: str, name: str, values: np.ndarray, images: np
         WorkbookValueError: they are of another shape, or not finite.
     """
     title = " ".join(part for part in (model, kind, name) if part)
-    values = checked_map(title, values, images, DIMENSIONS)
+    values = packing.checked_map(title, values, images, DIMENSIONS)
     heads, queries = values.shape[1] if values.ndim > 3 else 1, values.shape[2:4] if values.ndim == 6 else None
     values = values.reshape(len(values), heads, *(queries or (1, 1)), *values.shape[-2:])
 
@@ -189,8 +175,8 @@ def _layers_of(model: str, kinds: Mapping[str, Layers], images: np.ndarray) -> I
 
 def fitted(layers: Sequence[Layer], images: int) -> tuple[list[Layer], int, list[str]]:
     """Layers and number of images that fit into a view, and what was left out for it, in words."""
-    count, left_out, sizes = min(images, MOST_IMAGES), {}, [layer.size for layer in layers]
-    longest = longest_that_fits(
+    count, left_out, sizes = min(images, packing.MOST_IMAGES), {}, [layer.size for layer in layers]
+    longest = packing.longest_that_fits(
         max(map(max, sizes)),
         lambda side: sum(replace(layer, longest=side).bytes(count) for layer in layers),
         COARSEST,
@@ -198,7 +184,7 @@ def fitted(layers: Sequence[Layer], images: int) -> tuple[list[Layer], int, list
     layers = [replace(layer, longest=longest) for layer in layers]
 
     def too_large() -> bool:
-        return sum(layer.bytes(count) for layer in layers) > MOST_BYTES
+        return sum(layer.bytes(count) for layer in layers) > packing.MOST_BYTES
 
     widest = max((max(layer.queries) for layer in layers if layer.queries), default=1)
     for step in range(2, widest // FEWEST + 1):
@@ -216,10 +202,14 @@ def fitted(layers: Sequence[Layer], images: int) -> tuple[list[Layer], int, list
     if too_large():
         size = sum(layer.bytes(count) for layer in layers)
         raise WorkbookValueError(
-            f"The maps of a single image take {size / 1000:.0f} kB, and a view holds {MOST_BYTES / 1000:.0f} kB: "
+            f"The maps of a single image take {size / 1000:.0f} kB, and a view holds {packing.MOST_BYTES / 1000:.0f} kB: "
             "give fewer models or kinds of map."
         )
-    return layers, count, [*coarser_maps(sizes, longest), *left_out.values(), *left_out_images(count, images)]
+    return (
+        layers,
+        count,
+        [*packing.coarser_maps(sizes, longest), *left_out.values(), *packing.left_out_images(count, images)],
+    )
 
 
 def _every_second(layers: Sequence[Layer]) -> list[Layer]:

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from lib.data.augmentation import centre_view
 from lib.errors import WorkbookValueError
-from lib.explain.methods.eval_guards import evaluating
 from lib.explain.methods.explain import told_of_size
 from lib.explain.views.explorer import CAPTION, DIMENSIONS, Layer, array_layer, explorer
 from lib.explain.views.packing import checked_images, checked_map
 from lib.explain.views.view import View
-from lib.mapped import CLASS_TOKEN, Every, Kind, Map, MapInfo, Query, shown_by
+from lib.mapped import CLASS_TOKEN, Every, Kind, Map, MapInfo, Query, mode, shown_by
 from lib.training.inference import network_input
 
 
@@ -87,7 +86,7 @@ def network_layers(name: str, model: nn.Module, images: Tensor) -> Iterator[Laye
 @torch.no_grad()
 def shown_over_positions(model: nn.Module, images: Tensor, query: Query = None) -> list[Map]:
     """All maps over positions that `model` shows of `images` in eval mode."""
-    with evaluating(model), told_of_size(model, images):
+    with mode(model, training=False), told_of_size(model, images):
         model(images)
         return [m for m in shown_by(model, query) if m.info.positional]
 

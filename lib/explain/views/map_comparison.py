@@ -10,20 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lib.errors import WorkbookValueError, unknown
-from lib.explain.views.packing import (
-    MOST_IMAGES,
-    Packed,
-    checked_images,
-    checked_map,
-    checked_names,
-    coarser_maps,
-    colour_stops,
-    grid_within,
-    left_out_images,
-    longest_that_fits,
-    pictures,
-    pooled,
-)
+from lib.explain.views import packing
 from lib.explain.views.view import View, plain
 from lib.report.figures.style import figure, grid_of, overlay, picture
 
@@ -40,7 +27,7 @@ def compare_maps(
     classes: Sequence[str] = (),
     labels: Sequence[int] | None = None,
     masks: np.ndarray | None = None,
-    told: Mapping[str, Sequence[str]] | None = None,
+    texts: Mapping[str, Sequence[str]] | None = None,
     names: Sequence[str] | None = None,
     caption: str = CAPTION,
     phantom: bool = False,
@@ -56,7 +43,7 @@ def compare_maps(
         classes: the K names.
         labels: the true classes [N], marked among the bars.
         masks: bool [N, H, W], the object: drawn as an outline.
-        told: by panel, a line of text an image, such as its scores.
+        texts: by panel, a line of text an image, such as its scores.
         names: of the images.
         caption: one sentence; the alternative text too.
         phantom: the images are drawn by the workbook, and the view says so.
@@ -64,36 +51,38 @@ def compare_maps(
     Raises:
         WorkbookValueError: arrays that do not fit each other.
     """
-    images = checked_images(images)
-    names = checked_names(names, images)
-    maps = {str(name): checked_map(str(name), each, images, {3: "[N, h, w]"}) for name, each in maps.items()}
+    images = packing.checked_images(images)
+    names = packing.checked_names(names, images)
+    maps = {
+        str(name): packing.checked_map(str(name), values, images, {3: "[N, h, w]"}) for name, values in maps.items()
+    }
     if not maps:
         raise WorkbookValueError("There are no maps to compare: give at least one, by name.")
-    probabilities, told = probabilities or {}, told or {}
+    probabilities, texts = probabilities or {}, texts or {}
     _check_truth(len(images), masks, labels, classes)
-    _check_told(len(images), told, {**maps, **probabilities})
-    count, grids = min(len(images), MOST_IMAGES), [each.shape[1:] for each in maps.values()]
-    longest = longest_that_fits(
-        max(map(max, grids)), lambda side: count * sum(math.prod(grid_within(grid, side)) for grid in grids)
+    _check_texts(len(images), texts, {**maps, **probabilities})
+    count, grids = min(len(images), packing.MOST_IMAGES), [values.shape[1:] for values in maps.values()]
+    longest = packing.longest_that_fits(
+        max(map(max, grids)), lambda side: count * sum(math.prod(packing.grid_within(grid, side)) for grid in grids)
     )
-    packed = Packed.empty()
+    packed = packing.Packed.empty()
     panels: dict[str, dict[str, Any]] = {
-        name: {"place": packed.add(pooled(each[:count], longest))} for name, each in maps.items()
+        name: {"place": packed.add(packing.pooled(values[:count], longest))} for name, values in maps.items()
     }
     for name, p in probabilities.items():
         panels.setdefault(name, {})["bars"] = _ranked(name, p, images, classes, labels)[:count]
-    for name, lines in told.items():
-        panels[name]["told"] = [str(line) for line in lines[:count]]
+    for name, lines in texts.items():
+        panels[name]["texts"] = [str(line) for line in lines[:count]]
     data = {
-        "images": pictures(images[:count], names[:count]),
+        "images": packing.pictures(images[:count], names[:count]),
         "panels": [{"name": name, **panel} for name, panel in panels.items()],
         "classes": [str(name) for name in classes],
         "labels": None if labels is None else [int(label) for label in labels[:count]],
         "outlines": None if masks is None else [outline(mask) for mask in masks[:count]],
-        "colours": colour_stops(),
+        "colours": packing.colour_stops(),
         "maps": packed.count,
     }
-    left_out = [*coarser_maps(grids, longest), *left_out_images(count, len(images))]
+    left_out = [*packing.coarser_maps(grids, longest), *packing.left_out_images(count, len(images))]
     return View(
         "comparison", data, _still(images[0], names[0], maps, phantom), caption, packed.bytes(), left_out, phantom
     )
@@ -140,12 +129,12 @@ def _check_truth(n: int, masks: Any, labels: Sequence[int] | None, classes: Sequ
         )
 
 
-def _check_told(n: int, told: Mapping[str, Sequence[str]], panels: Mapping[str, object]) -> None:
-    for name, lines in told.items():
+def _check_texts(n: int, texts: Mapping[str, Sequence[str]], panels: Mapping[str, object]) -> None:
+    for name, lines in texts.items():
         if name not in panels:
             raise unknown("panel", name, panels)
         if len(lines) != n:
-            raise WorkbookValueError(f"{name!r} tells {len(lines)} lines for {n} images: give one each.")
+            raise WorkbookValueError(f"{name!r} has {len(lines)} lines of text for {n} images: give one each.")
 
 
 def _still(image: np.ndarray, name: str, maps: Mapping[str, np.ndarray], phantom: bool) -> Figure:
@@ -156,6 +145,6 @@ def _still(image: np.ndarray, name: str, maps: Mapping[str, np.ndarray], phantom
         for ax in axes:
             ax.set_axis_off()
         picture(axes[0], image, plain(name))
-        for ax, (each, heat) in zip(axes[1:], maps.items(), strict=False):
-            overlay(ax, image, heat[0], plain(each))
+        for ax, (panel, heat) in zip(axes[1:], maps.items(), strict=False):
+            overlay(ax, image, heat[0], plain(panel))
     return fig

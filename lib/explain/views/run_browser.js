@@ -49,7 +49,7 @@ const table = (runs, columns, first) => {
     button.addEventListener('click', () => {
       const before = head.getAttribute('aria-sort'); // numbers: the greatest first
       const up = before === 'descending' || (before === 'none' && !column.number);
-      heads.forEach(each => each.setAttribute('aria-sort', 'none'));
+      heads.forEach(other => other.setAttribute('aria-sort', 'none'));
       head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
       body.append(...sorted(runs, column, up).map(i => rows[i]));
     });
@@ -70,7 +70,7 @@ const svg = (tag, attributes, ...children) => {
 const ticks = (low, high) => {
   if (!(high > low)) return [low];
   const rough = (high - low) / 5, power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find(each => each * power >= rough), first = Math.ceil(low / step - 1e-9);
+  const step = power * [1, 2, 5, 10].find(factor => factor * power >= rough), first = Math.ceil(low / step - 1e-9);
   return [...Array(Math.floor(high / step + 1e-9) - first + 1).keys()].map(n => +((first + n) * step).toPrecision(12));
 };
 
@@ -79,8 +79,8 @@ const chart = (lines, title, label) => {
   const all = lines.flatMap(line => line.points), width = Math.max(300, Math.min(700, root.clientWidth));
   const [left, right, top, bottom] = [56, width - 10, 12, 250];
   const [epochs, values] = [0, 1].map(axis => {
-    const found = all.map(point => point[axis]).sort((a, b) => a - b);
-    return [found[0], found.at(-1)];
+    const ordered = all.map(point => point[axis]).sort((a, b) => a - b);
+    return [ordered[0], ordered.at(-1)];
   });
   const along = ([low, high], at) => high > low ? (at - low) / (high - low) : .5;
   const x = epoch => left + (right - left) * along(epochs, epoch);
@@ -141,10 +141,10 @@ start(async ({runs, settings, metrics}) => {
     return {points, colour: colour(i), dashed: part === 'train_'};
   })).filter(line => line.points.length);
   const curves = () => {
-    const found = lines(), what = spoken(measures[measure] ?? ''), of = chosen.map(i => runs[i].name).join(', ');
+    const curves = lines(), what = spoken(measures[measure] ?? ''), of = chosen.map(i => runs[i].name).join(', ');
     const textContent = chosen.length ? 'The chosen runs have no curve.' : 'Choose a run in the table.';
-    if (!found.length) return el('p', {className: 'told', textContent});
-    return chart(found, `epoch; ${what}: training dashed, validation full`, `${what} over the epochs of ${of}`);
+    if (!curves.length) return el('p', {className: 'text', textContent});
+    return chart(curves, `epoch; ${what}: training dashed, validation full`, `${what} over the epochs of ${of}`);
   };
 
   const boxes = runs.map((run, i) => {
@@ -174,8 +174,8 @@ start(async ({runs, settings, metrics}) => {
   const pick = select('curve', measures.map(spoken), i => { measure = i; draw(); });
   pick.offer(measures.map(spoken), measure);
   const shown = table(runs, columnsOf({runs, settings, metrics}), i => el('td', {}, boxes[i], marks[i]));
-  const told = ({name, problem}) => el('li', {}, el('b', {textContent: name}), `: ${problem}`);
-  const problems = runs.filter(run => run.problem).map(told);
+  const line = ({name, problem}) => el('li', {}, el('b', {textContent: name}), `: ${problem}`);
+  const problems = runs.filter(run => run.problem).map(line);
   const trouble = el('ul', {className: 'problems', 'aria-label': 'problems', hidden: !problems.length}, ...problems);
   return [shown, trouble, el('div', {className: 'chart'}, el('div', {className: 'controls'}, pick), picture), confusions];
 });

@@ -36,7 +36,7 @@ def browse_runs(runs: Iterable[Run], caption: str = CAPTION) -> View:
     if not rows:
         raise WorkbookValueError("There are no runs to browse: train one with fit(config), or give another store.")
     metrics = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
-    step = -(-sum(len(each) for row in rows for each in row["log"].values()) // MOST_POINTS) or 1
+    step = -(-sum(len(values) for row in rows for values in row["log"].values()) // MOST_POINTS) or 1
     for row in rows:
         row["log"] = {name: values[::step] for name, values in row["log"].items()}
     left_out = [f"Curves show one epoch of {step}."] * (step > 1)
@@ -64,12 +64,12 @@ def _row(run: Run) -> dict[str, Any]:
 
 
 def _add_results(row: dict[str, Any], run: Run) -> None:
-    found = run.metrics
-    numbers = {k: v for k, v in found["test"].items() if isinstance(v, int | float) and not k.startswith("recall_")}
+    metrics = run.metrics
+    numbers = {k: v for k, v in metrics["test"].items() if isinstance(v, int | float) and not k.startswith("recall_")}
     row["metrics"] = {name: _number(value) for name, value in numbers.items()}
-    intervals = found.get("intervals", {})
+    intervals = metrics.get("intervals", {})
     row["intervals"] = {name: [_number(v) for v in intervals[name]] for name in numbers if name in intervals}
-    row |= {"state": "finished", "best": found.get("best_epoch"), "phantom": run.provenance.get("is_phantom", False)}
+    row |= {"state": "finished", "best": metrics.get("best_epoch"), "phantom": run.provenance.get("is_phantom", False)}
     if run.config.task == "reid":
         return
     if len(run.classes) > MOST_CLASSES:

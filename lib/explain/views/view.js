@@ -21,11 +21,11 @@ const labelled = (label, input, ...more) => {
 
 // A labelled slider through `values`, with the chosen one beside it; hidden where there is no choice.
 const slider = (label, values, chosen, changed) => {
-  const input = el('input', {type: 'range', min: 0, step: 1}), told = el('output');
-  const control = labelled(label, input, told);
+  const input = el('input', {type: 'range', min: 0, step: 1}), shown = el('output');
+  const control = labelled(label, input, shown);
   const tell = () => {
-    told.textContent = values[+input.value];
-    input.setAttribute('aria-valuetext', told.textContent);
+    shown.textContent = values[+input.value];
+    input.setAttribute('aria-valuetext', shown.textContent);
   };
   control.offer = (offered, value) => {
     values = offered;

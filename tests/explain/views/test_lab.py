@@ -104,7 +104,7 @@ def test_in_jupyterlab_the_picture_follows_the_slider_and_the_click(browser, lab
     page.wait_for_function(READY, timeout=PATIENCE)
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
     page.wait_for_selector(".attention-view .live:not([hidden])", state="attached", timeout=PATIENCE)
-    view, told = page.locator(".attention-view"), page.locator(".attention-view .stage .told")
+    view, told = page.locator(".attention-view"), page.locator(".attention-view .stage .text")
     assert told.text_content().endswith("SA · rollout of the class token · layer 3")
 
     layer = view.get_by_label("layer", exact=True)

@@ -136,10 +136,10 @@ def test_a_view_of_large_photographs_stays_small():
 
 def test_images_are_left_out_and_told():
     many, gates = np.repeat(IMAGES[:1], 30, 0), np.ones((30, 2, 2))
-    for view in (explore(many, {"": {"gate": gates}}), compare_maps(many, {"gate": gates}, told={"gate": [""] * 30})):
+    for view in (explore(many, {"": {"gate": gates}}), compare_maps(many, {"gate": gates}, texts={"gate": [""] * 30})):
         assert view.left_out == ["Left out: 6 of 30 images."]
         assert len(unpacked(view)[0]["images"]) == 24
-    assert len(unpacked(view)[0]["panels"][0]["told"]) == 24
+    assert len(unpacked(view)[0]["panels"][0]["texts"]) == 24
     layers = [np.ones((3, 28, 28), np.float32)] * 300
     view = explore(IMAGES, {"": {"gate": layers}})
     assert view.left_out == ["Left out: 1 of 3 images."]
@@ -187,8 +187,8 @@ MAPS = {"a": np.ones((3, 2, 2))}
         ({"probabilities": {"m": np.full((3, 3), np.nan)}, "classes": "xyz"}, "finite"),
         ({"labels": [0, 1, 3], "classes": "xyz"}, r"numbers from 0 to 2, one an image, not \[0, 1, 3\]"),
         ({"masks": np.ones((3, 20, 30))}, r"bool \[3, H, W\]"),
-        ({"told": {"a": ["one"]}}, "'a' tells 1 lines for 3 images"),
-        ({"told": {"b": ["one"] * 3}}, "Unknown panel 'b'"),
+        ({"texts": {"a": ["one"]}}, "'a' has 1 lines of text for 3 images"),
+        ({"texts": {"b": ["one"] * 3}}, "Unknown panel 'b'"),
     ],
 )
 def test_the_comparison_refuses_what_does_not_fit(given, told):

@@ -38,11 +38,11 @@ def views(finished) -> dict:
     }
     p = {"first": RNG.dirichlet(np.ones(3), 3), EVIL[1]: RNG.dirichlet(np.ones(3), 3)}
     panels = {"first": GATE, EVIL[1]: GATE[:, ::-1], "third": 1 - GATE}
-    told = {"third": [f"deletion 0.1{i}" for i in range(3)]}
+    texts = {"third": [f"deletion 0.1{i}" for i in range(3)]}
     return {
         "explorer": explore(images, maps, EVIL, phantom=True),
         "comparison": compare_maps(
-            images, panels, p, EVIL, [0, 1, 2], masks, told, EVIL, caption=f"Compared: {EVIL[0]}."
+            images, panels, p, EVIL, [0, 1, 2], masks, texts, EVIL, caption=f"Compared: {EVIL[0]}."
         ),
         "run_browser": browse_runs([finished, finished]),
     }
@@ -139,13 +139,13 @@ def test_every_control_of_the_explorer_changes_the_picture(opened):
         changes(page, canvas, lambda label=label, value=value: pick(page, label, value))
     changes(page, canvas, lambda: pick(page, "head", "2"))
     changes(page, canvas, lambda: page.locator(canvas).first.click(position={"x": 20, "y": 20}))
-    assert "row 1, column 1" in page.locator(".stage .told").text_content()
+    assert "row 1, column 1" in page.locator(".stage .text").text_content()
     changes(page, canvas, lambda: page.keyboard.press("ArrowDown"))
-    assert "row 2, column 1" in page.locator(".stage .told").text_content()
+    assert "row 2, column 1" in page.locator(".stage .text").text_content()
     page.keyboard.press("ArrowLeft")  # at the border
-    assert "row 2, column 1" in page.locator(".stage .told").text_content()
+    assert "row 2, column 1" in page.locator(".stage .text").text_content()
     changes(page, canvas, lambda: page.get_by_role("button", name=EVIL[2]).click())
-    assert page.locator(".stage .told").text_content().startswith(EVIL[2])
+    assert page.locator(".stage .text").text_content().startswith(EVIL[2])
     changes(page, canvas, lambda: pick(page, "model", EVIL[0]))
     assert page.get_by_label("layer", exact=True).is_hidden()  # a gate has one layer
 
@@ -203,11 +203,11 @@ def test_the_colours_are_the_maps(opened):
 
 def test_the_comparison_changes_all_panels_with_the_image(opened):
     page = opened("comparison")
-    told = page.locator(".panel:has-text('third') .told")
-    assert told.text_content() == "deletion 0.10"
+    text = page.locator(".panel:has-text('third') .text")
+    assert text.text_content() == "deletion 0.10"
     changes(page, ".panel canvas", lambda: page.get_by_role("button", name=EVIL[2]).click())
-    assert told.text_content() == "deletion 0.12"
-    assert f"true class: {EVIL[2]}" in page.locator(".live > .told").text_content()
+    assert text.text_content() == "deletion 0.12"
+    assert f"true class: {EVIL[2]}" in page.locator(".live > .text").text_content()
     assert page.locator("dt.true").all_text_contents() == [EVIL[2]] * 2
     changes(page, ".panel canvas", lambda: page.get_by_label("outline of the object").uncheck())
     changes(page, ".panel canvas", lambda: pick(page, "opacity", 0))
