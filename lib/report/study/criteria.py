@@ -154,12 +154,11 @@ def accuracy_improvement(study: Study) -> list[Claim]:
 
 def fusion_strategy(study: Study) -> list[Claim]:
     """Criterion 2: the best fusion by *validation*, measured on test. Chosen on test, it would look better than it is."""
-    return [
-        best
-        if isinstance(best, Claim)
-        else _claim(best, f"{best.row.name} (best on validation)", lambda v: v > GAIN["fusion"])
-        for best in _best_fusion(study)
-    ]
+
+    def claim(best: Compared) -> Claim:
+        return _claim(best, f"{best.row.name} (best on validation)", lambda v: v > GAIN["fusion"])
+
+    return _of_best_fusion(study, claim)
 
 
 def best_on_validation(rows: Sequence[Row]) -> Row:
@@ -202,12 +201,11 @@ def overhead(costs: Sequence[Cost]) -> list[Claim]:
 def significance(study: Study) -> list[Claim]:
     """Criterion 6: p-values of Tables 2 and 3 as corrected there, in the direction that is claimed."""
     claims = [_significant(pair, GAIN["attention"]) for pair in comparisons(study, "attention").of("accuracy")]
-    best = _best_fusion(study)
-    return claims + [pair if isinstance(pair, Claim) else _significant(pair, GAIN["fusion"]) for pair in best]
+    return claims + _of_best_fusion(study, lambda best: _significant(best, GAIN["fusion"]))
 
 
-def _best_fusion(study: Study) -> list[Compared | Claim]:
-    """The best fusion and the original one; or the claim that nothing can be said; nothing without a pair."""
+def _of_best_fusion(study: Study, claim: Callable[[Compared], Claim]) -> list[Claim]:
+    """What is claimed of the best fusion and the original one, if anything can be said; nothing without a pair."""
     pairs = comparisons(study, "fusion").of("accuracy")
     if not pairs:
         return []
@@ -215,7 +213,7 @@ def _best_fusion(study: Study) -> list[Compared | Claim]:
     if why:
         return [Claim("best fusion", "no result", OPEN, why)]
     best = best_on_validation([pair.row for pair in pairs])
-    return [next(pair for pair in pairs if pair.row.config == best.config)]
+    return [claim(next(pair for pair in pairs if pair.row.config == best.config))]
 
 
 def _claim(pair: Compared, what: str, good: Callable[[float], bool]) -> Claim:

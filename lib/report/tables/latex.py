@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 
-import pandas as pd
-
 from lib.files import write_text
-from lib.report.tables.table import Table, all_notes
+from lib.report.tables.table import Heading, Table, all_notes
 
 SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"}
 SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -33,7 +32,7 @@ PREAMBLE = r"""\documentclass{article}
 def escape(text: str) -> str:
     """Plain text as LaTeX; a character that LaTeX may not know is told by its code."""
     known = (c if c.isascii() or (c.isalpha() and c < "ɐ") else f"(U+{ord(c):04X})" for c in text)
-    return "".join(SPECIAL.get(c, told) for c, told in zip(text, known, strict=True))
+    return "".join(SPECIAL.get(c, shown) for c, shown in zip(text, known, strict=True))
 
 
 def latex_of(table: Table) -> str:
@@ -61,40 +60,31 @@ def write_latex(tables: Sequence[Table], folder: Path) -> list[Path]:
 
 
 def _tabular(table: Table) -> str:
-    """booktabs by pandas' Styler, whose header has no rules below its groups; those are put in here."""
-    lines, small = [], []
+    lines = ["\\toprule", *_header(table.headings), "\\midrule"]
     for row in table.cells.itertuples(index=False, name=None):
-        lines.append([escape(cell.text) for cell in row])
-        if any(cell.below for cell in row):
-            small.append(len(lines))
-            lines.append([f"{{\\scriptsize {escape(cell.below)}}}" if cell.below else "" for cell in row])
-    headings = [(escape(group), escape(name)) for group, name in table.headings]
-    frame = pd.DataFrame(lines, columns=pd.MultiIndex.from_tuples(headings))
-    if not any(group for group, _ in headings):
-        frame.columns = [name for _, name in headings]
+        lines.append(_line(escape(cell.text) for cell in row))
+        if any(cell.below for cell in row):  # a little space after it, so that it is read with the line above
+            lines.append(
+                _line(f"{{\\scriptsize {escape(cell.below)}}}" if cell.below else "" for cell in row) + "[3pt]"
+            )
+    lines[-1] = lines[-1].removesuffix("[3pt]")
     words = [">{\\raggedright\\arraybackslash}p{0.2\\linewidth}" if long else "l" for long in table.long]
     formats = "".join(word if worded else "r" for word, worded in zip(words, table.worded, strict=True))
-    text = frame.style.hide(axis="index").to_latex(hrules=True, column_format=formats, multicol_align="c")
-    return _with_space(_with_group_rules(text, [group for group, _ in headings]), small)
+    return "\n".join([f"\\begin{{tabular}}{{{formats}}}", *lines, "\\bottomrule", "\\end{tabular}\n"])
 
 
-def _with_group_rules(text: str, groups: Sequence[str]) -> str:
-    """A \\cmidrule below each group's heading."""
-    rules, first = [], 0
-    while first < len(groups):
-        last = next((i for i in range(first, len(groups)) if groups[i] != groups[first]), len(groups))
-        if groups[first]:
-            rules.append(f"\\cmidrule(lr){{{first + 1}-{last}}}")
-        first = last
-    if not rules:
-        return text
-    head, line, rest = re.split(r"(\\toprule\n.*?\n)", text, maxsplit=1)
-    return head + line + "".join(rules) + "\n" + rest
+def _header(headings: Sequence[Heading]) -> list[str]:
+    """The names, and above them the groups where there are any, with a rule below each."""
+    names, groups, rules, first = _line(escape(name) for _, name in headings), [], [], 1
+    if not any(group for group, _ in headings):
+        return [names]
+    for group, members in groupby(group for group, _ in headings):
+        count = len(list(members))
+        groups.append(f"\\multicolumn{{{count}}}{{c}}{{{escape(group)}}}" if count > 1 else escape(group))
+        rules += [f"\\cmidrule(lr){{{first}-{first + count - 1}}}"] if group else []
+        first += count
+    return [_line(groups), "".join(rules), names]
 
 
-def _with_space(text: str, small: Sequence[int]) -> str:
-    """A little space after each line of intervals, so that it is read with the line above it."""
-    head, body, rest = re.split(r"(?<=\\midrule\n)(.*)(?=\\bottomrule)", text, maxsplit=1, flags=re.DOTALL)
-    lines = body.splitlines()
-    spaced = [f"{line}[3pt]" if i in small and i < len(lines) - 1 else line for i, line in enumerate(lines)]
-    return head + "\n".join(spaced) + "\n" + rest
+def _line(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + " \\\\"
