@@ -32,26 +32,26 @@ def code_digest(modules: Iterable[str], *more: str) -> str:
 
 def imported(modules: Iterable[str]) -> set[str]:
     """`modules` and every module of `lib` that they import, directly or through others."""
-    found: set[str] = set()
+    names: set[str] = set()
     todo = [name for module in modules for name in _with_parents(module)]
     while todo:
         name = todo.pop()
         path = _file(name)
-        if name not in found and path is not None:
-            found.add(name)
+        if name not in names and path is not None:
+            names.add(name)
             todo += _read(path, path.stat().st_mtime_ns)[1]
-    return found
+    return names
 
 
 def imports(source: str) -> list[str]:
     """The modules of `lib` that a piece of Python imports, wherever in it, each with the packages around it."""
-    found = []
+    names = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found += [_home(node.module, alias.name) for alias in node.names]
-    return [each for name in found if name.split(".")[0] == "lib" for each in _with_parents(name)]
+            names += [_home(node.module, alias.name) for alias in node.names]
+    return [module for name in names if name.split(".")[0] == "lib" for module in _with_parents(name)]
 
 
 def statements(source: str) -> str:

@@ -68,11 +68,11 @@ class CommandLine(argparse.ArgumentParser):
     """An argument parser whose complaints are WorkbookErrors, with the nearest flag for one that does not exist."""
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
-        found, rest = super().parse_known_args(args, namespace)
+        namespace, rest = super().parse_known_args(args, namespace)
         flags = [word.split("=")[0] for word in rest if word.startswith("--")]
         if flags:
             raise unknown("flag", flags[0], [a.option_strings[0] for a in self._actions if a.option_strings])
-        return found, rest
+        return namespace, rest
 
     def error(self, message: str) -> NoReturn:
         raise WorkbookError(f"{message}. See {self.prog} --help.")

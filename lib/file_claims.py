@@ -56,15 +56,15 @@ class FileClaim:
             return True
         return False
 
-    def wait(self, tell: Callable[[str], object], patience: float = math.inf) -> bool:
-        """Acquire, for at most `patience` seconds; `tell` is called once with the owner's name if there is one."""
-        told, until = False, time.monotonic() + patience
+    def wait(self, report: Callable[[str], object], patience: float = math.inf) -> bool:
+        """Acquire, for at most `patience` seconds; `report` is called once with the owner's name if there is one."""
+        reported, until = False, time.monotonic() + patience
         while not self.acquire():
             if time.monotonic() >= until:
                 return False
-            if not told:
-                tell(self.owner())
-                told = True
+            if not reported:
+                report(self.owner())
+                reported = True
             time.sleep(POLL_S)
         return True
 

@@ -42,10 +42,10 @@ def state(path: str | Path) -> str:
     """'absent', a file's size and time, or a digest of those of all files in a folder."""
     path = Path(path)
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return "absent"
-    return _folder(path) if path.is_dir() else f"{found.st_size} bytes, {found.st_mtime_ns}"
+    return _folder(path) if path.is_dir() else f"{stat.st_size} bytes, {stat.st_mtime_ns}"
 
 
 def _folder(path: Path) -> str:
@@ -53,6 +53,6 @@ def _folder(path: Path) -> str:
     for parent, folders, files in os.walk(path, followlinks=True):
         folders.sort()
         for name in sorted(files):
-            found = os.stat(os.path.join(parent, name))
-            digest.update(f"{os.path.relpath(parent, path)}/{name}|{found.st_size}|{found.st_mtime_ns}\n".encode())
+            stat = os.stat(os.path.join(parent, name))
+            digest.update(f"{os.path.relpath(parent, path)}/{name}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
     return f"folder {digest.hexdigest()[:16]}"

@@ -39,14 +39,14 @@ def launch(function: Callable[..., object], *arguments: Any, devices: int) -> No
     members = [
         context.Process(
             target=_member,
-            args=(function, arguments, environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, threads, tell),
+            args=(function, arguments, environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, threads, to_parent),
         )
-        for rank, (_, tell) in enumerate(pipes)
+        for rank, (_, to_parent) in enumerate(pipes)
     ]
     try:
         for member in members:
             member.start()
-        _wait(members, [hear for hear, _ in pipes])
+        _wait(members, [from_member for from_member, _ in pipes])
     finally:
         for member in members:
             if member.pid is not None:
@@ -76,14 +76,16 @@ def _wait(members: Sequence[BaseProcess], pipes: Sequence[Connection]) -> None:
             raise RuntimeError(f"One of {len(members)} processes failed; its stack trace stands above.")
 
 
-def _member(function: Callable, arguments: tuple, environment: dict[str, str], threads: int, tell: Connection) -> None:
+def _member(
+    function: Callable, arguments: tuple, environment: dict[str, str], threads: int, to_parent: Connection
+) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ |= environment
     torch.set_num_threads(threads)
     try:
         function(*arguments)
     except WorkbookError as error:
-        tell.send(str(error))
+        to_parent.send(str(error))
         threading.Event().wait()  # to be ended with the others, which hear of no broken connection
     except KeyboardInterrupt:
         os._exit(INTERRUPTED)

@@ -200,12 +200,12 @@ def visible_gpus() -> list[str]:
     if chosen is not None:
         return [name for name in chosen.split(",") if name.strip() not in ("", "-1")]
     try:
-        found = subprocess.run(
+        listing = subprocess.run(
             ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, timeout=30
         )
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return found.stdout.split() if found.returncode == 0 else []
+    return listing.stdout.split() if listing.returncode == 0 else []
 
 
 def _reach(address: str | None) -> None:

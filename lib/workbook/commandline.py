@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from lib.report.pages.notebook_summary import title
 from lib.workbook.notebooks import run
 from lib.workbook.parameters import read_parameters
 from lib.workbook.plan import find_notebooks, number, plan
-from lib.workbook.shared_options import add_options, options
+from lib.workbook.shared_options import new_parser, options
 from lib.workbook.sweep_commandline import main as sweep_main
 
 HELP_P = "set a parameter in every notebook that has it, or in one with 02.NAME=VALUE; may be repeated"
@@ -55,21 +54,16 @@ def list_notebooks(notebooks: Sequence[Path]) -> int:
     """Print each notebook's title and its parameters with type, default and help."""
     for path in notebooks:
         print(f"{number(path)}  {title(nbformat.read(path, as_version=4)) or path.stem}  ({path.name})")
-        for each in read_parameters(path).values():
-            print(f"      {each.name}: {each.type_name} = {each.default!r}{'  # ' * bool(each.help)}{each.help}")
+        for parameter in read_parameters(path).values():
+            explained = f"  # {parameter.help}" if parameter.help else ""
+            print(f"      {parameter.name}: {parameter.type_name} = {parameter.default!r}{explained}")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = CommandLine(
-        prog="run_all.py",
-        description="Execute the workbook's notebooks and write an HTML report.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> CommandLine:
+    parser = new_parser("run_all.py", "Execute the workbook's notebooks and write an HTML report.", EPILOG)
     add = parser.add_argument
     add("notebooks", nargs="*", metavar="NOTEBOOK", help="a number (02), a name or a path; default: all, in order")
-    add_options(parser)
     add("-p", dest="parameters", metavar="NAME=VALUE", action="append", default=[], help=HELP_P)
     add("--list", action="store_true", help="list the notebooks with their parameters, and run nothing")
     return parser

@@ -54,8 +54,8 @@ def read_parameters(path: Path) -> dict[str, Parameter]:
         raise WorkbookValueError(f"{path} is not a Jupyter notebook.") from None
     cells = [cell.source for cell in notebook.cells if TAG in cell.metadata.get("tags", [])]
     if len(cells) != 1:
-        found = f"{len(cells)} cells" if cells else "no cell"
-        raise WorkbookValueError(f"{path.name} has {found} tagged {TAG!r}; a notebook needs exactly one.")
+        number = f"{len(cells)} cells" if cells else "no cell"
+        raise WorkbookValueError(f"{path.name} has {number} tagged {TAG!r}; a notebook needs exactly one.")
     return read_cell(cells[0], path.name)
 
 
@@ -66,16 +66,16 @@ def read_cell(source: str, where: str = "the cell") -> dict[str, Parameter]:
     except SyntaxError as error:
         raise _malformed(where, error.lineno or 1, source) from None
     comments = _comments(source)
-    found: dict[str, Parameter] = {}
+    parameters: dict[str, Parameter] = {}
     for line in lines:
         try:
             parameter = _read_line(line, comments.get(line.end_lineno, ""))
         except (ValueError, TypeError):
             raise _malformed(where, line.lineno, source) from None
-        if parameter.name in found:
+        if parameter.name in parameters:
             raise WorkbookValueError(f"{where} sets the parameter {parameter.name!r} twice.")
-        found[parameter.name] = parameter
-    return found
+        parameters[parameter.name] = parameter
+    return parameters
 
 
 def parse(parameter: Parameter, value: Any) -> Any:

@@ -41,14 +41,14 @@ def find_notebooks(wanted: Sequence[str] = (), folder: Path = NOTEBOOKS) -> list
         WorkbookValueError: a number or stem that is not in `folder`, or two notebooks of one name.
     """
     every = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    found = list(dict.fromkeys(_find(name, every) for name in wanted)) if wanted else every
-    if not found:
+    notebooks = list(dict.fromkeys(_find(name, every) for name in wanted)) if wanted else every
+    if not notebooks:
         raise WorkbookFileError(f"There are no notebooks in {folder}; name some by their paths.")
-    stems = [path.stem for path in found]
+    stems = [path.stem for path in notebooks]
     for stem in stems:
         if stems.count(stem) > 1:
             raise WorkbookValueError(f"Two of the notebooks are called {stem!r}; their reports would be one file.")
-    return found
+    return notebooks
 
 
 def plan(

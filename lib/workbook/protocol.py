@@ -92,24 +92,24 @@ class Protocol:
         Raises:
             WorkbookValueError: no run can have them; the message names the line of the file.
         """
-        ask = check_of(self.notebook)
+        check = check_of(self.notebook)
         rows = [(name, settings) for name, grid in self.grids().items() for settings in grid.settings()]
         runs = [(name, self.run(settings, self.seeds[0])) for name, settings in rows]
         runs += [(rows[0][0], self.run(rows[0][1], seed)) for seed in self.seeds[1:]]
-        for name, run in runs if ask else []:
+        for name, run in runs if check else []:
             try:
-                ask(run)
+                check(run)
             except WorkbookValueError as error:
-                raise WorkbookValueError(f"{self._place(name, run, ask)}{error}") from None
+                raise WorkbookValueError(f"{self._place(name, run, check)}{error}") from None
 
-    def _place(self, grid: str, run: Mapping[str, Any], ask: Callable[[Mapping[str, Any]], object]) -> str:
+    def _place(self, grid: str, run: Mapping[str, Any], check: Callable[[Mapping[str, Any]], object]) -> str:
         """Where the file says what is wrong with `run`: the value without which it would be right."""
         if self.path is None:
             return ""
         for name, parameter in read_parameters(self.notebook).items():
             line = self.lines.get((name, run[name]))
             try:
-                ask({**run, name: parameter.default})
+                check({**run, name: parameter.default})
             except WorkbookValueError:
                 continue
             if line is not None:
@@ -236,7 +236,7 @@ class _Reader:
         return Grid(name, axes, _without(common, [*axes, "seed"]) | fixed)
 
     def _axis(self, name: str, node: yaml.SequenceNode, parameter: Parameter) -> list[Any]:
-        values = [self._value(each, parameter) for each in node.value]
+        values = [self._value(item, parameter) for item in node.value]
         if not values:
             raise self._wrong(node, f"the grid over {name} is empty; give at least one value")
         for i, value in enumerate(values):
@@ -313,16 +313,16 @@ class _Reader:
         """Name → (its node, its value's node)."""
         if not isinstance(node, yaml.MappingNode):
             raise self._wrong(node, f"{what} must be 'name: value' pairs")
-        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        pairs: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key, value in node.value:
             self._text(key)
-            if key.value in found:
+            if key.value in pairs:
                 raise self._wrong(key, f"{key.value!r} stands there twice; remove one")
-            found[key.value] = (key, value)
-        return found
+            pairs[key.value] = (key, value)
+        return pairs
 
-    def _check(self, found: dict, known: Iterable[str], kind: str) -> None:
-        for name, (key, _) in found.items():
+    def _check(self, pairs: dict, known: Iterable[str], kind: str) -> None:
+        for name, (key, _) in pairs.items():
             if name not in known:
                 raise self._wrong(key, str(unknown(kind, name, known)).rstrip("."))
 

@@ -1,4 +1,4 @@
-"""The options that `run_all.py` and `run_all.py sweep` share."""
+"""What the command lines of `run_all.py` and `run_all.py sweep` share."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lib.errors import WorkbookError, WorkbookFileError, choose
+from lib.errors import CommandLine, WorkbookError, WorkbookFileError, choose
 from lib.paths import OUTPUTS
 
 PROFILES = ("smoke", "quick", "full", "paper")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add them to `parser`."""
+def new_parser(prog: str, description: str, epilog: str) -> CommandLine:
+    """A parser with the shared options; `epilog` keeps its lines."""
+    parser = CommandLine(
+        prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
     add("--profile", metavar="NAME", help=f"how much to compute: {', '.join(PROFILES)}; default: the notebooks' own")
     add("--dataset", metavar="NAME", help="the data set; default: the notebooks' own, which is built in")
@@ -23,6 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="execute again what did not change, too")
     add("--workers", type=_workers, metavar="N", help="how many at a time; default: one a GPU, without one a core")
     add("--timeout", type=_seconds, metavar="SECONDS", help="the most that one notebook may take; default: no limit")
+    return parser
 
 
 def options(chosen: argparse.Namespace) -> dict[str, Any]:

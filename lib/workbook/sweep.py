@@ -15,7 +15,7 @@ from lib.file_claims import STALE_S, FileClaim
 from lib.progress import duration
 from lib.report.pages.execution_records import Entry, read_entry
 from lib.workbook.backends import Backend
-from lib.workbook.task import Task, tell
+from lib.workbook.task import Task, verdict
 
 LOOK_S = 2.0  # between two looks at tasks that another process performs
 SPEAK_S = 60.0  # without a line somebody may think that it hangs
@@ -35,7 +35,7 @@ class Plan:
         return [task for task in self.tasks if task not in self.done]
 
     def estimate(self, slots: int) -> str:
-        """'about 12 min 30 s on 2 workers', or why nobody can tell."""
+        """'about 12 min 30 s on 2 workers', or why there is no estimate."""
         if not self.todo:
             return "nothing to do"
         if self.seconds_each is None:
@@ -61,11 +61,11 @@ def _seconds_each(tasks: list[Task], done: list[Entry], runs: Path) -> float | N
 
 @dataclass
 class Sweep:
-    """The work on a plan. `tell` gets a line whenever a run ends, and at least every minute; `entries` the records."""
+    """The work on a plan. `report` gets a line whenever a run ends, and at least every minute; `entries` the records."""
 
     plan: Plan
     backend: Backend
-    tell: Callable[[str], object]
+    report: Callable[[str], object]
     entries: dict[Task, Entry]
     how: dict[str, Any] = field(default_factory=dict)  # of lib.workbook.task.perform
 
@@ -80,7 +80,7 @@ class Sweep:
             self._submit()
             ended = self._pause()
             finished = [(self.flying.pop(future), future) for future in ended]
-            self._submit()  # first, so that no slot waits for what is told
+            self._submit()  # first, so that no slot waits for what is printed
             for task, future in finished:
                 self._take(task, future)
             if not ended:
@@ -123,23 +123,23 @@ class Sweep:
 
     def _enter(self, task: Task, entry: Entry, by: str = "") -> None:
         self.entries[task] = entry
-        self._say(f" {task.name}: {tell(entry)}{by}")
+        self._say(f" {task.name}: {verdict(entry)}{by}")
         if entry.status != "ok":
             for line in last_lines(task):
-                self.tell(f"    {line}")
+                self.report(f"    {line}")
 
     def _say(self, what: str) -> None:
         self.spoke = time.monotonic()
-        self.tell(f"{len(self.entries)}/{len(self.plan.tasks)}{what} | {self._status()}")
+        self.report(f"{len(self.entries)}/{len(self.plan.tasks)}{what} | {self._status()}")
 
     def _status(self) -> str:
         running, failed = self._running(), sum(entry.status != "ok" for entry in self.entries.values())
         queued = len(self.flying) + len(self.elsewhere) - running
         fresh, left = len(self.entries) - len(self.plan.done), len(self.plan.tasks) - len(self.entries)
-        told = [f"{running} running", f"{queued} queued" * bool(queued), f"{failed} failed"]
+        counts = [f"{running} running", f"{queued} queued" * bool(queued), f"{failed} failed"]
         if fresh:
-            told.append(f"{duration(left * (time.monotonic() - self.began) / fresh)} left")
-        return ", ".join(filter(None, told))
+            counts.append(f"{duration(left * (time.monotonic() - self.began) / fresh)} left")
+        return ", ".join(filter(None, counts))
 
     def _running(self) -> int:
         """How many are being performed: on a back end with a queue of its own, those that somebody has claimed."""

@@ -15,7 +15,7 @@ from lib.workbook.backends import Backend, LocalPool, RayCluster, SlurmCluster
 from lib.workbook.notebooks import run
 from lib.workbook.plan import Job, find_notebooks, plan, read_assignment
 from lib.workbook.protocol import Protocol, grid_protocol, read_protocol
-from lib.workbook.shared_options import add_options, options
+from lib.workbook.shared_options import new_parser, options
 from lib.workbook.sweep import Plan, Sweep, make_plan
 from lib.workbook.task import Task, run_task
 
@@ -39,50 +39,52 @@ def main(arguments: Sequence[str]) -> int:
     """Run what `arguments` ask for; returns the exit status.
 
     Raises:
-        WorkbookError: a mistake of the user's, found before the first run.
+        WorkbookError: a mistake of the user's, sweep_plan before the first run.
     """
     chosen = _parser().parse_intermixed_args(arguments)
     report = chosen.output_dir.absolute() / "report"
     backend = _backend(chosen, report)
     protocol = _protocol(chosen)
     tasks = [run_task(_job(protocol, values, chosen.output_dir), report) for values in protocol.runs()]
-    found = make_plan(tasks, report / "runs", chosen.force)
-    if found.todo:  # what is done can be done
+    sweep_plan = make_plan(tasks, report / "runs", chosen.force)
+    if sweep_plan.todo:  # what is done can be done
         protocol.check()
     then = _then(protocol, chosen.output_dir.absolute())
     if chosen.dry_run:
         with backend as place:
-            return show_plan(protocol, found, place.slots)
+            return show_plan(protocol, sweep_plan, place.slots)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
-    failed = perform_study(protocol, found, backend, report, {"force": chosen.force, "timeout": chosen.timeout})
+    failed = perform_study(protocol, sweep_plan, backend, report, {"force": chosen.force, "timeout": chosen.timeout})
     return max(failed, run(then, report, chosen.force, chosen.timeout, chosen.workers) if then else 0)
 
 
-def show_plan(protocol: Protocol, found: Plan, slots: int) -> int:
+def show_plan(protocol: Protocol, sweep_plan: Plan, slots: int) -> int:
     """Print the plan: each run, whether it is there already, and an estimate of the time."""
-    for task in found.tasks:
-        print(f"{'done ' if task in found.done else 'to do'}  {task.name}")
-    print(f"{_summary(protocol, found)}; {found.estimate(slots)}")
+    for task in sweep_plan.tasks:
+        print(f"{'done ' if task in sweep_plan.done else 'to do'}  {task.name}")
+    print(f"{_summary(protocol, sweep_plan)}; {sweep_plan.estimate(slots)}")
     return 0
 
 
-def perform_study(protocol: Protocol, found: Plan, backend: Backend, report: Path, how: Mapping[str, object]) -> int:
+def perform_study(
+    protocol: Protocol, sweep_plan: Plan, backend: Backend, report: Path, how: Mapping[str, object]
+) -> int:
     """Perform what is to do and write the study's page, whatever happens; returns 0 when all runs are ok, else 1."""
-    print(f"{_summary(protocol, found)}", flush=True)
-    entries: dict[Task, Entry] = dict(found.done)
+    print(f"{_summary(protocol, sweep_plan)}", flush=True)
+    entries: dict[Task, Entry] = dict(sweep_plan.done)
     try:
-        if found.todo:
+        if sweep_plan.todo:
             with backend as place:
-                print(found.estimate(place.slots), flush=True)
-                Sweep(found, place, lambda line: print(line, flush=True), entries, dict(how)).run()
+                print(sweep_plan.estimate(place.slots), flush=True)
+                Sweep(sweep_plan, place, lambda line: print(line, flush=True), entries, dict(how)).run()
     finally:
-        runs = [StudyRun(task.name, task.job.parameters, entries.get(task)) for task in found.tasks]
+        runs = [StudyRun(task.name, task.job.parameters, entries.get(task)) for task in sweep_plan.tasks]
         page = write_study(report, protocol.name, protocol.title, runs)
         write_index(report)
-    bad = [task for task in found.tasks if entries[task].status != "ok"]
+    bad = [task for task in sweep_plan.tasks if entries[task].status != "ok"]
     for task in bad:
         print(f"{task.name}: {entries[task].status}: {entries[task].error}")
-    print(f"{len(found.tasks) - len(bad)} of {len(found.tasks)} runs ok: {page}", flush=True)
+    print(f"{len(sweep_plan.tasks) - len(bad)} of {len(sweep_plan.tasks)} runs ok: {page}", flush=True)
     return 1 if bad else 0
 
 
@@ -91,8 +93,8 @@ def _then(protocol: Protocol, output_dir: Path) -> list[Job]:
     return plan(protocol.then, output_dir, {"protocol": str(protocol.path)}, []) if protocol.then else []
 
 
-def _summary(protocol: Protocol, found: Plan) -> str:
-    return f"{protocol.title}: {len(found.tasks)} runs, {len(found.done)} done, {len(found.todo)} to do"
+def _summary(protocol: Protocol, sweep_plan: Plan) -> str:
+    return f"{protocol.title}: {len(sweep_plan.tasks)} runs, {len(sweep_plan.done)} done, {len(sweep_plan.todo)} to do"
 
 
 def _job(protocol: Protocol, values: Mapping[str, object], output_dir: Path) -> Job:
@@ -140,34 +142,16 @@ def _backend(chosen: argparse.Namespace, report: Path) -> Backend:
     return LocalPool(chosen.workers)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = CommandLine(
-        prog="run_all.py sweep",
-        description="Execute a training notebook many times, a run each, and then the notebooks that read the runs.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> CommandLine:
+    description = "Execute a training notebook many times, a run each, and then the notebooks that read the runs."
+    parser = new_parser("run_all.py sweep", description, EPILOG)
     add = parser.add_argument
     add("study", metavar="STUDY", help="a protocol (a file, or a name in protocols/), or a notebook with --grid")
-    add(
-        "--grid",
-        dest="grids",
-        metavar="NAME=VALUE,…",
-        action="append",
-        default=[],
-        help="an axis of the grid; may be repeated",
-    )
-    add(
-        "-p",
-        dest="parameters",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="a parameter of every run of the grid",
-    )
-    add_options(parser)
+    repeated = {"action": "append", "default": []}
+    add("--grid", dest="grids", metavar="NAME=VALUE,…", help="an axis of the grid; may be repeated", **repeated)
+    add("-p", dest="parameters", metavar="NAME=VALUE", help="a parameter of every run of the grid", **repeated)
     add("--dry-run", action="store_true", help="print the plan with an estimate of the time, and run nothing")
     add("--backend", default="local", metavar="NAME", help=f"where: {', '.join(BACKENDS)} (default: local)")
     add("--address", metavar="ADDRESS", help="of a running Ray cluster, or 'auto'; default: one is started here")
-    add("--slurm", metavar="OPTION=VALUE", action="append", default=[], help="an option of sbatch; may be repeated")
+    add("--slurm", metavar="OPTION=VALUE", help="an option of sbatch; may be repeated", **repeated)
     return parser

@@ -29,7 +29,11 @@ from lib.workbook.parameters import read_parameters
 from lib.workbook.plan import Job, number
 
 PLACES = ("output_dir",)  # parameters that say where results go, not what they are
-UNTOLD = ("seed", "data_root", "profile")  # parameters that a run's readable name leaves to its hash, or says otherwise
+UNNAMED = (
+    "seed",
+    "data_root",
+    "profile",
+)  # parameters that a run's readable name leaves to its hash, or says otherwise
 
 
 @dataclass(frozen=True, eq=False)  # a plan has each task once, so it may be a key by its identity
@@ -54,7 +58,7 @@ class Task:
     def done(self, states: dict[str, str] | None = None) -> Entry | None:
         """The record of an execution that still stands; None when the notebook must be executed.
 
-        `states` remembers the state of files, for a plan that asks after the same ones many times.
+        `states` remembers the state of files, for a plan that looks at the same ones many times.
         """
         entry, known = read_entry(self.executed), {} if states is None else states
         if not entry or entry.status != "ok" or entry.code != self.code or not self.page.exists():
@@ -82,8 +86,8 @@ def run_task(job: Job, report: Path) -> Task:
 def run_name(job: Job) -> str:
     """'02-resnet34-none-s1-1a2b3c4d': readable, and unique by a hash of all parameters."""
     content, defaults = _content(job), _defaults(job.notebook)
-    told = [value for name, value in content.items() if value != defaults[name] and name not in UNTOLD]
-    words = [str(value) for value in told if not isinstance(value, bool)]
+    named = [value for name, value in content.items() if value != defaults[name] and name not in UNNAMED]
+    words = [str(value) for value in named if not isinstance(value, bool)]
     words += [f"s{content['seed']}"] if "seed" in content else []
     readable = re.sub(r"[^\w.-]+", "_", "-".join(words))[:80]
     return f"{number(job.notebook)}-{readable}-{_hash(job.notebook.stem, content)[:8]}"
@@ -124,7 +128,7 @@ def perform(
             result = execute(task.job.notebook, task.executed, task.page, task.job.parameters, check=claim.check, **how)
         claim.check()
         entry = _keep(task, result)
-        say(tell(entry))
+        say(verdict(entry))
         return entry
     except FileClaimLost as lost:
         print(lost, flush=True)
@@ -145,18 +149,18 @@ def _keep(task: Task, result: Result) -> Entry:
     """Record how the execution ended; where it ended badly, its page says so. A page that cannot be written must not
     stop a night's other runs."""
     finished = datetime.now().astimezone().isoformat(timespec="seconds")
-    told = (result.status, result.duration, finished, task.job.parameters, result.error, result.cell)
-    entry = Entry(*told, code=task.code, inputs=result.inputs)
+    how = (result.status, result.duration, finished, task.job.parameters, result.error, result.cell)
+    entry = Entry(*how, code=task.code, inputs=result.inputs)
     try:
         if entry.status != "ok" and task.executed.exists():
-            export_html(task.executed, task.page, tell(entry))
+            export_html(task.executed, task.page, verdict(entry))
     except Exception as error:
         entry = replace(entry, error=f"{entry.error}; its page could not be written: {error}")
     write_entry(task.executed, entry)
     return entry
 
 
-def tell(entry: Entry) -> str:
+def verdict(entry: Entry) -> str:
     """'failed in cell [4] after 41 s: ValueError: …'"""
     where = f" in cell [{entry.cell}]" if entry.cell else ""
     what = f": {entry.error}" if entry.error else ""

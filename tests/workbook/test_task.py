@@ -117,7 +117,7 @@ def test_a_failure_is_recorded_and_tried_again(job, tmp_path, monkeypatch):
 
     monkeypatch.setattr(task_file, "execute", execute)
     task = run_task(job, tmp_path)
-    assert task_file.tell(perform(task)) == "died in cell [3] after 2 s: the kernel died"
+    assert task_file.verdict(perform(task)) == "died in cell [3] after 2 s: the kernel died"
     assert "the kernel died" in task.page.read_text()
     assert task.done() is None
 
