@@ -20,7 +20,12 @@ def test_imports_are_found_wherever_they_stand():
     assert imports("import numpy\nfrom lib.data import survey\n") == ["lib", "lib.data", "lib.data.survey"]
     assert imports("def f():\n    from lib.data import load_dataset") == ["lib", "lib.data"]
     assert imports("from lib import fit, create_model") == ["lib", "lib.training", "lib", "lib.models"]
-    assert imports("from lib.explain import explore") == ["lib", "lib.explain", "lib.explain.views.explorer"]
+    assert imports("from lib.explain import explore") == [
+        "lib",
+        "lib.explain",
+        "lib.explain.views",
+        "lib.explain.views.explorer",
+    ]
 
 
 def test_what_a_module_imports_counts_too():
@@ -42,7 +47,7 @@ def test_remarks_do_not_count_and_code_does():
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A `lib` of three files, a importing b."""
-    monkeypatch.setattr(code_digest, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
     module._file.cache_clear()
     for name, text in {"__init__": "", "a": "from lib.b import x", "b": "x = 1", "c": "y = 1"}.items():
         (tmp_path / "lib").mkdir(exist_ok=True)
