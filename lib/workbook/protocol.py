@@ -29,12 +29,13 @@ from typing import Any
 
 import yaml
 
-from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, choose, nearest, unknown
+from lib.errors import WorkbookFileError, WorkbookValueError, choose, nearest
 from lib.inputs import note
 from lib.paths import ROOT
 from lib.workbook.notebook_source import check_of
 from lib.workbook.parameters import Parameter, check_names, parse, parse_all, read_parameters
 from lib.workbook.plan import find_notebooks
+from lib.workbook.yaml_file import Pairs, YamlFile
 
 PROTOCOLS = ROOT / "protocols"
 KEYS = ("title", "notebook", "seeds", "common", "data_roots", "test_also_on", "tables", "sweeps", "then")
@@ -176,171 +177,99 @@ def _find(name: str | Path) -> Path:
     raise WorkbookFileError(f"There is no protocol {str(name)!r}.{hint} In protocols/: {', '.join(known)}.")
 
 
-class _Reader:
-    """Reads one file. Complaints tell the line, so it works on YAML's nodes, which know theirs."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.lines = path, {}
+class _Reader(YamlFile):
+    """Reads one file."""
 
     def protocol(self) -> Protocol:
-        top = self._mapping(self._parse(), "the protocol")
-        self._check(top, KEYS, "key")
-        self._require(top, "notebook")
+        self.lines: dict[tuple[str, Any], int] = {}
+        root = self.parse()
+        top = self.mapping(root, "the protocol", KEYS)
+        if "notebook" not in top:
+            raise self.wrong(root, "the key 'notebook' is missing")
         notebook = self._notebook(top["notebook"][1])
-        known = read_parameters(notebook)
-        try:
-            _require_seed(notebook, known)
-        except WorkbookValueError as error:
-            raise self._wrong(top["notebook"][1], str(error).rstrip(".")) from None
-        common = parse_all(known, self._settings(top, "common", known))
-        grids = {kind: self._grids(top, kind, known, common) for kind in ("tables", "sweeps")}
-        if not any(grids.values()):
-            raise self._wrong(self.root, "there is neither a table nor a sweep, so nothing to run")
+        self.known = read_parameters(notebook)
+        with self.at(top["notebook"][1]):
+            _require_seed(notebook, self.known)
+        self.settable = [name for name in self.known if name != "seed"]
+        pairs = self.section(top, "common", self.settable, "parameter")
+        common = parse_all(self.known, {name: self._value(node, self.known[name]) for name, (_, node) in pairs.items()})
+        tables, sweeps = self.section(top, "tables", TABLES, "table"), self.section(top, "sweeps")
+        for name in {*sweeps} & {*TABLES}:
+            raise self.wrong(sweeps[name][0], f"{name!r} is the name of a table; give the sweep another")
+        if not tables and not sweeps:
+            raise self.wrong(root, "there is neither a table nor a sweep, so nothing to run")
         return Protocol(
             name=self.path.stem if self.path.parent == PROTOCOLS else f"{self.path.stem}-{_hash(str(self.path))}",
-            title=self._text(top["title"][1]) if "title" in top else self.path.stem,
+            title=self.text(top["title"][1]) if "title" in top else self.path.stem,
             notebook=notebook,
-            seeds=self._seeds(top, known),
-            data_roots={self._dataset(key): self._folder(v) for key, v in self._section(top, "data_roots").values()},
-            test_also_on=[self._dataset(node) for node in self._sequence(top, "test_also_on")],
-            then=[self._study_notebook(node) for node in self._sequence(top, "then")],
+            seeds=self._seeds(top),
+            tables={name: self._grid(name, *tables[name], common) for name in tables},
+            sweeps={name: self._grid(name, *sweeps[name], common) for name in sweeps},
+            data_roots={self._dataset(key): self._folder(v) for key, v in self.section(top, "data_roots").values()},
+            test_also_on=[self._dataset(node) for node in self.sequence(top, "test_also_on")],
+            then=[self._study_notebook(node) for node in self.sequence(top, "then")],
             path=self.path,
             lines=self.lines,
-            **grids,
         )
 
-    def _parse(self) -> yaml.Node:
-        try:
-            self.root = yaml.compose(self.path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise WorkbookValueError(f"{self.path} is not valid YAML: {' '.join(str(error).split())}.") from None
-        if self.root is None:
-            raise WorkbookValueError(f"{self.path} is empty; protocols/quick.yaml is an example.")
-        return self.root
-
-    def _grids(self, top: dict, kind: str, known: Mapping[str, Parameter], common: dict) -> dict[str, Grid]:
-        section = self._section(top, kind)
-        if kind == "tables":
-            self._check(section, TABLES, "table")
-        for name in {*section} & {*TABLES} if kind == "sweeps" else ():
-            raise self._wrong(section[name][0], f"{name!r} is the name of a table; give the sweep another")
-        return {name: self._grid(name, *section[name], known, common) for name in section}
-
-    def _grid(self, name: str, key: yaml.Node, node: yaml.Node, known: Mapping[str, Parameter], common: dict) -> Grid:
-        pairs = self._mapping(node, name)
-        self._check(pairs, [n for n in known if n != "seed"], "parameter")
-        axes = {n: self._axis(n, v, known[n]) for n, (_, v) in pairs.items() if isinstance(v, yaml.SequenceNode)}
-        fixed = {n: self._value(v, known[n]) for n, (_, v) in pairs.items() if n not in axes}
+    def _grid(self, name: str, key: yaml.Node, node: yaml.Node, common: dict[str, Any]) -> Grid:
+        pairs = self.mapping(node, name, self.settable, "parameter")
+        axes = {n: self._axis(n, v.value, v) for n, (_, v) in pairs.items() if isinstance(v, yaml.SequenceNode)}
+        fixed = {n: self._value(v, self.known[n]) for n, (_, v) in pairs.items() if n not in axes}
         if not axes and not fixed:
-            raise self._wrong(key, f"{name} is empty; give it a parameter, or a list of values as an axis")
+            raise self.wrong(key, f"{name} is empty; give it a parameter, or a list of values as an axis")
         return Grid(name, axes, _without(common, [*axes, "seed"]) | fixed)
 
-    def _axis(self, name: str, node: yaml.SequenceNode, parameter: Parameter) -> list[Any]:
-        values = [self._value(item, parameter) for item in node.value]
+    def _axis(self, name: str, items: list[yaml.Node], node: yaml.Node, what: str = "") -> list[Any]:
+        """The values of the parameter `name`, which the file calls `what`, each once."""
+        what = what or name
+        values = [self._value(item, self.known[name]) for item in items]
         if not values:
-            raise self._wrong(node, f"the grid over {name} is empty; give at least one value")
+            raise self.wrong(node, f"the grid over {what} is empty; give at least one value")
         for i, value in enumerate(values):
             if value in values[:i]:
-                raise self._wrong(node.value[i], f"{name} has the value {value!r} twice; remove one")
+                raise self.wrong(items[i], f"{what} has the value {value!r} twice; remove one")
         return values
 
-    def _seeds(self, top: dict, known: Mapping[str, Parameter]) -> list[int]:
+    def _seeds(self, top: Pairs) -> list[int]:
         if "seeds" not in top:
-            return [known["seed"].default]
-        node = top["seeds"][1]
-        if not isinstance(node, yaml.SequenceNode):
-            raise self._wrong(node, "seeds must be a list, as in [0, 1, 2]")
-        return self._axis("seeds", node, known["seed"])
-
-    def _settings(self, top: dict, section: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
-        pairs = self._section(top, section)
-        self._check(pairs, [n for n in known if n != "seed"], "parameter")
-        return {name: self._value(node, known[name]) for name, (_, node) in pairs.items()}
+            return [self.known["seed"].default]
+        return self._axis("seed", self.sequence(top, "seeds", "[0, 1, 2]"), top["seeds"][1], "seeds")
 
     def _value(self, node: yaml.Node, parameter: Parameter) -> Any:
         """As the parameter's type. YAML 1.1 takes 1e-3 and a quoted "3" for text, as a command line does."""
         if not isinstance(node, yaml.ScalarNode):
-            raise self._wrong(node, f"{parameter.name} takes one value or a list of values")
-        try:
-            value = parse(parameter, self._plain(node))
-        except WorkbookValueError as error:
-            raise self._wrong(node, str(error).rstrip(".")) from None
+            raise self.wrong(node, f"{parameter.name} takes one value or a list of values")
+        plain = self.plain(node)
+        with self.at(node):
+            value = parse(parameter, plain)
         if parameter.name == "dataset" and value is not None:
             value = self._dataset(node)
         self.lines.setdefault((parameter.name, value), node.start_mark.line + 1)
         return value
 
-    def _plain(self, node: yaml.ScalarNode) -> Any:
-        try:
-            return yaml.SafeLoader("").construct_object(node)
-        except (yaml.YAMLError, ValueError, LookupError, AttributeError):  # the latter three are slips of the library
-            kind = node.tag.removeprefix("tag:yaml.org,2002:")
-            raise WorkbookValueError(f"{node.value!r} cannot be read as {kind}; quote it if it is text.") from None
-
     def _dataset(self, node: yaml.Node) -> str:
         from lib.data import DATASETS  # takes a second, and not every protocol names one
 
-        try:
-            return choose("dataset", self._text(node), DATASETS)
-        except WorkbookValueError as error:
-            raise self._wrong(node, str(error).rstrip(".")) from None
+        name = self.text(node)
+        with self.at(node):
+            return choose("dataset", name, DATASETS)
 
     def _study_notebook(self, node: yaml.Node) -> Path:
         """A notebook that reads a study."""
         notebook = self._notebook(node)
         if "protocol" not in read_parameters(notebook):
-            raise self._wrong(node, f"{notebook.name} has no parameter 'protocol': it does not read a study")
+            raise self.wrong(node, f"{notebook.name} has no parameter 'protocol': it does not read a study")
         return notebook
 
     def _notebook(self, node: yaml.Node) -> Path:
-        try:
-            return find_notebooks([self._text(node)])[0]
-        except WorkbookError as error:
-            raise self._wrong(node, str(error).rstrip(".")) from None
-
-    def _section(self, top: dict, name: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        return self._mapping(top[name][1], name) if name in top else {}
-
-    def _sequence(self, top: dict, name: str) -> list[yaml.Node]:
-        if name not in top:
-            return []
-        node = top[name][1]
-        if not isinstance(node, yaml.SequenceNode):
-            raise self._wrong(node, f"{name} must be a list, as in [A, B]")
-        return node.value
-
-    def _mapping(self, node: yaml.Node, what: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        """Name → (its node, its value's node)."""
-        if not isinstance(node, yaml.MappingNode):
-            raise self._wrong(node, f"{what} must be 'name: value' pairs")
-        pairs: dict[str, tuple[yaml.Node, yaml.Node]] = {}
-        for key, value in node.value:
-            self._text(key)
-            if key.value in pairs:
-                raise self._wrong(key, f"{key.value!r} stands there twice; remove one")
-            pairs[key.value] = (key, value)
-        return pairs
-
-    def _check(self, pairs: dict, known: Iterable[str], kind: str) -> None:
-        for name, (key, _) in pairs.items():
-            if name not in known:
-                raise self._wrong(key, str(unknown(kind, name, known)).rstrip("."))
-
-    def _require(self, top: dict, name: str) -> None:
-        if name not in top:
-            raise self._wrong(self.root, f"the key {name!r} is missing")
+        name = self.text(node)
+        with self.at(node):
+            return find_notebooks([name])[0]
 
     def _folder(self, node: yaml.Node) -> str:
         """A folder, relative to the protocol's own."""
-        folder = (self.path.parent / Path(self._text(node)).expanduser()).resolve()
+        folder = (self.path.parent / Path(self.text(node)).expanduser()).resolve()
         if not folder.is_dir():
-            raise self._wrong(node, f"the data root {folder} does not exist or is not a folder")
+            raise self.wrong(node, f"the data root {folder} does not exist or is not a folder")
         return str(folder)
-
-    def _text(self, node: yaml.Node) -> str:
-        if not isinstance(node, yaml.ScalarNode):
-            raise self._wrong(node, "a single value is wanted here")
-        return node.value
-
-    def _wrong(self, node: yaml.Node, what: str) -> WorkbookValueError:
-        return WorkbookValueError(f"{self.path}, line {node.start_mark.line + 1}: {what}.")

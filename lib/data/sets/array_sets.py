@@ -47,9 +47,9 @@ def load_array_set(which: str, root: Path, name: str, skip_unreadable: bool = Fa
     return ImageSet(name, classes, rows, unreadable=missing)
 
 
-load_stl10 = partial(load_array_set, "STL10", name="STL10")
-load_cifar10 = partial(load_array_set, "CIFAR10", name="CIFAR10")
-load_cifar100 = partial(load_array_set, "CIFAR100", name="CIFAR100")
+load_stl10 = partial(load_array_set, "STL10")
+load_cifar10 = partial(load_array_set, "CIFAR10")
+load_cifar100 = partial(load_array_set, "CIFAR100")
 
 
 def torchvision_reader(which: str) -> type:

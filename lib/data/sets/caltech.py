@@ -9,51 +9,34 @@ and make up their names, which fails where a class lacks one; here the folders a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from lib.data.file_finder import class_folder_rows, unpacked
 from lib.data.imageset import ImageSet
 from lib.errors import WorkbookFileError
 
-
-def load_caltech101(root: Path, name: str = "Caltech101", skip_unreadable: bool = False) -> ImageSet:
-    """Read `101_ObjectCategories`: every image is a group of its own.
-
-    Raises:
-        WorkbookFileError: that folder is missing, it has fewer than two classes, or a class has no image.
-    """
-    return _load(root, name, "101_ObjectCategories", _class_of_101)
+# The folder that holds the class folders, and the pattern of their names; its group is the class.
+CALTECH101 = ("101_ObjectCategories", r"(?!BACKGROUND_Google$|\.)(.+)")
+CALTECH256 = ("256_ObjectCategories", r"\d{3}\.(?!clutter$)(.+)")
 
 
-def load_caltech256(root: Path, name: str = "Caltech256", skip_unreadable: bool = False) -> ImageSet:
-    """Read `256_ObjectCategories`: every image is a group of its own.
+def load_caltech(layout: tuple[str, str], root: Path, name: str, skip_unreadable: bool = False) -> ImageSet:
+    """Read the class folders of `layout` in sorted order: every image is a group of its own.
 
     Raises:
-        WorkbookFileError: that folder is missing, it has fewer than two classes, or a class has no image.
+        WorkbookFileError: the folder that holds them is missing, there are fewer than two, or one has no image.
     """
-    return _load(root, name, "256_ObjectCategories", _class_of_256)
-
-
-def _class_of_101(folder_name: str) -> str | None:
-    return None if folder_name == "BACKGROUND_Google" or folder_name.startswith(".") else folder_name
-
-
-def _class_of_256(folder_name: str) -> str | None:
-    numbered = re.fullmatch(r"\d{3}\.(?!clutter$)(.+)", folder_name)
-    return numbered[1] if numbered else None
-
-
-def _load(root: Path, name: str, categories: str, class_of: Callable[[str], str | None]) -> ImageSet:
-    """The class folders of `categories`, in sorted order; `class_of` a folder's name is None where it is no class."""
+    categories, pattern = layout
     base = unpacked(root, name, categories)
-    folders = sorted(path for path in base.iterdir() if path.is_dir() and class_of(path.name))
-    if len(folders) < 2:
-        raise WorkbookFileError(f"{base} needs at least two class folders, it has {len(folders)}; unpack {name} again.")
-    rows = class_folder_rows(folders, _images, lambda path: f"{path.parent.name}/{path.stem}")
-    return ImageSet(name, tuple(class_of(path.name) for path in folders), rows)
+    named = ((path, re.fullmatch(pattern, path.name)) for path in sorted(base.iterdir()) if path.is_dir())
+    classes = {path: match[1] for path, match in named if match}
+    if len(classes) < 2:
+        raise WorkbookFileError(f"{base} needs at least two class folders, it has {len(classes)}; unpack {name} again.")
+    # What lies deeper in the official archives is stray.
+    rows = class_folder_rows(classes, lambda path: path.glob("[!.]*"), lambda path: f"{path.parent.name}/{path.stem}")
+    return ImageSet(name, tuple(classes.values()), rows)
 
 
-def _images(class_folder: Path) -> Iterator[Path]:
-    """What lies right in a class folder: anything deeper in the official archives is stray."""
-    return class_folder.glob("[!.]*")
+load_caltech101 = partial(load_caltech, CALTECH101)
+load_caltech256 = partial(load_caltech, CALTECH256)
