@@ -60,6 +60,7 @@ class MapInfo:
     along: str | None = None  # what the axis behind the images counts: heads, channels, passes (from the second on)
     method: str | None = None  # the name under which lib.explain offers it as an explanation
     title: str = ""  # in views, where the name will not do
+    meaning: str = ""  # of a gate or weight that is learned: what 1 stands for
     layer: str = ""
     name: str = ""
     query: Query | str = None

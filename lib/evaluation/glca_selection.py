@@ -11,6 +11,7 @@ import torch
 
 from lib import hardware
 from lib.evaluation.test_images import TestImages
+from lib.mapped import Kind
 from lib.training.build_model import build_model
 from lib.training.store import Run
 
@@ -51,5 +52,6 @@ def _answers(
     probabilities, selected = [], []
     for batch in images.batches(model):
         probabilities.append(model(batch).softmax(1).cpu().numpy())
-        selected.append(model.maps()["glca_selected"].cpu().numpy() > 0)
+        selection = next(m for m in model.shown() if m.info.kind is Kind.SELECTION)
+        selected.append(selection.cpu().numpy() > 0)
     return np.concatenate(probabilities), np.concatenate(selected)

@@ -11,18 +11,12 @@ import torch
 from torch import nn
 
 from lib.evaluation.test_images import TestImages, select_images
+from lib.mapped import MapInfo, shown_by
 from lib.training.build_model import build_model
 from lib.training.config import RunConfig
 from lib.training.store import Run, RunStore
 from lib.training.training_data import prepare
 
-GATES = {  # maps of a block that weigh one thing against another, and what a value of 1 means
-    "fusion_gate": "gate: 1 is global only, 0 local only",
-    "fusion_weight_global": "weight of the global map",
-    "fusion_weight_local": "weight of the local map",
-    "fusion_weight_product": "weight of their product",
-    "residual_alpha": "weight of the block's output against its input",
-}
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
@@ -42,7 +36,8 @@ class Gate:
     """One gate of one configuration: the spread of its values over images, channels and positions, all seeds."""
 
     strategy: str
-    name: str  # a key of GATES
+    name: str  # of the map
+    meaning: str  # of a value of 1
     percentiles: tuple[float, ...]  # of PERCENTILES
     means: tuple[float, ...]  # one a seed
     start: float  # the mean before training, first seed
@@ -61,28 +56,27 @@ def learned_gates(tables: Mapping[str, Sequence[Configuration]], store: RunStore
                 images = select_images(row.config, prepare(row.config, store), count)
                 seeds = [gate_values(run.model(), images) for run in row.finished]
                 before = gate_values(_untrained(row.finished[0].config, len(row.finished[0].classes)), images)
-                names = [name for name in before if name.startswith(part)]
-                gates += [_gate(f"{part} {row.name}", n, [seed[n] for seed in seeds], before[n]) for n in names]
+                infos = [info for info in before if info.name.startswith(part)]
+                gates += [_gate(f"{part} {row.name}", i, [seed[i] for seed in seeds], before[i]) for i in infos]
     return gates
 
 
 @torch.inference_mode()
-def gate_values(model: nn.Module, images: TestImages) -> dict[str, np.ndarray]:
-    """All values of each gate of `model` over images, flat; nothing for a block without gates."""
-    if not hasattr(model, "maps"):
-        return {}
-    values: dict[str, list[np.ndarray]] = {}
+def gate_values(model: nn.Module, images: TestImages) -> dict[MapInfo, np.ndarray]:
+    """All values of each map of `model` over images whose declaration says what 1 means, flat."""
+    values: dict[MapInfo, list[np.ndarray]] = {}
     for batch in images.batches(model.eval()):
         model(batch)
-        maps: Mapping[str, torch.Tensor] = model.maps()
-        for name in GATES.keys() & maps.keys():
-            values.setdefault(name, []).append(maps[name].float().cpu().numpy().ravel())
-    return {name: np.concatenate(values[name]) for name in GATES if name in values}
+        for shown in shown_by(model):
+            if shown.info.meaning:
+                values.setdefault(shown.info, []).append(shown.float().cpu().numpy().ravel())
+    return {info: np.concatenate(of_batches) for info, of_batches in values.items()}
 
 
-def _gate(strategy: str, name: str, seeds: Sequence[np.ndarray], before: np.ndarray) -> Gate:
-    spread = np.percentile(np.concatenate(seeds), PERCENTILES).tolist()
-    return Gate(strategy, name, tuple(spread), tuple(float(values.mean()) for values in seeds), float(before.mean()))
+def _gate(strategy: str, info: MapInfo, seeds: Sequence[np.ndarray], before: np.ndarray) -> Gate:
+    spread = tuple(np.percentile(np.concatenate(seeds), PERCENTILES).tolist())
+    means = tuple(float(values.mean()) for values in seeds)
+    return Gate(strategy, info.name, info.meaning, spread, means, float(before.mean()))
 
 
 def _untrained(config: RunConfig, classes: int) -> nn.Module:

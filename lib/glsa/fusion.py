@@ -18,6 +18,7 @@ to show says so in `shows`, see `lib.mapped.Mapped`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from einops import rearrange, reduce
@@ -32,7 +33,9 @@ from lib.mapped import Kind, Map, MapInfo, Mapped, Query
 class BaseFusion(Mapped):
     """(A, L, x), each [B, C, H, W] → R [B, C, H, W]"""
 
-    shows = {"gate": MapInfo(Kind.GATE, along="channels", method="glsa-fusion")}
+    shows = {
+        "gate": MapInfo(Kind.GATE, "channels", "glsa-fusion", meaning="gate: 1 is global only, 0 local only"),
+    }
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -94,7 +97,11 @@ class WeightedAddFusion(ProjectedFusion):
     """
 
     EPS = 1e-4
-    shows = dict.fromkeys(("weight_global", "weight_local", "weight_product"), MapInfo(Kind.WEIGHT))
+    shows = {
+        "weight_global": MapInfo(Kind.WEIGHT, meaning="weight of the global map"),
+        "weight_local": MapInfo(Kind.WEIGHT, meaning="weight of the local map"),
+        "weight_product": MapInfo(Kind.WEIGHT, meaning="weight of their product"),
+    }
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
@@ -116,7 +123,9 @@ class ChannelAttentionFusion(ProjectedFusion):
     Maps: 'weight_global' w_A and 'weight_local' w_L, [B, C, 1, 1].
     """
 
-    shows = dict.fromkeys(("weight_global", "weight_local"), MapInfo(Kind.WEIGHT, along="channels"))
+    shows = {
+        name: replace(WeightedAddFusion.shows[name], along="channels") for name in ("weight_global", "weight_local")
+    }
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__(channels)

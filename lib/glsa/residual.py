@@ -21,7 +21,7 @@ from lib.mapped import Kind, MapInfo, Mapped
 class ResidualStrategy(Mapped):
     """(x, R), each [B, C, H, W] → [B, C, H, W]"""
 
-    shows = {"alpha": MapInfo(Kind.WEIGHT)}
+    shows = {"alpha": MapInfo(Kind.WEIGHT, meaning="weight of the block's output against its input")}
 
     def __init__(self, channels: int) -> None:
         super().__init__()

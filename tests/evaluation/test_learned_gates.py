@@ -11,9 +11,10 @@ from tests.evaluation.made_images import images_of
 def test_gates_are_those_of_the_middle_where_training_crops(tmp_path):
     config = RunConfig(dataset="phantom-birds", attention="CBAM", fusion_strategy="learnable_gate", image_size=64)
     images, model = images_of(tmp_path, config), build_model(config, 2, pretrained=False).eval()
-    gates = gate_values(model, images)
+    ((info, values),) = gate_values(model, images).items()
     with torch.inference_mode():
         model(images.batch(model))
         expected = model.maps()["fusion_gate"].numpy()
-    assert gates["fusion_gate"].shape == expected.ravel().shape  # of 64 pixels, not of the 79 that are kept
-    assert torch.allclose(torch.from_numpy(gates["fusion_gate"]), torch.from_numpy(expected.ravel()), atol=1e-5)
+    assert (info.name, info.meaning) == ("fusion_gate", "gate: 1 is global only, 0 local only")
+    assert values.shape == expected.ravel().shape  # of 64 pixels, not of the 79 that are kept
+    assert torch.allclose(torch.from_numpy(values), torch.from_numpy(expected.ravel()), atol=1e-5)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lib.evaluation.efficiency import count_macs
-from lib.evaluation.learned_gates import GATES, Gate
+from lib.evaluation.learned_gates import Gate
 from lib.report.figures.forest import Interval, forest, forest_height, with_intervals
 from lib.report.figures.style import BLUE, BOX, GREY, MARKERS, ORANGE, RED, figure, nothing
 from lib.report.study.comparisons import Pair, comparison
@@ -91,7 +91,7 @@ def convergence(tables: Mapping[str, Sequence[Row]]) -> Figure:
 def gate_spread(gates: Sequence[Gate], phantom: bool) -> Figure:
     """Each learned gate: the spread of its values as a box (quartiles, whiskers 5 to 95 %), seeds' means, the start."""
     # The five percentiles of a box are its values here, so that its whiskers reach to their ends.
-    values = {f"{gate.strategy}: {GATES[gate.name]}": gate.percentiles for gate in gates}
+    values = {f"{gate.strategy}: {gate.meaning}": gate.percentiles for gate in gates}
     with figure(9, forest_height([*values], 2), phantom) as fig:
         ax = fig.subplots()
         if gates:
