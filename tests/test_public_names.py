@@ -144,6 +144,18 @@ def test_a_module_that_is_started_by_name_is_there(module):
     assert '__name__ == "__main__"' in script.read_text()
 
 
+BENCHMARKS = sorted(path for path in (ROOT / "benchmarks").rglob("*.py") if path.name != "timing.py")
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_a_benchmark_is_in_the_list_and_imports_what_is_there(path):
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    assert f"`python -m {module}`" in GUIDES
+    if "playwright" in path.read_text():
+        pytest.importorskip("playwright")
+    importlib.import_module(module)
+
+
 @pytest.mark.parametrize("words", commands("run_all.py"), ids=" ".join)
 def test_a_command_of_run_all_is_understood(words, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(commandline, "run", lambda *_: 0)

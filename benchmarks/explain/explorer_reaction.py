@@ -24,7 +24,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 
 # Milliseconds of each of 60 reactions: of the layer's slider, then of clicks all over the picture.
 REACT = """async what => {
-    const slider = document.querySelector('input[type=range]'), canvas = document.querySelector('canvas.asks'), times = [];
+    const slider = document.querySelector('input[type=range]'), canvas = document.querySelector('canvas.query'), times = [];
     const box = canvas.getBoundingClientRect();
     for (let n = 0; n < 60; n++) {
         slider.value = n % 12;
