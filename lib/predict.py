@@ -20,7 +20,7 @@ from lib.errors import CommandLine, WorkbookFileError, WorkbookValueError, run_c
 from lib.files import save_whole
 from lib.progress import Progress
 from lib.training import Run, RunStore
-from lib.training.inference import augmentation_of, decoded_size, probabilities
+from lib.training.inference import augmentation_of, decoded_size, predict_batch
 
 BATCH = 64
 PATH_COLUMNS = ("path", "file", "filename")  # relative to the table
@@ -66,7 +66,7 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
     images, missing = find_images(source)
     refuse_unreadable(missing, skip_unreadable)
     where = hardware.device(device)
-    model, seen = run.model().to(where), augmentation_of(run.config)
+    model, augmentation = run.model().to(where), augmentation_of(run.config)
     written: list[int] = []
 
     def write(scratch: Path) -> None:
@@ -76,7 +76,7 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
             table.writerow(["image_id", "path", "prediction", *(f"prob_{c}" for c in run.classes)])
             banner = DATASETS[run.config.dataset].banner  # the network has never seen one
             for batch, pixels in _batches(images, decoded_size(run.config), banner, problems):
-                for (name, path), row in zip(batch, probabilities(model, pixels, where, seen), strict=True):
+                for (name, path), row in zip(batch, predict_batch(model, pixels, where, augmentation), strict=True):
                     table.writerow([name, path, run.classes[row.argmax()], *(f"{p:.7g}" for p in row)])
                 written.append(len(batch))
                 bar.advance(len(batch))

@@ -31,13 +31,12 @@ from lib.errors import positive
 from lib.files import write_text
 from lib.training.build_model import build_model, build_structure
 from lib.training.config import RunConfig
-from lib.training.inference import normalise, probabilities, statistics_of, to_unit
+from lib.training.inference import normalise, predict_batch, statistics_of, to_unit
 from lib.training.logs import explain_out_of_memory
 from lib.training.optimisers import build_optimisation
 from lib.training.run_digest import run_digests
 
 log = logging.getLogger(__name__)
-AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 MIB = 2**20
 
 Work = Callable[[], object]
@@ -160,10 +159,10 @@ class _Subject:
         self.classes = [str(i) for i in range(classes)]
 
     def infer(self) -> None:
-        probabilities(self.model, self.pixels, self.where)
+        predict_batch(self.model, self.pixels, self.where)
 
     def infer_one(self) -> None:
-        probabilities(self.model, self.pixels[:1], self.where)
+        predict_batch(self.model, self.pixels[:1], self.where)
 
     def prepare_training(self) -> None:
         from lib.training.trainer import classifier  # Lightning takes seconds to import
@@ -182,7 +181,7 @@ class _Subject:
     def train(self) -> None:
         """One step, in the order of Lightning's: old gradients go after the forward."""
         images = normalise(to_unit(self.images), statistics_of(self.model))
-        with torch.autocast(self.where.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST):
+        with hardware.mixed_precision(self.config.precision, self.where):
             loss, _ = self.losses(images, self.labels)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()

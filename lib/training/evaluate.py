@@ -23,12 +23,13 @@ from lib.retrieval.reranking import Reranking
 from lib.training.config import RunConfig
 from lib.training.identities import embedded
 from lib.training.inference import (
-    Ask,
+    Output,
     augmentation_of,
     branch_answers,
     decoded_size,
     embeddings,
     evaluation_batch,
+    predict_batch,
     predict_rows,
     probabilities,
 )
@@ -94,15 +95,15 @@ def query_and_gallery(
     return embed(rows_of(parts, "query")), embed(rows_of(parts, "gallery"))
 
 
-def _outputs(config: RunConfig) -> list[Ask]:
-    """What the test asks a network: probabilities and, of DCAL, each branch's answer."""
+def _outputs(config: RunConfig) -> list[Output]:
+    """What the test wants of a network: probabilities and, of DCAL, each branch's answer."""
     return [probabilities, *[branch_answers] * (config.attention in BRANCHES)]
 
 
 def _answer_rows(run: Run, model: nn.Module, decoded: DecodedImages, device: torch.device) -> Answers:
     images, pixels, parts = decoded
     rows, size, augmentation = rows_of(parts, "test"), evaluation_batch(run.config), augmentation_of(run.config)
-    answers = [predict_rows(model, pixels, rows, size, device, augmentation, ask) for ask in _outputs(run.config)]
+    answers = [predict_rows(model, pixels, rows, size, device, augmentation, output) for output in _outputs(run.config)]
     table = images.rows.iloc[rows]
     return Answers(table, table["label"].to_numpy(), images.classes, answers[0], (*answers, None)[1])
 
@@ -126,7 +127,7 @@ def _answer_stream(run: Run, model: nn.Module, shards: ShardSet, device: torch.d
     augmentation, image_ids, batches = augmentation_of(config), [], []
     for images, labels, names in stream.loader():
         image_ids += names
-        answers = [ask(model, images.numpy(), device, augmentation) for ask in _outputs(config)]
+        answers = [predict_batch(model, images.numpy(), device, augmentation, output) for output in _outputs(config)]
         batches.append([labels.numpy(), *answers])
     order = np.argsort(image_ids)
     labels, *answers = (np.concatenate(parts)[order] for parts in zip(*batches, strict=True))

@@ -16,7 +16,7 @@ EVALUATION_BATCH = 256  # images at most
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation of the channels
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
-Ask = Callable[[nn.Module, np.ndarray, torch.device | str, str], np.ndarray]
+Output = Callable[[nn.Module, Tensor], Tensor]  # of a network, for images [B, 3, H, W] on its own scale
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -62,29 +62,32 @@ def network_input(
     return normalise(centre_view(images, augmentation), statistics_of(model))
 
 
-@torch.inference_mode()
-def probabilities(
-    model: nn.Module, pixels: np.ndarray, device: torch.device | str = "cpu", augmentation: str = "none"
-) -> np.ndarray:
-    """Softmax of the logits, float32 [B, K], for a batch of uint8 images [B, H, W, 3]; the model is in eval mode."""
-    return model(network_input(model, pixels, augmentation, device)).float().softmax(dim=1).cpu().numpy()
+def probabilities(model: nn.Module, images: Tensor) -> Tensor:
+    """Softmax of the logits, float32 [B, K]."""
+    return model(images).float().softmax(dim=1)
 
 
-@torch.inference_mode()
-def embeddings(
-    model: nn.Module, pixels: np.ndarray, device: torch.device | str = "cpu", augmentation: str = "none"
-) -> np.ndarray:
-    """What a re-identification model makes of a batch of uint8 images [B, H, W, 3], float32 [B, D]."""
-    return model.embed(network_input(model, pixels, augmentation, device)).float().cpu().numpy()
+def embeddings(model: nn.Module, images: Tensor) -> Tensor:
+    """What a re-identification model makes of images, float32 [B, D]."""
+    return model.embed(images).float()
 
 
-@torch.inference_mode()
-def branch_answers(
-    model: nn.Module, pixels: np.ndarray, device: torch.device | str = "cpu", augmentation: str = "none"
-) -> np.ndarray:
+def branch_answers(model: nn.Module, images: Tensor) -> Tensor:
     """The class that each branch of a DCAL model answers alone, int64 [B, branches] in the order of `answering`."""
-    branches = model.branches(network_input(model, pixels, augmentation, device))
-    return torch.stack([getattr(branches, name).argmax(dim=1) for name in model.answering], dim=1).cpu().numpy()
+    branches = model.branches(images)
+    return torch.stack([getattr(branches, name).argmax(dim=1) for name in model.answering], dim=1)
+
+
+@torch.inference_mode()
+def predict_batch(
+    model: nn.Module,
+    pixels: np.ndarray,
+    device: torch.device | str = "cpu",
+    augmentation: str = "none",
+    output: Output = probabilities,
+) -> np.ndarray:
+    """An `output` of `model`, in eval mode, for a batch of uint8 images [B, H, W, 3]; see `network_input`."""
+    return output(model, network_input(model, pixels, augmentation, device)).cpu().numpy()
 
 
 def predict_rows(
@@ -94,9 +97,9 @@ def predict_rows(
     batch_size: int,
     device: torch.device | str,
     augmentation: str = "none",
-    ask: Ask = probabilities,
+    output: Output = probabilities,
 ) -> np.ndarray:
-    """What `ask` (`probabilities`, `branch_answers` or `embeddings`) says about the chosen rows of a pixel array, [len(rows), …]."""
+    """`predict_batch` of the chosen rows of a pixel array, batch by batch, [len(rows), …]."""
     model = model.to(device).eval()
     batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    return np.concatenate([ask(model, pixels[batch], device, augmentation) for batch in batches])
+    return np.concatenate([predict_batch(model, pixels[batch], device, augmentation, output) for batch in batches])

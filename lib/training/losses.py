@@ -36,42 +36,31 @@ def class_balanced_weights(counts: Sequence[int], beta: float) -> Tensor:
     return (weights / weights.mean()).float()
 
 
-def _focal(counts: Sequence[int], alpha: float | Sequence[float] | None, gamma: float, **others: Any) -> FocalLoss:
+def _focal(
+    counts: Sequence[int], alpha: float | Sequence[float] | None = 0.25, gamma: float = 2.0, **others: Any
+) -> FocalLoss:
     if isinstance(alpha, Sequence) and len(alpha) != len(counts):
         raise WorkbookValueError(f"focal_alpha has {len(alpha)} values; the data set has {len(counts)} classes.")
     return FocalLoss(alpha, gamma)
 
 
-# name → build(training images of each class, **all values of `build_loss`). Another loss is one line:
-# LOSSES["poly"] = lambda counts, gamma, **others: PolyLoss(gamma)
+def _class_balanced(counts: Sequence[int], beta: float = 0.999, gamma: float = 2.0, **others: Any) -> FocalLoss:
+    return FocalLoss(class_balanced_weights(counts, beta).tolist(), gamma)
+
+
+# name → build(counts, **values). Another loss is one line: LOSSES["poly"] = lambda counts, gamma, **others: Poly(gamma)
 LOSSES: dict[str, Callable[..., nn.Module]] = {
     "focal": _focal,
     "cross_entropy": lambda counts, **others: nn.CrossEntropyLoss(),
-    "class_balanced": lambda counts, beta, gamma, **others: FocalLoss(
-        class_balanced_weights(counts, beta).tolist(), gamma
-    ),
-    "label_smoothing": lambda counts, smoothing, **others: nn.CrossEntropyLoss(label_smoothing=smoothing),
+    "class_balanced": _class_balanced,
+    "label_smoothing": lambda counts, smoothing=0.1, **others: nn.CrossEntropyLoss(label_smoothing=smoothing),
 }
 
 
-def build_loss(
-    name: str,
-    counts: Sequence[int],
-    *,
-    alpha: float | Sequence[float] | None = 0.25,
-    gamma: float = 2.0,
-    smoothing: float = 0.1,
-    beta: float = 0.999,
-) -> nn.Module:
-    """The loss `name` of LOSSES.
-
-    Args:
-        counts: training images of each class.
-        alpha, gamma: of `focal`, see `FocalLoss`; `gamma` of `class_balanced`, too.
-        smoothing: of `label_smoothing`: the share of the label that goes to all classes alike.
-        beta: of `class_balanced`, see `class_balanced_weights`.
+def build_loss(name: str, counts: Sequence[int], **values: Any) -> nn.Module:
+    """The loss `name` of LOSSES, which takes what it needs of `values`; `counts` are training images of each class.
 
     Raises:
         WorkbookValueError: more or fewer values of `alpha` than classes.
     """
-    return LOSSES[name](counts, alpha=alpha, gamma=gamma, smoothing=smoothing, beta=beta)
+    return LOSSES[name](counts, **values)

@@ -20,7 +20,7 @@ OPTIMIZERS: dict[str, Callable[[list[dict], float, bool], optim.Optimizer]] = {
 
 
 def _cosine_warmup(
-    optimizer: optim.Optimizer, epochs: int, warmup_epochs: float, steps_per_epoch: int
+    optimizer: optim.Optimizer, epochs: int, steps_per_epoch: int, warmup_epochs: float = 1.0
 ) -> lr_scheduler.LRScheduler:
     """Linear from 0 over `warmup_epochs`, then half a cosine to 0 over the rest, step by step."""
     total = epochs * steps_per_epoch
@@ -34,7 +34,7 @@ def _cosine_warmup(
     return lr_scheduler.LambdaLR(optimizer, factor)
 
 
-# name → (build(optimizer, **epochs, warmup_epochs and steps_per_epoch) or None, stepped by 'step' or 'epoch')
+# name → (build(optimizer, **values of `build_optimisation`) or None, stepped by 'step' or 'epoch')
 LR_SCHEDULERS: dict[str, tuple[Callable[..., lr_scheduler.LRScheduler] | None, str]] = {
     "ReduceLROnPlateau": (
         lambda o, **others: lr_scheduler.ReduceLROnPlateau(o, mode="min", factor=0.1, patience=5),
@@ -62,27 +62,17 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
 
 
 def build_optimisation(
-    model: nn.Module,
-    optimizer: str,
-    *,
-    lr: float,
-    weight_decay: float = 0.0,
-    scheduler: str = "none",
-    epochs: int = 1,
-    warmup_epochs: float = 1.0,
-    steps_per_epoch: int = 1,
+    model: nn.Module, optimizer: str, lr: float, weight_decay: float = 0.0, scheduler: str = "none", **values: Any
 ) -> dict[str, Any] | optim.Optimizer:
     """What LightningModule.configure_optimizers returns: an optimiser of OPTIMIZERS, and a schedule of LR_SCHEDULERS.
 
-    `warmup_epochs` are those of CosineWarmup; ReduceLROnPlateau watches the validation loss.
+    The schedule takes what it needs of `values`: `epochs`, `steps_per_epoch` and `warmup_epochs`. ReduceLROnPlateau
+    watches the validation loss.
     """
     on_cpu = all(p.device.type == "cpu" for p in model.parameters())
     built = OPTIMIZERS[optimizer](parameter_groups(model, weight_decay), lr, on_cpu)
     schedule, interval = LR_SCHEDULERS[scheduler]
     if schedule is None:
         return built
-    steps = schedule(built, epochs=epochs, warmup_epochs=warmup_epochs, steps_per_epoch=steps_per_epoch)
-    return {
-        "optimizer": built,
-        "lr_scheduler": {"scheduler": steps, "interval": interval, "monitor": "val_loss"},
-    }
+    entry = {"scheduler": schedule(built, **values), "interval": interval, "monitor": "val_loss"}
+    return {"optimizer": built, "lr_scheduler": entry}

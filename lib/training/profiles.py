@@ -47,6 +47,18 @@ _GATTANET = {
     "early_stopping_patience": None,
 }
 
+# ILSVRC's `train` folder as the data root, of which a part is held out for the test: its validation images come in one
+# folder without classes. The cache of decoded pixels takes 190 GB; from shards (`--dataset shards`), nothing.
+_IMAGENET = {
+    "dataset": "imagefolder",
+    "backbone": "resnet50",
+    "image_size": 224,
+    "val_fraction": 0.02,
+    "test_fraction": 0.04,  # about 50,000 images, as many as the official validation set has
+    "optimizer": "Nesterov",
+    "loader_workers": 8,
+}
+
 # For DCAL in seconds or minutes on two cores: a ViT that learns from few images, since its patches, of 8×8 pixels, are
 # cut from the features of a convolutional stem, as those of the paper's R50-ViT-B are. On phantom-birds a plain ViT of
 # its size, timm's smallest, and this one half as wide are hardly away from chance after four epochs. So is this one in
@@ -176,34 +188,21 @@ PROFILES: dict[str, dict[str, Any]] = {
         "batch_size": 128,
         "max_epoch": 100,
     },
-    # ILSVRC's `train` folder as the data root, of which a part is held out for the test: its validation images come in
-    # one folder without classes. The cache of decoded pixels takes 190 GB; from shards (`--dataset shards`), nothing.
     "gattanet-imagenet": {
         **_GATTANET,
-        "dataset": "imagefolder",
-        "backbone": "resnet50",
-        "image_size": 224,
-        "val_fraction": 0.02,
-        "test_fraction": 0.04,  # about 50,000 images, as many as the official validation set has
-        "optimizer": "Nesterov",
+        **_IMAGENET,
         "weight_decay": 1e-4,
         "lr": 0.1,
         "batch_size": 256,
         "max_epoch": 90,
-        "loader_workers": 8,
     },
     # LESA, section 4.1: 95 epochs and 5 of warm-up, rate 0.05 at batch 512. The share of one of the paper's four GPUs; the
-    # whole is `--devices 4 --batch_size 512`. Of the data root the same holds as for `gattanet-imagenet`.
+    # whole is `--devices 4 --batch_size 512`.
     "lesa-imagenet": {
+        **_IMAGENET,
         "attention": "lesa",
-        "dataset": "imagefolder",
-        "backbone": "resnet50",
-        "image_size": 224,
-        "val_fraction": 0.02,
-        "test_fraction": 0.04,
         "sampler": "none",
         "loss_type": "cross_entropy",
-        "optimizer": "Nesterov",
         "weight_decay": 8e-5,
         "lr": 0.05 / 512 * 128,
         "batch_size": 128,
@@ -212,7 +211,6 @@ PROFILES: dict[str, dict[str, Any]] = {
         "max_epoch": 100,
         "early_stopping_patience": None,
         "gradient_clip": None,
-        "loader_workers": 8,
     },
 }
 

@@ -107,26 +107,21 @@ def dcal(registry: str) -> Callable[[], Iterable[str]]:
 class Settings:
     """Every setting with its type, default and metadata."""
 
+    # fmt: off
     task: str = setting("classification", "What is learned: classes, or identities (reid).", choices=TASKS)
 
     # data
     dataset: str = setting("phantom-lesions", "Data set to learn.", choices=DATASETS)
     data_root: str | None = setting(None, "Folder of the data set, or a pattern of shards; none is its place in data/.")
     limit_images: int | None = setting(None, "About this many images, whole lesions; none takes all.", range=ABOVE_ZERO)
-    image_size: int = setting(
-        224, "Side, or height, in pixels; the whole picture is squeezed into it.", range=at_least(32), costs=True
-    )
-    image_width: int | None = setting(
-        None, "Width in pixels, 128 beside 256 for people; none makes a square.", range=at_least(32), costs=True
-    )
+    image_size: int = setting(224, "Side, or height, in pixels; the whole picture is squeezed into it.", range=at_least(32), costs=True)
+    image_width: int | None = setting(None, "Width in pixels, 128 beside 256 for people; none makes a square.", range=at_least(32), costs=True)
     split: str = setting("lesion", "How parts are drawn; `image` leaks views of one lesion.", of=LISTED, choices=SPLITS)
     val_fraction: float = setting(0.1, "Share for early stopping and the choice of the best epoch.", of=LISTED)
     test_fraction: float = setting(0.2, "Share that is looked at once, after training.", of=LISTED)
     # Apart from `seed`: runs of several seeds share their test images, so they can be paired.
     split_seed: int = setting(0, "Seed of the split.", of=LISTED, range=NOT_NEGATIVE)
-    augmentation: str | None = setting(
-        None, "How training images are varied; left out, as suits the data set.", choices=AUGMENTATIONS
-    )
+    augmentation: str | None = setting(None, "How training images are varied; left out, as suits the data set.", choices=AUGMENTATIONS)
     # The full inverse repeats rare images too much.
     sampler: str = setting("sqrt", "How rare classes are repeated.", choices=SAMPLERS)
     skip_unreadable: bool = setting(False, "Go on without images that cannot be read.")
@@ -136,92 +131,37 @@ class Settings:
     # model
     backbone: str = setting("resnet18", "A network of torchvision's or the workbook's, or a ViT of timm's.", costs=True)
     pretrained: bool = setting(False, "Start from ImageNet weights of torchvision or timm.")
-    attention: str = setting(
-        "CBAM", "That of GLSA, GAttANet, LESA or DCAL; `none` is the bare backbone.", choices=ATTENTIONS, costs=True
-    )
-    fusion_strategy: str = setting(
-        "original", "How global and local attention are fused.", of=GLSA, choices=FUSION_STRATEGIES, argument="network"
-    )
-    residual_strategy: str = setting(
-        "original", "How the block is added to its input.", of=GLSA, choices=RESIDUAL_STRATEGIES, argument="network"
-    )
+    attention: str = setting("CBAM", "That of GLSA, GAttANet, LESA or DCAL; `none` is the bare backbone.", choices=ATTENTIONS, costs=True)
+    fusion_strategy: str = setting("original", "How global and local attention are fused.", of=GLSA, choices=FUSION_STRATEGIES, argument="network")
+    residual_strategy: str = setting("original", "How the block is added to its input.", of=GLSA, choices=RESIDUAL_STRATEGIES, argument="network")
     num_heads: int = setting(8, "Heads of global attention.", of=GLSA, range=at_least(1), argument="network")
     gatta_dim: int = setting(64, "Width of keys and queries.", of=GATTANET, range=at_least(1), argument="network.dim")
-    gatta_passes: int = setting(
-        2, "Passes through the network; 1 is the backbone.", of=GATTANET, range=at_least(1), argument="network.passes"
-    )
+    gatta_passes: int = setting(2, "Passes through the network; 1 is the backbone.", of=GATTANET, range=at_least(1), argument="network.passes")
     gatta_norm: str | None = setting(None, "`layer` normalises the agreement.", of=GATTANET, argument="network.norm")
     freeze_backbone: bool = setting(False, "Train keys, queries and α only.", of=GATTANET, argument="network.freeze")
     # `axial` is not the paper's.
-    lesa_position: str = setting(
-        "classification", "`axial` knows rows from columns.", of=LESA, choices=POSITIONS, argument="network.position"
-    )
-    patch_size: int | None = setting(
-        None, "Side of a patch in pixels; none is the backbone's own.", of=VIT, range=at_least(1), argument="network"
-    )
-    depth: int | None = setting(
-        None, "Self-attention layers; none is the backbone's own.", of=VIT, range=at_least(1), argument="network"
-    )
-    drop_path: float = setting(
-        0.1, "Stochastic depth of the last layer, from 0 at the first.", of=VIT, range=BELOW_ONE,
-        argument="network.drop_path_rate",
-    )  # fmt: skip
-    top_ratio: float = setting(
-        0.1,
-        "Share of the patches that are queries; the paper takes 0.3 for reid.",
-        of=GLCA,
-        range=SHARE,
-        argument="network",
-    )
+    lesa_position: str = setting("classification", "`axial` knows rows from columns.", of=LESA, choices=POSITIONS, argument="network.position")
+    patch_size: int | None = setting(None, "Side of a patch in pixels; none is the backbone's own.", of=VIT, range=at_least(1), argument="network")
+    depth: int | None = setting(None, "Self-attention layers; none is the backbone's own.", of=VIT, range=at_least(1), argument="network")
+    drop_path: float = setting(0.1, "Stochastic depth of the last layer, from 0 at the first.", of=VIT, range=BELOW_ONE, argument="network.drop_path_rate")
+    top_ratio: float = setting(0.1, "Share of the patches that are queries; the paper takes 0.3 for reid.", of=GLCA, range=SHARE, argument="network")
     selection: str = setting("rollout", "What chooses them.", of=GLCA, choices=dcal("SELECTIONS"), argument="network")
-    glca_input: str = setting(
-        "output",
-        "What is read of the last self-attention layer.",
-        of=GLCA,
-        choices=dcal("GLCA_INPUTS"),
-        argument="network",
-    )
-    glca_readout: str = setting(
-        "class",
-        "What the head reads; with `class` no selection changes an answer.",
-        of=GLCA,
-        choices=dcal("GLCA_READOUTS"),
-        argument="network",
-    )
+    glca_input: str = setting("output", "What is read of the last self-attention layer.", of=GLCA, choices=dcal("GLCA_INPUTS"), argument="network")
+    glca_readout: str = setting("class", "What the head reads; with `class` no selection changes an answer.", of=GLCA, choices=dcal("GLCA_READOUTS"), argument="network")
     pairs: str = setting("random", "How a batch is paired.", of=PWCA, choices=dcal("PAIR_STRATEGIES"), costs=True)
 
     # re-identification; a batch is batch_size / images_per_identity identities
     images_per_identity: int = setting(4, "Images of an identity in a batch.", of=REID, range=at_least(2))
-    triplet_margin: float | None = setting(
-        None, "Margin of the triplets; none is the soft one.", of=REID, range=ABOVE_ZERO
-    )
+    triplet_margin: float | None = setting(None, "Margin of the triplets; none is the soft one.", of=REID, range=ABOVE_ZERO)
     distance: str = setting("cosine", "Distance by which a gallery is ranked.", of=REID, choices=DISTANCES)
     rerank: bool = setting(False, "Report k-reciprocal re-ranking, too.", of=REID)
 
     # loss
     loss_type: str = setting("focal", "What is minimised.", choices=LOSSES, argument="loss.name", costs=True)
-    focal_alpha: float | tuple[float, ...] | None = setting(
-        0.25,
-        "Weight of all classes, or one a class (0.1,0.3,…).",
-        of=loss("focal"),
-        range=ABOVE_ZERO,
-        argument="loss.alpha",
-    )
-    focal_gamma: float = setting(
-        2.0,
-        "Focus on hard images; 0 is weighted cross-entropy.",
-        of=loss("focal", "class_balanced"),
-        range=NOT_NEGATIVE,
-        argument="loss.gamma",
-    )
-    label_smoothing: float = setting(
-        0.1, "Share of the label that goes to all classes.", of=loss("label_smoothing"), range=BELOW_ONE,
-        argument="loss.smoothing",
-    )  # fmt: skip
-    class_balanced_beta: float = setting(
-        0.999, "0 weighs all classes alike, towards 1 by inverse frequency.", of=loss("class_balanced"), range=BELOW_ONE,
-        argument="loss.beta",
-    )  # fmt: skip
+    focal_alpha: float | tuple[float, ...] | None = setting(0.25, "Weight of all classes, or one a class (0.1,0.3,…).", of=loss("focal"), range=ABOVE_ZERO, argument="loss.alpha")
+    focal_gamma: float = setting(2.0, "Focus on hard images; 0 is weighted cross-entropy.", of=loss("focal", "class_balanced"), range=NOT_NEGATIVE, argument="loss.gamma")
+    label_smoothing: float = setting(0.1, "Share of the label that goes to all classes.", of=loss("label_smoothing"), range=BELOW_ONE, argument="loss.smoothing")
+    class_balanced_beta: float = setting(0.999, "0 weighs all classes alike, towards 1 by inverse frequency.", of=loss("class_balanced"), range=BELOW_ONE, argument="loss.beta")
     allow_double_correction: bool = setting(False, "A balancing sampler and class weights together, on purpose.")
 
     # optimisation
@@ -230,15 +170,9 @@ class Settings:
     lr: float = setting(1e-3, "Learning rate.", range=ABOVE_ZERO, argument="optimisation")
     optimizer: str = setting("AdamW", "Optimiser.", choices=OPTIMIZERS, argument="optimisation", costs=True)
     weight_decay: float = setting(1e-4, "Decay of matrices and kernels.", range=NOT_NEGATIVE, argument="optimisation")
-    lr_scheduler: str = setting(
-        "ReduceLROnPlateau", "Schedule of the rate.", choices=LR_SCHEDULERS, argument="optimisation.scheduler"
-    )
-    warmup_epochs: float = setting(
-        1.0, "Epochs of rising rate.", of=loss("CosineWarmup"), range=NOT_NEGATIVE, argument="optimisation"
-    )
-    early_stopping_patience: int | None = setting(
-        15, "Epochs without a better validation result before training stops; none never stops.", range=ABOVE_ZERO
-    )
+    lr_scheduler: str = setting("ReduceLROnPlateau", "Schedule of the rate.", choices=LR_SCHEDULERS, argument="optimisation.scheduler")
+    warmup_epochs: float = setting(1.0, "Epochs of rising rate.", of=loss("CosineWarmup"), range=NOT_NEGATIVE, argument="optimisation")
+    early_stopping_patience: int | None = setting(15, "Epochs without a better validation result before training stops; none never stops.", range=ABOVE_ZERO)
     # Attention from scratch meets a bad batch now and then.
     gradient_clip: float | None = setting(5.0, "Largest norm of the gradient; none: any.", range=ABOVE_ZERO, costs=True)
     seed: int = setting(0, "Seed of weights, batches, augmentation and dropout.", range=at_least(0))
@@ -254,6 +188,7 @@ class Settings:
     verbose: bool = setting(False, "Log the metrics of batches, too.", aside=True)
     wandb_project: str | None = setting(None, "Project at Weights & Biases; none: it stays off.", aside=True)
     wandb_run: str | None = setting(None, "Beginning of the run's name there; none is the backbone.", aside=True)
+    # fmt: on
 
 
 SETTINGS = {f.name: f for f in dataclasses.fields(Settings)}

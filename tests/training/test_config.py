@@ -15,8 +15,8 @@ from lib.models import WRAPPERS
 from lib.paths import ROOT
 from lib.training import PROFILES, RunConfig, profile_config
 from lib.training.build_model import build_model
-from lib.training.losses import build_loss
-from lib.training.optimisers import build_optimisation
+from lib.training.losses import LOSSES, build_loss
+from lib.training.optimisers import LR_SCHEDULERS, build_optimisation
 from lib.training.settings import SETTINGS
 
 
@@ -97,8 +97,8 @@ def test_a_config_survives_json():
 
 BUILDERS = {
     "network": [create_model, create_dcal_model, timm.models.VisionTransformer, *WRAPPERS.values()],
-    "loss": [build_loss],
-    "optimisation": [build_optimisation],
+    "loss": [build_loss, *LOSSES.values()],
+    "optimisation": [build_optimisation, *(build for build, _ in LR_SCHEDULERS.values() if build)],
 }
 
 
