@@ -171,10 +171,7 @@ class _Subject:
         self.losses = module.to(self.where).train().losses
         if hardware.channels_last_helps(self.config.precision, self.where):
             self.model.to(memory_format=torch.channels_last)
-        config = self.config
-        self.optimizer = build_optimisation(
-            self.model, config.optimizer, lr=config.lr, weight_decay=config.weight_decay
-        )
+        self.optimizer = build_optimisation(self.model, **self.config.arguments("optimisation") | {"scheduler": "none"})
         self.scaler = torch.amp.GradScaler(self.where.type, enabled=self.precision == "16-mixed")
         self.images = torch.from_numpy(self.pixels).to(self.where)
 
@@ -203,14 +200,14 @@ def _deterministic_on_gpu(where: torch.device) -> Iterator[None]:
     if where.type != "cuda":
         yield
         return
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("warn")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*deterministic")  # training has told
             yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.set_deterministic_debug_mode(before)
 
 
 def _alternate(first: Work, second: Work | None, rounds: int, seconds: float) -> list[list[float]]:
