@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 
@@ -36,14 +37,14 @@ class Table:
     notes: Sequence[str] = ()
     labels: int = 1  # leading columns that name a row's configuration
 
-    @property
+    @cached_property
     def headings(self) -> list[Heading]:
         """All rows' columns in order; a group's columns stand together."""
         seen = dict.fromkeys(heading for row in self.rows for heading in row)
         groups = dict.fromkeys(heading[0] or heading for heading in seen)
         return [heading for group in groups for heading in seen if (heading[0] or heading) == group]
 
-    @property
+    @cached_property
     def cells(self) -> pd.DataFrame:
         """The cells themselves."""
         data = [[row.get(heading, Cell.absent()) for heading in self.headings] for row in self.rows]
@@ -83,9 +84,8 @@ def html_of(table: Table) -> str:
     """The table with its notes below; what is missing tells why when the mouse rests on it."""
     if not table.rows:
         return f"<p>{escape(table.caption)} <i>The protocol has no such table.</i></p>"
-    cells, grouped = table.cells, any(group for group, _ in table.headings)
-    if not grouped:
-        cells.columns = cells.columns.get_level_values(1)
+    grouped = any(group for group, _ in table.headings)
+    cells = table.cells if grouped else table.cells.droplevel(0, axis="columns")
     styles = [*STYLES, {"selector": "th.level0", "props": "text-align: center"}] if grouped else [*STYLES]
     for i, (worded, long) in enumerate(zip(table.worded, table.long, strict=True)):
         wrapped = "; white-space: normal; min-width: 8rem; vertical-align: top" if long else ""
