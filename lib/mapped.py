@@ -29,7 +29,7 @@ class Kind(StrEnum):
     QUERY = "query"  # a vector that positions are compared with: it belongs to no position
 
 
-CLASS_TOKEN = "class token"  # the query of a map, where no position asks
+CLASS_TOKEN = "class token"  # the query of a map, where it is no position
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Mapped(nn.Module):
                 return gate * x
 
     What is kept is a plain attribute: it is in no state dict, no copy and no pickle. Keep inputs of a map rather than an
-    N×N map itself, and compute the map in `shown`, when somebody asks for it.
+    N×N map itself, and compute the map in `shown`, when somebody wants it.
     """
 
     shows: ClassVar[Mapping[str, MapInfo]] = {}  # or a property, where it depends on how a network is built

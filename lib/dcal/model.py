@@ -141,7 +141,7 @@ class DCALNet(Mapped):
         """All branches on images [B, 3, H, W].
 
         `partners` [B] tells for each image which other image of the batch distracts it in PWCA; its keys and values
-        are then those that the SA stream has already computed. A function is asked with the SA class tokens [B, D],
+        are then those that the SA stream has already computed. A function is called with the SA class tokens [B, D],
         detached. Training with PWCA needs partners; without them the PWCA branch is left out.
 
         Raises:
@@ -223,12 +223,12 @@ class DCALNet(Mapped):
             self._run(images)
         first = hook.prefix
         tokens = [0] if query is None else [first + at for at in query_positions(query, height, width)]
-        asked = {"query": query or CLASS_TOKEN, "queries": (height, width)}
+        of_query = {"query": query or CLASS_TOKEN, "queries": (height, width)}
         rollouts = hook.rollout.rows(hook.layers, *tokens)[..., first:]  # [B, L, M, N]
         for n, (q, k) in enumerate(hook.layers, 1):
-            yield self.typed(f"rollout_layer_{n}", on_grid(rollouts[:, n - 1], height, query), **asked)
+            yield self.typed(f"rollout_layer_{n}", on_grid(rollouts[:, n - 1], height, query), **of_query)
             heads = attention(q[:, :, tokens], k)[..., first:]
-            yield self.typed(f"layer_{n}", on_grid(heads, height, query), **asked)
+            yield self.typed(f"layer_{n}", on_grid(heads, height, query), **of_query)
 
     def maps(self, query: Query = None) -> dict[str, Map]:
         """`shown` by name: 'rollout' through all layers, 'rollout_layer_1' … through the first 1, 2, …; 'layer_1_head_1' …:

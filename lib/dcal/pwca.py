@@ -1,7 +1,7 @@
 """Pair-wise cross-attention (DCAL, arXiv 2205.02151, section 3.3, eq. 6).
 
-softmax(Q₁ [K₁; K₂]ᵀ / √d) [V₁; V₂]: every token of image 1 asks, the tokens of both images answer in one softmax, and
-the target stays image 1's label. Image 2 only distracts, in training; at inference nothing of this is computed.
+softmax(Q₁ [K₁; K₂]ᵀ / √d) [V₁; V₂]: every token of image 1 is a query, the tokens of both images are keys in one
+softmax, and the target stays image 1's label. Image 2 only distracts, in training; at inference nothing of this is computed.
 """
 
 from __future__ import annotations

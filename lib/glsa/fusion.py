@@ -157,7 +157,7 @@ class SpatialAttentionFusion(ProjectedFusion):
 
 
 class CrossAttentionFusion(BaseFusion):
-    """W_o MHA(q = W_q A, k = W_k L, v = W_v L): what is global asks, what is local answers (arXiv 1706.03762).
+    """W_o MHA(q = W_q A, k = W_k L, v = W_v L): what is global is the query, what is local the key (arXiv 1706.03762).
 
     Map: 'attention' [B, h, H, W], what a query position pays to every position of L.
 

@@ -1,6 +1,6 @@
 """What networks show of themselves (`lib.mapped`) as explanations: selections, gates, attention and agreement.
 
-Any network has a method for each map whose declaration names one. None of them knows the class that is asked for: they
+Any network has a method for each map whose declaration names one. None of them knows the class to explain: they
 tell where a network looked before it answered.
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -62,25 +62,17 @@ def network_layers(name: str, model: nn.Module, images: Tensor) -> Iterator[Laye
         )
 
     @lru_cache(maxsize=1)
-    def answers(every: Every, count: int) -> dict[str, np.ndarray]:
-        maps = shown_over_positions(model, images[:count], every)
-        return {_key(m.info): _rows(m, images[:count]) for m in maps if m.info.queries}
-
-    def answering(shown_map: Map) -> Layer:
-        info, heads = shown_map.info, shown_map.shape[1] if shown_map.info.along == "heads" else 1
-        title = title_of(info) + " of a patch" * (info.query == CLASS_TOKEN)
-
-        def read(every: Every, count: int) -> np.ndarray:
-            return answers(every, count)[_key(info)]
-
-        return Layer(name, title, info.layer, heads, info.queries, shown_map.shape[-2:], read)
+    def of_queries(every: Every, count: int) -> dict[tuple[str, str], np.ndarray]:
+        """By layer and name, [images, heads, rows, columns, h, w]"""
+        maps = [m for m in shown_over_positions(model, images[:count], every) if m.info.queries]
+        return {(m.info.layer, m.info.name): _checked(m, images[:count]) for m in maps}
 
     for shown_map in sorted(shown, key=lambda m: m.info.queries is None):
         info = shown_map.info
         if info.queries is None or info.query == CLASS_TOKEN:
             yield from _ready_layers(name, shown_map, images)
         if info.queries is not None:
-            yield answering(shown_map)
+            yield _queried_layer(name, shown_map, of_queries)
 
 
 @torch.no_grad()
@@ -98,7 +90,7 @@ def title_of(info: MapInfo) -> str:
 
 
 def _ready_layers(name: str, shown_map: Map, images: Tensor) -> Iterator[Layer]:
-    """The layer, or one a pass, of a map that no position is asked for: single heads, the mean over channels."""
+    """The layer, or one a pass, of a map as it is, without query positions: single heads, the mean over channels."""
     info = shown_map.info
     maps = {info.layer: shown_map if info.along == "heads" else shown_map.plane()}
     if info.along == "passes":
@@ -108,11 +100,21 @@ def _ready_layers(name: str, shown_map: Map, images: Tensor) -> Iterator[Layer]:
         yield array_layer(name, title, layer, values.float().cpu().numpy(), images)
 
 
-def _rows(shown_map: Map, images: Tensor) -> np.ndarray:
-    """[N, heads, rows, columns, h, w] of an attention of every query position."""
+def _queried_layer(name: str, shown_map: Map, of_queries: Callable[..., dict]) -> Layer:
+    """The layer of an attention that any position may be the query of."""
+    info, heads = shown_map.info, shown_map.shape[1] if shown_map.info.along == "heads" else 1
+    title = title_of(info) + " of a patch" * (info.query == CLASS_TOKEN)
+    return Layer(
+        name,
+        title,
+        info.layer,
+        heads,
+        info.queries,
+        shown_map.shape[-2:],
+        lambda every, count: of_queries(every, count)[info.layer, info.name],
+    )
+
+
+def _checked(shown_map: Map, images: Tensor) -> np.ndarray:
     values = shown_map.float().cpu().numpy().reshape(len(images), -1, *shown_map.shape[-4:])
     return checked_map(title_of(shown_map.info), values, images, DIMENSIONS)
-
-
-def _key(info: MapInfo) -> str:
-    return f"{info.layer} {info.name}"
