@@ -14,7 +14,7 @@ from lib.errors import WorkbookValueError
 from lib.explain.views import packing
 from lib.explain.views.view import View, plain
 from lib.mapped import EVERY, Every
-from lib.report.figures.style import figure, grid_of, overlay, picture
+from lib.report.figures.style import figure, overlay, picture, picture_grid
 
 DIMENSIONS = {3: "[N, h, w]", 4: "[N, heads, h, w]", 6: "[N, heads, rows, columns, h, w]"}
 COARSEST = 28  # positions, the longer side of a map that is made coarser
@@ -224,7 +224,7 @@ def _still(image: np.ndarray, name: str, maps: Sequence[tuple[Layer, np.ndarray]
     """The first image, and over it some of the `maps` of one kind, evenly through the depth."""
     chosen = [maps[round(i)] for i in np.linspace(0, len(maps) - 1, min(len(maps), MOST_STILLS))]
     with figure(1.75 * (1 + len(chosen)), 1.9 * image.shape[0] / image.shape[1] + 0.5, phantom) as fig:
-        axes = grid_of(fig, 1, 1 + len(chosen))[0]
+        axes = picture_grid(fig, 1, 1 + len(chosen))[0]
         picture(axes[0], image, plain(name))
         for ax, (layer, values) in zip(axes[1:], chosen, strict=True):
             row, column = (side // 2 for side in values.shape[2:4])

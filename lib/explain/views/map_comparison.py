@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from lib.errors import WorkbookValueError, unknown
 from lib.explain.views import packing
 from lib.explain.views.view import View, plain
-from lib.report.figures.style import figure, grid_of, overlay, picture
+from lib.report.figures.style import figure, overlay, picture, picture_grid
 
 OUTLINE = 112  # positions, the longer side of a mask in a view
 BARS = 5  # classes with the greatest probability
@@ -141,9 +141,7 @@ def _still(image: np.ndarray, name: str, maps: Mapping[str, np.ndarray], phantom
     """The first image, and over it each map."""
     rows, columns = -(-(1 + len(maps)) // COLUMNS), min(1 + len(maps), COLUMNS)
     with figure(1.75 * columns, (1.75 * image.shape[0] / image.shape[1] + 0.4) * rows, phantom) as fig:
-        axes = grid_of(fig, rows, columns).ravel()
-        for ax in axes:
-            ax.set_axis_off()
+        axes = picture_grid(fig, rows, columns).ravel()
         picture(axes[0], image, plain(name))
         for ax, (panel, heat) in zip(axes[1:], maps.items(), strict=False):
             overlay(ax, image, heat[0], plain(panel))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lib.data import ImageSet
 from lib.data.imageset import ImageRow
-from lib.report.figures.style import BLUE, ORANGE, RED, figure, grid_of, picture
+from lib.report.figures.style import BLUE, ORANGE, RED, figure, picture, picture_grid
 
 SHOWN = 320  # pixels, the longer side of an image in a figure
 
@@ -59,9 +59,7 @@ def repeated_views(images: ImageSet, lesions: int = 4, seed: int = 0) -> Figure 
 def _picture_lines(images: ImageSet, lines: Mapping[str, pd.DataFrame], columns: int, named: bool = False) -> Figure:
     """Images of a table a line, with the outlines of their masks; `named` gives each its id."""
     with figure(1.75 * columns, 1.5 * len(lines), images.is_phantom) as fig:
-        for axes, (name, rows) in zip(grid_of(fig, len(lines), columns), lines.items(), strict=True):
-            for ax in axes:
-                ax.set_axis_off()
+        for axes, (name, rows) in zip(picture_grid(fig, len(lines), columns), lines.items(), strict=True):
             for ax, row in zip(axes, rows.itertuples(), strict=False):
                 _with_outline(ax, images, row)
                 ax.set_title(row.image_id if named else "", fontsize=7, fontweight="normal", loc="center")

@@ -4,14 +4,28 @@ network forgets."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.evaluation.test_images import TestImages
-from lib.report.figures.style import BLUE, GREY, ORANGE, figure, grid_of, overlay, picture, wrapped
+from lib.report.figures.forest import Interval, forest, forest_figure
+from lib.report.figures.style import (
+    BLUE,
+    GREY,
+    MARKERS,
+    ORANGE,
+    figure,
+    overlay,
+    panels,
+    picture,
+    picture_grid,
+    wrapped,
+)
 from lib.report.tables.cells import minus
 from lib.statistics.estimates import estimate_of
 from lib.statistics.resampling import mean_samples
@@ -19,6 +33,7 @@ from lib.statistics.resampling import mean_samples
 COLUMNS = 6
 CELL = 1.55  # inches, an image with its title
 NARROWEST = 5.4  # inches, so that the note on phantoms has room
+AREA = "area of the object"
 MOST_CLASSES = 12  # rows of a figure
 
 
@@ -26,9 +41,7 @@ def methods_side_by_side(images: TestImages, maps: Mapping[str, np.ndarray]) -> 
     """The first image under every method's map [N, H, W]; the object's outline is drawn where it is known."""
     image, rows = images.shown[0], -(-(len(maps) + 1) // COLUMNS)
     with figure(CELL * COLUMNS, (CELL + 0.2) * rows + 0.2, images.is_phantom) as fig:
-        axes = grid_of(fig, rows, COLUMNS).ravel()
-        for ax in axes:
-            ax.set_axis_off()
+        axes = picture_grid(fig, rows, COLUMNS).ravel()
         for ax, name in zip(axes, ("image", *maps), strict=False):
             picture(ax, image, name) if name == "image" else overlay(ax, image, maps[name][0], name)
             _outline(ax, images, 0)
@@ -40,7 +53,7 @@ def by_target(images: TestImages, names: Sequence[str], predicted: np.ndarray, t
     titles = [wrapped(name, 20) for name in names]
     lines = max(title.count("\n") for title in titles)
     with figure(max(CELL * len(images), NARROWEST), 3 * CELL + 0.6 + 0.14 * lines, images.is_phantom) as fig:
-        axes = grid_of(fig, 3, len(images))
+        axes = picture_grid(fig, 3, len(images))
         for i, image in enumerate(images.shown):
             picture(axes[0, i], image, titles[i])
             overlay(axes[1, i], image, predicted[i], "for the answer" if i == 0 else "")
@@ -55,32 +68,35 @@ def leaderboard_gains(table: pd.DataFrame, phantom: bool) -> Figure:
     known = table[table["beats"].notna()]
     scores = list(dict.fromkeys(known["score"]))
     methods = list(dict.fromkeys(known["method"]))
-    columns = min(len(scores), 4)
-    rows = -(-len(scores) // columns)
+    rows = -(-len(scores) // 4)
     with figure(10.5, (0.24 * len(methods) + 0.9) * rows + 0.5, phantom) as fig:
-        axes = fig.subplots(rows, columns, sharey=True, squeeze=False)
-        for ax, score in zip(axes.flat, scores, strict=False):
-            _gains(ax, known[known["score"] == score].set_index("method").loc[methods], score)
-        for ax in axes.flat[len(scores) :]:
-            ax.set_axis_off()
+        for ax, score in zip(panels(fig, len(scores), 4, sharey=True), scores, strict=True):
+            gains = known[known["score"] == score].set_index("method").loc[methods]
+            forest(ax, methods, {"": [_gain(row) for row in gains.itertuples()]}, reference=0)
+            ax.set_title(score, fontsize=9.5)
+            ax.set_xlabel(f"gain over {gains['reference'].iloc[0]}", fontsize=8)
+            ax.tick_params(labelsize=8)
+            ax.xaxis.get_major_locator().set_params(nbins=4)
         fig.supylabel("method", fontsize=9)
     return fig
+
+
+def _gain(row: Any) -> Interval:
+    colour = BLUE if row.beats else ORANGE
+    return Interval(row.gain, row.gain_low, row.gain_high, filled=bool(row.beats), colour=colour)
 
 
 def agreement_matrix(table: pd.DataFrame, phantom: bool) -> Figure:
     """Rank correlation between the maps of every two methods (`lib.explain.agreement`)."""
     count = len(table)
+    texts = (table.round(1) + 0.0).map(lambda value: minus(f"{value:.1f}"))
     with figure(0.52 * count + 2.6, 0.42 * count + 1.9, phantom) as fig:
         ax = fig.subplots()
-        drawn = ax.imshow(table, cmap="RdBu_r", vmin=-1, vmax=1)
-        ax.set_xticks(range(count), table.columns, rotation=45, ha="right", fontsize=8)
-        ax.set_yticks(range(count), table.index, fontsize=8)
-        for y, x in np.argwhere(table.notna().to_numpy()):
-            value = round(table.to_numpy()[y, x], 1)
-            ax.text(x, y, minus(f"{value + 0.0:.1f}"), ha="center", va="center", fontsize=7,
-                    color="white" if abs(value) > 0.6 else "black")  # fmt: skip
-        ax.grid(visible=False)
-        fig.colorbar(drawn, ax=ax, label="mean rank correlation")
+        bar, small = {"label": "mean rank correlation"}, {"fontsize": 7}
+        sns.heatmap(table, cmap="RdBu_r", vmin=-1, vmax=1, annot=texts, fmt="", annot_kws=small, cbar_kws=bar, ax=ax)
+        ax.set_xticks(ax.get_xticks(), table.columns, rotation=45, ha="right", fontsize=8)
+        ax.set_yticks(ax.get_yticks(), table.index, rotation=0, fontsize=8)
+        ax.set(xlabel="", ylabel="")
     return fig
 
 
@@ -88,12 +104,11 @@ def forgetting(similarity: Mapping[str, np.ndarray], lowest: Sequence[str], phan
     """Likeness of the maps [stages, N] to the trained network's, while it forgets from the top down, a line a method."""
     with figure(9.5, 4.2, phantom) as fig:
         ax = fig.subplots()
-        stages = np.arange(len(lowest) + 1)
         for i, (name, values) in enumerate(similarity.items()):
-            means = [1.0, *known_mean(values)]
-            ax.plot(stages, means, marker="os^Dv"[i % 5], label=name, linewidth=1.5, linestyle="-" if i < 7 else "--")
+            ax.plot([1.0, *known_mean(values)], MARKERS[i % 8] + ("-" if i < 7 else "--"), label=name)
         ax.axhline(0, color=GREY, linewidth=1)
-        ax.set_xticks(stages, ["trained", *(f"from {name}" for name in lowest)], rotation=20, ha="right", fontsize=8)
+        stages = ["trained", *(f"from {name}" for name in lowest)]
+        ax.set_xticks(range(len(stages)), stages, rotation=20, ha="right", fontsize=8)
         ax.set(xlabel="drawn anew, from the last layer down to", ylabel="rank correlation with the trained network's")
         ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
     return fig
@@ -101,9 +116,7 @@ def forgetting(similarity: Mapping[str, np.ndarray], lowest: Sequence[str], phan
 
 def known_mean(similarity: np.ndarray) -> np.ndarray:
     """Means [stages] of [stages, N] over the images that have a value, which an even map has not; NaN where none has."""
-    known = np.isfinite(similarity)
-    counts = known.sum(axis=1)
-    return np.where(counts, np.where(known, similarity, 0).sum(axis=1) / np.maximum(counts, 1), np.nan)
+    return pd.DataFrame(similarity).mean(axis=1).to_numpy()
 
 
 def inside_by_class(
@@ -121,47 +134,28 @@ def inside_by_class(
     counts = np.bincount(labels[known], minlength=len(classes))
     most = np.argsort(-counts, kind="stable")[:MOST_CLASSES]
     shown = sorted(most[counts[most] > 0].tolist())
-    with figure(9.5, 0.2 * len(shown) * (len(values) + 1) + 1.6, phantom) as fig:
-        ax = fig.subplots()
-        offsets = np.linspace(0.3, -0.3, len(values) + 1)
-        for offset, (name, shares) in zip(offsets, {"area of the object": area, **values}.items(), strict=True):
-            places = np.arange(len(shown))[::-1] + offset
-            of_class = {k: known & (labels == k) for k in shown}
-            estimates = [_mean_of(shares[images], groups[images]) for images in of_class.values()]
-            middle, low, high = 100 * np.transpose(estimates)
-            colour = {"color": GREY} if name == "area of the object" else {}
-            ax.errorbar(middle, places, xerr=[middle - low, high - middle], fmt="o", capsize=2, label=name, **colour)
-        ax.set_yticks(np.arange(len(shown))[::-1], [wrapped(f"{classes[k]} ({counts[k]})", 30) for k in shown])
-        if len(shown) < (whole := (counts > 0).sum()):
-            ax.set_title(f"the {len(shown)} of {whole} classes with the most images; {whole - len(shown)} are left out")
-        ax.set(xlabel="share on the object (%)", ylabel="class (images)")
-        ax.grid(axis="x")
-        ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
-    return fig
+    left_out = int((counts > 0).sum()) - len(shown)
+    title = f"the {len(shown)} of {len(shown) + left_out} classes with the most images; {left_out} are left out"
+    of_class = [known & (labels == k) for k in shown]
+    return forest_figure(
+        [wrapped(f"{classes[k]} ({counts[k]})", 30) for k in shown],
+        {
+            name: [_mean_of(shares[images], groups[images], colour) for images in of_class]
+            for name, shares, colour in [(AREA, area, GREY), *((*item, None) for item in values.items())]
+        },
+        phantom,
+        width=9.5,
+        title=title if left_out else "",
+        xlabel="share on the object (%)",
+        ylabel="class (images)",
+    )
 
 
-def _mean_of(values: np.ndarray, groups: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % interval over groups; no interval of one group."""
+def _mean_of(values: np.ndarray, groups: np.ndarray, colour: str | None) -> Interval | None:
+    """Mean and 95 % interval over groups, in per cent; no interval of one group."""
     if len(np.unique(groups)) < 2:
-        return (values.mean(),) * 3
-    estimate = estimate_of(mean_samples(values[None], groups))
-    return estimate.mean, estimate.low, estimate.high
-
-
-def _gains(ax: Axes, rows: pd.DataFrame, score: str) -> None:
-    places = np.arange(len(rows))[::-1]
-    ax.axvline(0, color=GREY, linewidth=1)
-    for place, row in zip(places, rows.itertuples(), strict=True):
-        colour = BLUE if row.beats else ORANGE
-        ax.plot([row.gain_low, row.gain_high], [place] * 2, color=colour, linewidth=2)
-        ax.plot(row.gain, place, "o", color=colour, markerfacecolor=colour if row.beats else "white")
-    ax.set_yticks(places, rows.index, fontsize=8)
-    ax.set_title(score, fontsize=9.5)
-    ax.set_xlabel(f"gain over {rows['reference'].iloc[0]}", fontsize=8)
-    ax.tick_params(axis="x", labelsize=8)
-    ax.xaxis.get_major_locator().set_params(nbins=4)
-    ax.grid(axis="x")
-    ax.grid(visible=False, axis="y")
+        return Interval(*[100 * values.mean()] * 3, colour=colour)
+    return Interval.of(estimate_of(mean_samples(values[None], groups)), colour=colour)
 
 
 def _outline(ax: Axes, images: TestImages, i: int) -> None:

@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
+import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from lib.evaluation.test_images import TestImages
-from lib.report.figures.style import BLUE, GREY, ORANGE, RED, figure, grid_of, picture, wrapped
+from lib.report.figures.style import BLUE, BOX, GREY, ORANGE, RED, figure, legend_above, picture, picture_grid, wrapped
 from lib.report.tables.cells import signed
 
-WHISKERS = (5, 25, 50, 75, 95)  # percentiles of a box
 MOST_NAMES = 20  # classes whose names still fit on an axis
 
 
@@ -61,7 +59,7 @@ def passes_figure(changes: Mapping[str, Sequence[pd.DataFrame]], trained: int, p
             ax.xaxis.get_major_locator().set_params(integer=True)
         axes[0].set_ylabel("share of the test images (%)")
         axes[2].set_ylabel("mean since pass 1 (%)")
-        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
+        legend_above(fig, axes[0])
     return fig
 
 
@@ -75,21 +73,16 @@ def modulation(alphas: np.ndarray, gains: Mapping[str, np.ndarray], phantom: boo
     names = [name.removeprefix("net.") for name in gains]
     with figure(10, 0.42 * len(names) + 1.7, phantom) as fig:
         left, right = fig.subplots(1, 2, sharey=True)
-        places = np.arange(len(names))[::-1]
-        left.axvline(0, color=RED, linewidth=1)
-        for of_seed in alphas:
-            left.plot(of_seed, places, "o", color=BLUE, alpha=0.7)
-        left.set_yticks(places, names)
+        sns.stripplot(
+            pd.DataFrame(alphas, columns=names), orient="h", jitter=False, color=BLUE, size=7, alpha=0.8, ax=left
+        )
         left.set(xlabel="α (0 at the start)", ylabel="layer", title="The learned gain, one dot a seed")
         left.xaxis.set_major_locator(MaxNLocator(5))
-        parts = ("whislo", "q1", "med", "q3", "whishi")
-        boxes = [
-            dict(zip(parts, np.percentile(100 * (values - 1), WHISKERS), strict=True)) for values in gains.values()
-        ]
-        right.axvline(0, color=RED, linewidth=1)
-        right.bxp(boxes, positions=places, orientation="horizontal", showfliers=False, widths=0.5, manage_ticks=False)
+        changes = {name: 100 * (values.ravel() - 1) for name, values in zip(names, gains.values(), strict=True)}
+        sns.boxplot(changes, orient="h", whis=(5, 95), ax=right, **BOX)
         right.set(xlabel="change of the layer's outputs (%)", title="α · agreement in the last pass")
         for ax in (left, right):
+            ax.axvline(0, color=RED, linewidth=1)
             ax.grid(axis="x")
             ax.grid(visible=False, axis="y")
     return fig
@@ -108,7 +101,7 @@ def agreement_maps(images: TestImages, gains: Mapping[str, np.ndarray], titles: 
         for later in range(values.shape[1])
     ]
     with figure(1.6 * (1 + len(shown)), 1.9 * len(images), images.is_phantom) as fig:
-        for i, row in enumerate(grid_of(fig, len(images), 1 + len(shown))):
+        for i, row in enumerate(picture_grid(fig, len(images), 1 + len(shown))):
             picture(row[0], images.sharp[i], wrapped(titles[i], 18))
             for ax, (name, number, change) in zip(row[1:], shown, strict=True):
                 low, high = change[i].min(), change[i].max()
@@ -130,25 +123,20 @@ def query_agreement(
     """
     passes = len(between_passes)
     ends = {"Classes, pass 1": between_classes[0], f"Classes, pass {passes}": between_classes[-1]}
-    least = min(np.nanmin([*ends.values()]), between_passes.min())
+    look = {"cmap": "viridis", "vmin": min(np.nanmin([*ends.values()]), between_passes.min()), "vmax": 1}
+    look |= {"square": True, "cbar": False}
+    names = classes if len(classes) <= MOST_NAMES else "auto"
     with figure(11, 4.2, phantom) as fig:
         axes = fig.subplots(1, 3)
         for ax, (title, values) in zip(axes, ends.items(), strict=False):
-            shown = _cosines(ax, values, least, title, "class of one image", "class of the other")
-            if len(classes) <= MOST_NAMES:
-                ax.set_xticks(range(len(classes)), classes, rotation=45 if max(map(len, classes)) > 2 else 0)
-                ax.set_yticks(range(len(classes)), classes)
-        _cosines(axes[2], between_passes, least, "Passes, same image", "pass", "pass")
-        for (row, column), value in np.ndenumerate(between_passes):
-            colour = "black" if value > (1 + least) / 2 else "white"
-            axes[2].text(column, row, f"{value:.3f}", ha="center", va="center", color=colour)
-        for axis in (axes[2].xaxis, axes[2].yaxis):
-            axis.set_ticks(range(passes), range(1, passes + 1))
-        fig.colorbar(shown, ax=axes, label="cosine of two queries", shrink=0.7, location="bottom", aspect=50)
+            sns.heatmap(values, xticklabels=names, yticklabels=names, ax=ax, **look)
+            ax.set(title=title, xlabel="class of one image", ylabel="class of the other")
+            ax.tick_params(axis="x", rotation=45 if max(map(len, classes)) > 2 else 0)
+        numbers = range(1, passes + 1)
+        sns.heatmap(between_passes, annot=True, fmt=".3f", xticklabels=numbers, yticklabels=numbers, ax=axes[2], **look)
+        axes[2].set(title="Passes, same image", xlabel="pass", ylabel="pass")
+        for ax in axes:
+            ax.tick_params(axis="y", rotation=0)
+        bar = {"label": "cosine of two queries", "shrink": 0.7, "location": "bottom", "aspect": 50}
+        fig.colorbar(axes[0].collections[0], ax=axes, **bar)
     return fig
-
-
-def _cosines(ax: Axes, values: np.ndarray, least: float, title: str, x: str, y: str) -> AxesImage:
-    ax.set(title=title, xlabel=x, ylabel=y)
-    ax.grid(visible=False)
-    return ax.imshow(values, cmap="viridis", vmin=least, vmax=1)

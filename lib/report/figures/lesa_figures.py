@@ -9,11 +9,25 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from lib.evaluation.test_images import TestImages
-from lib.report.figures.style import BLUE, GREY, ORANGE, RED, figure, grid_of, overlay, picture, wrapped
+from lib.report.figures.forest import Interval, forest_figure
+from lib.report.figures.style import (
+    BLUE,
+    BOX,
+    GREY,
+    ORANGE,
+    RED,
+    figure,
+    overlay,
+    picture,
+    picture_grid,
+    with_range,
+    wrapped,
+)
 from lib.statistics.estimates import Comparison
 
 Terms = Sequence[Mapping[str, Mapping[str, Tensor]]]  # seed → block → name → values
@@ -22,6 +36,7 @@ LENGTHS = {
     "context_term": ("context term as added |ω ⊙ b|", "s-", ORANGE),
     "ungated": ("context term before the gate |b|", "s:", GREY),
 }
+COLOURS = {"local": BLUE, "context": ORANGE}  # by term
 SOURCES = {"channels": BLUE, "images": ORANGE, "positions": RED}
 KINDS = {"Conv2d": "3×3 convolution", "SelfAttention": "self-attention", "LESA": "LESA"}
 
@@ -48,8 +63,8 @@ def depth(terms: Terms, phantom: bool) -> Figure:
     places = np.arange(len(blocks))
     with figure(10, 3.8, phantom) as fig:
         left, right = fig.subplots(1, 2)
-        boxes = [np.concatenate([seed[block]["gate"].mean(0).numpy() for seed in terms]) for block in blocks]
-        left.boxplot(boxes, positions=places, whis=(5, 95), showfliers=False, widths=0.5, manage_ticks=False)
+        gates = {block: np.concatenate([seed[block]["gate"].mean(0).numpy() for seed in terms]) for block in blocks}
+        sns.boxplot(gates, whis=(5, 95), ax=left, **BOX)
         for seed in terms:
             left.plot(places, _means(seed, "gate"), "o-", color=BLUE, alpha=0.7)
             for name, (_, style, colour) in LENGTHS.items():
@@ -87,17 +102,12 @@ def gate_sources(shares: Sequence[Mapping[str, Mapping[str, float]]], phantom: b
             bottom = np.zeros(len(blocks))
             for source, colour in SOURCES.items():
                 heights = np.array([100 * seed[block][source] for block in blocks])
-                ax.bar(
-                    places, heights, 0.92 * width, bottom, color=colour, label=None if number else f"between {source}"
-                )
+                name = None if number else f"between {source}"
+                ax.bar(places, heights, 0.92 * width, bottom, color=colour, label=name)
                 bottom += heights
         ax.set_xticks(range(len(blocks)), blocks, rotation=30 if len(blocks) > 5 else 0)
-        ax.set(
-            ylim=(0, 100),
-            xlabel="block, one bar a seed",
-            ylabel="share of ω's variance (%)",
-            title="What the gate follows",
-        )
+        ax.set(ylim=(0, 100), xlabel="block, one bar a seed", ylabel="share of ω's variance (%)")
+        ax.set_title("What the gate follows")
         fig.legend(loc="outside right center", fontsize=8)
     return fig
 
@@ -108,29 +118,18 @@ def gate_maps(images: TestImages, gates: Mapping[str, np.ndarray], titles: Seque
     `gates` are [N, h, w] by block. A panel's colours go from its least to its greatest value, told in its title.
     """
     with figure(max(1.7 * (1 + len(gates)), 5), 1.95 * len(images), images.is_phantom) as fig:
-        for i, row in enumerate(grid_of(fig, len(images), 1 + len(gates))):
+        for i, row in enumerate(picture_grid(fig, len(images), 1 + len(gates))):
             picture(row[0], images.sharp[i], wrapped(titles[i], 18))
             for ax, (block, heats) in zip(row[1:], gates.items(), strict=True):
-                overlay(ax, images.sharp[i], heats[i], f"{block}\n{heats[i].min():.3g} … {heats[i].max():.3g}")
+                overlay(ax, images.sharp[i], heats[i], with_range(block, heats[i]))
     return fig
 
 
-def losses(found: Mapping[str, Sequence[Comparison]], metrics: Mapping[str, str], phantom: bool) -> Figure:
+def losses(comparisons: Mapping[str, Sequence[Comparison]], metrics: Mapping[str, str], phantom: bool) -> Figure:
     """What trained networks change by when a term is taken away: points with 95 % intervals, a colour a term."""
-    places = np.arange(len(metrics))[::-1]
-    with figure(8, 0.55 * len(metrics) + 1.6, phantom) as fig:
-        ax = fig.subplots()
-        ax.axvline(0, color=GREY, linewidth=1)
-        for offset, colour, (term, each) in zip((0.15, -0.15), (ORANGE, BLUE), found.items(), strict=True):
-            middle = 100 * np.array([c.difference for c in each])
-            span = 100 * np.array([(c.difference - c.low, c.high - c.difference) for c in each]).T.clip(min=0)
-            ax.errorbar(
-                middle, places + offset, xerr=span, fmt="o", color=colour, capsize=3, label=f"without the {term} term"
-            )
-        ax.set_yticks(places, list(metrics.values()))
-        ax.set(xlabel="change (percentage points)", title="A term taken away after training")
-        ax.set_ylim(-0.6, len(metrics) - 0.4)
-        ax.grid(axis="x")
-        ax.grid(visible=False, axis="y")
-        fig.legend(loc="outside upper center", ncols=2, fontsize=8)
-    return fig
+    intervals = {
+        f"without the {term} term": [Interval.of(comparison, colour=COLOURS[term]) for comparison in of_term]
+        for term, of_term in comparisons.items()
+    }
+    labels = {"xlabel": "change (percentage points)", "title": "A term taken away after training"}
+    return forest_figure(list(metrics.values()), intervals, phantom, reference=0, **labels)

@@ -36,5 +36,5 @@ def by_seed(methods: Methods) -> Figure:
             0,
         )
         right.set(xlabel="difference (percentage points) with 95 % interval", title=f"Minus {reference}")
-        legend_above(fig, left, columns=6)
+        legend_above(fig, left)
     return fig

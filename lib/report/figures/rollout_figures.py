@@ -15,7 +15,19 @@ from matplotlib.patches import Rectangle
 from lib.evaluation.attention_measures import NAMES, coverage, entropy, share_in_box, shares
 from lib.evaluation.attention_study import AttentionMeasures, estimate_attention
 from lib.evaluation.test_images import TestImages
-from lib.report.figures.style import GREY, bars_with_intervals, figure, grid_of, overlay, picture
+from lib.report.figures.forest import Interval, forest, forest_figure, with_intervals
+from lib.report.figures.style import (
+    GREY,
+    MARKERS,
+    darkened,
+    figure,
+    legend_above,
+    overlay,
+    panels,
+    picture,
+    picture_grid,
+)
+from lib.statistics.estimates import Estimate
 
 WIDE, NARROWEST = 1.4, 5.5  # inches: an image in a figure, and a figure
 REFERENCE_MAPS = {"even": ":", "centre": "--"}
@@ -35,7 +47,7 @@ def single_heads(images: TestImages, maps: Maps) -> Figure:
     layers = list(dict.fromkeys(name.split("_head_")[0] for name in names))
     size = _size(images, len(names) // len(layers), len(layers))
     with figure(*size, images.is_phantom) as fig:
-        for layer, row in zip(layers, grid_of(fig, len(layers), len(names) // len(layers)), strict=True):
+        for layer, row in zip(layers, picture_grid(fig, len(layers), len(names) // len(layers)), strict=True):
             for ax, name in zip(row, [n for n in names if n.startswith(f"{layer}_")], strict=True):
                 title = _peak(name.replace("_", " ").replace(" head", ", head"), maps[name][0])
                 _map_on(ax, images, 0, maps[name][0], title)
@@ -45,12 +57,12 @@ def single_heads(images: TestImages, maps: Maps) -> Figure:
 def selected_tokens(images: TestImages, maps: Maps) -> Figure:
     """A row an image: the rollout, the patches that GLCA selects by it, and what GLCA's class token attends to."""
     with figure(*_size(images, 4, len(images)), images.is_phantom) as fig:
-        for i, row in enumerate(grid_of(fig, len(images), 4)):
+        for i, row in enumerate(picture_grid(fig, len(images), 4)):
             selected = maps["glca_selected"][i] > 0
             picture(row[0], images.sharp[i], _class_of(images, i))
             _map_on(row[1], images, i, maps["rollout"][i], _peak("rollout", maps["rollout"][i]))
             title = f"selected: {selected.sum()} of {selected.size}"
-            picture(row[2], _darkened(images.sharp[i], selected), title)
+            picture(row[2], darkened(images.sharp[i], selected), title)
             _mark(row[2], images, i)
             _map_on(row[3], images, i, maps["glca_attention"][i], _peak("GLCA", maps["glca_attention"][i]))
     return fig
@@ -76,17 +88,16 @@ def by_layer(
     reference maps."""
     rows, columns = -(-len(names) // 2), min(len(names), 2)
     with figure(5 * columns, 2.9 * rows + 0.4, phantom) as fig:
-        axes = _grid_for(fig, names, rows, columns)
+        axes = panels(fig, len(names), columns)
         for ax, measure in zip(axes, names, strict=True):
             for i, (name, sides) in enumerate(layers.items()):
-                estimates = [estimate_attention(side, measure) for side in sides]
                 at = np.arange(1, len(sides) + 1) + 0.04 * (i - (len(layers) - 1) / 2)
-                spans = np.clip([[e.mean - e.low for e in estimates], [e.high - e.mean for e in estimates]], 0, None)
-                ax.errorbar(at, [e.mean for e in estimates], spans, marker="os^D"[i % 4], capsize=3, label=name)
+                intervals = [Interval.of(estimate_attention(side, measure), 1) for side in sides]
+                with_intervals(ax, at, intervals, marker=MARKERS[i % 8], label=name)
             _reference_lines(ax.axhline, measure, reference)
             ax.set(xlabel="layers rolled out", ylabel=NAMES.get(measure, measure), title=measure.capitalize())
             ax.xaxis.get_major_locator().set_params(integer=True)
-        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=6, fontsize=8)
+        legend_above(fig, axes[0])
     return fig
 
 
@@ -97,42 +108,35 @@ def measure_bars(
     names = [name for name in NAMES if name in next(iter(networks.values())).values]
     rows, columns = -(-len(names) // 3), min(len(names), 3)
     with figure(2.5 * columns + 0.6, (0.35 * len(networks) + 1.1) * rows + 0.5, phantom) as fig:
-        axes = _grid_for(fig, names, rows, columns, sharey=True)
+        axes = panels(fig, len(names), columns, sharey=True)
         for ax, measure in zip(axes, names, strict=True):
-            estimates = [estimate_attention(side, measure) for side in networks.values()]
-            series = {"": ([e.mean for e in estimates], [(e.low, e.high) for e in estimates])}
-            bars_with_intervals(ax, list(networks), series)
+            forest(
+                ax, list(networks), {"": _noted([estimate_attention(side, measure) for side in networks.values()], 1)}
+            )
             _reference_lines(ax.axvline, measure, reference)
             ax.set(xlabel=NAMES[measure], title=measure.capitalize())
-            ax.margins(x=0.25, y=0.3)
+            ax.margins(x=0.25)
             ax.locator_params(axis="x", nbins=4)
-        handles, labels = axes[0].get_legend_handles_labels()
-        fig.legend(
-            handles[-len(reference) :], labels[-len(reference) :], loc="outside upper center", ncols=2, fontsize=8
-        )
+        legend_above(fig, axes[0])
     return fig
 
 
 def part_shares(sides: Mapping[str, AttentionMeasures], parts: Sequence[str], phantom: bool = False) -> Figure:
     """The share of the rollout at each part alone, with 95 % intervals."""
-    series = {}
-    for name, side in sides.items():
-        estimates = [estimate_attention(side, f"at the {part}") for part in parts]
-        series[name] = ([100 * e.mean for e in estimates], [(100 * e.low, 100 * e.high) for e in estimates])
-    with figure(8.5, 0.14 * len(series) * len(parts) + 1.4, phantom) as fig:
-        ax = fig.subplots()
-        bars_with_intervals(ax, list(parts), series)
-        ax.set(xlabel="share of the rollout at the part (%)", title="Which parts are looked at, 95 % intervals")
-        ax.margins(x=0.1)
-        fig.legend(loc="outside upper center", ncols=len(series), fontsize=8)
-    return fig
+    estimates = {name: [estimate_attention(side, f"at the {part}") for part in parts] for name, side in sides.items()}
+    labels = {"xlabel": "share of the rollout at the part (%)", "title": "Which parts are looked at, 95 % intervals"}
+    return forest_figure(parts, {name: _noted(of_side, 100) for name, of_side in estimates.items()}, phantom, **labels)
+
+
+def _noted(estimates: Sequence[Estimate], unit: float) -> list[Interval | None]:
+    return [Interval.of(estimate, unit, note=f"{unit * estimate.mean:.2f}") for estimate in estimates]
 
 
 def _table(images: TestImages, columns: Sequence[np.ndarray], titles: Sequence[Sequence[str]]) -> Figure:
     """A row an image: itself, then each of `columns` [N, h, w] over it, under the column's title for the row."""
     lines = max(title.count("\n") + 1 for column in titles for title in column)
     with figure(*_size(images, 1 + len(columns), len(images), lines), images.is_phantom) as fig:
-        for i, row in enumerate(grid_of(fig, len(images), 1 + len(columns))):
+        for i, row in enumerate(picture_grid(fig, len(images), 1 + len(columns))):
             picture(row[0], images.sharp[i], _class_of(images, i))
             _mark(row[0], images, i)
             for ax, maps, column in zip(row[1:], columns, titles, strict=True):
@@ -171,20 +175,6 @@ def _mark(ax: Axes, images: TestImages, i: int) -> None:
         ax.add_patch(Rectangle((left, top), right - left, bottom - top, **frame))
     x, y = (images.truth.places[i] * [width, height] - 0.5).T
     ax.scatter(x, y, s=22, facecolors="none", edgecolors="white", linewidths=1)
-
-
-def _darkened(image: np.ndarray, selected: np.ndarray) -> np.ndarray:
-    """The image, darkened where `selected` [h, w] is false."""
-    rows, columns = (np.arange(side) * n // side for side, n in zip(image.shape[:2], selected.shape, strict=True))
-    return (image * np.where(selected[rows][:, columns, None], 1.0, 0.25)).astype(np.uint8)
-
-
-def _grid_for(fig: Figure, names: Sequence[str], rows: int, columns: int, sharey: bool = False) -> list[Axes]:
-    """An axes for each of `names`, row by row; those left over are not drawn."""
-    axes = fig.subplots(rows, columns, squeeze=False, sharey=sharey).ravel()
-    for spare in axes[len(names) :]:
-        spare.set_axis_off()
-    return list(axes[: len(names)])
 
 
 def _reference_lines(line: Callable[..., object], measure: str, reference: Mapping[str, AttentionMeasures]) -> None:

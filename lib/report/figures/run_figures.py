@@ -2,91 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 
 from lib.evaluation.test_images import TestImages, select_images
-from lib.report.figures.style import GREY, bars_with_intervals, figure, grid_of, overlay, picture
+from lib.report.figures.forest import Interval, forest_figure
+from lib.report.figures.style import (
+    GREY,
+    MARKERS,
+    figure,
+    legend_above,
+    overlay,
+    picture,
+    picture_grid,
+    with_range,
+)
 from lib.training.metrics import BINS
 from lib.training.store import Run
 from lib.training.training_data import DecodedImages
 
+CLASSIFICATION = {
+    "Loss": ("loss", ("train_loss", "val_loss")),
+    "Accuracy": ("fraction right", ("train_accuracy", "val_accuracy")),
+    "Balanced accuracy": ("mean recall", ("val_balanced_accuracy",)),
+}
+DASHES = {"training": (4, 2), "validation": ""}
+
 
 def curves(runs: Mapping[str, Run]) -> Figure:
     """Loss, accuracy and balanced accuracy over the epochs: training dashed, validation full, the best epoch dotted."""
+    return learning_curves(runs, CLASSIFICATION)
+
+
+def learning_curves(runs: Mapping[str, Run], panels: Mapping[str, tuple[str, Sequence[str]]]) -> Figure:
+    """Columns of the runs' logs over the epochs: training dashed, validation full, the best epoch dotted.
+
+    `panels`: the title of each, with its unit and its columns; all but losses are fractions.
+    """
     phantom = any(run.provenance["is_phantom"] for run in runs.values())
+    logs = pd.concat({name: run.log for name, run in runs.items()}, names=["network"]).reset_index("network")
     with figure(10, 3.7, phantom) as fig:
-        axes = fig.subplots(1, 3)
-        for i, (name, run) in enumerate(runs.items()):
-            colour, log = f"C{i}", run.log
-            axes[0].plot(log["epoch"], log["train_loss"], "--", color=colour, label=f"{name}, training")
-            axes[0].plot(log["epoch"], log["val_loss"], color=colour, label=f"{name}, validation")
-            axes[1].plot(log["epoch"], log["train_accuracy"], "--", color=colour)
-            axes[1].plot(log["epoch"], log["val_accuracy"], color=colour)
-            axes[2].plot(log["epoch"], log["val_balanced_accuracy"], color=colour)
-            for ax in axes:
-                ax.axvline(run.metrics["best_epoch"], color=colour, linestyle=":", linewidth=1)
-        for ax, title, unit in zip(
-            axes, ("Loss", "Accuracy", "Balanced accuracy"), ("loss", "fraction right", "mean recall"), strict=True
-        ):
+        axes = fig.subplots(1, len(panels))
+        for ax, (title, (unit, columns)) in zip(axes, panels.items(), strict=True):
+            table = logs.melt(["network", "epoch"], columns, "part")
+            table["part"] = table["part"].str.split("_").str[0].map({"train": "training", "val": "validation"})
+            sns.lineplot(table, x="epoch", y="value", hue="network", style="part", dashes=DASHES, ax=ax)
+            for number, run in enumerate(runs.values()):
+                ax.axvline(run.metrics["best_epoch"], color=f"C{number}", linestyle=":", linewidth=1)
+            ax.get_legend().remove()
             ax.set(title=title, xlabel="epoch", ylabel=unit)
             ax.xaxis.get_major_locator().set_params(integer=True)
-        for ax in axes[1:]:
-            ax.set_ylim(0, 1)
-        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
+            if unit != "loss":
+                ax.set_ylim(0, 1)
+        legend_above(fig, *axes, columns=8)
     return fig
 
 
 def confusion(run: Run, title: str) -> Figure:
     """Test images by true (row) and predicted class (column): share of the row as colour, counts as numbers."""
     classes, k = run.classes, len(run.classes)
-    predicted = run.probabilities.argmax(axis=1)
-    counts = np.bincount(run.labels * k + predicted, minlength=k * k).reshape(k, k)
-    share = counts / counts.sum(axis=1, keepdims=True)
+    counts = confusion_matrix(run.labels, run.probabilities.argmax(axis=1), labels=range(k))
+    support = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.where(support, support, np.nan)  # of a class without test images the row stays empty
+    texts = [
+        [f"{n}\n{100 * share:.0f} %" for n, share in zip(*row, strict=True)] for row in zip(counts, shares, strict=True)
+    ]
     with figure(0.62 * k + 2.2, 0.55 * k + 1.4, run.provenance["is_phantom"]) as fig:
         ax = fig.subplots()
-        shown = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        for (row, column), count in np.ndenumerate(counts):
-            colour = "white" if share[row, column] > 0.55 else "black"
-            ax.text(
-                column,
-                row,
-                f"{count}\n{100 * share[row, column]:.0f} %",
-                ha="center",
-                va="center",
-                color=colour,
-                fontsize=7,
-            )
-        ax.set_xticks(range(k), classes, rotation=45, ha="right")
-        ax.set_yticks(range(k), classes)
+        bar = {"label": "share of the true class", "shrink": 0.8}
+        labels = {"xticklabels": classes, "yticklabels": classes, "annot": texts, "annot_kws": {"fontsize": 7}}
+        sns.heatmap(shares, cmap="Blues", vmin=0, vmax=1, fmt="", cbar_kws=bar, ax=ax, **labels)
         ax.set(xlabel="predicted class", ylabel="true class", title=title)
-        ax.grid(visible=False)
-        fig.colorbar(shown, ax=ax, label="share of the true class", shrink=0.8)
+        ax.tick_params(axis="x", rotation=45)
+        ax.tick_params(axis="y", rotation=0)
     return fig
 
 
 def recalls(runs: Mapping[str, Run]) -> Figure:
     """Recall of each class and their mean on the test split, with 95 % bootstrap intervals over lesions."""
     first = next(iter(runs.values()))
-    names = ["balanced_accuracy", *(f"recall_{c}" for c in first.classes)]
+    metrics = ["balanced_accuracy", *(f"recall_{c}" for c in first.classes)]
     support = np.bincount(first.labels, minlength=len(first.classes))
-    labels = ["balanced accuracy", *(f"{c} (n = {n})" for c, n in zip(first.classes, support, strict=True))]
-    series = {
-        label: ([run.metrics["test"][n] for n in names], [tuple(run.metrics["intervals"][n]) for n in names])
-        for label, run in runs.items()
+    intervals = {
+        name: [
+            Interval(run.metrics["test"][m], *run.metrics["intervals"][m], note=f"{run.metrics['test'][m]:.2f}")
+            for m in metrics
+        ]
+        for name, run in runs.items()
     }
-    with figure(8.5, 0.5 * len(names) + 1.2, first.provenance["is_phantom"]) as fig:
-        ax = fig.subplots()
-        bars_with_intervals(ax, labels, series)
-        ax.set(xlim=(-0.02, 1.12), xlabel="recall (fraction of the class that was found)")
-        ax.set_title("Recall on the test split, 95 % intervals")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(series))
-    return fig
+    return forest_figure(
+        ["balanced accuracy", *(f"{c} (n = {n})" for c, n in zip(first.classes, support, strict=True))],
+        intervals,
+        first.provenance["is_phantom"],
+        xlim=(-0.02, 1.12),
+        xlabel="recall (fraction of the class that was found)",
+        title="Recall on the test split, 95 % intervals",
+    )
 
 
 def reliability(runs: Mapping[str, Run]) -> Figure:
@@ -95,20 +115,15 @@ def reliability(runs: Mapping[str, Run]) -> Figure:
     with figure(4.6, 4.2, phantom) as fig:
         ax = fig.subplots()
         ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
-        for name, run in runs.items():
+        for marker, (name, run) in zip(cycle(MARKERS), runs.items(), strict=False):
             p = run.probabilities
             confidence, right = p.max(axis=1), p.argmax(axis=1) == run.labels
             place = np.minimum((confidence * BINS).astype(int), BINS - 1)
             bins = [b for b in range(BINS) if (place == b).sum() >= 5]
             x, y = ([v[place == b].mean() for b in bins] for v in (confidence, right))
-            ax.plot(x, y, "o-", label=f"{name} (ECE {run.metrics['test']['ece']:.3f})")
-        ax.set(
-            xlim=(0, 1),
-            ylim=(0, 1),
-            xlabel="confidence (largest probability)",
-            ylabel="accuracy in the bin",
-            title="Calibration on the test split",
-        )
+            ax.plot(x, y, f"{marker}-", label=f"{name} (ECE {run.metrics['test']['ece']:.3f})")
+        ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence (largest probability)", ylabel="accuracy in the bin")
+        ax.set_title("Calibration on the test split")
         ax.legend(fontsize=8)
     return fig
 
@@ -124,9 +139,7 @@ def hardest(run: Run, prepared: DecodedImages, count: int = 10) -> Figure:
     columns = 5
     rows = -(-len(images) // columns)
     with figure(1.9 * columns, 2.15 * rows, images.is_phantom) as fig:
-        axes = grid_of(fig, rows, columns).ravel()
-        for ax in axes:
-            ax.set_axis_off()
+        axes = picture_grid(fig, rows, columns).ravel()
         for ax, image, row in zip(axes, images.sharp, worst.to_dict("records"), strict=False):
             answer = f"{row['prediction']} ({100 * row['prob_' + row['prediction']]:.0f} %)"
             picture(ax, image, f"{row['image_id']}\n{row['label']} → {answer}")
@@ -145,11 +158,11 @@ def block_maps(model: nn.Module, images: TestImages, query: tuple[int, int] | No
     maps = {name: m for name, m in maps.items() if m is not None}
     titles = images.names(probabilities.argmax(axis=1))
     with figure(1.95 * (1 + len(maps)), 2.2 * len(images), images.is_phantom) as fig:
-        for i, row in enumerate(grid_of(fig, len(images), 1 + len(maps))):
+        for i, row in enumerate(picture_grid(fig, len(images), 1 + len(maps))):
             picture(row[0], images.shown[i], f"{titles[i]} ({100 * probabilities[i].max():.0f} %)")
             for ax, (name, heats) in zip(row[1:], maps.items(), strict=True):
                 heat, image = heats[i], images.sharp[i]
-                overlay(ax, image, heat, f"{name.replace('_', ' ')}\n{heat.min():.3g} … {heat.max():.3g}")
+                overlay(ax, image, heat, with_range(name.replace("_", " "), heat))
                 if name == "global":
                     _mark_query(ax, image.shape, heat.shape, query)
     return fig

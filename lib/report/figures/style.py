@@ -92,9 +92,21 @@ def wrapped(text: str, width: int) -> str:
     return "\n".join(lines)
 
 
-def grid_of(fig: Figure, rows: int, columns: int) -> np.ndarray:
-    """Axes [rows, columns], always two-dimensional."""
-    return fig.subplots(rows, columns, squeeze=False)
+def picture_grid(fig: Figure, rows: int, columns: int) -> np.ndarray:
+    """Axes [rows, columns] for pictures, always two-dimensional; those that stay empty show nothing."""
+    axes = fig.subplots(rows, columns, squeeze=False)
+    for ax in axes.ravel():
+        ax.set_axis_off()
+    return axes
+
+
+def panels(fig: Figure, count: int, columns: int, sharey: bool = False) -> list[Axes]:
+    """`count` axes, `columns` to a row."""
+    rows = -(-count // columns)
+    axes = fig.subplots(rows, min(columns, count), squeeze=False, sharey=sharey).ravel()
+    for spare in axes[count:]:
+        spare.set_axis_off()
+    return list(axes[:count])
 
 
 def overlay(ax: Axes, image: np.ndarray, heat: np.ndarray, title: str = "") -> None:
@@ -105,39 +117,25 @@ def overlay(ax: Axes, image: np.ndarray, heat: np.ndarray, title: str = "") -> N
     ax.imshow(heat, cmap="inferno", alpha=0.55, interpolation="bilinear", extent=extent)
 
 
+def darkened(image: np.ndarray, selected: np.ndarray) -> np.ndarray:
+    """The image [H, W, 3], dark where `selected` [h, w] is false."""
+    rows, columns = (np.arange(side) * n // side for side, n in zip(image.shape[:2], selected.shape, strict=True))
+    return (image * np.where(selected[rows][:, columns, None], 1.0, 0.25)).astype(np.uint8)
+
+
+def with_range(name: str, heat: np.ndarray) -> str:
+    """The title of a map whose colours go from its least to its greatest value."""
+    return f"{name}\n{heat.min():.3g} … {heat.max():.3g}"
+
+
 def nothing(ax: Axes, why: str = NOTHING) -> None:
     """Say in an empty panel that there is nothing to draw."""
     ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center", color=GREY, style="italic")
 
 
-def legend_above(fig: Figure, ax: Axes, columns: int = 4) -> None:
-    """What the artists of `ax` mean, off the data; nothing where none has a name."""
-    handles, names = ax.get_legend_handles_labels()
-    if names:
-        fig.legend(handles, names, loc="outside upper center", ncols=min(columns, len(names)), fontsize=8)
-
-
-def bars_with_intervals(
-    ax: Axes, names: list[str], series: dict[str, tuple[list[float], list[tuple[float, float]]]]
-) -> None:
-    """Dots with interval whiskers, one row a name, one colour a series (value, (low, high))."""
-    spread = min(0.16 * (len(series) - 1), 0.36)
-    offsets = np.linspace(spread, -spread, len(series))
-    for offset, (label, (values, spans)) in zip(offsets, series.items(), strict=True):
-        y = np.arange(len(names))[::-1] + offset
-        low, high = np.array(spans).T
-        ax.errorbar(
-            values,
-            y,
-            xerr=np.clip([np.subtract(values, low), np.subtract(high, values)], 0, None),
-            fmt="o",
-            capsize=3,
-            label=label,
-        )
-        for value, place, top in zip(values, y, high, strict=True):
-            ax.annotate(
-                f"{value:.2f}", (top, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8
-            )
-    ax.set_yticks(np.arange(len(names))[::-1], names)
-    ax.grid(axis="x")
-    ax.grid(visible=False, axis="y")
+def legend_above(fig: Figure, *panels: Axes, columns: int = 6) -> None:
+    """What the artists of `panels` mean, each name once, off the data; nothing where none has a name."""
+    named = {name: handle for ax in panels for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    if named:
+        columns = min(columns, len(named))
+        fig.legend(named.values(), named.keys(), loc="outside upper center", ncols=columns, fontsize=8)

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
 
 from lib.report.figures import explanation_figures as figures
 from lib.training import RunConfig
@@ -33,8 +35,8 @@ def test_the_leaderboard_fills_what_beats_the_reference():
                           row | {"method": "centre", "beats": None}])  # fmt: skip
     (ax,) = [ax for ax in figures.leaderboard_gains(table, False).axes if ax.get_title(loc="left")]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["good", "bad"]
-    dots = [line for line in ax.lines if line.get_marker() == "o"]
-    assert [dot.get_markerfacecolor() for dot in dots] == [figures.BLUE, "white"]
+    dots = next(artist for artist in ax.collections if isinstance(artist, PathCollection))
+    assert [to_hex(face) for face in dots.get_facecolors()] == [figures.BLUE, "#ffffff"]
     assert "centre" in ax.get_xlabel()
 
 
@@ -56,7 +58,7 @@ def test_shares_on_the_object_by_class():
     fig = figures.inside_by_class({"m": area + 0.5}, labels, groups, ["x", "y", "z"], area, True)
     ax = fig.axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["x (2)", "y (2)"]  # no mask of z is known
-    dots = [c.lines[0].get_xdata().tolist() for c in ax.containers]
+    dots = [artist.get_offsets()[:, 0].tolist() for artist in ax.collections if isinstance(artist, PathCollection)]
     assert dots == [pytest.approx([20, 20]), pytest.approx([70, 70])]
 
 

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.legend import Legend
 from PIL import Image
 
+from lib.data import ImageSet
 from lib.report.figures.retrieval_figures import cmc_curves, query_by_query, ranked_galleries, score_bars
 from lib.report.figures.style import PHANTOM_NOTE
 from lib.retrieval.distances import Embedded
@@ -76,12 +77,13 @@ def shown(folder: Path, identities, cameras) -> pd.DataFrame:
 
 def test_ranked_galleries_mark_what_is_right(tmp_path):
     queries, gallery = shown(tmp_path, [1, 2], [1, 1]), shown(tmp_path, [1, 2, 1, -1, 0, 2], [1, 2, 3, 2, 2, 2])
+    images = ImageSet("people", ("1", "2"), pd.concat([queries, gallery]), is_phantom=True)
     query, given = (
         Embedded(np.stack([t["identity"], t["camera"]], axis=1), t["identity"], t["camera"]) for t in (queries, gallery)
     )
     answers = rankings(query, given, [0, 1], top=3)
     assert retrieval_scores(query, given).skipped == 0
-    axes = drawn(ranked_galleries(queries, gallery, {"DeiT": answers, "DCAL": answers}, phantom=True))
+    axes = drawn(ranked_galleries(images, queries, gallery, {"DeiT": answers, "DCAL": answers}))
     assert len(axes) == 2 * 2 * 4
     titles = [ax.get_title() for ax in axes]
     assert [t for t in titles if t.startswith("query")] == ["query c1"] * 2
@@ -93,4 +95,4 @@ def test_ranked_galleries_mark_what_is_right(tmp_path):
         assert (ax.patches[-1].get_linestyle() in ("-", "solid")) == right
     labels = {text.get_text() for ax in axes for text in ax.texts}
     assert {"DeiT", "DCAL"} <= labels
-    assert len(drawn(ranked_galleries(queries, gallery, {"DCAL": answers[:1]}), phantom=False)) == 4
+    assert len(drawn(ranked_galleries(images, queries, gallery, {"DCAL": answers[:1]}))) == 4
