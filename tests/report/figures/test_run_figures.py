@@ -1,4 +1,4 @@
-"""What is drawn of trained runs is what their logs and predictions hold."""
+"""Pictures and titles of notebook 02 show what the network was shown in its test."""
 
 from types import SimpleNamespace
 
@@ -6,62 +6,45 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.report.figures import run_figures as figures
+from lib.evaluation.test_images import SHOWN
+from lib.report.figures.run_figures import block_maps, hardest
+from lib.training import RunConfig
+from lib.training.build_model import build_model
+from tests.evaluation.made_images import CLASSES, images_of, prepared_of
 
-LOG = {
-    "epoch": [1, 2, 3],
-    "train_loss": [3.0, 2.0, 1.0],
-    "val_loss": [3.5, 2.5, 2.0],
-    "train_accuracy": [0.2, 0.4, 0.8],
-    "val_accuracy": [0.1, 0.3, 0.5],
-    "val_balanced_accuracy": [0.15, 0.25, 0.35],
-}
+BIRDS = RunConfig(dataset="phantom-birds", attention="CBAM", fusion_strategy="learnable_gate", image_size=64)
 
 
-@pytest.fixture
-def run():
-    probabilities = np.array([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8]])
-    recalls = {"balanced_accuracy": 5 / 6, "recall_a": 1.0, "recall_b": 0.5, "recall_c": 1.0}
-    metrics = {"best_epoch": 2, "test": recalls, "intervals": {name: [0.25, 1.0] for name in recalls}}
-    facts = {"metrics": metrics, "provenance": {"is_phantom": True}, "classes": ("a", "b", "c")}
-    return SimpleNamespace(log=pd.DataFrame(LOG), probabilities=probabilities, labels=np.array([0, 1, 1, 2]), **facts)
+def pictures(fig):
+    return [np.asarray(image.get_array()) for ax in fig.axes for image in ax.images if image.get_array().ndim == 3]
 
 
-def test_curves_are_those_of_the_log_training_dashed_and_the_best_epoch_dotted(run):
-    other = SimpleNamespace(**vars(run) | {"log": run.log.iloc[:2], "metrics": {"best_epoch": 1}})
-    fig = figures.curves({"GLSA": run, "bare": other})
-    fig.canvas.draw()
-    loss, accuracy, balanced = fig.axes
-    curves = {line.get_linestyle(): line.get_ydata().tolist() for line in loss.lines if len(line.get_ydata()) == 3}
-    assert curves == {"--": LOG["train_loss"], "-": LOG["val_loss"]}
-    assert [line.get_ydata().tolist() for line in balanced.lines[:2]] == [
-        LOG["val_balanced_accuracy"],
-        LOG["val_balanced_accuracy"][:2],
-    ]
-    assert [line.get_xdata()[0] for line in accuracy.lines if line.get_linestyle() == ":"] == [2, 1]
-    (legend,) = fig.legends
-    assert [text.get_text() for text in legend.get_texts()] == [
-        *("network", "GLSA", "bare", "part", "training", "validation")
-    ]
+def test_blocks_are_shown_the_middle_where_training_crops(tmp_path):
+    images = images_of(tmp_path, BIRDS, count=2)
+    model = build_model(BIRDS, 2, pretrained=False).eval()
+    fig = block_maps(model, images)
+    probabilities = images.probabilities(model)
+    titles = images.names(probabilities.argmax(1))
+    expected = [f"{title} ({100 * p:.0f} %)" for title, p in zip(titles, probabilities.max(1), strict=True)]
+    assert [ax.get_title() for ax in fig.axes if "→" in ax.get_title()] == expected
+    shown, *sharp = pictures(fig)
+    assert np.array_equal(shown, images.shown[0])
+    assert np.array_equal(sharp[0], images.sharp[0])
+    gate = next(ax for ax in fig.axes if ax.get_title().startswith("fusion gate"))
+    assert gate.images[1].get_array().shape == (4, 4)  # of 64 pixels, not of the 79 that are kept
 
 
-def test_the_matrix_tells_counts_and_shares_of_the_true_class(run):
-    ax = figures.confusion(run, "title").axes[0]
-    told = np.array([text.get_text() for text in ax.texts]).reshape(3, 3)
-    assert told[1].tolist() == ["1\n50 %", "1\n50 %", "0\n0 %"]
-    assert ax.collections[0].get_array().ravel().tolist() == [1, 0, 0, 0.5, 0.5, 0, 0, 0, 1]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b", "c"]
-
-
-def test_a_class_without_test_images_has_an_empty_row(run):
-    run.labels = np.array([0, 0, 0, 0])
-    ax = figures.confusion(run, "title").axes[0]
-    assert [text.get_text() for text in ax.texts] == ["2\n50 %", "1\n25 %", "1\n25 %"]  # other rows are empty
-
-
-def test_recalls_tell_how_many_images_they_rest_on(run):
-    ax = figures.recalls({"GLSA": run}).axes[0]
-    assert [label.get_text() for label in ax.get_yticklabels()] == [
-        *("balanced accuracy", "a (n = 1)", "b (n = 2)", "c (n = 1)")
-    ]
-    assert [text.get_text() for text in ax.texts] == ["0.83", "1.00", "0.50", "1.00"]
+@pytest.mark.parametrize("augmentation", ["none", "fine_grained"])
+def test_no_figure_shows_the_banner_that_a_set_cuts_off(tmp_path, augmentation):
+    config = BIRDS.replace(augmentation=augmentation)
+    images = images_of(tmp_path, config, banner=40)
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
+    table = pd.DataFrame({"image_id": images.ids, "label": images.names(), "prediction": "A_Bird"})
+    table[[f"prob_{name}" for name in CLASSES]] = probabilities
+    run = SimpleNamespace(config=config, predictions=table, probabilities=probabilities, labels=images.labels)
+    worst = hardest(run, prepared_of(tmp_path, config, banner=40), count=3)
+    assert [ax.get_title().split("\n")[0] for ax in worst.axes[:3]] == ["i1", "i2", "i3"]
+    blocks = block_maps(build_model(config, 2, pretrained=False), images)
+    for fig in (worst, blocks):
+        assert max(image.max() for image in pictures(fig)) < 250
+    assert pictures(worst)[0].shape == (SHOWN, SHOWN, 3)
