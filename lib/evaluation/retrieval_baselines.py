@@ -1,4 +1,4 @@
-"""What a search finds without having learned anything: by chance, and by comparing the colours place by place."""
+"""Baselines of a search, which have learned nothing: chance, and comparing the colours place by place."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def chance_of_map(query: Embedded, gallery: Embedded) -> float:
     Queries without a match are left out.
     """
     known = gallery.identities != JUNK
-    found = []
+    precisions = []
     for identity, camera in zip(query.identities, query.cameras, strict=True):
         same = gallery.identities == identity
         m = int((same & (gallery.cameras != camera)).sum())
         n = int((known & ~(same & (gallery.cameras == camera))).sum())
         if m:
             harmonic = (1 / np.arange(1, n + 1)).sum()
-            found.append((harmonic + (m - 1) / max(n - 1, 1) * (n - harmonic)) / n)
-    return float(np.mean(found))
+            precisions.append((harmonic + (m - 1) / max(n - 1, 1) * (n - harmonic)) / n)
+    return float(np.mean(precisions))
 
 
 def pixel_scores(images: ImageSet, pixels: np.ndarray, parts: pd.Series) -> RetrievalScores:

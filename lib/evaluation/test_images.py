@@ -76,6 +76,11 @@ class TestImages:
         return np.array(self.images.rows["label"])
 
     @property
+    def first_of_each_class(self) -> np.ndarray:
+        """The places of the first image of each class that is there, in the order of the classes."""
+        return np.unique(self.labels, return_index=True)[1]
+
+    @property
     def groups(self) -> np.ndarray:
         """Whose images they are [N]; images of one lesion are no independent cases."""
         return self.images.rows["group"].to_numpy()

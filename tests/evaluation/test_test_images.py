@@ -45,6 +45,11 @@ def test_images_of_a_run_are_those_of_its_test_with_the_answers_that_it_gave(tra
     assert images.shown.shape == (6, *run.config.size, 3)
     assert images.masks.shape == images.shown.shape[:3]
     assert images.masks.mean() == pytest.approx(20 * 15 / 1200, abs=0.02)  # of every image
+    assert (
+        images.first_of_each_class.tolist()
+        == images[[5, 4, 3, 2, 1, 0]].first_of_each_class[::-1].tolist()
+        == [*range(6)]
+    )
     assert images[[3, 1]].ids == [images.ids[3], images.ids[1]]
     assert np.array_equal(images[4:].pixels, images.pixels[4:])
 

@@ -12,7 +12,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
-from torch import Tensor, nn
+from torch import nn
 
 from lib.evaluation.test_images import TestImages, select_images
 from lib.report.figures.forest import Interval, forest_figure
@@ -154,8 +154,8 @@ def block_maps(model: nn.Module, images: TestImages, query: tuple[int, int] | No
     """
     with torch.inference_mode():
         probabilities = model.eval()(images.batch(model)).softmax(dim=1).numpy()
-        maps = {name: _spatial(m) for name, m in model.maps(query).items() if not name.endswith("heads")}
-    maps = {name: m for name, m in maps.items() if m is not None}
+        shown = [m for m in model.shown(query) if m.info.positional and m.shape[-2:].numel() > 1]
+    maps = {m.info.name: m.plane().float().numpy() for m in shown}
     titles = images.names(probabilities.argmax(axis=1))
     with figure(1.95 * (1 + len(maps)), 2.2 * len(images), images.is_phantom) as fig:
         for i, row in enumerate(picture_grid(fig, len(images), 1 + len(maps))):
@@ -166,13 +166,6 @@ def block_maps(model: nn.Module, images: TestImages, query: tuple[int, int] | No
                 if name == "global":
                     _mark_query(ax, image.shape, heat.shape, query)
     return fig
-
-
-def _spatial(m: Tensor) -> np.ndarray | None:
-    """A map as [B, H, W], the mean over channels; None for what has no positions, or one (weights, scalars)."""
-    if m.ndim == 4:
-        m = m.mean(dim=1)
-    return m.float().numpy() if m.ndim == 3 and m.shape[1] * m.shape[2] > 1 else None
 
 
 def _mark_query(ax: Axes, size: tuple[int, ...], grid: tuple[int, int], query: tuple[int, int] | None) -> None:

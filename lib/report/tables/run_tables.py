@@ -8,7 +8,26 @@ import pandas as pd
 
 from lib.statistics.estimates import Comparison, compare
 from lib.statistics.metric_names import METRICS
+from lib.training.config import RunConfig
 from lib.training.store import Run
+
+
+def recipe_text(config: RunConfig) -> str:
+    """'toynet on digits: 2 epochs, 32×32 pixels, batch 32, AdamW, lr 0.001'"""
+    height, width = config.size
+    return (
+        f"{config.backbone} on {config.dataset}: {config.max_epoch} epochs, {height}×{width} pixels, "
+        f"batch {config.batch_size}, {config.optimizer}, lr {config.lr:g}"
+    )
+
+
+def provenance_text(run: Run) -> str:
+    """'599 images of digits; cpu: …, 32-true; torch 2.9.1; commit `0123456789ab`.', in Markdown."""
+    facts = run.provenance
+    return (
+        f"{facts['images']:,} images of {facts['data']}; {facts['device']}, {facts['precision']}; "
+        f"torch {facts['versions']['torch']}; commit `{facts['commit'][:12]}`."
+    )
 
 
 def value_with_interval(run: Run, metric: str) -> str:
