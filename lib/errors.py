@@ -34,12 +34,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return by_plain[hits[0]] if hits else None
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """' Did you mean 'mel'?', to go on with after a sentence; nothing where no known name resembles `name`."""
+    guess = nearest(name, known)
+    return f" Did you mean {guess!r}?" if guess else ""
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> WorkbookValueError:
     """The error for a name that is not among `known`: lists them all and suggests the nearest."""
     known = list(known)
-    guess = nearest(str(name), known)
-    hint = f" Did you mean {guess!r}?" if guess else ""
-    return WorkbookValueError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
+    return WorkbookValueError(f"Unknown {kind} {name!r}.{did_you_mean(str(name), known)} Known: {', '.join(known)}.")
 
 
 def choose(kind: str, name: object, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib.errors import WorkbookFileError, WorkbookValueError, nearest
+from lib.errors import WorkbookFileError, WorkbookValueError, did_you_mean
 
 
 def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
@@ -43,8 +43,7 @@ def label_indices(path: Path, values: pd.Series, classes: tuple[str, ...]) -> pd
     """
     wrong = values[~values.isin(classes)]
     if len(wrong):
-        guess = nearest(wrong.iloc[0], classes)
-        hint = f" Did you mean {guess!r}?" if guess else ""
+        hint = did_you_mean(wrong.iloc[0], classes)
         raise WorkbookValueError(
             f"{path}, row {wrong.index[0]}: unknown class {wrong.iloc[0]!r}.{hint} Known: {', '.join(classes)}."
         )

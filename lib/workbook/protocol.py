@@ -29,7 +29,7 @@ from typing import Any
 
 import yaml
 
-from lib.errors import WorkbookFileError, WorkbookValueError, choose, nearest
+from lib.errors import WorkbookFileError, WorkbookValueError, choose, did_you_mean
 from lib.inputs import note
 from lib.paths import ROOT
 from lib.workbook.notebook_source import check_of
@@ -172,8 +172,7 @@ def _find(name: str | Path) -> Path:
         if path.is_file():
             return path.absolute()
     known = sorted(p.stem for p in PROTOCOLS.glob("*.yaml"))
-    guess = nearest(Path(name).stem, known)
-    hint = f" Did you mean {guess!r}?" if guess else ""
+    hint = did_you_mean(Path(name).stem, known)
     raise WorkbookFileError(f"There is no protocol {str(name)!r}.{hint} In protocols/: {', '.join(known)}.")
 
 
