@@ -22,8 +22,6 @@ from lib.training.training_data import DecodedImages
 SHOWN = 200  # pixels, the height of an image that people look at
 BATCH = 128  # images whose maps are read at once
 
-Size = tuple[int, int]  # (height, width) in pixels
-
 
 @dataclass(frozen=True)
 class TestImages:
@@ -101,8 +99,8 @@ class TestImages:
         height, width = self.config.size
         return self.resized((SHOWN, round(width * SHOWN / height)))
 
-    def resized(self, size: Size) -> np.ndarray:
-        """uint8 [N, *size, 3]: decoded anew, with the same crop, and without the banner that the set cuts off."""
+    def resized(self, size: tuple[int, int]) -> np.ndarray:
+        """uint8 [N, height, width, 3]: decoded anew, with the same crop, and without the banner that the set cuts off."""
         kept = [stored_size(side, self.augmentation) for side in size]
         whole = [self.images.decode(row, kept) for row in self.images.rows.itertuples()]
         return _centre(np.stack(whole), self.augmentation)
