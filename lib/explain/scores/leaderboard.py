@@ -17,15 +17,14 @@ Wilson's (JASA 1927), each group one trial, and that of a gain as far as Wilson'
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.stats import permutation_test
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from lib.errors import WorkbookValueError, choose, unknown
+from lib.errors import WorkbookValueError, choose
 from lib.explain.methods.explain import REFERENCE_MAPS
 from lib.explain.scores.score_maps import SCORES
 from lib.statistics.estimates import estimate_of, holm
@@ -55,14 +54,12 @@ def leaderboard(scored: Scored, groups: Sequence[str], reference_maps: Sequence[
         WorkbookValueError: there is no reference map, or one is missing, a score is unknown or not every method's, scores of
             other images, or images of a single group.
     """
-    references = [name for name in REFERENCE_MAPS if name in scored] if reference_maps is None else reference_maps
+    given = [name for name in REFERENCE_MAPS if name in scored] if reference_maps is None else reference_maps
+    references = [choose("reference map", name, scored) for name in given]
     if not references:
         raise WorkbookValueError(
             f"No reference map is among the methods scored ({', '.join(scored)}): score {', '.join(REFERENCE_MAPS)}, too."
         )
-    for reference in references:
-        if reference not in scored:
-            raise unknown("reference map", reference, scored)
     names = list(next(iter(scored.values())))
     if not names:
         raise WorkbookValueError("No score is given: score_maps gives some for each method.")
@@ -144,11 +141,9 @@ def _wilson(share: float, trials: int) -> tuple[float, float]:
 
 
 def _won_less_lost(better: np.ndarray, trials: int) -> tuple[float, float]:
-    """The 95 % interval of how much more is won than lost, of differences of hits [S, N]."""
+    """Newcombe's 95 % interval of how much more is won than lost, of differences of hits [S, N]."""
     won, lost = better.clip(min=0).mean(), -better.clip(max=0).mean()
-    (won_low, won_high), (lost_low, lost_high) = _wilson(won, trials), _wilson(lost, trials)
-    low, high = math.hypot(won - won_low, lost_high - lost), math.hypot(won_high - won, lost - lost_low)
-    return won - lost - low, won - lost + high
+    return confint_proportions_2indep(won * trials, trials, lost * trials, trials, method="newcomb", compare="diff")
 
 
 def _wider(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
