@@ -64,10 +64,10 @@ def backbones_against_cost(study: Study, metric: str = "balanced_accuracy") -> F
 
 def _known(answers: Sequence[Answers], metric: str) -> list[tuple[str, float, Interval]]:
     """Backbone, millions of parameters and metric of those that are not missing."""
-    known = [(each, Interval.of(each.estimate(metric))) for each in answers]
+    levels = [(of_row.row, Interval.of(of_row.estimate(metric))) for of_row in answers]
     return [
-        (each.row.config.backbone, each.row.finished[0].provenance["parameters"] / 1e6, interval)
-        for each, interval in known
+        (row.config.backbone, row.finished[0].provenance["parameters"] / 1e6, interval)
+        for row, interval in levels
         if interval
     ]
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
-
-from lib.files import write_text
 from lib.progress import duration
 from lib.report.pages import notebook_summary
 from lib.report.pages.execution_records import Entry, read_entry
+from lib.report.pages.frame import write_page
 from lib.report.pages.key_figures import key_figures_html
 from lib.report.pages.markdown import render_untrusted
-from lib.report.pages.notebook_page import CONTENT_SECURITY, TEMPLATES, read_executed, style
-from lib.report.pages.toc import Exhibit, outline
+from lib.report.pages.notebook_page import read_executed
+from lib.report.pages.toc import Exhibit, table_of_contents
 
 PROJECT = "Global-local visual attention"
 SETTINGS = ("profile", "dataset")  # parameters that the page's head tells
@@ -30,11 +28,11 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scikit-learn"
 def write_index(report: Path) -> Path:
     """Write index.html from the executed notebooks and their records."""
     entries = read_entries(report)
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
-    html = environment.get_template("overview.html.j2").render(
+    page = report / "index.html"
+    write_page(
+        page,
+        "overview.html.j2",
         project=PROJECT,
-        security=CONTENT_SECURITY,
-        style=style(),
         cards=[_card(report, stem, entry) for stem, entry in entries.items()],
         done=sum(entry.status == "ok" for entry in entries.values()),
         total=duration(sum(entry.duration for entry in entries.values())),
@@ -43,8 +41,7 @@ def write_index(report: Path) -> Path:
         date=datetime.now().strftime("%d %B %Y"),
         versions=[f"Python {platform.python_version()}", *_versions()],
     )
-    write_text(report / "index.html", html)
-    return report / "index.html"
+    return page
 
 
 def read_entries(report: Path) -> dict[str, Entry]:
@@ -62,11 +59,8 @@ def _studies(report: Path) -> list[dict[str, Any]]:
 def _card(report: Path, stem: str, entry: Entry) -> dict[str, Any]:
     notebook = read_executed(report / "notebooks" / f"{stem}.ipynb")
     number, _, name = stem.partition("_")
-    question, figures, places = (
-        notebook_summary.question(notebook),
-        notebook_summary.key_figures(notebook),
-        outline(notebook),
-    )
+    question, figures = notebook_summary.question(notebook), notebook_summary.key_figures(notebook)
+    places = table_of_contents(notebook)
     return {
         "number": number,
         "title": notebook_summary.title(notebook) or name.replace("_", " "),
@@ -89,12 +83,11 @@ def _count(kinds: Iterable[str]) -> str:
     return ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in Counter(kinds).items())
 
 
-def _settings(entries: Iterable[Entry]) -> dict[str, list[str]]:
+def _settings(entries: Collection[Entry]) -> dict[str, list[str]]:
     """The profiles and the data sets of all runs that were given any: several, where notebooks were run at different
     times."""
-    given = [entry.parameters for entry in entries]
-    found = {name: sorted({str(each[name]) for each in given if each.get(name) is not None}) for name in SETTINGS}
-    return {name: values for name, values in found.items() if values}
+    given = {name: {entry.parameters.get(name) for entry in entries} - {None} for name in SETTINGS}
+    return {name: sorted(map(str, values)) for name, values in given.items() if values}
 
 
 def _versions() -> Iterable[str]:

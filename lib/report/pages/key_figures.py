@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 MIMETYPE = "application/vnd.workbook.key-figures+json"
-Said = list[tuple[str, str | list[tuple[str, str]]]]  # pairs, because notebooks are saved with sorted keys
+KeyFigures = list[tuple[str, str | list[tuple[str, str]]]]  # pairs, because notebooks are saved with sorted keys
 # JupyterLab would set the cells to the right; the report's pages have their own sheet.
 IN_LAB = "table.key-figures :is(th, td) { text-align: left } table.key-figures ul { columns: 11rem }"
 
@@ -16,7 +16,7 @@ def show_key_figures(figures: Mapping[str, object], title: str = "Key figures") 
 
     ::
 
-        show_key_figures({"balanced accuracy (test)": "0.61 [0.55, 0.67]", "beats the floor": {"grad-cam": "3 of 7"}})
+        show_key_figures({"balanced accuracy (test)": "0.61 [0.55, 0.67]", "beats the references": {"grad-cam": "3 of 7"}})
     """
     from IPython.display import display  # here, so that importing lib.report costs nothing
 
@@ -25,27 +25,27 @@ def show_key_figures(figures: Mapping[str, object], title: str = "Key figures") 
 
 def key_figures_bundle(figures: Mapping[str, object], title: str = "Key figures") -> dict[str, object]:
     """The mimebundle: a table for readers, text for terminals, JSON for the index."""
-    said: Said = [
-        (str(name), _told(value) if isinstance(value, Mapping) else str(value)) for name, value in figures.items()
+    rows: KeyFigures = [
+        (str(name), _pairs(value) if isinstance(value, Mapping) else str(value)) for name, value in figures.items()
     ]
-    width = max((len(name) for name, value in said if isinstance(value, str)), default=0)
-    lines = [f"{name:<{width}}  {value if isinstance(value, str) else _listed(value)}" for name, value in said]
+    width = max((len(name) for name, value in rows if isinstance(value, str)), default=0)
+    lines = [f"{name:<{width}}  {value if isinstance(value, str) else _listed(value)}" for name, value in rows]
     text = "\n  ".join([title, *lines])
-    return {MIMETYPE: said, "text/html": f"<style>{IN_LAB}</style>{key_figures_html(said, title)}", "text/plain": text}
+    return {MIMETYPE: rows, "text/html": f"<style>{IN_LAB}</style>{key_figures_html(rows, title)}", "text/plain": text}
 
 
-def key_figures_html(said: Said, title: str) -> str:
+def key_figures_html(figures: KeyFigures, title: str) -> str:
     """The table, a row a figure; a figure of several values is a list in columns below its name."""
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
         if isinstance(value, str)
         else f'<tr><td colspan="2">{escape(name)}{_list(value)}</td></tr>'
-        for name, value in said
+        for name, value in figures
     )
     return f'<table class="key-figures"><caption>{escape(title)}</caption><tbody>{rows}</tbody></table>'
 
 
-def _told(values: Mapping[str, object]) -> list[tuple[str, str]]:
+def _pairs(values: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(str(name), str(value)) for name, value in values.items()]
 
 

@@ -40,9 +40,10 @@ class Page:
     def address(self, words: str) -> str:
         """An id that tells `words` and is not yet in the page: letters of any script, digits, dashes."""
         slug = re.sub(r"[^\w]+", "-", words.casefold()).strip("-") or "section"
-        found = next(each for each in chain([slug], (f"{slug}-{n}" for n in count(2))) if each not in self.taken)
-        self.taken.add(found)
-        return found
+        addresses = chain([slug], (f"{slug}-{n}" for n in count(2)))
+        free = next(address for address in addresses if address not in self.taken)
+        self.taken.add(free)
+        return free
 
 
 def render_untrusted(source: str) -> str:

@@ -9,17 +9,15 @@ import nbformat
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from papermill.execute import ERROR_MARKER_TAG
-from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
 from lib.files import write_text
+from lib.report.pages.frame import CONTENT_SECURITY, TEMPLATES, style
 from lib.report.pages.markdown import Heading, render_untrusted
 from lib.report.pages.notebook_summary import title
-from lib.report.pages.toc import SHOWN, outline
+from lib.report.pages.toc import SHOWN, table_of_contents
 
-TEMPLATES = Path(__file__).parent / "templates"
 LONG_LOG = 12  # lines; longer ones are folded
-CONTENT_SECURITY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 def export_html(executed_notebook: Path, target: Path, problem: str | None = None) -> None:
@@ -30,7 +28,7 @@ def export_html(executed_notebook: Path, target: Path, problem: str | None = Non
     """
     notebook = read_executed(executed_notebook)
     page = {"style": style(), "security": CONTENT_SECURITY, "name": executed_notebook.stem, "long_log": LONG_LOG}
-    headings = [place for place in outline(notebook) if isinstance(place, Heading) and place.level <= 3]
+    headings = [place for place in table_of_contents(notebook) if isinstance(place, Heading) and place.level <= 3]
     page |= {"title": title(notebook), "headings": headings, "failed": _mark_failed(notebook)}
     page |= {"problem": problem or page["failed"], "parameters": _injected_parameters(notebook)}
     config = Config({"NbConvertBase": {"display_data_priority": SHOWN}})
@@ -48,13 +46,6 @@ def read_executed(path: Path) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs = _merge_logs(cell.outputs)
     return notebook
-
-
-def style() -> str:
-    """The style sheet of every page, with Pygments' colours for light and dark."""
-    light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("friendly", "github-dark"))
-    sheet = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n{sheet}"
 
 
 def _merge_logs(outputs: list[NotebookNode]) -> list[NotebookNode]:

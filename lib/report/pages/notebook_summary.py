@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 from PIL import Image
 
-from lib.report.pages.key_figures import MIMETYPE, Said
+from lib.report.pages.key_figures import MIMETYPE, KeyFigures
 from lib.report.pages.markdown import plain_text
 
 THUMBNAIL_PX = 360  # wide
@@ -48,14 +48,14 @@ def question(notebook: NotebookNode) -> str | None:
     return next((part for part in paragraphs if part and not part.startswith(("#", "|", "```", "<", "---"))), None)
 
 
-def key_figures(notebook: NotebookNode) -> Said:
+def key_figures(notebook: NotebookNode) -> KeyFigures:
     """What `show_key_figures` showed, all calls together, in order."""
     shown = [output.data[MIMETYPE] for output in _outputs(notebook) if MIMETYPE in output.get("data", {})]
     return [(name, value) for figures in shown for name, value in figures]
 
 
 def thumbnails(notebook: NotebookNode) -> list[Thumbnail]:
-    """Up to three pictures: those marked `thumbnail`, else the last ones. `outline` has gone through the notebook."""
+    """Up to three pictures: those marked `thumbnail`, else the last ones. `table_of_contents` has gone through the notebook."""
     exhibits = [output for output in _outputs(notebook) if "exhibit" in output.get("metadata", {})]
     pictures = [output for output in exhibits if "image/png" in output.data]
     marked = [output for output in pictures if _is_marked(output)]

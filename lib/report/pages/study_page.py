@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
-
 from lib.files import write_text
 from lib.progress import duration
 from lib.report.pages.execution_records import Entry
-from lib.report.pages.notebook_page import CONTENT_SECURITY, TEMPLATES, style
+from lib.report.pages.frame import write_page
 
 OF_ATTENTION = ("fusion_strategy", "residual_strategy")  # parameters that play no role without it
 
@@ -30,27 +29,21 @@ class StudyRun:
 
 def write_study(report: Path, name: str, title: str, runs: Sequence[StudyRun]) -> Path:
     """Write `studies/<name>.html`, and beside it what the index needs to link it."""
-    counted: dict[str, int] = {}
-    for run in runs:
-        status = run.entry.status if run.entry else "missing"
-        counted[status] = counted.get(status, 0) + 1
+    statuses = Counter(run.entry.status if run.entry else "missing" for run in runs)
     varied = _varied(runs)
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
-    html = environment.get_template("study.html.j2").render(
+    page = report / "studies" / f"{name}.html"
+    write_page(
+        page,
+        "study.html.j2",
         title=title,
-        security=CONTENT_SECURITY,
-        style=style(),
         columns=varied,
         rows=[_row(run, varied) for run in runs],
-        counted=counted,
+        statuses=statuses,
         total=duration(sum(run.entry.duration for run in runs if run.entry)),
         fixed={name: value for name, value in runs[0].parameters.items() if name not in varied} if runs else {},
         date=datetime.now().strftime("%d %B %Y, %H:%M"),
     )
-    page = report / "studies" / f"{name}.html"
-    write_text(page, html)
-    told = {"title": title, "runs": len(runs), "ok": counted.get("ok", 0)}
-    write_text(page.with_suffix(".json"), json.dumps(told))
+    write_text(page.with_suffix(".json"), json.dumps({"title": title, "runs": len(runs), "ok": statuses["ok"]}))
     return page
 
 
@@ -63,7 +56,7 @@ def _varied(runs: Sequence[StudyRun]) -> list[str]:
 def _row(run: StudyRun, varied: Sequence[str]) -> dict[str, Any]:
     entry = run.entry
     return {
-        "values": [_told(run.parameters, name) for name in varied],
+        "values": [_value(run.parameters, name) for name in varied],
         "status": entry.status if entry else "missing",
         "duration": duration(entry.duration) if entry else "",
         "error": entry.error if entry else None,
@@ -71,5 +64,5 @@ def _row(run: StudyRun, varied: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _told(parameters: Mapping[str, Any], name: str) -> Any:
+def _value(parameters: Mapping[str, Any], name: str) -> Any:
     return "–" if name in OF_ATTENTION and parameters.get("attention") == "none" else parameters.get(name)

@@ -30,7 +30,7 @@ class Exhibit:
         return textwrap.shorten(self.name.partition(";")[0].rstrip("."), SHORT, placeholder=" …")
 
 
-def outline(notebook: NotebookNode) -> list[Heading | Exhibit]:
+def table_of_contents(notebook: NotebookNode) -> list[Heading | Exhibit]:
     """Headings and exhibits in order. Leaves in the metadata of each Markdown cell its `html`, of each output its
     `exhibit`."""
     page, places = Page(), []
@@ -61,7 +61,8 @@ def _exhibit(output: NotebookNode, page: Page) -> Exhibit | None:
 
 def _alt(output: NotebookNode) -> str | None:
     """The alternative text of its picture."""
-    return next((told for each in PICTURES if (told := output.metadata.get(each, {}).get("alt"))), None)
+    texts = (output.metadata.get(mimetype, {}).get("alt") for mimetype in PICTURES)
+    return next(filter(None, texts), None)
 
 
 def _caption(html: str) -> str | None:

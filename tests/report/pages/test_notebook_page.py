@@ -17,7 +17,7 @@ from lib.report.pages.key_figures import key_figures_bundle
 from lib.report.pages.markdown import Page
 from lib.report.pages.notebook_page import export_html
 from lib.report.pages.notebook_summary import key_figures, question, thumbnails, title
-from lib.report.pages.toc import outline
+from lib.report.pages.toc import table_of_contents
 from lib.report.tables.cells import Cell
 from lib.report.tables.table import Table, html_of
 
@@ -211,11 +211,11 @@ def test_a_notebook_is_digested(executed):
 def test_marked_pictures_are_the_thumbnails():
     pictures = [show({"image/png": png(720 + i, 360)}) for i in range(5)]
     notebook = new_notebook(cells=[cell("plots", *pictures)])
-    outline(notebook)
+    table_of_contents(notebook)
     assert [each.width for each in thumbnails(notebook)] == [360] * 3
     pictures[0].metadata = {"thumbnail": True, "image/png": {"alt": "first"}}
     pictures[1].metadata = {"image/png": {"alt": "second", "thumbnail": True}}
-    outline(notebook := new_notebook(cells=[cell("plots", *pictures)]))
+    table_of_contents(notebook := new_notebook(cells=[cell("plots", *pictures)]))
     told = [(each.alt, each.anchor) for each in thumbnails(notebook)]
     assert told == [("first", "#this-notebook-figure"), ("second", "#this-notebook-figure-2")]
 
