@@ -1,7 +1,5 @@
 """A step where freed memory is kept (`lib.malloc`), against one where it goes back to the system each time."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import resource

@@ -1,7 +1,5 @@
 """How the benchmarks measure: the two sides take turns, and the medians are compared."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable

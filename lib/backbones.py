@@ -6,8 +6,6 @@ are. The toy network is `lib.toynet`'s, for images of 32 pixels, of which its cu
 a bottleneck ResNet for small images on a CPU.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -3,8 +3,6 @@
 Found by reading, not by running. Comments, docstrings and blank lines do not count: they change no result.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib

@@ -1,7 +1,5 @@
 """Errors that a user can cause: what is wrong, where, and what to do about it."""
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import re

@@ -7,8 +7,6 @@ saw, because a generation that was taken over is never removed: its number canno
 claim: an owner that had only been asleep finds the newer generation and stops.
 """
 
-from __future__ import annotations
-
 import contextlib
 import glob
 import json

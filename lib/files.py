@@ -1,7 +1,5 @@
 """Files and folders that are written whole or not at all: a killed process leaves the old one, a full disk an error."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What the machine at hand can do: device, mixed precision, memory format; each by the name that RunConfig has for it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import platform

@@ -4,8 +4,6 @@
 do nothing.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from pathlib import Path

@@ -4,8 +4,6 @@ Processes that compute together wait for each other in ways that no signal of Py
 one fails, at once: `torch.multiprocessing.spawn` asks them to end, which Lightning answers by asking the others.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

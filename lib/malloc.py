@@ -8,8 +8,6 @@ The price: a process holds the most memory it ever needed until it ends. Who wou
 GLIBC_TUNABLES.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

@@ -1,7 +1,5 @@
 """Every network of the workbook by name."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """`python -m lib.predict RUN IMAGES`: class probabilities for a user's own images, with the run's own preprocessing."""
 
-from __future__ import annotations
-
 import csv
 import sys
 from collections.abc import Iterator

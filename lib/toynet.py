@@ -3,8 +3,6 @@
 GAttANet, arXiv 2104.05575. Known deviation: widths, normalisation and pooling are this project's.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from lib.errors import positive

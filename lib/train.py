@@ -1,7 +1,5 @@
 """`python -m lib.train`: one training run from the command line. Its flags are the fields of RunConfig."""
 
-from __future__ import annotations
-
 import argparse
 import types
 import typing

@@ -1,7 +1,5 @@
 """Peak memory of tensors, counted: the same on every run, unlike a process's size."""
 
-from __future__ import annotations
-
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode

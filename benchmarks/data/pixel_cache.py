@@ -1,7 +1,5 @@
 """A batch from the uint8 cache against the same batch decoded from JPEG and augmented image by image (torchvision)."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

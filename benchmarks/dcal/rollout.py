@@ -1,7 +1,5 @@
 """The class token's rollout by the vector recursion against the chain of matrix products: time and memory."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

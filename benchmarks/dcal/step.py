@@ -1,7 +1,5 @@
 """DCAL-DeiT-Tiny against its bare backbone: a training step of three branches, inference, parameters and FLOPs."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel

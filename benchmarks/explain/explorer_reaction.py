@@ -6,8 +6,6 @@ The network is not trained; the maps are as many and as large as those of one th
 a slider's step or a click, drawing included; the limit is 300 ms.
 """
 
-from __future__ import annotations
-
 import argparse
 import shutil
 import time

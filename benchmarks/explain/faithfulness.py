@@ -1,7 +1,5 @@
 """Deletion and insertion in batches over images and steps against the loop over both; ROAD's filling against a solver."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """One training step of GAttANet, two passes and ResNet18 from `layer2` on, against its bare backbone: time, parameters."""
 
-from __future__ import annotations
-
 import torch
 
 from benchmarks.glsa.step import BATCH, SIZE, step

@@ -1,7 +1,5 @@
 """One training step of GLSA against its bare backbone: time and parameters."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

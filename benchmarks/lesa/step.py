@@ -1,7 +1,5 @@
 """LESA's training step and memory against its equations written out with an expanded table, `tests/lesa/transcription`."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from functools import partial

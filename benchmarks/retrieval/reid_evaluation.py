@@ -4,8 +4,6 @@
 that its peak memory is its own.
 """
 
-from __future__ import annotations
-
 import argparse
 import resource
 import subprocess

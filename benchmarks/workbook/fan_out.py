@@ -7,8 +7,6 @@ own processes took. Speed-up of Ray: the time of the same runs one after the oth
 time on two workers, Ray's start excluded; ideal is 2.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

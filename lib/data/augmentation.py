@@ -5,8 +5,6 @@ keep the size but `fine_grained`, which crops: images are then kept larger (`sto
 evaluation sees of them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

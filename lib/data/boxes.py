@@ -1,7 +1,5 @@
 """Bounding boxes: where the object is, the truth for "where did it look"."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The data sets by name. A user adds one with one line: `DATASETS['mine'] = Dataset(load_mine, ...)`."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ Cameras store a picture as the sensor lies and note in an EXIF tag (orientation,
 function here obeys that tag of the file it reads, so that picture, mask and box agree.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -6,8 +6,6 @@ Caltech101, Caltech256, Oxford-IIIT Pet and FGVC Aircraft come through torchvisi
 not resume. The other fine-grained and re-identification sets are given by hand: asked for one, it says where.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Where a data set lies on disk: its folder, its images, and the image of each row of its lists."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path

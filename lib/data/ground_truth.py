@@ -1,7 +1,5 @@
 """Where the object and its parts are in what a network is shown: the truth for "where did it look"."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The object's mask in what a network is shown: the truth for "where did it look", pixel by pixel."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """Images decoded and resized once, cached as uint8: an epoch never decodes a JPEG again."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Batches of row numbers: which images an epoch sees, in which order, the same on every run of one seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import numpy as np

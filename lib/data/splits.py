@@ -5,8 +5,6 @@ split (67.3 % of the melanomas) stand beside a training image of the same lesion
 A re-identification set is divided by identities, and what is not trained on into query and gallery.
 """
 
-from __future__ import annotations
-
 import logging
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Facts about a data set that are worth knowing before training on it."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tables and lists that come with data sets, read as text and checked row by row: each complaint names file and row."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

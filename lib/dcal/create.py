@@ -1,7 +1,5 @@
 """Building a DCAL network by its backbone's name, with or without pretrained weights."""
 
-from __future__ import annotations
-
 import timm
 from timm.models.vision_transformer import VisionTransformer
 

@@ -7,8 +7,6 @@ reproduces the paper's +2 % FLOPs; an FFN on every token would give +4.6 %.
 Where the backbone has more tokens than class and patches (a distillation token, registers), they are keys and values.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

@@ -11,8 +11,6 @@ token alone is read (the paper's M = 1), logits and gradients are the same which
 Selection is then something to look at; it counts where `glca_readout="mean"` reads the selected tokens, too.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 The paper draws at random (arXiv 2205.02151, section 3.3); the other strategies are for ablations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

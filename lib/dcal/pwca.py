@@ -4,8 +4,6 @@ softmax(Q₁ [K₁; K₂]ᵀ / √d) [V₁; V₂]: every token of image 1 is a q
 softmax, and the target stays image 1's label. Image 2 only distracts, in training; at inference nothing of this is computed.
 """
 
-from __future__ import annotations
-
 import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn

@@ -8,8 +8,6 @@ A layer is either its attention maps [B, h, T, T] or its queries and keys ([B, h
 tokens, the class token and its kin first. Nothing here has gradients: DCAL selects by these scores.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 

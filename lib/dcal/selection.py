@@ -1,7 +1,5 @@
 """Which patch tokens GLCA looks at: the highest scores, by rollout or, for ablations, by something simpler."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

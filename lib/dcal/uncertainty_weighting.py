@@ -1,7 +1,5 @@
 """Several losses as one, weighted by learned uncertainties (Kendall et al., arXiv 1705.07115; DCAL, section 3.4)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -5,8 +5,6 @@ keys and values can be exchanged (PWCA) or queries left out (GLCA). Weights, nor
 modules: nothing is copied, so nothing can drift from what timm trained.
 """
 
-from __future__ import annotations
-
 import torch
 from einops import rearrange
 from timm.layers import Attention

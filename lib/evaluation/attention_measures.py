@@ -7,8 +7,6 @@ all parts at once; a map with several greatest patches is right by the share of 
 what a random point does.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from lib.data.ground_truth import Truth

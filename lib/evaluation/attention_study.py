@@ -1,7 +1,5 @@
 """What trained networks look at on their test images, and what may be said about it over images and seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

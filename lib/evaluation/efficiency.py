@@ -5,8 +5,6 @@ trainer's (its precision, memory format, loss, optimiser and clipping) on random
 and metrics; inference is `lib.training.inference`'s, from uint8 images to probabilities.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

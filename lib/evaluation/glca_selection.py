@@ -1,7 +1,5 @@
 """Trained DCAL networks that let GLCA select other patches than they were trained with: what comes of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

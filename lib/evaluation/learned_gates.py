@@ -1,7 +1,5 @@
 """What the gates of trained blocks have learned: their values over test images, and where they began."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,7 +1,5 @@
 """Baselines of a search, which have learned nothing: chance, and comparing the colours place by place."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import torch

@@ -1,7 +1,5 @@
 """Trained networks with a part of them taken away, on the same test images: what they lose by it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -15,8 +15,6 @@ Kept beside the run, so that a second call only reads:
     metrics.json      test metrics with intervals, what was dropped; its presence says that the transfer is finished
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

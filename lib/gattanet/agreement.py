@@ -8,8 +8,6 @@ Known deviation: a LayerNorm on the agreement has no affine map. It would need o
 size; what it would scale, α scales.
 """
 
-from __future__ import annotations
-
 import torch
 from einops import einsum, rearrange, reduce
 from torch import Tensor, nn

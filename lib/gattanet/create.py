@@ -1,7 +1,5 @@
 """GAttANet on the workbook's own backbones, with layers that suit them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import nn

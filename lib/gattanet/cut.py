@@ -7,8 +7,6 @@ that an early pass is for), and what comes from there to the logits. No module i
 backbone later is what runs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """What a trained network does with its passes: its answer after each, and how much each layer is modulated."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

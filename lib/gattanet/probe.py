@@ -1,7 +1,5 @@
 """What a backbone's layers give: one forward on drawn images, before anything is built on them."""
 
-from __future__ import annotations
-
 import difflib
 import itertools
 from collections.abc import Sequence

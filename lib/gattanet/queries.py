@@ -1,7 +1,5 @@
 """How far global queries agree with one another: between classes and between passes."""
 
-from __future__ import annotations
-
 import torch
 from einops import einsum
 from torch import Tensor

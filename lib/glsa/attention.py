@@ -7,8 +7,6 @@ Known deviations: the project that GLSA comes from projects twice, once by its 1
 project's formula says, not x.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

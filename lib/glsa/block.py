@@ -1,7 +1,5 @@
 """The GLSA block: global attention, local attention on top of it, fusion of the two, residual."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from torch import Tensor

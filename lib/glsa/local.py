@@ -5,8 +5,6 @@ two or three would often all be dead behind the ReLU. A convolution before a Bat
 would take away again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """A backbone with one GLSA block where it is cut."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from torch import Tensor

@@ -9,8 +9,6 @@ Another strategy is a class with a `forward` and one line:
     RESIDUAL_STRATEGIES["custom"] = CustomResidual
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth

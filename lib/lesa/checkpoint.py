@@ -4,8 +4,6 @@ The official classification code (arXiv 2107.05637) saves {'epoch', 'state_dict'
 become this room's here; its index tables (`flatten_index`) hold no weights, but are checked to mean what ours mean.
 """
 
-from __future__ import annotations
-
 import math
 import pickle
 import re

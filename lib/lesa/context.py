@@ -9,8 +9,6 @@ is ever normalised. The maps of a few heads at a time are built, and in training
 instead of stored. Logits, softmax and statistics are at least float32, whatever autocast says.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 

@@ -1,7 +1,5 @@
 """LESA, or plain self-attention, in the workbook's own backbones, where the paper has it."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from torchvision.models.resnet import ResNet

@@ -8,8 +8,6 @@ same blocks as in the classifiers, here with `layer4` at stride 2, and its table
 deviation: that detector's remaining convolutions are deformable from `layer2` on, these are not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 import torchvision

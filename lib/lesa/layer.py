@@ -5,8 +5,6 @@ is computed from both. A stride of 2 is an average pool at the end. `SelfAttenti
 one position scheme and one set of BatchNorms for both, LESA differs from it by its local term and its gate alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -4,8 +4,6 @@ LESA_ResNet50 and LESA_WRN50 hold LESA in `layer3` but its first block and in al
 resolution (`keep_resolution` before `insert_lesa`): 8 layers on 14×14 positions for a 224×224 image. Plain self-attention stands in the same places.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 
 import torchvision

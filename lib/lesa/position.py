@@ -5,8 +5,6 @@ along their two true axes, so that an offset keeps its share of the map's height
 are used as they are. That is ours: the official code takes its own size only.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 
 import torch

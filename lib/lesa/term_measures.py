@@ -1,7 +1,5 @@
 """What trained LESA layers do with images: the gate ω, and the lengths of what it lets through."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

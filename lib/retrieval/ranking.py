@@ -11,8 +11,6 @@ and so DCAL); Market-1501's first evaluation took the trapezoid between them, wh
 inverse negative penalty of Ye et al. (arXiv 2001.04193, eq. 4).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial

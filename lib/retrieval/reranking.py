@@ -16,8 +16,6 @@ in its re_ranking_ranklist.py, with which distances agree to 1e-6; the half prec
 neighbours. An image is its own nearest here even where another one's embedding equals its own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real

@@ -10,8 +10,6 @@ lesions. It knows nothing of other trainings. Of two equal methods of three seed
 seeds do not differ, but 41 to 58 % where they do by 5 to 10 points: no claim about methods can rest on it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

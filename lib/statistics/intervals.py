@@ -41,8 +41,6 @@ Comparisons reject too often where the variance of one side's seeds is nine time
 each, 10 % where that side has two and the other five.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ statsmodels have none for clusters.
 What it says is about these networks on these images: the variance over trainings is not in it.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What runs answered on the same test images, and their metrics on the same resamples of the lesions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

@@ -5,8 +5,6 @@ gallery stays as it is: an interval covers other queries and seeds, not another 
 together is told in `lib.statistics.intervals`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import chain
 

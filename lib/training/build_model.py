@@ -1,7 +1,5 @@
 """The network that a RunConfig describes."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -4,8 +4,6 @@ What is special about training another network is in the methods that its own mo
 `validation_step` and `validation_row` for an epoch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pytorch_lightning as pl

@@ -5,8 +5,6 @@ which it is. The first of all processes, the chief, is the only one that claims 
 train beside it. They share the output folder. Gradients are Lightning's matter (see `lib.training.trainer`).
 """
 
-from __future__ import annotations
-
 import atexit
 import functools
 import os

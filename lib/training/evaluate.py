@@ -1,7 +1,5 @@
 """The test of a trained run: once, with the best weights. Predictions or answers first, `metrics.json` last."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math

@@ -1,7 +1,5 @@
 """The LightningModule of DCAL on classes: three branches and their uncertainty-weighted loss (arXiv 2205.02151)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

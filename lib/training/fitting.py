@@ -1,7 +1,5 @@
 """`fit(config)`: a finished run is returned at once, an interrupted one resumed, a missing or outdated one trained."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json

@@ -1,7 +1,5 @@
 """Who is on the images of a re-identification set, as training, validation and test need it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import torch

@@ -5,8 +5,6 @@ Known deviation from DCAL's recipe: TransReID's sampler deals out each identity'
 batch is drawn anew, so that some images are seen twice in an epoch and others in the next.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

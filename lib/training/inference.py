@@ -1,7 +1,5 @@
 """What a trained model says about uint8 images, the same way after training and in `lib.predict`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

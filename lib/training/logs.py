@@ -3,8 +3,6 @@
 Weights & Biases is off unless a project is named. Its key comes from the environment and is written nowhere.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

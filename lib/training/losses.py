@@ -1,7 +1,5 @@
 """Losses for imbalanced classes, each doing what its name says. Logits [B, K], labels [B] → a scalar."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

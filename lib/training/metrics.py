@@ -4,8 +4,6 @@ torchmetrics measures. The intervals need the same numbers on a thousand weighte
 keeps counts per lesion and multiplies: a second, not minutes. A test holds both to be equal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

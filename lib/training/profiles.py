@@ -2,8 +2,6 @@
 recipes that the other papers trained with.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Where a run comes from: commit, versions, device, data, seeds, wall time."""
 
-from __future__ import annotations
-
 import dataclasses
 import platform
 import subprocess

@@ -1,7 +1,5 @@
 """The callback that keeps a run: one line an epoch, the best weights, and the state to resume from."""
 
-from __future__ import annotations
-
 import logging
 import math
 import time

@@ -5,8 +5,6 @@ its class token. The paper does not say whether PWCA has triplets too; here it h
 part of the embedding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

@@ -4,8 +4,6 @@ Of the files that the model's classes stand in, and of those that they import, e
 layers and the registries: a new fusion strategy makes no other strategy's runs stale. Of the rest, the whole files do.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import inspect

@@ -3,8 +3,6 @@
 Checks, the hash, the arguments of the builders, what is measured anew, and the help of the command line follow from it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import math

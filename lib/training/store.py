@@ -15,8 +15,6 @@
     provenance.json     commit, versions, device, data, seeds, wall time
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from functools import cached_property

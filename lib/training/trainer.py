@@ -1,7 +1,5 @@
 """Training of one run with pytorch-lightning: loaders, resumption, the Trainer's settings."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

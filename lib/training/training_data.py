@@ -1,7 +1,5 @@
 """What a run is trained and tested on: all images at hand as an array of pixels, or shards to be streamed."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

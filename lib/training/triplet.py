@@ -1,7 +1,5 @@
 """The batch-hard triplet loss (Hermans et al., arXiv 1703.07737, eq. 5) from pytorch-metric-learning's parts."""
 
-from __future__ import annotations
-
 from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.losses import TripletMarginLoss
 from pytorch_metric_learning.miners import BatchHardMiner

@@ -1,7 +1,5 @@
 """The command line behind run_all.py: plan, execute, report."""
 
-from __future__ import annotations
-
 import signal
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Run one notebook in a process of its own, and tell how it ended."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -6,8 +6,6 @@ written, and 1 otherwise. What the notebook prints goes to stdout as it is print
 that started it, however and however soon that ends, and the kernel with this one: nothing goes on computing unattended.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """What the code of a notebook says about itself, found by reading it."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module

@@ -1,7 +1,5 @@
 """Execute numbered notebooks side by side, as far as the machine allows, and keep the report's index."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path

@@ -5,8 +5,6 @@ or one of them `| None`. Papermill guesses types and only warns about unknown na
 here both are errors, raised before anything runs.
 """
 
-from __future__ import annotations
-
 import ast
 import io
 import tokenize

@@ -1,7 +1,5 @@
 """Which notebooks run, with which values: everything a user can get wrong is found here, before anything runs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

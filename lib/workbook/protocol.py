@@ -17,8 +17,6 @@
 In `tables` and `sweeps` a list is an axis of the grid, anything else is fixed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

@@ -1,7 +1,5 @@
 """What the command lines of `run_all.py` and `run_all.py sweep` share."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Perform the tasks of a study, those that are not done yet, on a back end: any number of these may work on one store."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence

@@ -1,7 +1,5 @@
 """The command line of `run_all.py sweep`: many runs of a training notebook, as a grid or as a protocol says."""
 
-from __future__ import annotations
-
 import argparse
 import signal
 from collections.abc import Mapping, Sequence

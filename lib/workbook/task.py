@@ -1,7 +1,5 @@
 """One notebook with its parameters, to be executed once: skipped while nothing it rests on has changed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """A YAML file read node by node, since YAML's nodes know their lines: whatever is wrong in it is told with its line."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path

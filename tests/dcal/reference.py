@@ -1,7 +1,5 @@
 """Small networks of DCAL's kind, and their attention and rollout by matrix products."""
 
-from __future__ import annotations
-
 import timm
 import torch
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Images of noise on disk, prepared as a run's are, for what looks at test images without training anything."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

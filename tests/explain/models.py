@@ -1,7 +1,5 @@
 """Small networks of every kind that can be explained."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache, partial
 

@@ -1,7 +1,5 @@
 """GAttANet on a small network, written down from the paper's equations (arXiv 2104.05575)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

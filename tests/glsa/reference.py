@@ -1,7 +1,5 @@
 """Layers written down from their formulas, which those of `lib.glsa` are compared with."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

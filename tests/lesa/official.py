@@ -1,7 +1,5 @@
 """What the official LESA code is asked and answers."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from pathlib import Path

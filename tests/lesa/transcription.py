@@ -3,8 +3,6 @@
 Slow and large on purpose: it is what `lib.lesa` is compared with. It reads the parameters of a `lib.lesa` layer.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """A Slurm cluster of one node, started for the tests where Debian's slurm-wlm is installed and may be started."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

@@ -1,7 +1,5 @@
 """Unpacking a downloaded archive: whole or not at all, and nowhere but into its folder."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat

@@ -1,7 +1,5 @@
 """One file after another from an official host: resumed where a transfer broke, checked, archives unpacked."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import urllib.error

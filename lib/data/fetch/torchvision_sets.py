@@ -5,8 +5,6 @@ folder, where half a set would pass for a whole one. So it works in a scratch fo
 A finished archive is not fetched again after an interruption; a broken one is, from its beginning.
 """
 
-from __future__ import annotations
-
 import gzip
 import os
 import shutil

@@ -5,8 +5,6 @@ the eye) are given; pose, size, place, plumage, light and scenery come from one 
 the scenery have the marks' colours, so that it matters where a colour is and not whether it is there.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

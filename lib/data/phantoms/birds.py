@@ -5,8 +5,6 @@ two kinds, which the length of the beak or a ring round the eye tells apart: the
 and a colour's presence, wherever it is, none. Where the parts are is known (`lib.data.sets.cub.load_parts`).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -5,8 +5,6 @@ stands to one side, the lens is a little soft and darkens the corners, the camer
 contrast, and its sensor is noisier. The same for all classes.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image, ImageFilter
 

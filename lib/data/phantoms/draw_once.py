@@ -1,7 +1,5 @@
 """A drawn data set's folder: whole or absent, and never drawn over something else."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -5,8 +5,6 @@ lesion's shape and texture and the absorption its pigment. Nothing here knows of
 shape are given; colour, size, contrast, light and distractors come from one distribution for all lesions.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 

@@ -9,8 +9,6 @@ phantom-clinic has the same classes in the same shares, but other lesions, seen 
 loses from one set to the other is the price of the domain shift alone.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ first image in each camera is a query, the others are the gallery, together with
 searched for nowhere) and junk (-1, detections that missed the person).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -5,8 +5,6 @@ colour cast, sharpness and the side from which people are mostly seen; pose, fra
 drawn anew for every picture.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -7,8 +7,6 @@ pixels of every image are a banner with its source, which would tell photographe
 The published numbers train on train and validation together (6,667 images), so both are `train` here.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -6,8 +6,6 @@ CIFAR-100's labels the 100 fine ones. On first use the pictures are written besi
 `png/<class>/<part>_<number>.png` with an `index.csv`; the arrays may go then.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

@@ -6,8 +6,6 @@ of assorted pictures, `BACKGROUND_Google` and `257.clutter`, are no class. torch
 and make up their names, which fails where a class lacks one; here the folders are read as they are.
 """
 
-from __future__ import annotations
-
 import re
 from functools import partial
 from pathlib import Path

@@ -7,8 +7,6 @@ archive: `cars_annos.mat`, which tells the parts too, beside `car_ims/`. Copies 
 torchvision's download of it is dead.
 """
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

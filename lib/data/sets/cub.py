@@ -6,8 +6,6 @@ Expected in one folder: `images.txt` (number, path below `images/`), `image_clas
 Numbers need not be contiguous, and a few images are grey.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Any folder of class folders (torchvision's `ImageFolder` layout), and scikit-learn's digits written as one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

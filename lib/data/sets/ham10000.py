@@ -5,8 +5,6 @@ Expected below the data root, in any arrangement of folders: `HAM10000_metadata.
 `ISIC_*_segmentation.png`. 10,015 images of 7,470 lesions: split them by `lesion_id` (the default).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from lib.data.file_finder import attach_images, folder, images_by_stem

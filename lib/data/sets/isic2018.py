@@ -6,8 +6,6 @@ HAM10000's, so a transfer between the two training sets measures nothing; the va
 (1,512) sets are the challenge's own. A part whose images are not there at all is left out.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from pathlib import Path

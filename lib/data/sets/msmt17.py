@@ -7,8 +7,6 @@ list_val together (32,621 images). People are counted from 0 in training and aga
 here training identities begin at 1, those of query and gallery at 10,001.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -5,8 +5,6 @@ Expected in one folder: `annotations/list.txt` (a line an image: name, class, sp
 channel under that name. The trimaps (1 pet, 2 background, 3 border) are no masks of 0 and 255 and are not read.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

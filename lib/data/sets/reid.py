@@ -6,8 +6,6 @@
 and name: VeRi's queries stand in its gallery, too, where the protocol leaves them out as seen by the same camera.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`python -m lib.data.shards SOURCE TARGET`: pack a folder of images into tar shards, for `--dataset shards`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from lib.data.shards.writing import find_parts, write_shards

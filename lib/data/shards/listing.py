@@ -1,7 +1,5 @@
 """Which shards make a set, what is in them, and what their classes are called; images are not read for it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

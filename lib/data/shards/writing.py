@@ -1,7 +1,5 @@
 """Folders of images packed into tar shards."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

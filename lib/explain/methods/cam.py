@@ -8,8 +8,6 @@ flips the map where that is negative, and shifts signed maps by 10⁷; here the 
 when a channel is 0, as a share of that probability.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from einops import rearrange

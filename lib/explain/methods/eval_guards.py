@@ -1,7 +1,5 @@
 """Looking into a model without leaving a trace: no gradient, flag, mode or hook is another one afterwards."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

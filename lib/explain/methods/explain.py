@@ -1,7 +1,5 @@
 """One interface to every explanation: images in, maps [B, H, W] in [0, 1] out."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 from collections.abc import Callable, Iterator

@@ -4,8 +4,6 @@ What speaks for the class counts (a sum over the colours, negative ones cut off)
 which is 0 in what a network is shown.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Which layers a forward calls, in which order, and what they give."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import torch

@@ -4,8 +4,6 @@ Any network has a method for each map whose declaration names one. None of them 
 tell where a network looked before it answered.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -5,8 +5,6 @@ Single pixels that are left out here and there are filled in again from their ne
 map of single pixels about the middle; without a reference of that kind, noise would beat them all.
 """
 
-from __future__ import annotations
-
 import zlib
 
 import torch

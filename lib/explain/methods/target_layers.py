@@ -11,8 +11,6 @@ forward makes. Another architecture is one function:
         return TargetLayer(model.stages[-1])
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from functools import singledispatch

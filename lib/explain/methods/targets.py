@@ -1,7 +1,5 @@
 """Which class a map is to explain."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from numbers import Integral
 

@@ -10,8 +10,6 @@ All images and steps go through the network in batches of equal size, whichever 
 comparison of ranks with a number.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

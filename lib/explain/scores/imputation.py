@@ -8,8 +8,6 @@ image, which gets right what they are slow at. A little noise, the same for ever
 filling is.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -15,8 +15,6 @@ Wilson's (JASA 1927), each group one trial, and that of a gain as far as Wilson'
 (Newcombe, Statistics in Medicine 1998, without the correlation): 94 to 100 %.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How alike maps are: rank correlation and structural similarity, image by image; agreement between methods."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import numpy as np

@@ -5,8 +5,6 @@ image with an empty mask has NaN. Where a box is all that is known, a box's mask
 (`lib.data.box_masks`). A map that is 0 everywhere says as much as an even one, and counts as one.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -8,8 +8,6 @@ Known deviation: each tensor of parameters is drawn from a normal distribution w
 was before training, which a finished network does not tell. So maps do not change because activations grow or vanish.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 

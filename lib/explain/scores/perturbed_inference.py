@@ -1,7 +1,5 @@
 """The probabilities that a network gives to many perturbed images at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

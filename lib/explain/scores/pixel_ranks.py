@@ -1,7 +1,5 @@
 """The order of a map's pixels, most relevant first, which is all that perturbation and overlap scores need of it."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

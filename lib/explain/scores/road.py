@@ -4,8 +4,6 @@ MoRF takes the most relevant first: a low probability of the class is good. LeRF
 one is good. Filled-in pictures look like pictures, and where pixels were taken cannot be told from them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

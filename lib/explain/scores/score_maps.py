@@ -1,7 +1,5 @@
 """Every score of maps by name, image by image, and whether more of it is better."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The explorer of whatever networks show of themselves (`lib.mapped`)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 

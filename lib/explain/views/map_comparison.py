@@ -1,7 +1,5 @@
 """Several models or methods side by side on one image, with what they answer and where the object is."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

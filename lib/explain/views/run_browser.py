@@ -1,7 +1,5 @@
 """The store of runs as a table to sort, with the curves and confusion matrices of those that are chosen."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -8,8 +8,6 @@ stands in for it.
 Data reach the script as one base64 text, compressed: whatever a class or a file is called, no name of it is ever markup.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """Figures on the strategies of a block (notebook 03): gain against cost, recall by class, gates, convergence."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

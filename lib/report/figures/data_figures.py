@@ -1,7 +1,5 @@
 """Figures on a data set (notebook 01)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

@@ -1,8 +1,6 @@
 """Figures on explanations (notebook 05): methods side by side, their leaderboard, agreement, and what is left of them when the
 network forgets."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Figures on GAttANet (notebook 07): what agrees with the global query, what a further pass changes, how far queries agree."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 `terms` is what `lib.lesa.term_statistics` gives for each network, one a seed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Methods of one seed or several beside a reference: each seed, means with intervals, and differences."""
 
-from __future__ import annotations
-
 from matplotlib.figure import Figure
 
 from lib.report.figures.forest import Interval, forest, forest_height

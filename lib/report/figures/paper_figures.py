@@ -1,7 +1,5 @@
 """Figures beside the paper's tables (notebook 09): all differences, backbones against cost, transfer, the leak study."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure

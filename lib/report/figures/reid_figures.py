@@ -1,7 +1,5 @@
 """Figures on re-identification runs and their images (notebook 08): who is in a gallery, curves, attention on matches."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

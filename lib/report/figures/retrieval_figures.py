@@ -3,8 +3,6 @@
 Right is a full blue frame with ✓, wrong a dashed orange one with ✗: told apart without colours, too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

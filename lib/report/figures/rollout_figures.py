@@ -3,8 +3,6 @@
 On every image the dashed frame is the object's box and the circles are its visible parts, where the set tells them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figures on trained runs (notebook 02): curves, confusion, recalls, calibration, hardest images, the block's maps."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 

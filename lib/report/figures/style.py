@@ -1,7 +1,5 @@
 """The look of every figure, in one place: style, colours, captions, the note that phantoms are drawn."""
 
-from __future__ import annotations
-
 import io
 import re
 import textwrap

@@ -1,7 +1,5 @@
 """How the last execution of a notebook ended: a small file beside the executed notebook."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

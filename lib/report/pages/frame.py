@@ -1,7 +1,5 @@
 """What all pages of the report share: templates, style sheet, and what a browser may load."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The report's first page: a card a notebook, and the studies."""
 
-from __future__ import annotations
-
 import json
 import platform
 from collections import Counter

@@ -1,7 +1,5 @@
 """The few numbers a notebook ends in, shown as a table and carried into the report's index."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from html import escape
 

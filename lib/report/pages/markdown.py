@@ -1,7 +1,5 @@
 """Markdown as the report's pages need it: unique headings to link to, and formulas that no script has to draw."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from html import escape, unescape

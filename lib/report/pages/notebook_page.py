@@ -1,7 +1,5 @@
 """An executed notebook as one HTML file that needs nothing but itself: no network, no server, no JavaScript library."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

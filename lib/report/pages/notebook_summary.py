@@ -1,7 +1,5 @@
 """What a notebook says about itself: its title, its question, its key figures and its best pictures."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

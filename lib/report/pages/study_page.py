@@ -1,7 +1,5 @@
 """The page of a study: every run with its parameters, how it ended, and a link to its own page."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence

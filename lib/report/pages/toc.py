@@ -1,7 +1,5 @@
 """What a page holds, from top to bottom: headings, and under them figures, tables and views, each with an address."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Networks of which the test does not show that they have learned anything: at chance, as a constant answer is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from lib.report.study.study import Answers, Missing

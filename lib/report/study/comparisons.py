@@ -4,8 +4,6 @@ Holm's correction is over a whole table: every row, every metric, every test set
 all of it (the comparisons in full) or a part (accuracy on the own test set). So a comparison has one corrected p.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

@@ -7,8 +7,6 @@ is not met: 'CBAM gains more than 2 points' is refuted by one backbone on which 
 refutes nothing: 'p < 0.05' is not met only where the interval excludes the gain that is claimed.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

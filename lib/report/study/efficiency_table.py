@@ -1,7 +1,5 @@
 """Table 6 of the paper: what the networks cost beside their bare backbones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What has to be said below a table: what the numbers are, how they were tested, and what they cannot show."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from lib.report.study.chance import chance_text

@@ -1,7 +1,5 @@
 """The leak study: by how much a split that leaks inflates a result."""
 
-from __future__ import annotations
-
 from lib.report.study.comparisons import comparisons
 from lib.report.study.footnotes import LEVELS, notes_at_chance, notes_on, notes_on_tests
 from lib.report.study.row_cells import level, of_runs, seeds_of

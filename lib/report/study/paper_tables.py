@@ -3,8 +3,6 @@
 Table 2 compares each row with its bare backbone, Tables 3 and 4 with the strategy `original` (`lib.report.study.comparisons`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lib.report.study.comparisons import DIFFERENCE, Pair, comparisons, reference_of

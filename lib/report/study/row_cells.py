@@ -1,7 +1,5 @@
 """Cells of a study's tables that tell one row: its label, its seeds, its metrics, and what its runs left behind."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

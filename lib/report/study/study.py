@@ -1,7 +1,5 @@
 """The runs of a study as its tables need them: a row a configuration, with its runs, one a seed, finished or not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property

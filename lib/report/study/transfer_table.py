@@ -1,7 +1,5 @@
 """Table 5 of the paper: networks trained on one data set and tested on another."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from lib.evaluation.transfer import REASONS

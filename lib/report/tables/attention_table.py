@@ -1,7 +1,5 @@
 """What networks look at, as a table: each measure of networks and of reference maps, and differences to one network."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from lib.evaluation.attention_measures import NAMES

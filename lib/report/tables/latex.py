@@ -1,7 +1,5 @@
 """Tables as LaTeX with booktabs: one file a table to be \\input, and one document that shows them all."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby

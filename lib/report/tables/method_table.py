@@ -3,8 +3,6 @@
 Every method is a list of runs, one a seed, all tested on the same images. The reference is the first one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from lib.evaluation.efficiency import Efficiency

@@ -1,7 +1,5 @@
 """Retrieval scores of several models in a table, as they are read."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import pandas as pd

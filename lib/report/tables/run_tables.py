@@ -1,7 +1,5 @@
 """Tables that set runs side by side, with intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd

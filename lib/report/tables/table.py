@@ -1,7 +1,5 @@
 """A table of cells, and its three forms: HTML for the page, plain numbers for CSV; LaTeX is `lib.report.tables.latex`'s."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Sentences on comparisons: what an interval says, and what it cannot say."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from lib.evaluation.attention_measures import NAMES as ATTENTION_MEASURES

@@ -1,7 +1,5 @@
 """phantom-lesions: HAM10000's layout and imbalance, classes that only texture × shape tells, whole or absent."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
