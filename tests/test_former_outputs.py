@@ -16,6 +16,7 @@ from lib.explain import browse_runs
 from lib.report.pages.execution_records import read_entry
 from lib.report.pages.index_page import read_entries, write_index
 from lib.report.tables import run_tables
+from lib.statistics.estimates import compare
 from lib.training import RunConfig, RunStore, profile_config
 from tests.helpers import unpacked
 
@@ -80,10 +81,10 @@ def test_a_reidentification_run_is_read(store):
 def test_tables_and_the_run_browser_take_the_runs(store):
     runs = {name: store.find(name) for name in (BARE, AGREEING)}
     assert list(run_tables.test_table(runs).columns)[:2] == [BARE, AGREEING]
-    estimate, low, high = run_tables.paired_differences(runs[AGREEING], runs[BARE])["accuracy"]
+    difference = compare([runs[AGREEING]], [runs[BARE]], "accuracy")
     accuracies = [run.metrics["test"]["accuracy"] for run in runs.values()]
-    assert estimate == pytest.approx(accuracies[1] - accuracies[0])
-    assert low <= estimate <= high
+    assert difference.difference == pytest.approx(accuracies[1] - accuracies[0])
+    assert difference.low <= difference.difference <= difference.high
     rows = unpacked(browse_runs(store))[0]["runs"]
     assert {row["name"]: row["state"] for row in rows} == dict.fromkeys((BARE, AGREEING, BIRDS, PEOPLE), "finished")
 

@@ -76,7 +76,7 @@ def test_a_new_networks_maps_are_methods(toy):
     torch.testing.assert_close(gate, scaled(toy.body[1].maps()["gate"].mean(1), (32, 32)))
     received = toy.body[0].matrix().mean((1, 2)).unflatten(1, (4, 4))
     torch.testing.assert_close(explain(toy, x, method="Toy_Attention"), scaled(received, (32, 32)))
-    with pytest.raises(WorkbookValueError, match="Unknown method 'toy-gate'"):
+    with pytest.raises(WorkbookValueError, match="has no 'toy-gate'"):
         explain(model_of("vgg"), x, method="toy-gate")
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.errors import WorkbookError, WorkbookValueError, choose, positive
+from lib.errors import WorkbookError, WorkbookValueError, choose, did_you_mean, positive
 from lib.explain.methods.cam import CAMS, cam
 from lib.explain.methods.eval_guards import undisturbed
 from lib.explain.methods.gradients import gradient_x_input, integrated_gradients
@@ -166,10 +166,13 @@ def told_of_size(model: nn.Module, images: Tensor) -> Iterator[None]:
 
 
 def _method_of(model: nn.Module, name: str) -> tuple[str, Method]:
-    available = methods_of(model)
-    name = choose("method", name, METHODS | available)
-    if name not in available and METHODS[name].suits(model):  # which says itself what is not installed
-        return name, METHODS[name]
-    if name not in available:
-        raise WorkbookValueError(f"This {type(model).__name__} has no {name}. It has: {', '.join(available)}.")
-    return name, available[name]
+    """The method that `name` means, among those that `model` has; one whose package is missing says so itself."""
+    methods = {known: method for known, method in METHODS.items() if method.suits(model)} | methods_of(model)
+    try:
+        name = choose("method", name, methods)
+    except WorkbookValueError as error:
+        hint = did_you_mean(str(name), methods)
+        raise WorkbookValueError(
+            f"This {type(model).__name__} has no {name!r}.{hint} It has: {', '.join(methods)}."
+        ) from error
+    return name, methods[name]
