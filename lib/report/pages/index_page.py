@@ -63,7 +63,7 @@ def _card(report: Path, stem: str, entry: Entry) -> dict[str, Any]:
         "number": number,
         "title": notebook_summary.title(notebook) or name.replace("_", " "),
         "question": question and render_untrusted(question),
-        "key_figures": figures and key_figures_html(figures, "Key figures"),
+        "key_figures": figures and key_figures_html(figures),
         "places": [place for place in places if isinstance(place, Exhibit) or 1 < place.level <= 3],
         "held": _count(place.kind for place in places if isinstance(place, Exhibit)),
         "thumbnails": notebook_summary.thumbnails(notebook),

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping
 from html import escape
 
+TITLE = "Key figures"
 MIMETYPE = "application/vnd.workbook.key-figures+json"
 KeyFigures = list[tuple[str, str | list[tuple[str, str]]]]  # pairs, because notebooks are saved with sorted keys
 # JupyterLab would set the cells to the right; the report's pages have their own sheet.
 IN_LAB = "table.key-figures :is(th, td) { text-align: left } table.key-figures ul { columns: 11rem }"
 
 
-def show_key_figures(figures: Mapping[str, object], title: str = "Key figures") -> None:
+def show_key_figures(figures: Mapping[str, object]) -> None:
     """Display `figures` (name → value, both as they should be read, units included; a value may be a mapping, too).
 
     ::
@@ -18,21 +19,22 @@ def show_key_figures(figures: Mapping[str, object], title: str = "Key figures") 
     """
     from IPython.display import display  # here, so that importing lib.report costs nothing
 
-    display(key_figures_bundle(figures, title), raw=True)
+    display(key_figures_bundle(figures), raw=True)
 
 
-def key_figures_bundle(figures: Mapping[str, object], title: str = "Key figures") -> dict[str, object]:
+def key_figures_bundle(figures: Mapping[str, object]) -> dict[str, object]:
     """The mimebundle: a table for readers, text for terminals, JSON for the index."""
     rows: KeyFigures = [
-        (str(name), _pairs(value) if isinstance(value, Mapping) else str(value)) for name, value in figures.items()
+        (str(name), [(str(n), str(v)) for n, v in value.items()] if isinstance(value, Mapping) else str(value))
+        for name, value in figures.items()
     ]
     width = max((len(name) for name, value in rows if isinstance(value, str)), default=0)
-    lines = [f"{name:<{width}}  {value if isinstance(value, str) else _listed(value)}" for name, value in rows]
-    text = "\n  ".join([title, *lines])
-    return {MIMETYPE: rows, "text/html": f"<style>{IN_LAB}</style>{key_figures_html(rows, title)}", "text/plain": text}
+    texts = {name: value if isinstance(value, str) else ", ".join(map(" ".join, value)) for name, value in rows}
+    text = "\n  ".join([TITLE, *(f"{name:<{width}}  {value}" for name, value in texts.items())])
+    return {MIMETYPE: rows, "text/html": f"<style>{IN_LAB}</style>{key_figures_html(rows)}", "text/plain": text}
 
 
-def key_figures_html(figures: KeyFigures, title: str) -> str:
+def key_figures_html(figures: KeyFigures) -> str:
     """The table, a row a figure; a figure of several values is a list in columns below its name."""
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
@@ -40,15 +42,7 @@ def key_figures_html(figures: KeyFigures, title: str) -> str:
         else f'<tr><td colspan="2">{escape(name)}{_list(value)}</td></tr>'
         for name, value in figures
     )
-    return f'<table class="key-figures"><caption>{escape(title)}</caption><tbody>{rows}</tbody></table>'
-
-
-def _pairs(values: Mapping[str, object]) -> list[tuple[str, str]]:
-    return [(str(name), str(value)) for name, value in values.items()]
-
-
-def _listed(values: Iterable[tuple[str, str]]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values)
+    return f'<table class="key-figures"><caption>{TITLE}</caption><tbody>{rows}</tbody></table>'
 
 
 def _list(values: Iterable[tuple[str, str]]) -> str:

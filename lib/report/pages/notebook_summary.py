@@ -22,7 +22,7 @@ class Thumbnail:
 
     uri: str  # data:image/webp;base64,…
     alt: str
-    anchor: str  # of the picture in its page: '#the-league-figure'
+    anchor: str  # of the picture in its page: '#the-leaderboard-figure'
     width: int  # px
     height: int  # px
 
@@ -40,8 +40,7 @@ def title(notebook: NotebookNode) -> str | None:
 
 def question(notebook: NotebookNode) -> str | None:
     """The first paragraph below the title, as Markdown."""
-    heading = re.search(r"^#{1,6} .*$", _prose(notebook), re.MULTILINE)
-    below = _prose(notebook)[heading.end() :] if heading else _prose(notebook)
+    *_, below = re.split(r"^#{1,6} .*$", _prose(notebook), maxsplit=1, flags=re.MULTILINE)
     paragraphs = (part.strip() for part in re.split(r"\n\s*\n", below))
     return next((part for part in paragraphs if part and not part.startswith(("#", "|", "```", "<", "---"))), None)
 
@@ -56,14 +55,9 @@ def thumbnails(notebook: NotebookNode) -> list[Thumbnail]:
     """Up to three pictures: those marked `thumbnail`, else the last ones. `table_of_contents` has gone through the notebook."""
     exhibits = [output for output in _outputs(notebook) if "exhibit" in output.get("metadata", {})]
     pictures = [output for output in exhibits if "image/png" in output.data]
-    marked = [output for output in pictures if _is_marked(output)]
+    marked = [output for output in pictures if output.metadata.get("thumbnail")]
     chosen = marked[:THUMBNAILS] or pictures[-THUMBNAILS:]
     return [_shrink(output) for output in chosen]
-
-
-def _is_marked(output: NotebookNode) -> bool:
-    metadata = output.get("metadata", {})
-    return bool(metadata.get("thumbnail") or metadata.get("image/png", {}).get("thumbnail"))
 
 
 def _prose(notebook: NotebookNode) -> str:

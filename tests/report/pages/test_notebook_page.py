@@ -214,7 +214,7 @@ def test_marked_pictures_are_the_thumbnails():
     table_of_contents(notebook)
     assert [each.width for each in thumbnails(notebook)] == [360] * 3
     pictures[0].metadata = {"thumbnail": True, "image/png": {"alt": "first"}}
-    pictures[1].metadata = {"image/png": {"alt": "second", "thumbnail": True}}
+    pictures[1].metadata = {"thumbnail": True, "image/png": {"alt": "second"}}
     table_of_contents(notebook := new_notebook(cells=[cell("plots", *pictures)]))
     told = [(each.alt, each.anchor) for each in thumbnails(notebook)]
     assert told == [("first", "#this-notebook-figure"), ("second", "#this-notebook-figure-2")]
@@ -228,8 +228,8 @@ def test_an_executed_notebook_that_is_gone_leaves_the_index(index, executed, tmp
 
 def test_key_figures_are_readable_without_html():
     figures = {"loss": 0.5, "accuracy": "61 %", "won": {"a": 1, "b": 0}}
-    assert key_figures_bundle(figures, "At the end")["text/plain"] == (
-        "At the end\n  loss      0.5\n  accuracy  61 %\n  won       a 1, b 0"
+    assert key_figures_bundle(figures)["text/plain"] == (
+        "Key figures\n  loss      0.5\n  accuracy  61 %\n  won       a 1, b 0"
     )
 
 
