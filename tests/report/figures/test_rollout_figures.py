@@ -12,7 +12,7 @@ from lib.evaluation.attention_study import compare_attention, estimate_attention
 from lib.evaluation.glca_selection import answers_by_selection
 from lib.report.figures import rollout_figures as figures
 from lib.report.figures.style import PHANTOM_NOTE
-from lib.report.tables.attention_table import attention_table
+from lib.report.tables.measures_table import measures_table
 from lib.report.tables.method_table import ONE_SEED
 from lib.report.tables.verdicts import verdict
 from lib.statistics.estimates import holm
@@ -92,7 +92,7 @@ def test_figures_of_measures_draw_what_is_estimated(images):
 def test_the_table_holds_each_measure_and_corrects_over_all_of_them(images):
     looks = {"SA": looks_of(images, (0, 1, 2)), "DCAL": looks_of(images, (3, 4, 5), 1.0)}
     ground = {name: measure_attention([each] * 3, images) for name, each in reference_maps(*GRID, N).items()}
-    table = attention_table("looks", "A table.", looks, ground)
+    table = measures_table("looks", "A table.", looks, ground)
     numbers = table.numbers
     assert numbers["network"].tolist() == ["SA", "DCAL", "even map", "centre map"] * 5
     assert numbers["measure"].unique().tolist() == list(NAMES.values())
@@ -102,7 +102,7 @@ def test_the_table_holds_each_measure_and_corrects_over_all_of_them(images):
     assert numbers["value (%) mean"][2] == pytest.approx(100)  # the entropy of the even map
     assert ONE_SEED not in table.notes
     one = {name: looks_of(images, (0,)) for name in ("SA", "DCAL")}
-    assert ONE_SEED in attention_table("looks", "A table.", one, {}).notes
+    assert ONE_SEED in measures_table("looks", "A table.", one, {}).notes
 
 
 def test_the_sentence_on_attention_has_words_of_its_own(images):

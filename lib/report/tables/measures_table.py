@@ -14,7 +14,7 @@ NOTES = (
 )
 
 
-def attention_table(
+def measures_table(
     name: str,
     caption: str,
     networks: Mapping[str, AttentionMeasures],
