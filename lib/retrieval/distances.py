@@ -97,22 +97,20 @@ def _whole(name: str, values: np.ndarray) -> np.ndarray:
     return whole
 
 
-def same_dimensions(query: Embedded, gallery: Embedded) -> None:
-    """Raise a WorkbookValueError unless both come from one embedding space, as far as one can see."""
+def comparable(query: Embedded, gallery: Embedded, distance: str) -> tuple[Tensor, Tensor]:
+    """Both sides' vectors, whose Euclidean distances rank as `distance` does: of unit length for cosine.
+
+    Raises:
+        WorkbookValueError: an unknown distance, or vectors of different dimensions.
+    """
     if query.vectors.shape[1] != gallery.vectors.shape[1]:
         raise WorkbookValueError(
             f"The queries have {query.vectors.shape[1]} dimensions, the gallery {gallery.vectors.shape[1]}: "
             "embed both with one model."
         )
-
-
-def comparable(vectors: Tensor, distance: str) -> Tensor:
-    """`vectors` [N, D] as those whose Euclidean distances rank as `distance` does: of unit length for cosine.
-
-    Raises:
-        WorkbookValueError: an unknown distance.
-    """
-    return F.normalize(vectors, dim=1) if choose("distance", distance, DISTANCES) == "cosine" else vectors
+    if choose("distance", distance, DISTANCES) == "euclidean":
+        return query.vectors, gallery.vectors
+    return F.normalize(query.vectors, dim=1), F.normalize(gallery.vectors, dim=1)
 
 
 def squared_distances(first: Tensor, second: Tensor) -> Tensor:
@@ -131,24 +129,19 @@ def distance_blocks(query: Embedded, gallery: Embedded, distance: str = "cosine"
     """Distances [b, G] on the CPU of b queries to all gallery images, block by block in the order of the queries.
 
     `cosine` is 1 − cos in [0, 2] (a vector of zeros is at 1 from everything), `euclidean` the length of the difference.
-
-    Raises:
-        WorkbookValueError: an unknown distance, or vectors of different dimensions.
+    Raises as `comparable`.
     """
-    same_dimensions(query, gallery)
     cosine = choose("distance", distance, DISTANCES) == "cosine"
-    queries, images = (comparable(side.vectors, distance) for side in (query, gallery))
+    queries, images = comparable(query, gallery, distance)
     # What all vectors share cancels in a difference, but not in rounding. A median is an element of its column (of two
     # middle ones the lower), so that whole numbers stay whole and ties exact.
     middle = images[:: max(1, len(images) // 1000)].median(dim=0).values
-    zero_queries, zero_images = (
-        1 - vectors.any(dim=1).float() for vectors in (queries, images)
-    )  # 1 for a vector of zeros
+    of_queries, of_images = (1 - vectors.any(dim=1).float() for vectors in (queries, images))  # 1 for one of zeros
     images, rows = images - middle, block_rows(len(gallery))
-    for block, zeros in zip((queries - middle).split(rows), zero_queries.split(rows), strict=True):
+    for block, zeros in zip((queries - middle).split(rows), of_queries.split(rows), strict=True):
         squares = squared_distances(block, images)
         if cosine:  # 1 − a·b = ½ |a − b|² where both have length 1
-            yield squares.add_(zeros[:, None]).add_(zero_images).div_(2).cpu()
+            yield squares.add_(zeros[:, None]).add_(of_images).div_(2).cpu()
         else:
             yield squares.sqrt_().cpu()
 

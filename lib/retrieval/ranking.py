@@ -11,7 +11,7 @@ and so DCAL); Market-1501's first evaluation took the trapezoid between them, wh
 inverse negative penalty of Ye et al. (arXiv 2001.04193, eq. 4).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -26,7 +26,7 @@ from lib.retrieval.distances import LAST_KEY, Embedded, columns_of, distance_blo
 from lib.retrieval.reranking import Reranking, reranked_blocks
 
 COLUMNS = ("identity", "camera", "matches", "average_precision", "inverse_negative_penalty", "first_match")
-METRICS = ("map", "minp", "cmc_1", "cmc_5", "cmc_10")
+RETRIEVAL_METRICS = {"map": "mAP", "minp": "mINP", "cmc_1": "CMC-1", "cmc_5": "CMC-5", "cmc_10": "CMC-10"}  # as written
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class RetrievalScores:
             return table["inverse_negative_penalty"].to_numpy()
         if name == "cmc" and k.isdigit() and int(k) > 0:
             return (table["first_match"] <= int(k)).to_numpy(float)
-        raise unknown("retrieval metric", metric, METRICS)
+        raise unknown("retrieval metric", metric, RETRIEVAL_METRICS)
 
-    def metrics(self, names: Sequence[str] = METRICS) -> dict[str, float]:
+    def metrics(self, names: Iterable[str] = RETRIEVAL_METRICS) -> dict[str, float]:
         """mAP, mINP and CMC as fractions in [0, 1]."""
         return {name: float(self.per_query(name).mean()) for name in names}
 

@@ -26,16 +26,7 @@ from scipy import sparse
 from torch import Tensor
 
 from lib.errors import WorkbookValueError, positive
-from lib.retrieval.distances import (
-    LAST_KEY,
-    Embedded,
-    block_rows,
-    columns_of,
-    comparable,
-    same_dimensions,
-    sort_keys,
-    squared_distances,
-)
+from lib.retrieval.distances import LAST_KEY, Embedded, block_rows, columns_of, comparable, sort_keys, squared_distances
 
 PAIRS_AT_ONCE = 2**15  # of embeddings gathered for distances of single pairs: 200 MB of 768 dimensions
 
@@ -59,9 +50,7 @@ class Reranking:
             raise WorkbookValueError(f"lambda_value must be a number in [0, 1], not {share!r}.")
 
 
-def reranked_blocks(
-    query: Embedded, gallery: Embedded, distance: str = "cosine", settings: Reranking | None = None
-) -> Iterator[Tensor]:
+def reranked_blocks(query: Embedded, gallery: Embedded, distance: str, settings: Reranking) -> Iterator[Tensor]:
     """Distances d* [b, G] (eq. 12) in [0, 1] of b queries to all gallery images, in the order of the queries.
 
     Neighbours are those among all queries and gallery images, so a query's answer depends on the other queries.
@@ -69,38 +58,32 @@ def reranked_blocks(
     Raises:
         WorkbookValueError: an unknown distance, vectors of different dimensions, or `settings` of another kind.
     """
-    settings = Reranking() if settings is None else settings
     if not isinstance(settings, Reranking):
         raise WorkbookValueError(f"Re-ranking takes a Reranking, such as Reranking(), or None, not {settings!r}.")
-    same_dimensions(query, gallery)
-    vectors = comparable(torch.cat([query.vectors, gallery.vectors]), distance)
+    vectors = torch.cat(comparable(query, gallery, distance))
     nearest, greatest = _neighbours(vectors, max(settings.k1 + 1, settings.k2))
     encoded = _encoded(vectors, _expanded(nearest, settings.k1), greatest)
     near = nearest[:, : settings.k2]
     encoded = (_incidence(near) @ encoded / near.shape[1]).tocsr()  # eq. 11
     ours, theirs = encoded[: len(query)], encoded[len(query) :].tocsc()
-    start = 0
-    for part in vectors[: len(query)].split(block_rows(len(gallery))):
-        stop = start + len(part)
-        original = squared_distances(part, vectors[len(query) :]) / greatest[start:stop, None]
-        jaccard = np.stack([_jaccard(ours[[i]], theirs) for i in range(start, stop)])
+    for block in torch.arange(len(query)).split(block_rows(len(gallery))):
+        original = squared_distances(vectors[block], vectors[len(query) :]) / greatest[block, None]
+        jaccard = np.stack([_jaccard(ours[[i]], theirs) for i in block.tolist()])
         mixed = settings.lambda_value * original.cpu() + (1 - settings.lambda_value) * torch.from_numpy(jaccard)
         yield mixed.clamp_(min=0)
-        start = stop
 
 
 def _neighbours(vectors: Tensor, count: int) -> tuple[np.ndarray, Tensor]:
     """Each image and its nearest others, `count` in all, [N, count], and its greatest squared distance to any [N]."""
     others = min(count, len(vectors)) - 1
-    nearest, greatest, start = [], [], 0
-    for part in vectors.split(block_rows(len(vectors))):
-        squares = squared_distances(part, vectors)
-        keys, own = sort_keys(squares.cpu()), np.arange(start, start + len(part))
-        keys[own - start, own] = LAST_KEY
+    nearest, greatest = [], []
+    for block in torch.arange(len(vectors)).split(block_rows(len(vectors))):
+        squares = squared_distances(vectors[block], vectors)
+        keys = sort_keys(squares.cpu())
+        keys[range(len(block)), block.tolist()] = LAST_KEY  # an image is no neighbour of its own
         best = np.sort(np.partition(keys, others, axis=1)[:, :others], axis=1)
-        nearest.append(np.column_stack([own, columns_of(best)]))
+        nearest.append(np.column_stack([block.numpy(), columns_of(best)]))
         greatest.append(squares.amax(dim=1))
-        start += len(part)
     return np.concatenate(nearest), torch.cat(greatest).clamp(min=torch.finfo(torch.float32).tiny)
 
 

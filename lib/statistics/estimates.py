@@ -55,7 +55,6 @@ class Comparison:
     test: str  # how p was found, for the table's footnote
     seeds: int  # of the side that has fewer
     images: int  # of both test sets together where they are not paired
-    paired: bool
     networks: McNemar | None = None  # these very networks on these images; of accuracy on the same images
 
 
@@ -155,7 +154,6 @@ def difference_of(
         test=test if seeds > 1 else NO_CLAIM,
         seeds=seeds,
         images=first.images if paired else first.images + second.images,
-        paired=paired,
     )
 
 

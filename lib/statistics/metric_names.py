@@ -8,4 +8,3 @@ METRICS = {
     "ece": "expected calibration error",
 }
 TESTED_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # by a study, all corrected together
-RETRIEVAL_METRICS = {"map": "mAP", "minp": "mINP", "cmc_1": "CMC-1", "cmc_5": "CMC-5", "cmc_10": "CMC-10"}

@@ -82,17 +82,17 @@ def metric_samples(answers: Sequence[RunAnswers], metric: str, seed: int = 0) ->
             raise unknown("metric", metric, side.run.metrics["test"])
     values = np.array([side.run.metrics["test"][metric] for side in answers])
     first, samples = answers[0], []
+    resamples = _numbered(first.groups), _numbered(first.labels), seed
     for side in answers:
         place = {name: i for i, name in enumerate(side.run.classes)}
         labels = np.array([place[label] for label in side.labels]).tobytes()
-        resamples = (_numbered(first.groups), _numbered(first.labels), seed)
         samples.append(_metrics(side.probabilities.tobytes(), labels, tuple(place), *resamples)[metric])
     return MetricSamples(values, np.column_stack(samples), len(first.images), len(np.unique(first.groups)))
 
 
 def mean_samples(scores: np.ndarray, groups: Sequence[str]) -> MetricSamples:
     """The mean of a score an image, [S, N] of S seeds on N images; whole `groups` [N] are resampled."""
-    weights = resampled(groups).weights
+    weights = _resampled(_numbered(groups)).weights
     samples = weights @ scores.T / weights.sum(axis=1, keepdims=True)
     return MetricSamples(scores.mean(axis=1), samples, scores.shape[1], len(np.unique(groups)))
 
@@ -109,11 +109,6 @@ def _name(run: Tested) -> str:
     return run.path.name if hasattr(run, "path") else repr(run)
 
 
-def resampled(groups: Sequence[str], seed: int = 0) -> Resampled:
-    """Bootstrap resamples of whole groups, the same ones whenever it is asked for the same groups."""
-    return _resampled(_numbered(groups), None, seed)
-
-
 def _numbered(names: Sequence[str]) -> bytes:
     return np.unique(names, return_inverse=True)[1].astype(np.int64).tobytes()
 
@@ -127,6 +122,7 @@ def _metrics(
 
 
 @lru_cache(maxsize=4)  # 13 MB for 1,600 images
-def _resampled(groups: bytes, strata: bytes | None, seed: int) -> Resampled:
+def _resampled(groups: bytes, strata: bytes | None = None, seed: int = 0) -> Resampled:
+    """Bootstrap resamples of whole groups, the same ones whenever the same groups are given."""
     kept = None if strata is None else np.frombuffer(strata, np.int64)
     return Resampled(np.frombuffer(groups, np.int64), seed=seed, strata=kept)

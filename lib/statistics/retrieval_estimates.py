@@ -44,11 +44,6 @@ def compare_retrieval(
     return difference_of(metric, _samples(first, metric), _samples(second, metric), same_networks=same_networks)
 
 
-def cmc_band(scores: SeedScores, ranks: int = 20) -> list[Estimate]:
-    """CMC-1 … CMC-`ranks` of one model with intervals, each for its rank alone."""
-    return [estimate_retrieval(scores, f"cmc_{k}") for k in range(1, ranks + 1)]
-
-
 def _samples(scores: SeedScores, metric: str) -> MetricSamples:
     """The mean over queries; identities are resampled."""
     return mean_samples(np.stack([seed.per_query(metric) for seed in scores]), scores[0].matched["identity"])

@@ -16,7 +16,7 @@ from lib.data.shards import ShardSet, ShardStream
 from lib.errors import WorkbookError
 from lib.files import write_text
 from lib.retrieval.distances import Embedded
-from lib.retrieval.ranking import METRICS, RetrievalScores, retrieval_scores
+from lib.retrieval.ranking import RETRIEVAL_METRICS, RetrievalScores, retrieval_scores
 from lib.retrieval.reranking import Reranking
 from lib.training.config import RunConfig
 from lib.training.identities import embedded
@@ -167,5 +167,5 @@ def _retrieve(run: Run, model: nn.Module, decoded: DecodedImages, device: torch.
 def _with_intervals(scores: RetrievalScores) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """The metrics, and their intervals over resamples of whole identities: its images are not independent."""
     resampled = Resampled(scores.matched["identity"])
-    samples = {name: resampled.mean(scores.per_query(name)) for name in METRICS}
+    samples = {name: resampled.mean(scores.per_query(name)) for name in RETRIEVAL_METRICS}
     return scores.metrics(), intervals(samples)

@@ -91,7 +91,7 @@ def test_blocks_change_nothing(monkeypatch):
     whole = ours(query, gallery)
     monkeypatch.setattr(distances, "BLOCK_BYTES", 54 * 4 * distances.BYTES_A_PAIR)
     monkeypatch.setattr(reranking, "PAIRS_AT_ONCE", 7)
-    assert len(list(reranked_blocks(query, gallery))) > 1
+    assert len(list(reranked_blocks(query, gallery, "cosine", Reranking()))) > 1
     assert ours(query, gallery) == pytest.approx(whole, abs=1e-6)
 
 

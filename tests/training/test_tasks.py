@@ -10,7 +10,7 @@ from torch import nn
 
 from lib.dcal import create_dcal_model
 from lib.errors import WorkbookValueError
-from lib.retrieval.ranking import METRICS, retrieval_scores
+from lib.retrieval.ranking import RETRIEVAL_METRICS, retrieval_scores
 from lib.training import RunStore, fit, profile_config
 from lib.training import fitting as fitting_file
 from lib.training.evaluate import query_and_gallery
@@ -175,11 +175,11 @@ def test_retrieval_is_that_of_the_best_weights(people_run, store):
     assert people_run.metrics["test"]["map"] == pytest.approx(found.metrics()["map"], abs=1e-4)
     assert len(people_run.retrieval.queries) == people_run.metrics["queries"] == len(asked[0])
     assert people_run.retrieval.metrics() == pytest.approx(
-        {m: people_run.metrics["test"][m] for m in METRICS}, abs=1e-5
+        {m: people_run.metrics["test"][m] for m in RETRIEVAL_METRICS}, abs=1e-5
     )
-    assert {f"{name}_reranked" for name in METRICS} <= set(people_run.metrics["test"])
+    assert {f"{name}_reranked" for name in RETRIEVAL_METRICS} <= set(people_run.metrics["test"])
     assert people_run.metrics["best_epoch"] == people_run.log["epoch"][people_run.log["val_map"].idxmax()]
-    for name in METRICS:
+    for name in RETRIEVAL_METRICS:
         low, high = people_run.metrics["intervals"][name]
         assert low <= people_run.metrics["test"][name] <= high
 

@@ -12,18 +12,17 @@ from matplotlib.ticker import MaxNLocator
 from lib.evaluation.efficiency import count_macs
 from lib.evaluation.learned_gates import Gate
 from lib.report.figures.forest import Interval, forest, forest_height, with_intervals
-from lib.report.figures.style import BLUE, BOX, GREY, MARKERS, ORANGE, RED, figure, nothing
+from lib.report.figures.style import BLUE, BOX, GREY, ORANGE, RED, figure, nothing
 from lib.report.study.comparisons import Pair, comparison
 from lib.report.study.study import Row, Study, any_phantom
-from lib.statistics.metric_names import METRICS
 
 
-def metric_against_cost(study: Study, rows: Sequence[Row], metric: str = "balanced_accuracy") -> Figure:
-    """A metric with its interval against parameters and MACs, a point a row that has finished runs.
+def metric_against_cost(study: Study, rows: Sequence[Row]) -> Figure:
+    """Balanced accuracy with its interval against parameters and MACs, a point a row that has finished runs.
 
     Points are shifted sideways a little, for strategies of equal cost would hide each other.
     """
-    levels = [(row, Interval.of(study.answers(row, row.config.dataset).estimate(metric))) for row in rows]
+    levels = [(row, Interval.of(study.answers(row, row.config.dataset).estimate("balanced_accuracy"))) for row in rows]
     known = [(row, interval) for row, interval in levels if interval]
     costs = {
         "parameters (M)": [row.finished[0].provenance["parameters"] / 1e6 for row, _ in known],
@@ -35,12 +34,12 @@ def metric_against_cost(study: Study, rows: Sequence[Row], metric: str = "balanc
             step = 0.012 * ((max(values) - min(values)) or 1.0) if values else 0.0
             for i, ((row, interval), x) in enumerate(zip(known, values, strict=True)):
                 where = x + step * (i - (len(known) - 1) / 2)
-                with_intervals(ax, [where], [interval], fmt=MARKERS[i % 8], label=row.name)
+                with_intervals(ax, [where], [interval], i, row.name)
             if not known:
                 nothing(ax)
             ax.xaxis.set_major_locator(MaxNLocator(5))
             ax.set(xlabel=unit, title=f"Test result against {unit.split(' ')[0]}")
-        panels[0].set_ylabel(f"{METRICS[metric]} on test (%)")
+        panels[0].set_ylabel("balanced accuracy on test (%)")
         if known:
             fig.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     return fig
@@ -53,7 +52,7 @@ def recall_by_class(pairs: Sequence[Pair]) -> Figure:
     with figure(10, forest_height(classes), any_phantom(p.row for p in pairs)) as fig:
         axes = fig.subplots(1, max(len(pairs), 1), sharex=True, sharey=True, squeeze=False)[0]
         for ax, pair in zip(axes, pairs, strict=False):
-            recalls = [comparison(pair.first, pair.second, f"recall_{name}") for name in classes]
+            recalls = [comparison(pair, f"recall_{name}") for name in classes]
             forest(ax, classes, {"": [_by_sign(Interval.of(recall)) for recall in recalls]}, reference=0)
             ax.set_title(pair.row.name, fontsize=9)
             ax.set_xlabel("points of recall")

@@ -33,22 +33,22 @@ def class_balance(images: ImageSet) -> Figure:
     return fig
 
 
-def examples(images: ImageSet, columns: int = 5, seed: int = 0) -> Figure:
+def examples(images: ImageSet, columns: int = 5) -> Figure:
     """A few images of each class (the first twenty), each of another lesion, with the outline of its mask if any."""
     lines = {}
     for label, name in enumerate(images.classes[:20]):
         own = images.rows[images.rows["label"] == label].drop_duplicates("group")
-        lines[name] = own.sample(n=min(columns, len(own)), random_state=seed)
+        lines[name] = own.sample(n=min(columns, len(own)), random_state=0)
     return _picture_lines(images, lines, columns)
 
 
-def repeated_views(images: ImageSet, lesions: int = 4, seed: int = 0) -> Figure | None:
-    """All views of a few lesions, a row each; None where no lesion has several."""
+def repeated_views(images: ImageSet) -> Figure | None:
+    """All views of up to four lesions, a row each; None where no lesion has several."""
     sizes = images.rows.groupby("group").size()
     several = sizes[sizes > 1]
     if several.empty:
         return None
-    chosen = several.sample(n=min(lesions, len(several)), random_state=seed).sort_values(ascending=False)
+    chosen = several.sample(n=min(4, len(several)), random_state=0).sort_values(ascending=False)
     views = {group: images.rows[images.rows["group"] == group] for group in chosen.index}
     lines = {f"{group}\n{images.classes[rows['label'].iloc[0]]}": rows for group, rows in views.items()}
     return _picture_lines(images, lines, max(3, min(6, chosen.max())), named=True)
@@ -71,9 +71,8 @@ def leak_bars(leaks: pd.DataFrame, images: ImageSet) -> Figure:
     with figure(8.5, 3.6, images.is_phantom) as fig:
         ax = fig.subplots()
         colours = [RED, *[ORANGE] * len(images.classes)]
-        sns.barplot(
-            shares, errorbar=("pi", 100), capsize=0.2, err_kws={"linewidth": 1.2}, palette=colours, saturation=1, ax=ax
-        )
+        look = {"capsize": 0.2, "err_kws": {"linewidth": 1.2}, "palette": colours, "saturation": 1}
+        sns.barplot(shares, errorbar=("pi", 100), ax=ax, **look)
         for place, mean in enumerate(shares.mean()):
             ax.annotate(f"{mean:.0f} %", (place, 0), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=9)
         ax.set(ylim=(0, 110), ylabel="leaked test images (%)", xlabel="class")

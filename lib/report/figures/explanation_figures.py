@@ -12,18 +12,7 @@ from matplotlib.figure import Figure
 
 from lib.evaluation.test_images import TestImages
 from lib.report.figures.forest import Interval, forest, forest_figure
-from lib.report.figures.style import (
-    BLUE,
-    GREY,
-    MARKERS,
-    ORANGE,
-    figure,
-    overlay,
-    panels,
-    picture,
-    picture_grid,
-    wrapped,
-)
+from lib.report.figures.style import BLUE, GREY, ORANGE, figure, marker, overlay, panels, picture, picture_grid, wrapped
 from lib.report.tables.cells import minus
 from lib.statistics.estimates import estimate_of
 from lib.statistics.resampling import mean_samples
@@ -103,7 +92,7 @@ def forgetting(similarity: Mapping[str, np.ndarray], lowest: Sequence[str], phan
     with figure(9.5, 4.2, phantom) as fig:
         ax = fig.subplots()
         for i, (name, values) in enumerate(similarity.items()):
-            ax.plot([1.0, *known_mean(values)], MARKERS[i % 8] + ("-" if i < 7 else "--"), label=name)
+            ax.plot([1.0, *known_mean(values)], marker(i) + ("-" if i < 7 else "--"), label=name)
         ax.axhline(0, color=GREY, linewidth=1)
         stages = ["trained", *(f"from {name}" for name in lowest)]
         ax.set_xticks(range(len(stages)), stages, rotation=20, ha="right", fontsize=8)
@@ -138,7 +127,7 @@ def inside_by_class(
     return forest_figure(
         [wrapped(f"{classes[k]} ({counts[k]})", 30) for k in shown],
         {
-            name: [_mean_of(shares[images], groups[images], colour) for images in of_class]
+            name: [Interval.of(estimate_of(mean_samples(shares[None, c], groups[c])), colour=colour) for c in of_class]
             for name, shares, colour in [(AREA, area, GREY), *((*item, None) for item in values.items())]
         },
         phantom,
@@ -147,13 +136,6 @@ def inside_by_class(
         xlabel="share on the object (%)",
         ylabel="class (images)",
     )
-
-
-def _mean_of(values: np.ndarray, groups: np.ndarray, colour: str | None) -> Interval | None:
-    """Mean and 95 % interval over groups, in per cent; no interval of one group."""
-    if len(np.unique(groups)) < 2:
-        return Interval(*[100 * values.mean()] * 3, colour=colour)
-    return Interval.of(estimate_of(mean_samples(values[None], groups)), colour=colour)
 
 
 def _outline(ax: Axes, images: TestImages, i: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.report.figures.style import DARK, GREY, MARKERS, figure, legend_above, nothing
+from lib.report.figures.style import DARK, GREY, figure, legend_above, marker, nothing
 from lib.statistics.estimates import Comparison, Estimate
 
 
@@ -59,7 +59,7 @@ def forest(ax: Axes, names: Sequence[str], groups: Groups, reference: float | No
         if name in drawn:
             offset = offsets[drawn.index(name)]
             known = {place + offset: interval for place, interval in zip(places, intervals, strict=True) if interval}
-            _draw(ax, known, f"C{number}", MARKERS[number % len(MARKERS)], name)
+            _draw(ax, known, f"C{number}", marker(number), name)
     if not drawn:
         nothing(ax)
     for place, row in zip(places, zip(*groups.values(), strict=True), strict=False):
@@ -72,13 +72,13 @@ def forest(ax: Axes, names: Sequence[str], groups: Groups, reference: float | No
     return places
 
 
-def _draw(ax: Axes, intervals: Mapping[float, Interval], colour: str, marker: str, name: str) -> None:
+def _draw(ax: Axes, intervals: Mapping[float, Interval], colour: str, shape: str, name: str) -> None:
     """One group, by its places."""
     places, drawn = list(intervals), list(intervals.values())
     colours = [interval.colour or colour for interval in drawn]
     faces = [own if interval.filled else "white" for own, interval in zip(colours, drawn, strict=True)]
     ax.hlines(places, [i.low for i in drawn], [i.high for i in drawn], colours, linewidth=1.8)
-    look = {"s": 34, "marker": marker, "facecolors": faces, "edgecolors": colours, "linewidths": 1.4, "zorder": 3}
+    look = {"s": 34, "marker": shape, "facecolors": faces, "edgecolors": colours, "linewidths": 1.4, "zorder": 3}
     ax.scatter([interval.value for interval in drawn], places, label=name or None, **look)
     for place, interval in intervals.items():
         beside(ax, interval.note, interval.high, place)
@@ -107,10 +107,13 @@ def forest_height(names: Sequence[str], groups: int = 1) -> float:
     return max(len(names), 3) * max(0.2 + 0.16 * groups, 0.2 * lines) + 1.3
 
 
-def with_intervals(ax: Axes, x: Sequence[float], intervals: Sequence[Interval], **look: object) -> None:
-    """Values over `x`, their intervals upright, joined by a line where `look` has one."""
+def with_intervals(
+    ax: Axes, x: Sequence[float], intervals: Sequence[Interval], number: int, label: str, line: str = ""
+) -> None:
+    """Values over `x`, their intervals upright, joined by a `line` of this style, in the look of group `number`."""
     value, low, high = np.transpose([(interval.value, interval.low, interval.high) for interval in intervals])
-    ax.errorbar(x, value, yerr=np.clip([value - low, high - value], 0, None), capsize=3, **look)
+    look = {"fmt": f"{marker(number)}{line}", "color": f"C{number}", "label": label, "capsize": 3}
+    ax.errorbar(x, value, yerr=np.clip([value - low, high - value], 0, None), **look)
 
 
 def beside(ax: Axes, words: str, x: float, y: float, left: bool = False) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from scipy.special import softmax
 
 from lib.evaluation.test_images import TestImages
 from lib.report.figures.style import BLUE, BOX, GREY, ORANGE, RED, figure, legend_above, picture, picture_grid, wrapped
@@ -27,8 +28,7 @@ def pass_changes(logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     """
     answers = logits.argmax(axis=2)
     right = answers == labels
-    exponentials = np.exp(logits - logits.max(axis=2, keepdims=True))
-    probabilities = exponentials / exponentials.sum(axis=2, keepdims=True)
+    probabilities = softmax(logits, axis=2)
     columns = {
         "accuracy": right,
         "changed": answers != answers[0],
@@ -71,9 +71,8 @@ def modulation(alphas: np.ndarray, gains: Mapping[str, np.ndarray], phantom: boo
     names = [name.removeprefix("net.") for name in gains]
     with figure(10, 0.42 * len(names) + 1.7, phantom) as fig:
         left, right = fig.subplots(1, 2, sharey=True)
-        sns.stripplot(
-            pd.DataFrame(alphas, columns=names), orient="h", jitter=False, color=BLUE, size=7, alpha=0.8, ax=left
-        )
+        learned, look = pd.DataFrame(alphas, columns=names), {"color": BLUE, "size": 7, "alpha": 0.8}
+        sns.stripplot(learned, orient="h", jitter=False, ax=left, **look)
         left.set(xlabel="α (0 at the start)", ylabel="layer", title="The learned gain, one dot a seed")
         left.xaxis.set_major_locator(MaxNLocator(5))
         changes = {name: 100 * (values.ravel() - 1) for name, values in zip(names, gains.values(), strict=True)}

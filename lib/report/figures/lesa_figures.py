@@ -13,19 +13,7 @@ from torch import Tensor, nn
 
 from lib.evaluation.test_images import TestImages
 from lib.report.figures.forest import Interval, forest_figure
-from lib.report.figures.style import (
-    BLUE,
-    BOX,
-    GREY,
-    ORANGE,
-    RED,
-    figure,
-    overlay,
-    picture,
-    picture_grid,
-    with_range,
-    wrapped,
-)
+from lib.report.figures.style import BLUE, BOX, GREY, ORANGE, RED, figure, overlay_range, picture, picture_grid, wrapped
 from lib.statistics.estimates import Comparison
 
 Terms = Sequence[Mapping[str, Mapping[str, Tensor]]]  # seed → block → name → values
@@ -41,18 +29,16 @@ KINDS = {"Conv2d": "3×3 convolution", "SelfAttention": "self-attention", "LESA"
 
 def architecture(networks: Mapping[str, nn.Module]) -> pd.DataFrame:
     """What stands in the middle of every bottleneck, and its parameters; a row a block, a column a network."""
-    columns = {name: dict(map(_middle, _bottlenecks(network).items())) for name, network in networks.items()}
+    columns = {
+        name: {block: _middle(layers) for block, layers in network.net.named_modules() if hasattr(layers, "conv3")}
+        for name, network in networks.items()
+    }
     return pd.DataFrame(columns).rename_axis("block")
 
 
-def _bottlenecks(network: nn.Module) -> dict[str, nn.Module]:
-    return {name: m for name, m in network.net.named_modules() if hasattr(m, "conv3")}
-
-
-def _middle(block: tuple[str, nn.Module]) -> tuple[str, str]:
-    name, layers = block
-    parameters = sum(p.numel() for layer in (layers.conv2, layers.bn2) for p in layer.parameters())
-    return name, f"{KINDS[type(layers.conv2).__name__]} ({parameters:,})"
+def _middle(bottleneck: nn.Module) -> str:
+    parameters = sum(p.numel() for layer in (bottleneck.conv2, bottleneck.bn2) for p in layer.parameters())
+    return f"{KINDS[type(bottleneck.conv2).__name__]} ({parameters:,})"
 
 
 def depth(terms: Terms, phantom: bool) -> Figure:
@@ -119,7 +105,7 @@ def gate_maps(images: TestImages, gates: Mapping[str, np.ndarray], titles: Seque
         for i, row in enumerate(picture_grid(fig, len(images), 1 + len(gates))):
             picture(row[0], images.sharp[i], wrapped(titles[i], 18))
             for ax, (block, heats) in zip(row[1:], gates.items(), strict=True):
-                overlay(ax, images.sharp[i], heats[i], with_range(block, heats[i]))
+                overlay_range(ax, images.sharp[i], heats[i], block)
     return fig
 
 

@@ -27,12 +27,8 @@ def by_seed(methods: Methods) -> Figure:
             left.plot(values, [place - 0.25] * len(values), "o", color=GREY, markersize=4, label=label)
         left.set(xlabel="test accuracy (%)", title="Seeds, means, 95 % intervals")
         left.xaxis.get_major_locator().set_params(nbins=6)
-        forest(
-            right,
-            [METRICS[metric] for metric in TESTED_METRICS],
-            {reference: [None] * len(TESTED_METRICS), **differences},
-            0,
-        )
+        metrics = [METRICS[metric] for metric in TESTED_METRICS]
+        forest(right, metrics, {reference: [None] * len(metrics), **differences}, reference=0)
         right.set(xlabel="difference (percentage points) with 95 % interval", title=f"Minus {reference}")
         legend_above(fig, left)
     return fig

@@ -9,7 +9,7 @@ from lib.data import ImageSet
 from lib.data.imageset import DISTRACTOR, JUNK
 from lib.evaluation.test_images import TestImages
 from lib.report.figures.retrieval_figures import SHOWN
-from lib.report.figures.run_figures import learning_curves
+from lib.report.figures.run_figures import curves
 from lib.report.figures.style import darkened, figure, overlay, picture, picture_grid
 from lib.training.store import Run
 
@@ -21,7 +21,7 @@ SEARCH = {
 TALL = 1.35  # inches, an image in a figure
 
 
-def gallery_members(images: ImageSet, identity: int, columns: int = 10, seed: int = 0) -> Figure:
+def gallery_members(images: ImageSet, identity: int, columns: int = 10) -> Figure:
     """The queries of one identity, their right answers, what does not count for the first query, and the wrong answers."""
     rows = images.rows
     own = rows[rows["identity"] == identity]
@@ -40,7 +40,7 @@ def gallery_members(images: ImageSet, identity: int, columns: int = 10, seed: in
     width, height = images.picture_size(rows.iloc[0])
     with figure(TALL * width / height * columns + 0.4, (TALL + 0.42) * len(lines), images.is_phantom) as fig:
         for axes, (name, table) in zip(picture_grid(fig, len(lines), columns), lines.items(), strict=True):
-            shown = table.sample(min(columns, len(table)), random_state=seed).sort_values("camera")
+            shown = table.sample(min(columns, len(table)), random_state=0).sort_values("camera")
             for ax, row in zip(axes, shown.itertuples(), strict=False):
                 picture(ax, images.thumbnail(row, SHOWN), f"c{row.camera}")
             heading = f"{name} ({len(table)})"
@@ -52,7 +52,7 @@ def gallery_members(images: ImageSet, identity: int, columns: int = 10, seed: in
 
 def search_curves(runs: Mapping[str, Run]) -> Figure:
     """Training loss, and mAP and CMC-1 of the validation search over the epochs; the best epoch is dotted."""
-    return learning_curves(runs, SEARCH)
+    return curves(runs, SEARCH)
 
 
 def maps_on_matches(images: TestImages, titles: Sequence[str], maps: Mapping[str, np.ndarray], a_line: int) -> Figure:

@@ -13,10 +13,9 @@ from matplotlib.patches import Rectangle
 
 from lib.data import ImageSet
 from lib.report.figures.forest import Interval, forest_figure
-from lib.report.figures.style import BLUE, GREY, MARKERS, ORANGE, figure, picture, picture_grid
-from lib.retrieval.ranking import METRICS, Ranking
-from lib.statistics.metric_names import RETRIEVAL_METRICS
-from lib.statistics.retrieval_estimates import SeedScores, cmc_band, estimate_retrieval
+from lib.report.figures.style import BLUE, GREY, ORANGE, figure, marker, picture, picture_grid
+from lib.retrieval.ranking import RETRIEVAL_METRICS, Ranking
+from lib.statistics.retrieval_estimates import SeedScores, estimate_retrieval
 
 SHOWN = 160  # pixels, the longer side of an image in a figure
 WIDE = 0.85  # inches, an image in a ranked gallery
@@ -61,8 +60,8 @@ def cmc_curves(scores: Mapping[str, SeedScores], ranks: int = 20, phantom: bool 
         ax, at = fig.subplots(), np.arange(1, ranks + 1)
         lowest = 1.0
         for i, (name, seeds) in enumerate(scores.items()):
-            band = cmc_band(seeds, ranks)
-            look = {"marker": MARKERS[i % 8], "markersize": 4, "label": f"{name} (n = {band[0].seeds})"}
+            band = [estimate_retrieval(seeds, f"cmc_{k}") for k in at]  # each interval is for its rank alone
+            look = {"marker": marker(i), "markersize": 4, "label": f"{name} (n = {band[0].seeds})"}
             ax.plot(at, [e.mean for e in band], LINES[i % 4], **look)
             ax.fill_between(at, [e.low for e in band], [e.high for e in band], color=f"C{i}", alpha=0.15, linewidth=0)
             lowest = min(lowest, band[0].low)
@@ -73,11 +72,11 @@ def cmc_curves(scores: Mapping[str, SeedScores], ranks: int = 20, phantom: bool 
     return fig
 
 
-def score_bars(scores: Mapping[str, SeedScores], metrics: Sequence[str] = METRICS, phantom: bool = False) -> Figure:
+def score_bars(scores: Mapping[str, SeedScores], phantom: bool = False) -> Figure:
     """mAP, mINP and CMC of each model with 95 % intervals over identities and seeds."""
-    estimates = {name: [estimate_retrieval(seeds, metric) for metric in metrics] for name, seeds in scores.items()}
+    estimates = {name: [estimate_retrieval(seeds, m) for m in RETRIEVAL_METRICS] for name, seeds in scores.items()}
     return forest_figure(
-        [RETRIEVAL_METRICS.get(metric, metric.replace("cmc_", "CMC-")) for metric in metrics],
+        list(RETRIEVAL_METRICS.values()),
         {name: [Interval.of(e, 1, note=f"{e.mean:.2f}") for e in of_model] for name, of_model in estimates.items()},
         phantom,
         xlim=(-0.02, 1.12),

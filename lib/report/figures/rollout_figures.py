@@ -14,17 +14,7 @@ from lib.evaluation.attention_measures import NAMES, coverage, entropy, share_in
 from lib.evaluation.attention_study import AttentionMeasures, estimate_attention
 from lib.evaluation.test_images import TestImages
 from lib.report.figures.forest import Interval, forest, forest_figure, with_intervals
-from lib.report.figures.style import (
-    GREY,
-    MARKERS,
-    darkened,
-    figure,
-    legend_above,
-    overlay,
-    panels,
-    picture,
-    picture_grid,
-)
+from lib.report.figures.style import GREY, darkened, figure, legend_above, overlay, panels, picture, picture_grid
 from lib.statistics.estimates import Estimate
 
 WIDE, NARROWEST = 1.4, 5.5  # inches: an image in a figure, and a figure
@@ -91,7 +81,7 @@ def by_layer(
             for i, (name, sides) in enumerate(layers.items()):
                 at = np.arange(1, len(sides) + 1) + 0.04 * (i - (len(layers) - 1) / 2)
                 intervals = [Interval.of(estimate_attention(side, measure), 1) for side in sides]
-                with_intervals(ax, at, intervals, marker=MARKERS[i % 8], label=name)
+                with_intervals(ax, at, intervals, i, name, "-")
             _reference_lines(ax.axhline, measure, reference)
             ax.set(xlabel="layers rolled out", ylabel=NAMES.get(measure, measure), title=measure.capitalize())
             ax.xaxis.get_major_locator().set_params(integer=True)
@@ -108,9 +98,8 @@ def measure_bars(
     with figure(2.5 * columns + 0.6, (0.35 * len(networks) + 1.1) * rows + 0.5, phantom) as fig:
         axes = panels(fig, len(names), columns, sharey=True)
         for ax, measure in zip(axes, names, strict=True):
-            forest(
-                ax, list(networks), {"": _noted([estimate_attention(side, measure) for side in networks.values()], 1)}
-            )
+            estimates = [estimate_attention(side, measure) for side in networks.values()]
+            forest(ax, list(networks), {"": _noted(estimates, 1)})
             _reference_lines(ax.axvline, measure, reference)
             ax.set(xlabel=NAMES[measure], title=measure.capitalize())
             ax.margins(x=0.25)

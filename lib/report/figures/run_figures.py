@@ -1,7 +1,6 @@
 """Figures on trained runs (notebook 02): curves, confusion, recalls, calibration, hardest images, the block's maps."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -14,16 +13,7 @@ from torch import nn
 
 from lib.evaluation.test_images import TestImages, select_images
 from lib.report.figures.forest import Interval, forest_figure
-from lib.report.figures.style import (
-    GREY,
-    MARKERS,
-    figure,
-    legend_above,
-    overlay,
-    picture,
-    picture_grid,
-    with_range,
-)
+from lib.report.figures.style import GREY, figure, legend_above, marker, overlay_range, picture, picture_grid
 from lib.training.metrics import BINS
 from lib.training.store import Run
 from lib.training.training_data import DecodedImages
@@ -36,12 +26,7 @@ CLASSIFICATION = {
 DASHES = {"training": (4, 2), "validation": ""}
 
 
-def curves(runs: Mapping[str, Run]) -> Figure:
-    """Loss, accuracy and balanced accuracy over the epochs: training dashed, validation full, the best epoch dotted."""
-    return learning_curves(runs, CLASSIFICATION)
-
-
-def learning_curves(runs: Mapping[str, Run], panels: Mapping[str, tuple[str, Sequence[str]]]) -> Figure:
+def curves(runs: Mapping[str, Run], panels: Mapping[str, tuple[str, Sequence[str]]] = CLASSIFICATION) -> Figure:
     """Columns of the runs' logs over the epochs: training dashed, validation full, the best epoch dotted.
 
     `panels`: the title of each, with its unit and its columns; all but losses are fractions.
@@ -113,13 +98,13 @@ def reliability(runs: Mapping[str, Run]) -> Figure:
     with figure(4.6, 4.2, phantom) as fig:
         ax = fig.subplots()
         ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
-        for marker, (name, run) in zip(cycle(MARKERS), runs.items(), strict=False):
+        for number, (name, run) in enumerate(runs.items()):
             p = run.probabilities
             confidence, right = p.max(axis=1), p.argmax(axis=1) == run.labels
             place = np.minimum((confidence * BINS).astype(int), BINS - 1)
             bins = [b for b in range(BINS) if (place == b).sum() >= 5]
             x, y = ([v[place == b].mean() for b in bins] for v in (confidence, right))
-            ax.plot(x, y, f"{marker}-", label=f"{name} (ECE {run.metrics['test']['ece']:.3f})")
+            ax.plot(x, y, f"{marker(number)}-", label=f"{name} (ECE {run.metrics['test']['ece']:.3f})")
         ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence (largest probability)", ylabel="accuracy in the bin")
         ax.set_title("Calibration on the test split")
         ax.legend(fontsize=8)
@@ -159,16 +144,15 @@ def block_maps(model: nn.Module, images: TestImages, query: tuple[int, int] | No
         for i, row in enumerate(picture_grid(fig, len(images), 1 + len(maps))):
             picture(row[0], images.shown[i], f"{titles[i]} ({100 * probabilities[i].max():.0f} %)")
             for ax, (name, heats) in zip(row[1:], maps.items(), strict=True):
-                heat, image = heats[i], images.sharp[i]
-                overlay(ax, image, heat, with_range(name.replace("_", " "), heat))
+                overlay_range(ax, images.sharp[i], heats[i], name.replace("_", " "))
                 if name == "global":
-                    _mark_query(ax, image.shape, heat.shape, query)
+                    _mark_query(ax, images.sharp.shape[1:3], heats.shape[1:], query)
     return fig
 
 
-def _mark_query(ax: Axes, size: tuple[int, ...], grid: tuple[int, int], query: tuple[int, int] | None) -> None:
+def _mark_query(ax: Axes, size: tuple[int, int], grid: tuple[int, int], query: tuple[int, int] | None) -> None:
     """A cross on the query of a map of `grid` positions over an image of `size` pixels."""
-    (height, width), (rows, columns) = size[:2], grid
+    (height, width), (rows, columns) = size, grid
     row, column = query or (rows // 2, columns // 2)
     x, y = (column + 0.5) * width / columns - 0.5, (row + 0.5) * height / rows - 0.5
     ax.plot(x, y, "x", color="cyan", markersize=7, markeredgewidth=2)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 BLUE, ORANGE, GREY, RED, DARK = "#2f6db3", "#d9822b", "#8a9199", "#b8433f", "#59606a"
-MARKERS = "osD^vPX*"  # beside colours, for print and for eyes that see few
+MARKERS = "osD^vPX*"
 BOX = {"fill": False, "color": DARK, "linewidth": 1, "width": 0.5, "showfliers": False}  # seaborn's
 NOTHING = "no finished run yet"
 PHANTOM_NOTE = "Phantom images, drawn by the workbook: a demonstration, not a result about real images."
@@ -73,6 +73,11 @@ def png_of(fig: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def marker(number: int) -> str:
+    """The marker of group `number`, beside its colour: for print, and for eyes that see few."""
+    return MARKERS[number % len(MARKERS)]
+
+
 def picture(ax: Axes, image: np.ndarray, title: str = "", **kwargs: object) -> None:
     """An image without axes, its title above it."""
     ax.imshow(image, **kwargs)
@@ -121,9 +126,9 @@ def darkened(image: np.ndarray, selected: np.ndarray) -> np.ndarray:
     return (image * np.where(selected[rows][:, columns, None], 1.0, 0.25)).astype(np.uint8)
 
 
-def with_range(name: str, heat: np.ndarray) -> str:
-    """The title of a map whose colours go from its least to its greatest value."""
-    return f"{name}\n{heat.min():.3g} … {heat.max():.3g}"
+def overlay_range(ax: Axes, image: np.ndarray, heat: np.ndarray, name: str) -> None:
+    """`overlay` under a title that tells the least and the greatest value, for maps of different scales."""
+    overlay(ax, image, heat, f"{name}\n{heat.min():.3g} … {heat.max():.3g}")
 
 
 def nothing(ax: Axes, why: str = NOTHING) -> None:

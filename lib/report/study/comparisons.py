@@ -98,18 +98,17 @@ def _comparisons(study: Study, table: str) -> Family:
 
 def family(pairs: dict[tuple[str, str], Sequence[Pair]], test: Test) -> Family:
     """Compare each pair in the metric of its key; all p-values are corrected together."""
-
-    def compared(pair: Pair, metric: str) -> Compared:
-        return Compared(pair.first, pair.second, comparison(pair.first, pair.second, metric, test))
-
-    raw = Family({key: [compared(pair, key[1]) for pair in part] for key, part in pairs.items()})
-    corrected = iter(holm([pair.p for pair in raw.every]))
-    parts = raw.parts.items()
-    return Family({key: [replace(pair, corrected=next(corrected)) for pair in part] for key, part in parts})
+    raw = {
+        key: [Compared(pair.first, pair.second, comparison(pair, key[1], test)) for pair in part]
+        for key, part in pairs.items()
+    }
+    corrected = iter(holm([pair.p for pair in chain(*raw.values())]))
+    return Family({key: [replace(pair, corrected=next(corrected)) for pair in part] for key, part in raw.items()})
 
 
-def comparison(first: Answers, second: Answers, metric: str, test: Test = compare) -> Comparison | Missing:
-    """`first` − `second`, or why there is none."""
+def comparison(pair: Pair, metric: str, test: Test = compare) -> Comparison | Missing:
+    """The first of `pair` − the second, or why there is none."""
+    first, second = pair.first, pair.second
     if first.missing:
         return Missing(first.missing)
     if second.missing:
@@ -121,22 +120,13 @@ def comparison(first: Answers, second: Answers, metric: str, test: Test = compar
 
 
 def pairs_of(study: Study, table: str, dataset: str | None = None) -> list[Pair]:
-    """What Table 2, 3 or 4 compares, on the rows' own data set unless another is named."""
-    return attention_pairs(study, dataset) if table == "attention" else reference_pairs(study, table, dataset)
-
-
-def attention_pairs(study: Study, dataset: str | None = None) -> list[Pair]:
-    """Each row of Table 2 with its bare backbone."""
-    return [_pair(study, row, study.bare(row), dataset) for row in study.rows("attention")]
-
-
-def reference_pairs(study: Study, table: str, dataset: str | None = None) -> list[Pair]:
-    """Each row of Table 3 or 4 but the reference, with the reference."""
+    """Each row of Table 2 with its bare backbone, or of Table 3 or 4 with the reference, on the rows' own data set unless
+    another is named."""
     rows = study.rows(table)
+    if table == "attention":
+        return [_pair(study, row, study.bare(row), dataset) for row in rows]
     reference = reference_of(rows, table)
-    if reference is None:
-        return []
-    return [_pair(study, row, reference, dataset) for row in rows if row is not reference]
+    return [_pair(study, row, reference, dataset) for row in rows if reference is not None and row is not reference]
 
 
 def reference_of(rows: Sequence[Row], table: str) -> Row | None:
@@ -159,9 +149,9 @@ def transfer_pairs(study: Study) -> list[Pair]:
 def leak_pairs(study: Study) -> list[Pair]:
     """Each row under the image-level split with the same row under the lesion-level split."""
     rows = {row.config: row for row in study.rows("leak")}
-    leaky = [row for row in rows.values() if row.config.split == "image"]
-    honest = [rows.get(row.config.replace(split="lesion")) for row in leaky]
-    return [_pair(study, *pair) for pair in zip(leaky, honest, strict=True) if pair[1] is not None]
+    leaky = [row for config, row in rows.items() if config.split == "image"]
+    pairs = [(row, rows.get(row.config.replace(split="lesion"))) for row in leaky]
+    return [_pair(study, row, honest) for row, honest in pairs if honest is not None]
 
 
 def _pair(study: Study, first: Row, second: Row, dataset: str | None = None) -> Pair:

@@ -27,6 +27,15 @@ ROUNDING = 1 / 6  # variance of the difference of two whole numbers that were ro
 ALPHA = 0.05
 GAIN = {"attention": 0.02, "fusion": 0.01}  # that criteria 1 and 2 claim, in accuracy
 POINTS = "points of accuracy [95 % interval]"
+OVERHEAD = "% of the step's time [lowest and highest of the timing rounds, which is no interval]; % of MACs, parameters"
+TARGETS = {
+    "1 Accuracy": "attention adds more than 2 points of accuracy, on every backbone",
+    "2 Fusion": "the best fusion, chosen on validation, beats the original one by more than 1 point",
+    "3 Residual": "progressive converges sooner than the original residual",
+    "4 Transfer": "less than 5 points of accuracy are lost on another data set",
+    "5 Efficiency": "a training step takes less than 20 % longer than the bare backbone's",
+    "6 Significance": f"the gains of 1 and 2 have p < {ALPHA} after Holm's correction",
+}
 
 
 @dataclass(frozen=True)
@@ -43,12 +52,10 @@ class Claim:
 class Criterion:
     """One success criterion; its verdict is that of its claims together."""
 
-    name: str
-    target: str
+    name: str  # in TARGETS
     claims: Sequence[Claim]
-    unit: str = ""  # of what was found, and what stands in its brackets
+    unit: str  # of what was found, and what stands in its brackets
     sure: str = "the whole interval lies on this side"  # why a verdict is met or not met
-    none: str = "the protocol has no such table"
 
     @property
     def verdict(self) -> str:
@@ -64,67 +71,26 @@ class Criterion:
     @property
     def why(self) -> str:
         reasons = dict.fromkeys(claim.why for claim in self.claims if claim.verdict == self.verdict and claim.why)
-        return "; ".join(reasons) or self.sure if self.claims else self.none
+        return "; ".join(reasons) or self.sure if self.claims else "the protocol has no such table"
 
 
 def criteria(study: Study, costs: Sequence[Cost]) -> list[Criterion]:
     """All six, in the order of the readme. `costs` are those of Table 6."""
-    rounds = (
-        "% of the step's time [lowest and highest of the timing rounds, which is no interval]; % of MACs, parameters"
-    )
     return [
-        Criterion(
-            "1 Accuracy",
-            "attention adds more than 2 points of accuracy, on every backbone",
-            accuracy_improvement(study),
-            POINTS,
-        ),
-        Criterion(
-            "2 Fusion",
-            "the best fusion, chosen on validation, beats the original one by more than 1 point",
-            fusion_strategy(study),
-            POINTS,
-        ),
-        Criterion(
-            "3 Residual",
-            "progressive converges sooner than the original residual",
-            faster_convergence(study),
-            "epochs [95 % interval]",
-        ),
-        Criterion(
-            "4 Transfer", "less than 5 points of accuracy are lost on another data set", transfer_drop(study), POINTS
-        ),
-        Criterion(
-            "5 Efficiency",
-            "a training step takes less than 20 % longer than the bare backbone's",
-            overhead(costs),
-            rounds,
-            "every timing round lies on this side",
-        ),
-        Criterion(
-            "6 Significance",
-            f"the gains of 1 and 2 have p < {ALPHA} after Holm's correction",
-            significance(study),
-            "p as in Tables 2 and 3",
-            f"p < {ALPHA}",
-        ),
+        Criterion("1 Accuracy", accuracy_improvement(study), POINTS),
+        Criterion("2 Fusion", fusion_strategy(study), POINTS),
+        Criterion("3 Residual", faster_convergence(study), "epochs [95 % interval]"),
+        Criterion("4 Transfer", transfer_drop(study), POINTS),
+        Criterion("5 Efficiency", [overhead(cost) for cost in costs], OVERHEAD, "every timing round lies on this side"),
+        Criterion("6 Significance", significance(study), "p as in Tables 2 and 3", f"p < {ALPHA}"),
     ]
 
 
 def criteria_table(criteria: Sequence[Criterion]) -> Table:
     """The criteria as a table."""
-    columns = {
-        "criterion": "name",
-        "target": "target",
-        "found": "result",
-        "unit [brackets]": "unit",
-        "verdict": "verdict",
-        "because": "why",
-    }
-    rows = [
-        {("", heading): Cell.words(getattr(criterion, name)) for heading, name in columns.items()}
-        for criterion in criteria
-    ]
+    headings = ("criterion", "target", "found", "unit [brackets]", "verdict", "because")
+    texts = [(c.name, TARGETS[c.name], c.result, c.unit, c.verdict, c.why) for c in criteria]
+    rows = [{("", head): Cell.words(text) for head, text in zip(headings, row, strict=True)} for row in texts]
     return Table("criteria", "The success criteria. What stands in brackets is told row by row.", rows)
 
 
@@ -138,7 +104,7 @@ def decide(low: float, high: float, good: Callable[[float], bool]) -> str:
 
 def undecided(rows: Sequence[Row]) -> str | None:
     """Why nothing can be said yet about a claim on these rows; None where something can."""
-    missing = [f"{row.name} has {row.done} seeds" for row in rows if len(row.finished) < len(row.runs)]
+    missing = [f"{row.name} has {row.done} seeds" for row in rows if not row.complete]
     if missing:
         return "runs are missing: " + ", ".join(dict.fromkeys(missing))
     return "one seed supports no claim" if any(len(row.runs) == 1 for row in rows) else None
@@ -176,8 +142,7 @@ def faster_convergence(study: Study) -> list[Claim]:
         return [Claim("progressive", "no result", OPEN, why)]
     sooner = np.array([_epochs_sooner(*runs) for runs in zip(progressive.finished, original.finished, strict=True)])
     error = np.sqrt(max(sooner.var(ddof=1), ROUNDING) / len(sooner))
-    half = stats.t.ppf(0.975, len(sooner) - 1) * error
-    low, high = sooner.mean() - half, sooner.mean() + half
+    low, high = stats.t.interval(0.95, len(sooner) - 1, sooner.mean(), error)
     result = f"{signed(sooner.mean())} epochs sooner [{signed(low)}, {signed(high)}]"
     return [_decided("progressive", result, decide(low, high, lambda v: v > 0))]
 
@@ -190,10 +155,20 @@ def transfer_drop(study: Study) -> list[Claim]:
     ]
 
 
-def overhead(costs: Sequence[Cost]) -> list[Claim]:
-    """Criterion 5, a claim a network of Table 6. Its brackets are the lowest and the highest round: no interval, which the
-    few rounds of one process cannot give."""
-    return [_overhead(cost) for cost in costs]
+def overhead(cost: Cost) -> Claim:
+    """Criterion 5 for a network of Table 6. Its brackets are the lowest and the highest round: no interval, which the few
+    rounds of one process cannot give."""
+    name = cost.row.name
+    if cost.network is None:
+        return Claim(name, "no result", OPEN, cost.missing)
+    middle, low, high = (100 * (ratio - 1) for ratio in cost.network.train_ratio)
+    macs = cost.network.macs / cost.bare.macs
+    parameters = cost.network.parameters["total"] / cost.bare.parameters["total"]
+    result = (
+        f"{signed(middle, 0)} % time [{signed(low, 0)}, {signed(high, 0)}], "
+        f"MACs {signed(100 * (macs - 1))} %, parameters {signed(100 * (parameters - 1))} %"
+    )
+    return _decided(name, result, decide(low, high, lambda v: v < 20), "timing rounds lie on both sides")
 
 
 def significance(study: Study) -> list[Claim]:
@@ -223,8 +198,8 @@ def _claim(pair: Compared, what: str, good: Callable[[float], bool]) -> Claim:
     return _decided(what, points_text(result), decide(result.low, result.high, good))
 
 
-def _decided(what: str, result: str, verdict: str) -> Claim:
-    return Claim(what, result, verdict, "the interval includes the threshold" if verdict == OPEN else "")
+def _decided(what: str, result: str, verdict: str, unsure: str = "the interval includes the threshold") -> Claim:
+    return Claim(what, result, verdict, unsure if verdict == OPEN else "")
 
 
 def _significant(pair: Compared, gain: float) -> Claim:
@@ -245,18 +220,3 @@ def _epochs_sooner(progressive: Run, original: Run) -> int:
     """By how many epochs the first reaches REACHED of the lower of the two best values before the second does."""
     level = REACHED * min(run.log["val_balanced_accuracy"].max() for run in (progressive, original))
     return first_epoch(original, level) - first_epoch(progressive, level)
-
-
-def _overhead(cost: Cost) -> Claim:
-    name = cost.row.name
-    if cost.network is None:
-        return Claim(name, "no result", OPEN, cost.missing)
-    middle, low, high = (100 * (ratio - 1) for ratio in cost.network.train_ratio)
-    macs = cost.network.macs / cost.bare.macs
-    parameters = cost.network.parameters["total"] / cost.bare.parameters["total"]
-    result = (
-        f"{signed(middle, 0)} % time [{signed(low, 0)}, {signed(high, 0)}], "
-        f"MACs {signed(100 * (macs - 1))} %, parameters {signed(100 * (parameters - 1))} %"
-    )
-    verdict = decide(low, high, lambda v: v < 20)
-    return Claim(name, result, verdict, "timing rounds lie on both sides" if verdict == OPEN else "")

@@ -20,21 +20,19 @@ def leak_table(study: Study) -> Table:
     """The same network under both splits: by how much views of known lesions inflate a result."""
     family = comparisons(study, "leak")
     pairs = family.of("accuracy")
-    cells = []
-    for i, pair in enumerate(pairs):
-        for metric in TESTED_METRICS:
-            columns = family.of(metric)[i].cells
-            cells.append(
-                {
-                    ("", "backbone"): Cell.words(pair.row.config.backbone),
-                    **seeds_of(pair.row),
-                    ("", "metric"): Cell.words(METRICS[metric]),
-                    ("", "lesion-level split (%)"): level(pair.second, metric),
-                    ("", "image-level split (%)"): level(pair.first, metric),
-                    **{("", name.replace("difference", "inflation")): cell for (_, name), cell in columns.items()},
-                    ("", "leaked test images (%)"): of_runs(pair.row, _leaked, 1),
-                }
-            )
+    rows = [(family.of(metric)[i], metric) for i in range(len(pairs)) for metric in TESTED_METRICS]
+    cells = [
+        {
+            ("", "backbone"): Cell.words(pair.row.config.backbone),
+            **seeds_of(pair.row),
+            ("", "metric"): Cell.words(METRICS[metric]),
+            ("", "lesion-level split (%)"): level(pair.second, metric),
+            ("", "image-level split (%)"): level(pair.first, metric),
+            **{("", name.replace("difference", "inflation")): cell for (_, name), cell in pair.cells.items()},
+            ("", "leaked test images (%)"): of_runs(pair.row, _leaked, 1),
+        }
+        for pair, metric in rows
+    ]
     sides = [side for pair in pairs for side in (pair.second, pair.first)]
     notes = [LEVELS, SPLITS, *notes_on_tests(family), *notes_at_chance(sides), *notes_on([side.row for side in sides])]
     return Table("leak", CAPTION, cells, notes)

@@ -3,14 +3,14 @@
 Table 2 compares each row with its bare backbone, Tables 3 and 4 with the strategy `original` (`lib.report.study.comparisons`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from lib.report.study.comparisons import DIFFERENCE, Pair, comparisons, reference_of
 from lib.report.study.footnotes import LEVELS, notes_at_chance, notes_on, notes_on_dropped, notes_on_tests
 from lib.report.study.row_cells import labels_of, level, levels, of_runs, seeds_of, training_minutes
 from lib.report.study.study import Missing, Row, Study
 from lib.report.tables.cells import Cell
-from lib.report.tables.table import Heading, Table
+from lib.report.tables.table import Table
 from lib.statistics.estimates import Comparison
 from lib.statistics.metric_names import METRICS, TESTED_METRICS
 from lib.training.store import Run
@@ -67,15 +67,12 @@ def attention_table(study: Study) -> Table:
 
 def fusion_table(study: Study) -> Table:
     """Table 3: fusion strategies; metrics on every test set, additional parameters, difference to `original`."""
-    caption = "Table 3. Fusion strategies, compared with the original one."
-    return _strategies(study, "fusion", "table3_fusion", caption, {})
+    return _strategies(study, 3, "fusion")
 
 
 def residual_table(study: Study) -> Table:
     """Table 4: residual strategies; as Table 3, with the epochs until convergence."""
-    extra = {("", "convergence (epochs)"): converged_after}
-    caption = "Table 4. Residual strategies, compared with the original one."
-    return _strategies(study, "residual", "table4_residual", caption, extra)
+    return _strategies(study, 4, "residual")
 
 
 def comparisons_table(study: Study, table: str, name: str, caption: str) -> Table:
@@ -129,33 +126,26 @@ def first_epoch(run: Run, value: float) -> int:
     return int(run.log["epoch"][reached.idxmax()])
 
 
-def _strategies(
-    study: Study, table: str, name: str, caption: str, extra: Mapping[Heading, Callable[[Row], Cell]]
-) -> Table:
-    rows = study.rows(table)
+def _strategies(study: Study, number: int, table: str) -> Table:
+    """A row a strategy, with what is particular to Table 3 or 4."""
+    rows, family = study.rows(table), comparisons(study, table)
     reference = reference_of(rows, table)
-    family = comparisons(study, table)
-    others = iter(family.of("accuracy"))
-    cells = []
-    for row in rows:
-        cells.append(
-            {
-                **labels_of(row),
-                **seeds_of(row),
-                **levels(study, row, study.test_sets(rows)),
-                **{heading: value(row) for heading, value in extra.items()},
-                ("", "additional parameters"): _additional(row, reference),
-                **(
-                    dict.fromkeys(DIFFERENCE, Cell.absent())
-                    if row is reference or reference is None
-                    else next(others).cells
-                ),
-                **_source(row, table),
-            }
-        )
-    notes = _notes(study, rows)
-    tests = notes_on_tests(family, IN_FULL)
-    return Table(name, caption, cells, [notes[0], *tests, *([CONVERGENCE] if extra else []), *notes[1:]])
+    differences = {pair.row.config: pair.cells for pair in family.of("accuracy")}
+    cells = [
+        {
+            **labels_of(row),
+            **seeds_of(row),
+            **levels(study, row, study.test_sets(rows)),
+            **({("", "convergence (epochs)"): converged_after(row)} if table == "residual" else {}),
+            ("", "additional parameters"): _additional(row, reference),
+            **differences.get(row.config, dict.fromkeys(DIFFERENCE, Cell.absent())),
+            **({("", "after"): _source(row)} if table == "fusion" else {}),
+        }
+        for row in rows
+    ]
+    tests = [*notes_on_tests(family, IN_FULL), *[CONVERGENCE] * (table == "residual")]
+    caption = f"Table {number}. {table.capitalize()} strategies, compared with the original one."
+    return Table(f"table{number}_{table}", caption, cells, _notes(study, rows, tests))
 
 
 def _additional(row: Row, reference: Row | None) -> Cell:
@@ -166,15 +156,14 @@ def _additional(row: Row, reference: Row | None) -> Cell:
     return Cell.quantity(parameters[0] - parameters[1], plus=True)
 
 
-def _source(row: Row, table: str) -> dict[Heading, Cell]:
-    if table != "fusion":
-        return {}
-    return {("", "after"): Cell.words(SOURCES.get(row.config.fusion_strategy, "this workbook"))}
+def _source(row: Row) -> Cell:
+    """Where a fusion strategy comes from."""
+    return Cell.words(SOURCES.get(row.config.fusion_strategy, "this workbook"))
 
 
-def _notes(study: Study, rows: Sequence[Row]) -> list[str]:
+def _notes(study: Study, rows: Sequence[Row], tests: Sequence[str] = ()) -> list[str]:
     answers = [study.answers(row, dataset) for row in rows for dataset in study.test_sets(rows)]
-    return [LEVELS, *notes_on_dropped(answers), *notes_at_chance(answers), *notes_on(rows)]
+    return [LEVELS, *tests, *notes_on_dropped(answers), *notes_at_chance(answers), *notes_on(rows)]
 
 
 def _notes_on_pairs(pairs: Iterable[Pair]) -> list[str]:

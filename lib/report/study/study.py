@@ -106,8 +106,7 @@ class Study:
 
     plan: Plan
     store: RunStore
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    _seen: dict = field(default_factory=dict, repr=False)  # one state of the store, though others may be filling it
+    changes: Mapping[str, Any]
     _made: dict = field(default_factory=dict, repr=False)
 
     def rows(self, table: str) -> list[Row]:
@@ -176,10 +175,12 @@ class Study:
         return self._of(label, config_of(run))
 
     def _of(self, label: dict[str, str], config: RunConfig) -> Row:
-        if config not in self._seen:
-            runs = tuple(self.store.run(config.replace(seed=seed)) for seed in self.plan.seeds)
-            self._seen[config] = runs, [run for run in runs if run.finished]
-        return Row(label, *self._seen[config], config)
+        return Row(label, *self.once(("runs", config), lambda: self._runs(config)), config)
+
+    def _runs(self, config: RunConfig) -> tuple[tuple[Run, ...], list[Run]]:
+        """The runs of `config`, and those that are finished: one state of the store, though others may be filling it."""
+        runs = tuple(self.store.run(config.replace(seed=seed)) for seed in self.plan.seeds)
+        return runs, [run for run in runs if run.finished]
 
     @cached_property
     def _main(self) -> str:

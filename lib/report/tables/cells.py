@@ -90,15 +90,12 @@ class Cell:
         return cls("–" if math.isnan(size) else signed(size, 2), note=name, columns={"": size, "measure": name})
 
     @classmethod
-    def quantity(
-        cls, value: float, digits: int = 0, low: float | None = None, high: float | None = None, plus: bool = False
-    ) -> Cell:
-        """A number with a unit (told in the column's heading), maybe with a range; `plus` shows a plus sign."""
-        texts = [signed(v, digits) if plus else minus(f"{v:,.{digits}f}") for v in (value, low, high) if v is not None]
-        ends = {} if low is None else {"low": low, "high": high}
-        return cls(
-            texts[0], f"[{', '.join(texts[1:])}]" if len(set(texts[1:])) == 2 else "", columns={"": value, **ends}
-        )
+    def quantity(cls, value: float, digits: int = 0, *ends: float, plus: bool = False) -> Cell:
+        """A number with a unit (told in the column's heading), maybe with both ends of its range; `plus` shows a plus
+        sign."""
+        text, *span = (signed(v, digits) if plus else minus(f"{v:,.{digits}f}") for v in (value, *ends))
+        columns = {"": value, **dict(zip(("low", "high"), ends, strict=False))}
+        return cls(text, f"[{', '.join(span)}]" if len(set(span)) == 2 else "", columns=columns)
 
 
 def signed(value: float, digits: int = 1) -> str:

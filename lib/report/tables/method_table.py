@@ -9,7 +9,6 @@ from lib.evaluation.efficiency import Efficiency
 from lib.report.tables.cells import Cell
 from lib.report.tables.table import Heading, Table
 from lib.statistics.estimates import Comparison, compare, estimate, holm
-from lib.statistics.metric_names import METRICS
 from lib.training.store import Run
 
 Methods = Mapping[str, Sequence[Run]]
@@ -24,18 +23,16 @@ COSTS = (
 ONE_SEED = "With one seed no claim about a method can be made: intervals cover the test images only, and there is no p."
 
 
-def methods_table(
-    name: str, caption: str, methods: Methods, costs: Mapping[str, Efficiency] | None = None, metric: str = "accuracy"
-) -> Table:
-    """A row a method: its metric, what it is ahead of the first one by, and what it costs where `costs` tell it."""
+def methods_table(name: str, caption: str, methods: Methods, costs: Mapping[str, Efficiency] | None = None) -> Table:
+    """A row a method: its accuracy, what it is ahead of the first one by, and what it costs where `costs` tell it."""
     reference, *others = methods
-    comparisons = {other: compare(methods[other], methods[reference], metric) for other in others}
+    comparisons = {other: compare(methods[other], methods[reference], "accuracy") for other in others}
     differences = difference_columns(methods, comparisons, "difference (points)")
     rows = [
         {
             ("", "network"): Cell.words(method),
             ("", "seeds"): Cell.seeds(len(runs), len(runs)),
-            ("", f"{METRICS[metric]} (%)"): Cell.percent(estimate(runs, metric)),
+            ("", "accuracy (%)"): Cell.percent(estimate(runs, "accuracy")),
             **differences[method],
             **(_cost_cells(costs[method]) if costs else {}),
         }
@@ -48,13 +45,10 @@ def difference_columns(
     rows: Iterable[Hashable], comparisons: Mapping[Hashable, Comparison], name: str
 ) -> dict[Hashable, dict[Heading, Cell]]:
     """Each row's difference, in a column `name`, and its p, corrected over all `comparisons`; those by row."""
-    corrected = dict(zip(comparisons, holm([c.p for c in comparisons.values()]), strict=True))
-    columns = {}
-    for row in rows:
-        cells = [Cell.absent()] * 2
-        if row in comparisons:
-            cells = [Cell.points(comparisons[row]), Cell.p_value(comparisons[row].p, corrected[row])]
-        columns[row] = {("", name): cells[0], ("", "p (Holm)"): cells[1]}
+    corrected = holm([comparison.p for comparison in comparisons.values()])
+    columns = {row: {("", name): Cell.absent(), ("", "p (Holm)"): Cell.absent()} for row in rows}
+    for (row, comparison), p in zip(comparisons.items(), corrected, strict=True):
+        columns[row] = {("", name): Cell.points(comparison), ("", "p (Holm)"): Cell.p_value(comparison.p, p)}
     return columns
 
 

@@ -1,12 +1,11 @@
 """Retrieval scores of several models in a table, as they are read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
 from lib.report.tables.cells import points_text
-from lib.retrieval.ranking import METRICS
-from lib.statistics.metric_names import RETRIEVAL_METRICS
+from lib.retrieval.ranking import RETRIEVAL_METRICS
 from lib.statistics.retrieval_estimates import SeedScores, compare_retrieval, estimate_retrieval
 
 
@@ -17,10 +16,10 @@ def score_text(scores: SeedScores, metric: str = "map") -> str:
     return f"{estimate.mean:.3f}{spread} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def scores_table(scores: Mapping[str, SeedScores], reference: str, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
+def scores_table(scores: Mapping[str, SeedScores], reference: str) -> pd.DataFrame:
     """A row a model: its metrics with 95 % intervals over identities and seeds, and its mAP less that of `reference`."""
     table = pd.DataFrame(
-        {RETRIEVAL_METRICS[metric]: [score_text(model, metric) for model in scores.values()] for metric in metrics},
+        {name: [score_text(model, m) for model in scores.values()] for m, name in RETRIEVAL_METRICS.items()},
         index=pd.Index(scores, name="model"),
     )
     differences = [

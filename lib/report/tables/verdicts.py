@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from lib.evaluation.attention_measures import NAMES as ATTENTION_MEASURES
 from lib.report.tables.cells import p_statement, signed
 from lib.report.tables.run_tables import value_with_interval
+from lib.retrieval.ranking import RETRIEVAL_METRICS
 from lib.statistics.estimates import Comparison, compare
-from lib.statistics.metric_names import METRICS, RETRIEVAL_METRICS
+from lib.statistics.metric_names import METRICS
 from lib.training.store import Run
 
 NAMES = METRICS | RETRIEVAL_METRICS | ATTENTION_MEASURES  # of what can be compared
@@ -53,13 +54,14 @@ def ablation_verdict(comparison: Comparison, what: str) -> str:
     )
 
 
-def verdict_of_runs(runs: Mapping[str, Run], metric: str = "balanced_accuracy") -> str:
-    """One honest sentence on one run, or two of one seed each: what the interval says, and what it cannot say."""
+def verdict_of_runs(runs: Mapping[str, Run]) -> str:
+    """One honest sentence on the balanced accuracy of one run, or two of one seed each: what the interval says, and
+    what it cannot say."""
     if len(runs) == 1:
         ((name, run),) = runs.items()
-        return f"{name}: {METRICS[metric]} {value_with_interval(run, metric)}. {ONE_RUN}"
+        return f"{name}: balanced accuracy {value_with_interval(run, 'balanced_accuracy')}. {ONE_RUN}"
     (first, a), (second, b) = runs.items()
-    comparison = compare([a], [b], metric)
+    comparison = compare([a], [b], "balanced_accuracy")
     text = _with_span(comparison)
     sentence = _by_interval(
         comparison,

@@ -33,7 +33,7 @@ def test_an_interval_is_that_of_an_estimate_or_of_a_difference_in_per_cent():
     estimate = Estimate(mean=0.5, sd=0.1, low=0.4, high=0.7, seeds=3, images=10, groups=5)
     assert Interval.of(estimate) == Interval(50, 40, 70)
     assert Interval.of(estimate, 1, note="x") == Interval(0.5, 0.4, 0.7, note="x")
-    difference = Comparison("accuracy", 0.25, -0.5, 0.75, 0.04, 1.0, "g", "t", 3, 10, True)
+    difference = Comparison("accuracy", 0.25, -0.5, 0.75, 0.04, 1.0, "g", "t", 3, 10)
     assert Interval.of(difference, filled=False) == Interval(25, -50, 75, filled=False)
     assert Interval.of(Missing("no run")) is None
     assert Interval.of(None) is None
@@ -109,7 +109,8 @@ def test_a_figure_is_as_high_as_its_rows_need_and_its_legend_is_off_the_data():
 
 
 def test_over_numbers_intervals_stand_upright(ax):
-    with_intervals(ax, [3, 5], [Interval(1, 0, 3), Interval(2, 2, 2.5)], fmt="s-", label="x")
+    with_intervals(ax, [3, 5], [Interval(1, 0, 3), Interval(2, 2, 2.5)], 1, "x", "-")
     (line,) = [line for line in ax.lines if line.get_linestyle() == "-"]
     assert line.get_xydata().tolist() == [[3, 1], [5, 2]]
+    assert (line.get_marker(), line.get_color(), ax.get_legend_handles_labels()[1]) == ("s", "C1", ["x"])
     assert [segment.tolist() for segment in ax.collections[0].get_segments()] == [[[3, 0], [3, 3]], [[5, 2], [5, 2.5]]]

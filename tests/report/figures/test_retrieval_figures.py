@@ -12,7 +12,7 @@ from lib.data import ImageSet
 from lib.report.figures.retrieval_figures import cmc_curves, query_by_query, ranked_galleries, score_bars
 from lib.report.figures.style import PHANTOM_NOTE
 from lib.retrieval.distances import Embedded
-from lib.retrieval.ranking import COLUMNS, RetrievalScores, rankings, retrieval_scores
+from lib.retrieval.ranking import COLUMNS, RETRIEVAL_METRICS, RetrievalScores, rankings, retrieval_scores
 
 
 def scores(seed, skill=0.0):
@@ -45,10 +45,10 @@ def test_scores_and_curves_are_labelled(models):
 
 
 def test_every_score_is_written_beside_its_interval(models):
-    (ax,) = drawn(score_bars(models, ["map", "cmc_1"]), phantom=False)
-    means = [np.mean([s.per_query(metric) for s in seeds]) for seeds in models.values() for metric in ("map", "cmc_1")]
+    (ax,) = drawn(score_bars(models), phantom=False)
+    means = [np.mean([s.per_query(m) for s in seeds]) for seeds in models.values() for m in RETRIEVAL_METRICS]
     assert [text.get_text() for text in ax.texts] == [f"{mean:.2f}" for mean in means]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["mAP", "CMC-1"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["mAP", "mINP", "CMC-1", "CMC-5", "CMC-10"]
 
 
 def test_the_curve_is_the_mean_over_seeds_within_its_band(models):

@@ -50,7 +50,7 @@ def test_a_verdict_needs_the_whole_interval():
     ([MET, MET], MET), ([MET, NOT_MET], NOT_MET), ([MET, OPEN], OPEN), ([NOT_MET, OPEN], NOT_MET), ([], OPEN),
 ])  # fmt: skip
 def test_claims_make_a_criterion(verdicts, together):
-    assert Criterion("n", "t", [Claim("w", "f", verdict) for verdict in verdicts]).verdict == together
+    assert Criterion("n", [Claim("w", "f", verdict) for verdict in verdicts], "u").verdict == together
 
 
 def test_nothing_is_decided_without_runs(written):
@@ -109,7 +109,7 @@ def test_the_thresholds_are_the_readmes(written, monkeypatch):
     written.finish_table("attention", {"resnet18": 0.7, "resnet34": 0.7})
     written.finish_table("fusion", dict.fromkeys(("original", "learnable_gate", "weighted_add"), 0.7))
     study = written.study()
-    gain = Comparison("accuracy", 0.015, 0.012, 0.018, 0.001, 0.1, "g", "t", 3, 240, True)
+    gain = Comparison("accuracy", 0.015, 0.012, 0.018, 0.001, 0.1, "g", "t", 3, 240)
     found_for(study, monkeypatch, gain, 0.001)
     assert {claim.verdict for claim in accuracy_improvement(study)} == {NOT_MET}
     assert fusion_strategy(study)[0].verdict == MET
@@ -155,14 +155,14 @@ def test_4_transfer(written, transferred, elsewhere, verdict):
 
 @pytest.mark.parametrize(("low", "high", "verdict"), [(1.05, 1.1, MET), (1.3, 1.5, NOT_MET), (1.1, 1.3, OPEN)])
 def test_5_efficiency(written, low, high, verdict):
-    (claim,) = overhead([cost(written, low, high)])
+    claim = overhead(cost(written, low, high))
     assert claim.verdict == verdict
     assert "MACs +10.0 %, parameters +10.0 %" in claim.result
 
 
 def test_5_what_could_not_be_measured_is_not_decidable(written):
     row = written.study().rows("efficiency")[0]
-    (claim,) = overhead([Cost(row, None, None, "no memory")])
+    claim = overhead(Cost(row, None, None, "no memory"))
     assert (claim.verdict, claim.why) == (OPEN, "no memory")
 
 
@@ -185,7 +185,7 @@ def test_6_what_is_not_significant_is_not_refuted(written, monkeypatch, low, hig
     for table, names in (("backbones", BACKBONES), ("attention", BACKBONES), ("fusion", FUSIONS)):
         written.finish_table(table, dict.fromkeys(names, 0.7))
     study = written.study()
-    found = Comparison("accuracy", (low + high) / 2, low, high, 0.3, 0.1, "g", "t", 3, 240, True)
+    found = Comparison("accuracy", (low + high) / 2, low, high, 0.3, 0.1, "g", "t", 3, 240)
     found_for(study, monkeypatch, found, 0.6)
     criterion = criteria(study, [])[5]
     assert {claim.verdict for claim in criterion.claims} == {verdict}
@@ -197,7 +197,7 @@ def test_6_a_gain_of_fifteen_thousandths_is_excluded_by_two_points_only(written,
     for table, names in (("backbones", BACKBONES), ("attention", BACKBONES), ("fusion", FUSIONS)):
         written.finish_table(table, dict.fromkeys(names, 0.7))
     study = written.study()
-    found_for(study, monkeypatch, Comparison("accuracy", 0.0, -0.015, 0.015, 0.9, 0.1, "g", "t", 3, 240, True), 0.9)
+    found_for(study, monkeypatch, Comparison("accuracy", 0.0, -0.015, 0.015, 0.9, 0.1, "g", "t", 3, 240), 0.9)
     assert [claim.verdict for claim in significance(study)] == [NOT_MET, NOT_MET, OPEN]
 
 

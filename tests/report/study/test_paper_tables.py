@@ -312,4 +312,4 @@ def test_another_profile_brings_its_sizes_and_another_data_set_replaces_the_main
 def test_numbers_are_told_with_true_signs():
     assert [signed(v) for v in (1.25, -0.44, -0.01, math.inf)] == ["+1.2", "−0.4", "0.0", "+∞"]
     assert [p_text(p) for p in (0.0312, 0.0009)] == ["0.031", "< 0.001"]
-    assert Cell.quantity(1.04, 1, low=1.04, high=1.049).below == ""
+    assert Cell.quantity(1.04, 1, 1.04, 1.049).below == ""

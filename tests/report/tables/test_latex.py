@@ -21,7 +21,7 @@ def nasty() -> Table:
     rows = [
         {
             ("", "na_me"): Cell.words("[first]"),
-            ("A & B", "100 %"): Cell.quantity(1.5, 1, low=1.0, high=2.0),
+            ("A & B", "100 %"): Cell.quantity(1.5, 1, 1.0, 2.0),
             ("A & B", "n"): Cell.quantity(3),
         },
         {
