@@ -139,16 +139,9 @@ class ToyNetBackbone(Backbone):
 
 # Name → where the network is cut. Another of torchvision's one is one line: BACKBONES["wide_resnet50_2"] = ResNetBackbone
 BACKBONES: dict[str, type[Backbone]] = {
-    "resnet18": ResNetBackbone,
-    "resnet34": ResNetBackbone,
-    "resnet50": ResNetBackbone,
-    "resnet101": ResNetBackbone,
-    "resnet152": ResNetBackbone,
+    **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"), ResNetBackbone),
     "resnet26_small": SmallResNetBackbone,
-    "vgg11": VGGBackbone,
-    "vgg13": VGGBackbone,
-    "vgg16": VGGBackbone,
-    "vgg19": VGGBackbone,
+    **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), VGGBackbone),
     "toynet": ToyNetBackbone,
 }
 

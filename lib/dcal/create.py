@@ -34,10 +34,7 @@ def create_dcal_model(
             left out. Images of other sizes are taken as well, with position embeddings interpolated at every forward.
         drop_path_rate: stochastic depth of the last block; it grows linearly from 0 at the first.
         glca, pwca: the branches; with neither, the network is the bare ViT.
-        selection: what GLCA selects by: "rollout", "last_layer" or "random".
-        glca_input: whether GLCA reads the "output" or the "input" of the last block.
-        glca_readout: what GLCA's head reads: its "class" token, as in the paper, where selection cannot change the
-            logits (see `lib.dcal.model`), or the "mean" of class and selected tokens, where it does.
+        selection, glca_input, glca_readout: see `DCALNet`.
         **vit_options: further arguments of `timm.create_model`.
 
     Raises:

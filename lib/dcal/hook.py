@@ -72,10 +72,6 @@ class AttentionRolloutHook:
         """[B, N]: the class token's row of Ŝ over the patch tokens, DCAL's scores."""
         return self.rollout.row(self.layers)[:, self.prefix :]
 
-    def get_cls_attention_by_layer(self) -> Tensor:
-        """[B, L, N]: the class token's row after 1 … L layers, over the patch tokens."""
-        return self.rollout.rows(self.layers, 0)[:, :, 0, self.prefix :]
-
     def get_attention(self, layer: int) -> Tensor:
         """[B, T, T]: the attention of one layer, numbered from 0, its heads fused.
 

@@ -66,9 +66,10 @@ class DCALNet(Mapped):
         vit: the backbone, with a class token and a head for `num_classes`.
         glca: the GLCA block, or None to leave the branch out.
         pwca: whether training takes pairs.
-        selection: how GLCA's tokens are chosen, a name in `SELECTIONS`.
+        selection: what GLCA selects by, a name in `SELECTIONS`: "rollout", "last_layer" or "random".
         glca_input: whether GLCA reads the "output" or the "input" of the last SA block.
-        glca_readout: what GLCA's head reads: its "class" token (the paper), or the "mean" of class and selected tokens.
+        glca_readout: what GLCA's head reads: its "class" token, as in the paper, where selection cannot change the logits,
+            or the "mean" of class and selected tokens, where it does.
 
     Raises:
         WorkbookValueError: a backbone that cannot be taken apart, or an unknown name.
@@ -309,15 +310,12 @@ class DCALNet(Mapped):
 
 def _checked(partners: Tensor, images: int) -> Tensor:
     """`partners`, if they are another image of the batch for each of its `images`; else a WorkbookValueError."""
-    if not isinstance(partners, Tensor):
+    if not isinstance(partners, Tensor) or partners.dtype != torch.int64 or partners.shape != (images,):
+        of_tensor = isinstance(partners, Tensor)
+        given = f"{partners.dtype} of shape {list(partners.shape)}" if of_tensor else f"a {type(partners).__name__}"
         raise WorkbookValueError(
-            f"Partners are a tensor, one index for each of {images} images, or a function that gives one, not "
-            f"a {type(partners).__name__}."
-        )
-    if partners.ndim != 1 or partners.dtype != torch.int64 or len(partners) != images:
-        raise WorkbookValueError(
-            f"Partners are one index for each of {images} images, int64 of shape [{images}], not {partners.dtype} of "
-            f"shape {list(partners.shape)}."
+            f"Partners are one index for each of {images} images, int64 of shape [{images}], or a function that gives it, "
+            f"not {given}."
         )
     absent = partners[(partners < 0) | (partners >= images)]
     if len(absent):

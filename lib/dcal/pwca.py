@@ -66,7 +66,7 @@ def pairwise_block(block: Block, x: Tensor, own: tuple[Tensor, Tensor, Tensor], 
     """A pre-norm block in which x [B, T, D] also attends to another image.
 
     `own` are queries [B, h, M, d], keys and values [B, h, T, d] of x itself, `other` keys and values [B, h, S, d]. Only
-    the M tokens that ask go through, the first of x: [B, M, D].
+    the M queries go through, the first tokens of x: [B, M, D].
     """
     q, *keys_values = own
     k, v = (torch.cat(both, 2) for both in zip(keys_values, other, strict=True))

@@ -13,40 +13,27 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from lib.dcal.vit import at_least_float32
 from lib.errors import WorkbookError, WorkbookValueError, choose
+from lib.glsa.attention import at_least_float32
 
 Layer = Tensor | tuple[Tensor, Tensor]
 
 # Numbers of S_l in work at once. A CPU is fastest while they stay in its cache, a GPU with few large kernels.
 AT_ONCE = {"cpu": 5 * 2**18, "cuda": 2**26}
 
-
-def _normalised(rows: Tensor) -> Tensor:
-    return rows / rows.sum(-1, keepdim=True)
-
-
 # Rows of S_l in work begin at whole cache lines: 785 tokens multiply a third faster as 800.
 LINE = 16
 
 
-def _mean(maps: Tensor) -> Tensor:
-    return maps.mean(1) if maps.shape[1] > 1 else maps[:, 0]
-
-
-# The greatest and the least of several rows do not sum to one, so they are divided by their sum: a rollout stays a
-# mixture of tokens.
-def _greatest(maps: Tensor) -> Tensor:
-    return _normalised(maps.amax(1))
-
-
-def _least(maps: Tensor) -> Tensor:
-    return _normalised(maps.amin(1))
-
-
-# How h maps [B, h, m, T] become one [B, m, T].
-HEAD_FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {"mean": _mean, "max": _greatest, "min": _least}
+# How h maps [B, h, m, T] become one [B, m, T]. The greatest and the least of several rows do not sum to one, so they are
+# divided by their sum: a rollout stays a mixture of tokens.
+HEAD_FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda maps: maps.mean(1) if maps.shape[1] > 1 else maps[:, 0],
+    "max": lambda maps: normalize(maps.amax(1), p=1, dim=-1),
+    "min": lambda maps: normalize(maps.amin(1), p=1, dim=-1),
+}
 
 
 class AttentionRollout:

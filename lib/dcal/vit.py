@@ -5,7 +5,6 @@ keys and values can be exchanged (PWCA) or queries left out (GLCA). Weights, nor
 modules: nothing is copied, so nothing can drift from what timm trained.
 """
 
-import torch
 from einops import rearrange
 from timm.layers import Attention
 from timm.models.vision_transformer import Block, VisionTransformer
@@ -111,8 +110,3 @@ def check_blocks(vit: VisionTransformer) -> None:
                 f"Block {number} is a {type(block).__name__}{gated}; DCAL needs plain pre-norm blocks, as in "
                 "'deit_tiny_patch16_224' or 'vit_base_patch16_224'."
             )
-
-
-def at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    """float32 for half precision, whose rows of attention would sum to one only within a percent."""
-    return torch.promote_types(dtype, torch.float32)

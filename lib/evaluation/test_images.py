@@ -91,7 +91,7 @@ class TestImages:
     @cached_property
     def shown(self) -> np.ndarray:
         """uint8 [N, h, w, 3], as networks are shown them."""
-        return _centre(self.pixels, self.augmentation)
+        return centred(self.pixels, self.augmentation)
 
     @cached_property
     def sharp(self) -> np.ndarray:
@@ -103,7 +103,7 @@ class TestImages:
         """uint8 [N, height, width, 3]: decoded anew, with the same crop, and without the banner that the set cuts off."""
         kept = [stored_size(side, self.augmentation) for side in size]
         whole = [self.images.decode(row, kept) for row in self.images.rows.itertuples()]
-        return _centre(np.stack(whole), self.augmentation)
+        return centred(np.stack(whole), self.augmentation)
 
     @cached_property
     def truth(self) -> Truth:
@@ -188,7 +188,7 @@ ORDERS: Mapping[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
 }
 
 
-def _centre(pixels: np.ndarray, augmentation: str) -> np.ndarray:
+def centred(pixels: np.ndarray, augmentation: str) -> np.ndarray:
     """What evaluation sees of uint8 [N, H, W, 3]."""
     seen = centre_view(rearrange(torch.from_numpy(pixels), "n y x c -> n c y x"), augmentation)
     return rearrange(seen, "n c y x -> n y x c").numpy()

@@ -26,10 +26,7 @@ HOMES = {
     "road": "lib.explain.scores.road",
     "score_maps": "lib.explain.scores.score_maps",
 }
-FORMER = {
-    "league_table": "leaderboard",
-    "FLOORS": "REFERENCE_MAPS",
-}  # names that the first reports and notebooks of users have
+FORMER = {"league_table": "leaderboard", "FLOORS": "REFERENCE_MAPS"}  # names in the first notebooks of users
 __all__ = sorted(HOMES)
 
 

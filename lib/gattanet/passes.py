@@ -21,16 +21,14 @@ def logits_by_passes(model: GAttANet, images: Tensor, most: int) -> Tensor:
         WorkbookValueError: `most` is not a positive whole number.
     """
     positive(most=most)
-    own = model.passes
+    own, logits = model.passes, []
     try:
-        return torch.stack([_answered(model, images, passes) for passes in range(1, most + 1)])
+        for passes in range(1, most + 1):
+            model.passes = passes
+            logits.append(model(images))
+        return torch.stack(logits)
     finally:
         model.passes = own
-
-
-def _answered(model: GAttANet, images: Tensor, passes: int) -> Tensor:
-    model.passes = passes
-    return model(images)
 
 
 @contextmanager

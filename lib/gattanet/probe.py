@@ -57,7 +57,7 @@ def probe(backbone: nn.Module, layers: dict[str, nn.Module], images: Tensor) -> 
     seen: dict[str, list] = {name: [] for name in layers}
     with mode(backbone, training=False), torch.no_grad(), ExitStack() as hooks:
         for name, layer in layers.items():
-            hooks.callback(layer.register_forward_hook(lambda _m, _i, out, name=name: seen[name].append(out)).remove)
+            hooks.enter_context(layer.register_forward_hook(lambda _m, _i, out, name=name: seen[name].append(out)))
         try:
             logits = backbone(images)
         except Exception as error:  # whatever a network says to images that do not suit it

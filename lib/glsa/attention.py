@@ -56,7 +56,7 @@ class GlobalAttention(Mapped):
         yield attention_of(self, "global", query)
 
     def matrix(self) -> Tensor:
-        """[B, h, N, N], rows are queries; N² numbers a head, so computed only here."""
+        """[B, h, N, N], rows are queries, in the last eval forward; N² numbers a head, so computed only here."""
         return attention(self.kept["q"].flatten(2, 3), self.kept["k"])
 
 
@@ -72,9 +72,13 @@ def unfold(q: Tensor, height: int) -> Tensor:
 
 def attention(q: Tensor, k: Tensor) -> Tensor:
     """softmax(q kᵀ / √d), [B, h, M, d] and [B, h, N, d] → [B, h, M, N]"""
-    # Half-precision rows would sum to one only within a percent.
-    q, k = (t.to(torch.promote_types(t.dtype, torch.float32)) for t in (q, k))
+    q, k = (t.to(at_least_float32(t.dtype)) for t in (q, k))
     return (einsum(q, k, "b h m d, b h n d -> b h m n") * q.shape[-1] ** -0.5).softmax(-1)
+
+
+def at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    """float32 for half precision, whose rows of attention would sum to one only within a percent."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 def attention_of(module: Mapped, name: str, query: Query) -> Map:

@@ -70,10 +70,6 @@ class GLSABlock(Mapped):
             for shown in getattr(self, part).shown(query):
                 yield Map.of(shown, shown.info, name=f"{part}_{shown.info.name}")
 
-    def attention_matrix(self) -> Tensor:
-        """[B, h, N, N]: what every position (row of the matrix) pays to every position, in the last eval forward."""
-        return self.attention.matrix()
-
     def count_parameters(self) -> dict[str, int]:
         """{'total', 'global', 'local', 'fusion', 'residual'}; the parts sum to the total."""
         modules = {"global": self.attention, "local": self.local, "fusion": self.fusion, "residual": self.residual}

@@ -140,10 +140,10 @@ def converted(checkpoint: Mapping) -> dict[str, Tensor]:
         )
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    for name, tensor in state.items():
-        if is_index(name):
-            check_index(name, tensor)
-    return dict(ours(name, tensor) for name, tensor in state.items() if not is_index(name))
+    indices = [name for name in state if name.rpartition(".")[2] == "flatten_index"]
+    for name in indices:
+        check_index(name, state[name])
+    return dict(ours(name, tensor) for name, tensor in state.items() if name not in indices)
 
 
 def ours(name: str, tensor: Tensor) -> tuple[str, Tensor]:
@@ -156,10 +156,6 @@ def ours(name: str, tensor: Tensor) -> tuple[str, Tensor]:
     if match[2] in ("rel_height", "rel_width"):
         tensor = tensor.T
     return f"{name[: match.start(2)]}{NAMES[match[2]]}{name[match.end(2) :]}", tensor
-
-
-def is_index(name: str) -> bool:
-    return name.rpartition(".")[2] == "flatten_index"
 
 
 def check_index(name: str, index: Tensor) -> None:

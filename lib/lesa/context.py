@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lib.errors import WorkbookValueError, choose, positive
+from lib.glsa.attention import at_least_float32
 from lib.lesa.position import POSITIONS
 from lib.lesa.relative import Relative
 from lib.mapped import Kind, Map, MapInfo, Mapped, Query, query_positions
@@ -60,7 +61,7 @@ class ContextTerm(Mapped):
         height, width = x.shape[2:]
         qkv = self.norm_qkv(self.to_qkv(x))
         with without_autocast(x.device.type):
-            qkv = rearrange(at_least_float32(qkv), "b (g c) y x -> b g (y x) c", g=self.groups)
+            qkv = rearrange(qkv.to(at_least_float32(qkv.dtype)), "b (g c) y x -> b g (y x) c", g=self.groups)
             q, k, v = qkv.split([self.dim, self.dim, 2 * self.dim], dim=3)
             relative = self.position(height, width)
             scored = self.scaled(q, k, relative)
@@ -155,10 +156,6 @@ def batch_norm_scale(norm: nn.BatchNorm2d, moments: list[Tensor] | None, count: 
 
 def without_autocast(device: str) -> AbstractContextManager:
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def dividing(groups: int, channels: int) -> int:

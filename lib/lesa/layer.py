@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.errors import WorkbookError, WorkbookValueError, choose, positive
-from lib.lesa.context import ContextTerm, at_least_float32
+from lib.glsa.attention import at_least_float32
+from lib.lesa.context import ContextTerm
 from lib.mapped import Kind, Map, MapInfo, Mapped, Query
 
 TERMS = ("local", "context")
@@ -115,7 +116,8 @@ class LESA(SelfAttention):
     def terms(self) -> dict[str, Tensor]:
         """The terms of the last eval forward as they are added, 'local' u and 'context_term' ω ⊙ b, and 'ungated' b, in
         full precision."""
-        gate, u, b = (at_least_float32(self.kept[name]) for name in ("gate", "local", "context"))
+        kept = (self.kept[name] for name in ("gate", "local", "context"))
+        gate, u, b = (tensor.to(at_least_float32(tensor.dtype)) for tensor in kept)
         return {"local": u, "context_term": gate * b, "ungated": b}
 
     def shown(self, query: Query = None) -> Iterator[Map]:

@@ -1,4 +1,4 @@
-"""Relative embeddings at one size of the map, and the three things that attention asks of them.
+"""Relative embeddings at one size of the map, and the three things that attention needs of them.
 
 A relative embedding gives each pair of positions a vector r_ij [d] that depends on where j lies as seen from i. The
 expanded [d, N, N] is never built: products with the short table come first, and what belongs to each pair is then read

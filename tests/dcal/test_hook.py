@@ -29,7 +29,7 @@ def test_rollout_of_any_vit_under_fused_attention(kind):
     expected = chained(unfused(model, x))
     torch.testing.assert_close(hook.get_rollout(), expected)
     torch.testing.assert_close(hook.get_cls_attention(), expected[:, 0, prefix:])
-    torch.testing.assert_close(hook.get_cls_attention_by_layer()[:, -1], expected[:, 0, prefix:])
+    torch.testing.assert_close(hook.rollout.rows(hook.layers, 0)[:, -1, 0, prefix:], expected[:, 0, prefix:])
     torch.testing.assert_close(hook.get_attention(1), unfused(model, x)[1].mean(1))
 
 

@@ -55,7 +55,7 @@ def test_names_and_shapes(names, x):
 def test_rows_sum_to_one_and_are_the_matrix(x):
     module = block().eval()
     module(x)
-    matrix = module.attention_matrix()
+    matrix = module.attention.matrix()
     assert matrix.shape == (2, 4, 20, 20)
     torch.testing.assert_close(matrix.sum(-1), torch.ones(2, 4, 20))
     for n, query in enumerate(itertools.product(range(4), range(5))):
@@ -94,7 +94,7 @@ def test_maps_are_those_of_the_last_forward(x):
 
 
 def test_maps_before_an_eval_forward():
-    for read in (block().maps, block().attention_matrix):
+    for read in (block().maps, block().attention.matrix):
         with pytest.raises(WorkbookError, match="call the model in eval mode first"):
             read()
 

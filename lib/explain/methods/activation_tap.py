@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from lib.explain.methods.target_layers import TargetLayer
+from lib.glsa.attention import at_least_float32
 
 
 class ActivationTap(nn.Module):
@@ -24,14 +24,14 @@ class ActivationTap(nn.Module):
         """[B, 3, H, W] → logits [B, num_classes], float32 or float64"""
         self._calls = 0
         logits = self.model(images)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return logits.to(at_least_float32(logits.dtype))
 
     def _open(self, layer: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
         self._calls += 1
         if self._calls != self.target_layer.calls:
             return None
         maps = self.target_layer.maps(output.detach())
-        maps = maps.to(torch.promote_types(maps.dtype, torch.float32)).requires_grad_()
+        maps = maps.to(at_least_float32(maps.dtype)).requires_grad_()
         return self.target_layer.output(self.point(maps), output.detach())
 
     def __enter__(self) -> ActivationTap:

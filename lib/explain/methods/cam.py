@@ -8,6 +8,8 @@ flips the map where that is negative, and shifts signed maps by 10⁷; here the 
 when a channel is 0, as a share of that probability.
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 from einops import rearrange
@@ -67,14 +69,9 @@ class _Without(nn.Module):
         return maps.index_fill(1, torch.tensor(self.channel, device=maps.device), 0)
 
 
-class ClassScore:
-    """The logit of one class."""
-
-    def __init__(self, target: int) -> None:
-        self.target = target
-
-    def __call__(self, logits: Tensor) -> Tensor:
-        return logits[in_range(self.target, len(logits))]
+def class_score(target: int, logits: Tensor) -> Tensor:
+    """The logit, or probability, of one class among those of an image [K]."""
+    return logits[in_range(target, len(logits))]
 
 
 CAMS: dict[str, type[BaseCAM]] = {
@@ -90,7 +87,7 @@ CAMS: dict[str, type[BaseCAM]] = {
 
 def cam(name: str, model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
     """Maps [B, H, W] of images [B, 3, H, W] by the method `name`, at the model's `target_layer_of`."""
-    scores = None if targets is None else [ClassScore(target) for target in targets.tolist()]
+    scores = None if targets is None else [partial(class_score, target) for target in targets.tolist()]
     with ActivationTap(model, target_layer_of(model, images)) as tap:
         maker = CAMS[name](tap, [tap.point])
         try:

@@ -108,7 +108,7 @@ def explain(
     classes = given_targets(targets, len(images))
     like = next(model.parameters(), torch.zeros(()))
     run = partial(chosen_method.run, **{"at_once": batch_size} if chosen_method.takes_at_once else {})
-    with undisturbed(model), mixed_precision(precision, like.device), told_of_size(model, images):
+    with undisturbed(model), mixed_precision(precision, like.device), size_errors(model, images):
         maps = torch.empty(len(images), *images.shape[2:])
         if classes is not None and not chosen_method.by_class:  # else the method finds out itself
             chosen(model(images[:1].detach().to(like.device, like.dtype).clone()), classes)
@@ -152,7 +152,7 @@ def checked_images(images: Tensor) -> None:
 
 
 @contextmanager
-def told_of_size(model: nn.Module, images: Tensor) -> Iterator[None]:
+def size_errors(model: nn.Module, images: Tensor) -> Iterator[None]:
     """A WorkbookValueError where `model` takes no images of this size, which timm's and torchvision's ViTs assert."""
     try:
         yield

@@ -12,6 +12,8 @@ forward makes. Another architecture is one function:
 """
 
 import math
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import singledispatch
 
@@ -25,7 +27,6 @@ from lib.backbones import ResNetBackbone, ToyNetBackbone, VGGBackbone
 from lib.dcal import DCALNet
 from lib.dcal.vit import grid_of
 from lib.errors import WorkbookValueError
-from lib.explain.methods.layer_calls import watch
 from lib.gattanet import GAttANet
 from lib.glsa import GLSANet
 
@@ -132,6 +133,17 @@ def _(model: DCALNet, images: Tensor) -> TargetLayer:
 def _(model: torchvision.models.VisionTransformer, images: Tensor) -> TargetLayer:
     height, width = (side // model.patch_size for side in images.shape[2:])
     return TargetLayer(model.encoder.layers[-1].ln_1, (height, width))
+
+
+def watch(
+    model: nn.Module, images: Tensor, layers: Mapping[str, nn.Module], note: Callable[[str, object], object]
+) -> None:
+    """Run `model` on one of the images [B, 3, H, W] and call `note(name, output)` whenever one of `layers` is done."""
+    with ExitStack() as hooks, torch.no_grad():
+        for name, layer in layers.items():
+            hook = layer.register_forward_hook(lambda module, args, output, name=name: note(name, output) and None)
+            hooks.enter_context(hook)
+        model(images[:1])
 
 
 def has_target_layer(model: nn.Module) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import singledispatch
-
 import torch
 from einops import einsum, rearrange
 from timm.models.vision_transformer import VisionTransformer
@@ -16,24 +14,14 @@ from lib.explain.methods.targets import scores
 from lib.glsa.attention import attention
 
 
-@singledispatch
 def vit_of(model: nn.Module) -> VisionTransformer | None:
-    """The ViT in `model` whose attention can be rolled out, or None."""
-    return None
-
-
-@vit_of.register
-def _(model: VisionTransformer) -> VisionTransformer | None:
+    """The ViT that `model` is, or has, whose attention can be rolled out, or None."""
+    vit = model.vit if isinstance(model, DCALNet) else model
     try:
-        attentions(model)
-    except WorkbookValueError:  # no class token, or attention of another kind
+        attentions(vit)
+    except WorkbookValueError:  # no ViT of timm's, no class token, or attention of another kind
         return None
-    return model
-
-
-@vit_of.register
-def _(model: DCALNet) -> VisionTransformer:
-    return model.vit
+    return vit
 
 
 def rollout(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:

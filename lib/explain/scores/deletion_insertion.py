@@ -70,14 +70,10 @@ class Perturbation:
         """The curves of N images.
 
         Args:
-            model: a classifier in eval mode.
-            images: float [N, 3, H, W] as the network is shown them.
             maps: [N, H, W], what `explain` gives.
-            targets: the class whose probability counts, see `explain`; None is the one predicted for the whole image.
             steps: equal shares of the pixels.
             baseline: a name in `BASELINES`; None for the perturbation's own.
-            batch_size: perturbed images at once.
-            precision: see `lib.explain.explain`; half precision is faster and less exact.
+            model, images, targets, batch_size, precision: see `PerturbedInference`.
 
         Raises:
             WorkbookValueError: what does not fit together, or cannot be; see `explain`.

@@ -36,7 +36,7 @@ MARK = "×"  # at what does not beat the best reference map
 Scored = Mapping[str, Mapping[str, np.ndarray]]
 
 
-def leaderboard(scored: Scored, groups: Sequence[str], reference_maps: Sequence[str] | None = None) -> pd.DataFrame:
+def leaderboard(scored: Scored, groups: Sequence[str]) -> pd.DataFrame:
     """A row a method and score.
 
     Columns: method, score, mean, low, high (95 % interval); reference, the best reference map by that score; gain over
@@ -46,14 +46,12 @@ def leaderboard(scored: Scored, groups: Sequence[str], reference_maps: Sequence[
     Args:
         scored: what `score_maps` gives, {method: {score: [N]}}, or [S, N] for S networks on the same images.
         groups: [N], the group of each image.
-        reference_maps: methods that know nothing of the network; None for those of `REFERENCE_MAPS` that were scored.
 
     Raises:
-        WorkbookValueError: there is no reference map, or one is missing, a score is unknown or not every method's, scores of
-            other images, or images of a single group.
+        WorkbookValueError: there is no reference map (`REFERENCE_MAPS`), a score is unknown or not every method's, scores
+            of other images, or images of a single group.
     """
-    given = [name for name in REFERENCE_MAPS if name in scored] if reference_maps is None else reference_maps
-    references = [choose("reference map", name, scored) for name in given]
+    references = [name for name in REFERENCE_MAPS if name in scored]
     if not references:
         raise WorkbookValueError(
             f"No reference map is among the methods scored ({', '.join(scored)}): score {', '.join(REFERENCE_MAPS)}, too."

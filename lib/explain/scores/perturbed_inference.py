@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lib.errors import positive
 from lib.explain.methods.eval_guards import undisturbed
-from lib.explain.methods.explain import checked_images, told_of_size
+from lib.explain.methods.explain import checked_images, size_errors
 from lib.explain.methods.targets import Targets, chosen, given_targets
 from lib.hardware import mixed_precision
 
@@ -22,8 +22,8 @@ class PerturbedInference:
         model: a classifier in eval mode.
         images: float [N, 3, H, W] as the network is shown them.
         targets: the classes, see `lib.explain.explain`; None the ones predicted for the images as they are.
-        batch_size: images at once.
-        precision: see `lib.explain.explain`.
+        batch_size: perturbed images at once.
+        precision: see `lib.explain.explain`; half precision is faster and less exact.
 
     Raises:
         WorkbookValueError: images or targets that cannot be, or a model in training mode.
@@ -38,7 +38,7 @@ class PerturbedInference:
         self.like = next(model.parameters(), torch.zeros(()))
         self.precision = mixed_precision(precision, self.like.device)
         self.targets = given_targets(targets, len(images))
-        with undisturbed(model), told_of_size(model, images):  # checks the mode, too
+        with undisturbed(model), size_errors(model, images):  # checks the mode, too
             if targets is None:
                 logits = [self._logits(part) for part in images.split(batch_size)]
                 self.targets = torch.cat(logits).argmax(1).cpu()

@@ -11,8 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lib.errors import WorkbookValueError
+from lib.evaluation.test_images import TestImages
 from lib.explain.views import packing
 from lib.explain.views.view import View, plain
+from lib.explain.views.view_images import ViewImages, view_images
 from lib.mapped import EVERY, Every
 from lib.report.figures.style import figure, overlay, picture, picture_grid
 
@@ -27,11 +29,11 @@ Layers = np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray]
 
 
 def explore(
-    images: np.ndarray,
+    images: TestImages | np.ndarray,
     maps: Mapping[str, Mapping[str, Layers]],
     names: Sequence[str] | None = None,
     caption: str = CAPTION,
-    phantom: bool = False,
+    phantom: bool | None = None,
 ) -> View:
     """A view of attention that a person plays with: layers by slider, the query position by click or arrow keys.
 
@@ -40,7 +42,8 @@ def explore(
         explore(pixels, {"DCAL": {"rollout": [after_1, after_2, after_3], "attention of a patch": attention}})
 
     Args:
-        images: what the networks saw, uint8 [N, H, W, 3]; any size, the field of view is the maps'.
+        images: `TestImages`, which know the other things themselves; or what the networks saw, uint8 [N, H, W, 3] of any
+            size: the field of view is the maps'.
         maps: by model, then by kind, then by layer: [N, h, w]; [N, heads, h, w]; or [N, heads, rows, columns, h, w],
             what the position (row, column) pays to each of h × w positions. Of several heads their mean is offered too.
             Each map is coloured from its least to its greatest value, which stand at its scale.
@@ -54,21 +57,18 @@ def explore(
     Raises:
         WorkbookValueError: arrays that do not fit each other, or too many maps of a single image.
     """
-    images = packing.checked_images(images)
-    layers = [layer for model, kinds in maps.items() for layer in _layers_of(model, kinds, images)]
-    return explorer(images, layers, names, caption, phantom)
+    images = view_images(images, names=names, phantom=phantom)
+    layers = [layer for model, kinds in maps.items() for layer in _layers_of(model, kinds, len(images.names))]
+    return explorer(images, layers, caption)
 
 
-def explorer(
-    images: np.ndarray, layers: Sequence[Layer], names: Sequence[str] | None, caption: str, phantom: bool
-) -> View:
+def explorer(images: ViewImages, layers: Sequence[Layer], caption: str) -> View:
     """As `explore`, of layers whose maps are read when it is known which of them the view holds."""
-    names = packing.checked_names(names, images)
     if not layers:
         raise WorkbookValueError("There are no maps to look at: give at least one model with one kind of map.")
-    layers, count, left_out = fitted(layers, len(images))
+    layers, count, left_out = fitted(layers, len(images.names))
     values = [layer.values(count) for layer in layers]
-    packed = packing.Packed.empty()
+    packed = packing.Packed()
     tree: dict[str, dict[str, list]] = {}
     for layer, maps in zip(layers, values, strict=True):
         tree.setdefault(layer.model, {}).setdefault(layer.kind, []).append(layer.described() | packed.add(maps))
@@ -77,15 +77,13 @@ def explorer(
         for model, kinds in tree.items()
     ]
     data = {
-        "images": packing.pictures(images[:count], names[:count]),
+        "images": packing.pictures(images.pixels[:count], images.names[:count]),
         "colours": packing.colour_stops(),
         "maps": packed.count,
         "models": models,
     }
     first = [(layer, maps) for layer, maps in zip(layers, values, strict=True) if layer.is_beside(layers[0])]
-    return View(
-        "explorer", data, _still(images[0], names[0], first, phantom), caption, packed.bytes(), left_out, phantom
-    )
+    return View("explorer", data, _still(images, first), caption, packed.bytes(), left_out, images.phantom)
 
 
 @dataclass(frozen=True)
@@ -145,8 +143,8 @@ class Layer:
         return {"name": self.name, "heads": self.labels, "queries": queries}
 
 
-def array_layer(model: str, kind: str, name: str, values: np.ndarray, images: np.ndarray) -> Layer:
-    """A layer whose maps are `values`, of any of `DIMENSIONS`.
+def array_layer(model: str, kind: str, name: str, values: np.ndarray, images: int) -> Layer:
+    """A layer whose maps of so many images are `values`, of any of `DIMENSIONS`.
 
     Raises:
         WorkbookValueError: they are of another shape, or not finite.
@@ -163,7 +161,7 @@ def array_layer(model: str, kind: str, name: str, values: np.ndarray, images: np
     return Layer(model, kind, name, heads, queries, values.shape[-2:], read)
 
 
-def _layers_of(model: str, kinds: Mapping[str, Layers], images: np.ndarray) -> Iterable[Layer]:
+def _layers_of(model: str, kinds: Mapping[str, Layers], images: int) -> Iterable[Layer]:
     for kind, layers in kinds.items():
         if isinstance(layers, np.ndarray):
             layers = {"": layers}
@@ -220,12 +218,13 @@ def _every_second(layers: Sequence[Layer]) -> list[Layer]:
     return [layer for kind in kinds.values() for layer in kind[::-1][::2][::-1]]
 
 
-def _still(image: np.ndarray, name: str, maps: Sequence[tuple[Layer, np.ndarray]], phantom: bool) -> Figure:
+def _still(images: ViewImages, maps: Sequence[tuple[Layer, np.ndarray]]) -> Figure:
     """The first image, and over it some of the `maps` of one kind, evenly through the depth."""
+    image = images.pixels[0]
     chosen = [maps[round(i)] for i in np.linspace(0, len(maps) - 1, min(len(maps), MOST_STILLS))]
-    with figure(1.75 * (1 + len(chosen)), 1.9 * image.shape[0] / image.shape[1] + 0.5, phantom) as fig:
+    with figure(1.75 * (1 + len(chosen)), 1.9 * image.shape[0] / image.shape[1] + 0.5, images.phantom) as fig:
         axes = picture_grid(fig, 1, 1 + len(chosen))[0]
-        picture(axes[0], image, plain(name))
+        picture(axes[0], image, plain(images.names[0]))
         for ax, (layer, values) in zip(axes[1:], chosen, strict=True):
             row, column = (side // 2 for side in values.shape[2:4])
             overlay(ax, image, values[0, 0, row, column], plain(f"{layer.kind}\n{layer.name}".strip()))

@@ -5,44 +5,59 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
-from lib.data.augmentation import centre_view
 from lib.errors import WorkbookValueError
-from lib.explain.methods.explain import told_of_size
+from lib.evaluation.test_images import TestImages, centred
+from lib.explain.methods.explain import size_errors
 from lib.explain.views.explorer import CAPTION, DIMENSIONS, Layer, array_layer, explorer
-from lib.explain.views.packing import checked_images, checked_map
+from lib.explain.views.packing import checked_map
 from lib.explain.views.view import View
+from lib.explain.views.view_images import checked_pixels, view_images
 from lib.mapped import CLASS_TOKEN, Every, Kind, Map, MapInfo, Query, mode, shown_by
 from lib.training.inference import network_input
 
 
 def explorer_of(
     models: Mapping[str, nn.Module],
-    pixels: np.ndarray,
-    augmentation: str = "none",
+    images: TestImages | np.ndarray,
+    augmentation: str | None = None,
     names: Sequence[str] | None = None,
     caption: str = CAPTION,
-    phantom: bool = False,
+    phantom: bool | None = None,
 ) -> View:
-    """`explore` with all that networks show of `pixels`, uint8 [N, H, W, 3], in eval mode; their own modes stay.
+    """`explore` with all that networks show of `images`, in eval mode; their own modes stay. Four images are plenty.
 
-    `augmentation` is the one that the networks were trained with (`lib.training.inference.augmentation_of`); the others
-    are `explore`'s. Four images are plenty. They are shown to the networks as they are: give them at the size of training.
+    Args:
+        models: by name.
+        images: `TestImages`, of which the rest follows, names with the answer of a single network too; or uint8
+            [N, H, W, 3] at the size of training, which networks are shown as they are.
+        augmentation: of plain images only: the one that the networks were trained with, if it crops.
+        names, caption, phantom: see `explore`.
 
     Raises:
-        WorkbookValueError: the pixels are no images, or a network has no maps of its own.
+        WorkbookValueError: the images are none, or a network has no maps of its own.
     """
-    pixels = np.array(checked_images(pixels))  # may be written, as torch wants it
-    seen = centre_view(rearrange(torch.from_numpy(pixels), "b y x c -> b c y x"), augmentation)
+    if isinstance(images, TestImages):
+        shown, pixels, augmentation = images, images.pixels, images.augmentation
+    else:
+        pixels = np.array(checked_pixels(images))  # may be written, as torch wants it
+        shown = centred(pixels, augmentation := augmentation or "none")
     layers: list[Layer] = []
     for name, model in models.items():
         like = next(model.parameters(), torch.zeros(()))
-        layers += network_layers(
-            str(name), model, network_input(model, pixels, augmentation, like.device).to(like.dtype)
-        )
-    return explorer(rearrange(seen, "b c y x -> b y x c").numpy(), layers, names, caption, phantom)
+        seen = network_input(model, pixels, augmentation, like.device).to(like.dtype)
+        layers += network_layers(str(name), model, seen)
+        if names is None and len(models) == 1 and isinstance(images, TestImages) and images.config.task != "reid":
+            names = images.names(_answers(model, seen))
+    return explorer(view_images(shown, names=names, phantom=phantom), layers, caption)
+
+
+@torch.no_grad()
+def _answers(model: nn.Module, images: Tensor) -> np.ndarray:
+    """The class that `model` answers in eval mode to each of `images`, [N]."""
+    with mode(model, training=False):
+        return model(images).argmax(dim=1).cpu().numpy()
 
 
 def network_layers(name: str, model: nn.Module, images: Tensor) -> Iterator[Layer]:
@@ -76,7 +91,7 @@ def network_layers(name: str, model: nn.Module, images: Tensor) -> Iterator[Laye
 @torch.no_grad()
 def shown_over_positions(model: nn.Module, images: Tensor, query: Query = None) -> list[Map]:
     """All maps over positions that `model` shows of `images` in eval mode."""
-    with mode(model, training=False), told_of_size(model, images):
+    with mode(model, training=False), size_errors(model, images):
         model(images)
         return [m for m in shown_by(model, query) if m.info.positional]
 
@@ -95,24 +110,20 @@ def _ready_layers(name: str, shown_map: Map, images: Tensor) -> Iterator[Layer]:
         maps = {f"{info.layer}, pass {n}": values for n, values in enumerate(shown_map.unbind(1), 2)}
     title = title_of(info) + " of the class token" * (info.queries is not None)
     for layer, values in maps.items():
-        yield array_layer(name, title, layer, values.float().cpu().numpy(), images)
+        yield array_layer(name, title, layer, values.float().cpu().numpy(), len(images))
 
 
 def _queried_layer(name: str, shown_map: Map, of_queries: Callable[..., dict]) -> Layer:
     """The layer of an attention that any position may be the query of."""
     info, heads = shown_map.info, shown_map.shape[1] if shown_map.info.along == "heads" else 1
     title = title_of(info) + " of a patch" * (info.query == CLASS_TOKEN)
-    return Layer(
-        name,
-        title,
-        info.layer,
-        heads,
-        info.queries,
-        shown_map.shape[-2:],
-        lambda every, count: of_queries(every, count)[info.layer, info.name],
-    )
+
+    def read(every: Every, count: int) -> np.ndarray:
+        return of_queries(every, count)[info.layer, info.name]
+
+    return Layer(name, title, info.layer, heads, info.queries, shown_map.shape[-2:], read)
 
 
 def _checked(shown_map: Map, images: Tensor) -> np.ndarray:
     values = shown_map.float().cpu().numpy().reshape(len(images), -1, *shown_map.shape[-4:])
-    return checked_map(title_of(shown_map.info), values, images, DIMENSIONS)
+    return checked_map(title_of(shown_map.info), values, len(images), DIMENSIONS)

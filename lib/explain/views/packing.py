@@ -1,9 +1,7 @@
 """Images and maps as a view carries them: pictures as WebP, maps as bytes that go from their least to their greatest."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib as mpl
@@ -23,37 +21,18 @@ COLOURS = ("inferno", "viridis", "cividis", "gray")
 STOPS = 33  # of a colour map; between them is a straight line
 
 
-def checked_images(images: np.ndarray) -> np.ndarray:
-    """`images`, if they are uint8 [N, H, W, 3] and at least one."""
-    images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
-        raise WorkbookValueError(
-            f"Images to look at are uint8 [N, H, W, 3], not {images.dtype} {list(images.shape)}: "
-            "take the pixels as they were decoded, before normalisation."
-        )
-    return images
-
-
 def left_out_images(kept: int, images: int) -> list[str]:
     """What a view tells of images that it has not."""
     return [f"Left out: {images - kept} of {images} images."] * (kept < images)
 
 
-def checked_names(names: Sequence[str] | None, images: np.ndarray) -> list[str]:
-    """A name an image; 'image 1' and so on where there are none."""
-    names = [f"image {i}" for i in range(1, len(images) + 1)] if names is None else [str(name) for name in names]
-    if len(names) != len(images):
-        raise WorkbookValueError(f"There are {len(names)} names for {len(images)} images: give one each.")
-    return names
-
-
-def checked_map(name: str, values: np.ndarray, images: np.ndarray, dimensions: Mapping[int, str]) -> np.ndarray:
+def checked_map(name: str, values: np.ndarray, images: int, dimensions: Mapping[int, str]) -> np.ndarray:
     """`values` as float32, if they are finite, of an allowed number of dimensions, and one (or more) an image."""
     values = np.asarray(values, dtype=np.float32)
-    if values.ndim not in dimensions or len(values) != len(images) or values.size == 0:
+    if values.ndim not in dimensions or len(values) != images or values.size == 0:
         raise WorkbookValueError(
-            f"The maps {name!r} have the shape {list(values.shape)}: for {len(images)} images give "
-            f"{' or '.join(dimensions.values())}, N = {len(images)}."
+            f"The maps {name!r} have the shape {list(values.shape)}: for {images} images give "
+            f"{' or '.join(dimensions.values())}, N = {images}."
         )
     if not np.isfinite(values).all():
         raise WorkbookValueError(
@@ -91,16 +70,12 @@ def coarser_maps(grids: Iterable[tuple[int, int]], longest: int) -> list[str]:
 
 
 def pictures(images: np.ndarray, names: Sequence[str]) -> list[dict[str, str]]:
-    """[{src, name}], no picture larger than `SHOWN`."""
+    """[{src, name}] of images [N, H, W, 3], no side longer than `SHOWN`."""
     side = round(SHOWN * min(1, LARGE / len(images)) ** 0.5)
-    return [{"src": as_webp(reduced(image, side)), "name": name} for image, name in zip(images, names, strict=True)]
-
-
-def reduced(image: np.ndarray, side: int) -> np.ndarray:
-    """`image` [H, W, 3], smaller if one of its sides is longer than `side`."""
-    opened = Image.fromarray(image)
-    opened.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return np.asarray(opened)
+    thumbnails = [Image.fromarray(image) for image in images]
+    for thumbnail in thumbnails:
+        thumbnail.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return [{"src": as_webp(thumbnail), "name": name} for thumbnail, name in zip(thumbnails, names, strict=True)]
 
 
 def colour_stops() -> dict[str, list[int]]:
@@ -113,22 +88,18 @@ def colour_stops() -> dict[str, list[int]]:
 class Packed:
     """Maps laid one after the other; `bytes` gives ranges (two float32 a map), then levels (a byte a position)."""
 
-    ranges: list[np.ndarray]
-    levels: list[np.ndarray]
-
-    @classmethod
-    def empty(cls) -> Packed:
-        return cls([], [])
+    ranges: list[np.ndarray] = field(default_factory=list)
+    levels: list[np.ndarray] = field(default_factory=list)
 
     def add(self, maps: np.ndarray) -> dict[str, Any]:
         """Take maps [..., h, w]; returns where they begin, by number of maps and of levels, and their grid."""
-        place = {"map": sum(len(r) for r in self.ranges), "level": sum(map(len, self.levels)), "grid": maps.shape[-2:]}
+        place = {"map": self.count, "level": sum(map(len, self.levels)), "grid": list(maps.shape[-2:])}
         flat = maps.reshape(-1, maps.shape[-2] * maps.shape[-1])
         low, high = flat.min(axis=1), flat.max(axis=1)
         span = np.where(high > low, high - low, 1)
         self.ranges.append(np.stack([low, high], axis=1).astype("<f4"))
         self.levels.append(np.round(255 * (flat - low[:, None]) / span[:, None]).astype(np.uint8).ravel())
-        return {**place, "grid": list(place["grid"])}
+        return place
 
     @property
     def count(self) -> int:

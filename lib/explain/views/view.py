@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -31,6 +30,7 @@ from lib.report.figures.style import PHANTOM_NOTE, STYLE
 
 SCRIPTS = Path(__file__).parent
 STILL_DPI = 110
+QUALITY = 88  # of pictures, in per cent
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -65,11 +65,12 @@ class View:
     def html(self) -> str:
         """The whole view; whatever comes from data is escaped or compressed."""
         style, script = _read("view.css"), _read("view.js") + _read(f"{self.script}.js")
+        still = as_webp(Image.open(io.BytesIO(self.picture)))
         notes = [PHANTOM_NOTE] * self.phantom + list(self.left_out)
         small = "".join(f'<span class="note">{escape(note)}</span>' for note in notes)
         return (
             f'<figure class="attention-view" data-payload="{payload(self.data, self.numbers)}"><style>{style}</style>'
-            f'<img class="still" src="{as_webp(self.picture)}" alt="{escape(self.caption)}">'
+            f'<img class="still" src="{still}" alt="{escape(self.caption)}">'
             f'<div class="live" hidden></div><figcaption>{escape(self.caption)}{small}</figcaption>'
             f"<script>{{\n{script}}}</script></figure>"
         )
@@ -87,11 +88,10 @@ def payload(data: Mapping[str, Any], numbers: bytes) -> str:
     return base64.b64encode(zlib.compress(struct.pack("<I", len(text)) + text + numbers, 9)).decode()
 
 
-def as_webp(picture: bytes | np.ndarray, quality: int = 88) -> str:
-    """A PNG's bytes or uint8 pixels [H, W, 3] as a data URI."""
-    opened = Image.open(io.BytesIO(picture)) if isinstance(picture, bytes) else Image.fromarray(picture)
+def as_webp(picture: Image.Image) -> str:
+    """`picture` as a data URI."""
     buffer = io.BytesIO()
-    opened.convert("RGB").save(buffer, "WEBP", quality=quality, method=4)
+    picture.convert("RGB").save(buffer, "WEBP", quality=QUALITY, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

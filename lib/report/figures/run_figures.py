@@ -138,21 +138,20 @@ def block_maps(model: nn.Module, images: TestImages, query: tuple[int, int] | No
     with torch.inference_mode():
         probabilities = model.eval()(images.batch(model)).softmax(dim=1).numpy()
         shown = [m for m in model.shown(query) if m.info.positional and m.shape[-2:].numel() > 1]
-    maps = {m.info.name: m.plane().float().numpy() for m in shown}
+    maps = [(m.info, m.plane().float().numpy()) for m in shown]
     titles = images.names(probabilities.argmax(axis=1))
     with figure(1.95 * (1 + len(maps)), 2.2 * len(images), images.is_phantom) as fig:
         for i, row in enumerate(picture_grid(fig, len(images), 1 + len(maps))):
             picture(row[0], images.shown[i], f"{titles[i]} ({100 * probabilities[i].max():.0f} %)")
-            for ax, (name, heats) in zip(row[1:], maps.items(), strict=True):
-                overlay_range(ax, images.sharp[i], heats[i], name.replace("_", " "))
-                if name == "global":
-                    _mark_query(ax, images.sharp.shape[1:3], heats.shape[1:], query)
+            for ax, (info, heats) in zip(row[1:], maps, strict=True):
+                overlay_range(ax, images.sharp[i], heats[i], info.name.replace("_", " "))
+                if info.queries is not None:
+                    _mark_query(ax, images.sharp.shape[1:3], heats.shape[1:], info.query)
     return fig
 
 
-def _mark_query(ax: Axes, size: tuple[int, int], grid: tuple[int, int], query: tuple[int, int] | None) -> None:
+def _mark_query(ax: Axes, size: tuple[int, int], grid: tuple[int, int], query: tuple[int, int]) -> None:
     """A cross on the query of a map of `grid` positions over an image of `size` pixels."""
-    (height, width), (rows, columns) = size, grid
-    row, column = query or (rows // 2, columns // 2)
+    (height, width), (rows, columns), (row, column) = size, grid, query
     x, y = (column + 0.5) * width / columns - 0.5, (row + 0.5) * height / rows - 0.5
     ax.plot(x, y, "x", color="cyan", markersize=7, markeredgewidth=2)

@@ -14,8 +14,7 @@ from torch import nn
 from lib import create_model
 from lib.explain import explain
 from lib.explain.methods.explain import scaled
-from lib.explain.methods.layer_calls import watch
-from lib.explain.methods.target_layers import target_layer_of
+from lib.explain.methods.target_layers import target_layer_of, watch
 from tests.explain.models import CLASSES, images, model_of
 
 

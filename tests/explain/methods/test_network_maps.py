@@ -20,7 +20,7 @@ def shown(kind):
 
 def test_glsa():
     model, x = shown("glsa")
-    maps, matrix = model.maps(), model.block.attention_matrix()
+    maps, matrix = model.maps(), model.block.attention.matrix()
     received = torch.stack([matrix[:, :, i] for i in range(matrix.shape[2])]).mean((0, 2))  # over queries, heads
     expected = {
         "glsa-global": received.view(2, 8, 8),

@@ -12,6 +12,8 @@ from lib.errors import WorkbookValueError
 from lib.explain import explorer_of
 from lib.explain.views.explorer_maps import network_layers
 from lib.mapped import EVERY, Every
+from lib.training import RunConfig
+from tests.evaluation.made_images import images_of
 from tests.helpers import unpacked
 
 SIZE = 64
@@ -153,6 +155,25 @@ def test_networks_see_images_as_in_training_whatever_their_size():
     view = explorer_of({"net": model}, np.zeros((1, 550, 550, 3), np.uint8), "fine_grained")
     assert set(seen) == {(1, 3, 448, 448)}
     assert len(view.html) < 900_000
+
+
+def test_test_images_tell_the_explorer_all_that_plain_pixels_need_to_be_told(tmp_path):
+    images = images_of(tmp_path, RunConfig(dataset="phantom-birds", image_size=SIZE))
+    model = seeded(create_model, backbone_name="resnet26_small", num_classes=2)
+    answers = images.probabilities(model).argmax(axis=1)
+    view = explorer_of({"net": model.train()}, images)
+    assert model.training
+    told = explorer_of({"net": model}, images.pixels, images.augmentation, images.names(answers), phantom=True)
+    (data, *maps), (told_data, *told_maps) = unpacked(view), unpacked(told)
+    assert view.phantom
+    assert images.pixels.shape[1] > SIZE  # as training keeps what it crops
+    assert data["models"] == told_data["models"]
+    assert all((values == told_values).all() for values, told_values in zip(maps, told_maps, strict=True))
+    assert [i["name"] for i in data["images"]] == [i["name"] for i in told_data["images"]] == images.names(answers)
+    two = unpacked(explorer_of({"a": model, "b": model}, images[:2]))[0]
+    assert [i["name"] for i in two["images"]] == images[:2].names()
+    named = unpacked(explorer_of({"net": model}, images[:2], names=["a", "b"]))[0]
+    assert [i["name"] for i in named["images"]] == ["a", "b"]
 
 
 def test_half_precision_has_an_explorer():

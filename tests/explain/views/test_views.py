@@ -12,6 +12,8 @@ from lib.explain import compare_maps, explore
 from lib.explain.views.map_comparison import outline
 from lib.explain.views.packing import MOST_BYTES, pooled
 from lib.inputs import NOTES
+from lib.training import RunConfig
+from tests.evaluation.made_images import images_of
 from tests.helpers import unpacked
 
 EVIL = "<script>alert(1)</script>"
@@ -203,6 +205,21 @@ def test_the_true_class_is_among_the_bars():
     assert [bar[0] for bar in panels["a"]["bars"][0]] == [0, 1, 2, 3, 4]
     assert panels["a"]["bars"][2][-1] == [6, 0.02]
     assert "place" not in panels["other"]
+
+
+def test_test_images_tell_a_comparison_all_that_plain_pixels_need_to_be_told(tmp_path):
+    masks = np.arange(4 * 32 * 32).reshape(4, 32, 32) % 3 == 0
+    images = images_of(tmp_path, RunConfig(dataset="phantom-birds", image_size=32), masks=masks)
+    maps, p = {"m": RNG.random((4, 8, 8))}, np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
+    names = ["A_Bird → A_Bird", "B_Bird → A_Bird", "A_Bird → B_Bird", "B_Bird → B_Bird"]
+    told = {"classes": ["A_Bird", "B_Bird"], "labels": [0, 1, 0, 1], "masks": masks, "names": names, "phantom": True}
+    view = compare_maps(images, maps, {"m": p})
+    assert unpacked(view)[0] == unpacked(compare_maps(images.sharp, maps, {"m": p}, **told))[0]
+    assert view.phantom
+    assert [image["name"] for image in unpacked(compare_maps(images, maps))[0]["images"]] == images.names()
+    assert unpacked(compare_maps(images, maps, masks=~masks))[0]["outlines"] == [outline(mask) for mask in ~masks]
+    with pytest.raises(WorkbookValueError, match=r"'m' have the shape \[4, 3\].*\[4, 2\]"):
+        compare_maps(images, maps, {"m": np.ones((4, 3))})
 
 
 def test_an_outline_is_the_border_of_the_mask():

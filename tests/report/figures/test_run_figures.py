@@ -34,6 +34,15 @@ def test_blocks_are_shown_the_middle_where_training_crops(tmp_path):
     assert gate.images[1].get_array().shape == (4, 4)  # of 64 pixels, not of the 79 that are kept
 
 
+def test_the_query_is_marked_on_every_map_that_has_it(tmp_path):
+    config = BIRDS.replace(fusion_strategy="cross_attn")
+    fig = block_maps(build_model(config, 2, pretrained=False), images_of(tmp_path, config, count=1), query=(1, 3))
+    marks = {ax.get_title().split("\n")[0]: [line.get_xydata()[0] for line in ax.lines] for ax in fig.axes[1:]}
+    assert marks["local spatial"] == []
+    for at in (marks["global"], marks["fusion attention"]):
+        np.testing.assert_allclose(at, [[3.5 * SHOWN / 4 - 0.5, 1.5 * SHOWN / 4 - 0.5]])
+
+
 @pytest.mark.parametrize("augmentation", ["none", "fine_grained"])
 def test_no_figure_shows_the_banner_that_a_set_cuts_off(tmp_path, augmentation):
     config = BIRDS.replace(augmentation=augmentation)
