@@ -43,8 +43,7 @@ def decode(path: str | Path, size: Size, banner: int = 0) -> np.ndarray:
     Raises:
         WorkbookFileError: missing, corrupt or truncated; the message names the file.
     """
-    with _upright(path) as image:
-        rgb = _rgb(image)
+    rgb = _rgb(_upright(path))  # nobody else holds the original: it is let go of as soon as it is converted
     height, width = height_and_width(size)
     picture = (0, 0, rgb.width, _without(banner, rgb.height))
     return np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR, box=picture, reducing_gap=3.0))
@@ -61,8 +60,7 @@ def decode_mask(path: str | Path, picture: str | Path, size: Size, banner: int =
             and height in each other's place.
     """
     width, height = picture_size(picture)
-    with _upright(path) as image:
-        mask = image.convert("L")
+    mask = _upright(path).convert("L")
     if mask.size == (height, width) != (width, height):
         raise WorkbookFileError(
             f"{path}: the mask is {mask.width}×{mask.height} pixels, but a viewer shows its picture at {width}×{height}; "
@@ -91,12 +89,12 @@ def _without(banner: int, height: int) -> int:
     return max(1, height - banner)
 
 
-@contextmanager
-def _upright(path: str | Path) -> Iterator[Image.Image]:
+def _upright(path: str | Path) -> Image.Image:
     """The decoded image, turned as its EXIF tag says; errors as `_reading`."""
     with _reading(path), Image.open(path) as image:
         image.load()  # turns a TIFF, and removes its tag
-        yield ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # which makes no copy where nothing is to be turned
+        return image
 
 
 @contextmanager
