@@ -84,12 +84,8 @@ def run_command(main: Callable[[], int | None]) -> None:
     """Run a command line: a WorkbookError becomes one line on stderr and exit status 2."""
     try:
         sys.exit(main())
-    except WorkbookError as error:
-        message = " ".join(str(error).split())
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:  # a full disk, a folder that may not be written: the machine's trouble, not a bug
-        print(f"error: {error}", file=sys.stderr)
+    except (WorkbookError, OSError) as error:  # a full disk, a folder that may not be written: not a bug either
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, run the same command again to go on", file=sys.stderr)

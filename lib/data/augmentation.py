@@ -38,13 +38,9 @@ def affine(images: Tensor, degrees: float, scale: tuple[float, float], shift: fl
 
 def dihedral(images: Tensor) -> Tensor:
     """One of the eight symmetries of the square for each image: no pixel is interpolated."""
-
-    def half() -> Tensor:
-        return torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
-
-    images = torch.where(half(), images.flip(3), images)
-    images = torch.where(half(), images.flip(2), images)
-    return torch.where(half(), images.transpose(2, 3), images)
+    images = mirror(images)
+    images = torch.where(_half(images), images.flip(2), images)
+    return torch.where(_half(images), images.transpose(2, 3), images)
 
 
 def jitter(images: Tensor, brightness: float, contrast: float, saturation: float) -> Tensor:
@@ -61,7 +57,12 @@ def jitter(images: Tensor, brightness: float, contrast: float, saturation: float
 
 def mirror(images: Tensor) -> Tensor:
     """Half of the images, mirrored left to right."""
-    return torch.where(torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5, images.flip(3), images)
+    return torch.where(_half(images), images.flip(3), images)
+
+
+def _half(images: Tensor) -> Tensor:
+    """bool [B, 1, 1, 1]: a coin for each image."""
+    return torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
 
 
 def random_crop(images: Tensor, height: int, width: int) -> Tensor:
@@ -126,14 +127,6 @@ def _middle(side: int, augmentation: str) -> tuple[int, int]:
     return (side - length) // 2, length
 
 
-def _dermoscopy(images: Tensor) -> Tensor:
-    return jitter(dihedral(images), 0.1, 0.1, 0.1)
-
-
-def _natural(images: Tensor) -> Tensor:
-    return jitter(affine(images, degrees=15, scale=(0.8, 1.25), shift=0.1, flip=True), 0.2, 0.2, 0.2)
-
-
 def _fine_grained(images: Tensor) -> Tensor:
     height, width = (round(side * CROP) for side in images.shape[2:])
     return mirror(random_crop(images, height, width))
@@ -146,15 +139,14 @@ def _person(images: Tensor) -> Tensor:
     return erase(mirror(images), chance=0.5, area=(0.02, 0.4), aspect=1 / 0.3)
 
 
-def _shift(images: Tensor) -> Tensor:
-    return affine(images, degrees=8, scale=(0.9, 1.1), shift=0.08, flip=False)
-
-
 AUGMENTATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda images: images,
-    "dermoscopy": _dermoscopy,  # a lesion has no upright, and its texture is fine: symmetries, no interpolation
-    "natural": _natural,  # photographs: upright, either hand
-    "shift": _shift,  # characters: neither mirrored nor turned far
+    # A lesion has no upright, and its texture is fine: symmetries, no interpolation.
+    "dermoscopy": lambda images: jitter(dihedral(images), 0.1, 0.1, 0.1),
+    # Photographs: upright, either hand.
+    "natural": lambda images: jitter(affine(images, 15, (0.8, 1.25), shift=0.1, flip=True), 0.2, 0.2, 0.2),
+    # Characters: neither mirrored nor turned far.
+    "shift": lambda images: affine(images, 8, (0.9, 1.1), shift=0.08, flip=False),
     "fine_grained": _fine_grained,  # DCAL's recipe for birds, cars, aircraft: either hand, a crop, no change of scale
     "person": _person,  # DCAL's recipe for re-identification, of people and vehicles: cut-outs that are never quite true
 }

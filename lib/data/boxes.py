@@ -1,6 +1,6 @@
 """Bounding boxes: where the object is, the truth for "where did it look"."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,45 +10,33 @@ from lib.data.imageset import ImageSet
 from lib.data.table_reader import lookup, numbers, read_list
 from lib.errors import WorkbookValueError
 
-Texts = Callable[[Path, pd.DataFrame], list[str]]  # `sides_text` or `corners_text`
 
-
-def read_boxes(path: Path, key: str, columns: Sequence[str], texts: Texts) -> dict[str, str]:
-    """Image → "x y width height" from the list `path` of `key`, which names the image, and four `columns`.
+def read_boxes(path: Path, key: str, columns: Sequence[str], corners: bool = False) -> dict[str, str]:
+    """Image → `box_texts` from the list `path` of `key`, which names the image, and four `columns`.
 
     Empty where the file is missing.
 
     Raises:
-        WorkbookValueError: a malformed line, an image listed twice; what `texts` raises.
+        WorkbookValueError: a malformed line, an image listed twice; as `box_texts`.
     """
     if not path.is_file():
         return {}
     table = read_list(path, key, *columns)
-    return lookup(path, table.assign(box=texts(path, table[list(columns)])), key, "box")
+    return lookup(path, table.assign(box=box_texts(path, table[list(columns)], corners)), key, "box")
 
 
-def sides_text(path: Path, sides: pd.DataFrame) -> list[str]:
-    """The columns x, y, width and height of the list `path`, whatever their names, as "x y width height".
+def box_texts(path: Path, boxes: pd.DataFrame, corners: bool = False) -> list[str]:
+    """The boxes of the list `path` as "x y width height": its columns x, y, width and height, whatever their names.
 
-    Raises:
-        WorkbookValueError: names the row of a value that is no number, or of a box without an area.
-    """
-    return _texts(path, *(numbers(path, sides[name]) for name in sides))
-
-
-def corners_text(path: Path, corners: pd.DataFrame) -> list[str]:
-    """The columns left, top, right and bottom of the list `path`, whatever their names, as "x y width height".
-
-    Both corners are in the box and counted from 1, as in Matlab; x and y are counted from 0.
+    With `corners` the columns are left, top, right and bottom, counted from 1 as in Matlab, and both corners are in the
+    box; x and y are counted from 0.
 
     Raises:
         WorkbookValueError: names the row of a value that is no number, or of a box without an area.
     """
-    left, top, right, bottom = (numbers(path, corners[name]) for name in corners)
-    return _texts(path, left - 1, top - 1, right - left + 1, bottom - top + 1)
-
-
-def _texts(path: Path, x: pd.Series, y: pd.Series, width: pd.Series, height: pd.Series) -> list[str]:
+    x, y, width, height = (numbers(path, boxes[name]) for name in boxes)
+    if corners:
+        x, y, width, height = x - 1, y - 1, width - x + 1, height - y + 1
     flat = (width <= 0) | (height <= 0)
     if flat.any():
         row = flat.idxmax()

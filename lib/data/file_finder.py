@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from lib.data.imageset import IMAGE_SUFFIXES, refuse_unreadable
-from lib.errors import WorkbookFileError, WorkbookValueError
+from lib.data.table_reader import refuse_rows
+from lib.errors import WorkbookFileError
 
 # A list of images: its file, its rows (column `image_id`; the index tells the file's rows), image id → image file.
 ImageList = tuple[Path, pd.DataFrame, dict[str, Path]]
@@ -29,20 +30,15 @@ def folder(root: Path, what: str) -> Path:
 
 
 def unpacked(root: Path, name: str, archive_folder: str) -> Path:
-    """The folder that the archive of the set `name` unpacks to: `root` itself, in it, or one folder further down.
+    """The folder that the archive of the set `name` unpacks to: `root` itself, or one that `find_base` finds.
 
     Raises:
         WorkbookFileError: there is none.
     """
-    root = folder(root, name)
-    candidates = (root, root / archive_folder, *sorted(root.glob(f"[!.]*/{archive_folder}")))
-    base = next((path for path in candidates if path.absolute().name == archive_folder and path.is_dir()), None)
-    if base is None:
-        raise WorkbookFileError(
-            f"{root} is no {name} data set: no folder {archive_folder} in it. Give the folder that holds it, or that folder "
-            f"itself, or fetch the set with `python -m lib.data.download {name}`."
-        )
-    return base
+    if Path(root).absolute().name == archive_folder:
+        return folder(root, name)
+    advice = f"Or give {archive_folder} itself, or fetch the set with `python -m lib.data.download {name}`."
+    return find_base(root, name, archive_folder, advice) / archive_folder
 
 
 def find_base(root: Path, name: str, landmark: str, advice: str) -> Path:
@@ -94,10 +90,7 @@ def attach_images(lists: Iterable[ImageList], skip_unreadable: bool) -> tuple[pd
 
 def _attach(path: Path, table: pd.DataFrame, files: dict[str, Path], skip: bool) -> tuple[pd.DataFrame, tuple]:
     repeated = table["image_id"][table["image_id"].duplicated()]
-    if len(repeated):
-        raise WorkbookValueError(
-            f"{path}, row {repeated.index[0]}: image {repeated.iloc[0]!r} stands there a second time; remove one row."
-        )
+    refuse_rows(path, repeated, "image {value!r} stands there a second time; remove one row")
     paths = table["image_id"].map(files)
     missing = table.loc[paths.isna(), "image_id"]
     lines = tuple(f"{path}, row {i}: no image file {name}.*" for i, name in missing.items())

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -20,13 +20,8 @@ log = logging.getLogger(__name__)
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 JUNK = -1  # the identity of images that no evaluation counts
 DISTRACTOR = 0  # that of images in a gallery that are nobody's right answer
-OPTIONAL = {  # columns that a loader may leave out, and what they hold then
-    "mask": "",
-    "part": "",
-    "box": "",
-    "identity": 0,
-    "camera": 0,
-}
+# Columns that a loader may leave out, and what they hold then.
+OPTIONAL = {"mask": "", "part": "", "box": "", "identity": 0, "camera": 0}
 _listed: set[str] = set()  # what this process has warned of already: a set is loaded more than once
 
 
@@ -55,7 +50,7 @@ class ImageSet:
     classes: tuple[str, ...]
     rows: pd.DataFrame
     is_phantom: bool = False  # drawn, not photographed: every figure on it says so
-    unreadable: tuple[str, ...] = field(default=())  # images that `skip_unreadable` left out, with the reason
+    unreadable: tuple[str, ...] = ()  # images that `skip_unreadable` left out, with the reason
     banner: int = 0  # lowest rows of pixels of every original that are no part of the picture: see `Dataset.banner`
 
     def __post_init__(self) -> None:
@@ -148,7 +143,7 @@ def check_queries(names: Sequence[object], identities: np.ndarray) -> None:
     if len(nobody):
         first = nobody[0]
         raise WorkbookValueError(
-            f"Query {names[first]} has the identity {identities[first]}, but only people are searched for, who are numbered "
+            f"Query {names[first]} has the identity {identities[first]}, but a query shows an identity, and these are numbered "
             f"from 1 ({JUNK} is junk, {DISTRACTOR} a distractor): leave that image out."
         )
 

@@ -33,7 +33,9 @@ def load_pixels(
     stem = cache / f"{images.name}-{shape}-{_key(images, shape)}"
     array, notes = stem.with_suffix(".npy"), stem.with_suffix(".json")
     if not (array.exists() and notes.exists()):
-        _build(images, (height, width), array, notes)
+        problems: dict[str, str] = {}
+        save_whole(array, lambda scratch: problems.update(_decode_into(scratch, images, (height, width))))
+        write_text(notes, json.dumps(problems))
     problems = json.loads(notes.read_text())
     refuse_unreadable(problems.values(), skip_unreadable)
     pixels = np.load(array, mmap_mode="r")
@@ -45,12 +47,6 @@ def _key(images: ImageSet, shape: str) -> str:
     files = "\n".join(f"{path}|{stat.st_size}|{stat.st_mtime_ns}" for path, stat in stats)
     what = f"{shape}-{images.banner}" if images.banner else shape
     return hashlib.sha256(f"{DECODER}|{what}|{files}".encode()).hexdigest()[:12]
-
-
-def _build(images: ImageSet, size: tuple[int, int], array: Path, notes: Path) -> None:
-    problems: dict[str, str] = {}
-    save_whole(array, lambda scratch: problems.update(_decode_into(scratch, images, size)))
-    write_text(notes, json.dumps(problems))
 
 
 def _decode_into(path: Path, images: ImageSet, size: tuple[int, int]) -> dict[str, str]:

@@ -43,7 +43,10 @@ def split_rows(
     if split == "official":
         parts = _official(images, val_fraction, seed)
     else:
-        _check_fractions(val_fraction, test_fraction)
+        _check_fraction("val_fraction", val_fraction)
+        _check_fraction("test_fraction", test_fraction)
+        if val_fraction + test_fraction >= 1:
+            raise WorkbookValueError(f"{val_fraction=} and {test_fraction=} leave nothing to train on.")
         ours = images.rows[images.rows["part"].isin(["", "train"])]  # a challenge's own test set stays out of it
         groups = ours["group"] if split == "lesion" else ours["image_id"]
         parts = _stratified(ours["label"], groups, {"test": test_fraction, "val": val_fraction}, seed)
@@ -141,9 +144,7 @@ def _queries(held: pd.DataFrame, rng: np.random.Generator) -> pd.Index:
     first = drawn.drop_duplicates(["identity", "camera"])
     images = drawn.groupby(["identity", "camera"])["camera"].transform("size")
     best = images.groupby(drawn["identity"]).transform("max")
-    alone = (first.loc[best[first.index] == 1]).drop_duplicates(
-        "identity"
-    )  # one image a camera: one of them is a query
+    alone = first[best[first.index] == 1].drop_duplicates("identity")  # one image a camera: one of them is a query
     return first.index[images[first.index] > 1].union(alone.index)
 
 
@@ -162,11 +163,7 @@ def _stratified(labels: pd.Series, groups: pd.Series, shares: dict[str, float], 
     """Class by class, shuffled groups fill each part of `shares` up to its share of the class's images, then 'train'."""
     rng = np.random.default_rng(seed)
     table = pd.DataFrame({"label": labels.to_numpy(), "group": groups.to_numpy()})
-    sizes = (
-        table.groupby("group", sort=True)["label"]
-        .agg(["size", lambda v: v.mode().iloc[0]])
-        .set_axis(["size", "label"], axis=1)
-    )
+    sizes = table.groupby("group")["label"].agg(size="size", label=lambda labels: labels.mode().iloc[0])
     part_of: dict[str, str] = {}
     for _, members in sizes.groupby("label"):
         members = members.iloc[rng.permutation(len(members))]
@@ -189,36 +186,23 @@ def _nonempty(part: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
 
 
 def _official(images: ImageSet, val_fraction: float, seed: int) -> pd.Series:
+    """The official parts; without one for validation, `val_fraction` of each class's training images, whole groups."""
     parts = images.rows["part"].where(images.rows["part"].isin(PARTS), "unused")
     missing = [name for name in PARTS if name not in set(parts)]
     if missing == list(PARTS):
         raise WorkbookValueError(f"{images.name} has no official parts; use split='lesion'.")
-    if missing == ["val"]:
-        return _validated(images, parts, val_fraction, seed)
-    if missing:
-        needed = next(name for name in missing if name != "val")
+    needed = [name for name in missing if name != "val"]
+    if needed:
         raise WorkbookValueError(
-            f"{images.name} has no official {needed} part here; add its images and ground truth to the data root, or use split='lesion'."
+            f"{images.name} has no official {needed[0]} part here; add its images and ground truth to the data root, or use split='lesion'."
         )
-    return parts
-
-
-def _validated(images: ImageSet, parts: pd.Series, val_fraction: float, seed: int) -> pd.Series:
-    """`parts` with `val_fraction` of each class's training images, whole groups, held out for validation."""
+    if not missing:
+        return parts
     _check_fraction("val_fraction", val_fraction)
     log.info("%s has no official val part here: %g of its train part is held out", images.name, val_fraction)
     train = images.rows[parts == "train"]
     drawn = _stratified(train["label"], train["group"], {"val": val_fraction}, seed)
     return drawn.reindex(parts.index).fillna(parts)
-
-
-def _check_fractions(val_fraction: float, test_fraction: float) -> None:
-    _check_fraction("val_fraction", val_fraction)
-    _check_fraction("test_fraction", test_fraction)
-    if val_fraction + test_fraction >= 1:
-        raise WorkbookValueError(
-            f"val_fraction={val_fraction} and test_fraction={test_fraction} leave nothing to train on."
-        )
 
 
 def _check_fraction(name: str, value: float) -> None:

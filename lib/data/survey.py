@@ -4,12 +4,11 @@ import hashlib
 import os
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from PIL import Image
 
 from lib.data.imageset import ImageSet
-from lib.data.splits import leak_share, split_rows
+from lib.data.splits import split_rows
 
 
 def image_sizes(images: ImageSet) -> pd.DataFrame:
@@ -27,11 +26,9 @@ def identical_images(images: ImageSet) -> pd.DataFrame:
     """Images whose files are byte for byte the same: image_id, group, label, and `content`, equal for copies."""
     rows = images.rows.assign(size=[os.path.getsize(p) for p in images.rows["path"]])
     rows = rows[rows.duplicated("size", keep=False)]
-    content = [hashlib.sha256(Path(p).read_bytes()).hexdigest()[:12] for p in rows["path"]]
-    rows = rows.assign(content=content)
-    return rows[rows.duplicated("content", keep=False)].sort_values("content")[
-        ["image_id", "group", "label", "content"]
-    ]
+    rows = rows.assign(content=[hashlib.sha256(Path(p).read_bytes()).hexdigest()[:12] for p in rows["path"]])
+    copies = rows[rows.duplicated("content", keep=False)].sort_values("content")
+    return copies[["image_id", "group", "label", "content"]]
 
 
 def views_per_lesion(images: ImageSet) -> pd.Series:
@@ -46,12 +43,7 @@ def leakage(images: ImageSet, split: str, seeds: range, **fractions: float) -> p
         parts = split_rows(images, split, seed=seed, **fractions)
         trained = set(images.rows.loc[parts == "train", "group"])
         test = images.rows[parts == "test"]
-        leaks = test["group"].isin(trained).groupby(test["label"]).mean()
-        rows.append(
-            {
-                "seed": seed,
-                "all": leak_share(images, parts),
-                **{c: leaks.get(i, np.nan) for i, c in enumerate(images.classes)},
-            }
-        )
+        leaks = test["group"].isin(trained)
+        of_class = leaks.groupby(test["label"]).mean().reindex(range(len(images.classes))).set_axis(images.classes)
+        rows.append({"seed": seed, "all": leaks.mean(), **of_class})
     return pd.DataFrame(rows)

@@ -51,7 +51,7 @@ def label_indices(path: Path, values: pd.Series, classes: tuple[str, ...]) -> pd
 def read_list(path: Path, *fields: str) -> pd.DataFrame:
     """The fields of a list, a line an entry with blanks between them, as text; the last field may hold blanks, too.
 
-    The index counts the file's lines from 1.
+    The index counts the file's lines from 1. A line that begins with '#' is a comment.
 
     Raises:
         WorkbookFileError: the file is missing, not text, or empty. WorkbookValueError: a line with too few fields.
@@ -62,7 +62,8 @@ def read_list(path: Path, *fields: str) -> pd.DataFrame:
         raise WorkbookFileError(
             f"{path} is not a readable list ({error}); unpack the official archive again."
         ) from error
-    rows = {number: line.split(maxsplit=len(fields) - 1) for number, line in enumerate(lines, 1) if line.strip()}
+    entries = {i: line for i, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")}
+    rows = {number: line.split(maxsplit=len(fields) - 1) for number, line in entries.items()}
     short = next((number for number, words in rows.items() if len(words) != len(fields)), None)
     if short is not None:
         raise WorkbookValueError(
@@ -82,7 +83,7 @@ def numbers(path: Path, values: pd.Series) -> pd.Series:
         WorkbookValueError: names row and value of the first that is none.
     """
     parsed = pd.to_numeric(values, errors="coerce")
-    _refuse(path, values[~np.isfinite(parsed)], "is not a number")
+    refuse_rows(path, values[~np.isfinite(parsed)], "the {name} {value!r} is not a number; restore the official list")
     return parsed
 
 
@@ -93,15 +94,18 @@ def whole_numbers(path: Path, values: pd.Series) -> pd.Series:
         WorkbookValueError: names row and value of the first that is none.
     """
     parsed = numbers(path, values)
-    _refuse(path, values[parsed % 1 != 0], "is not a whole number")
+    refuse_rows(path, values[parsed % 1 != 0], "the {name} {value!r} is not a whole number; restore the official list")
     return parsed.astype(int)
 
 
-def _refuse(path: Path, wrong: pd.Series, what: str) -> None:
+def refuse_rows(path: Path, wrong: pd.Series, complaint: str) -> None:
+    """Raise a WorkbookValueError for the first of `wrong`, values of one column of `path`, by their rows; none is fine.
+
+    In `complaint` {name} stands for the column's name and {value} for the value.
+    """
     if len(wrong):
-        raise WorkbookValueError(
-            f"{path}, row {wrong.index[0]}: the {wrong.name} {wrong.iloc[0]!r} {what}; restore the official list."
-        )
+        what = complaint.format(name=wrong.name, value=wrong.iloc[0])
+        raise WorkbookValueError(f"{path}, row {wrong.index[0]}: {what}.")
 
 
 def lookup(path: Path, table: pd.DataFrame, key: str, value: str) -> dict[str, str]:
@@ -110,9 +114,6 @@ def lookup(path: Path, table: pd.DataFrame, key: str, value: str) -> dict[str, s
     Raises:
         WorkbookValueError: a key stands twice.
     """
-    repeated = table[table[key].duplicated()]
-    if len(repeated):
-        raise WorkbookValueError(
-            f"{path}, row {repeated.index[0]}: {key} {repeated[key].iloc[0]!r} stands there a second time; restore the official list."
-        )
+    repeated = table[key][table[key].duplicated()]
+    refuse_rows(path, repeated, "{name} {value!r} stands there a second time; restore the official list")
     return dict(zip(table[key], table[value], strict=True))

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 import os
 import re
 import shutil
@@ -12,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -27,22 +26,12 @@ from lib.files import save_whole
 from lib.inputs import NOTES, states
 from lib.paths import ROOT
 from lib.progress import HEADLESS
+from lib.report.pages.execution_records import Entry
 
 DEAD_KERNEL = 138  # the exit status that papermill's command line has for it
 NO_PAGE = 3  # the notebook ran, but its page could not be written
 PATIENCE_S = 30.0  # a cancelled notebook may save what it has
 POLL_S = 0.2
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a run ended."""
-
-    status: str  # 'ok', 'failed', 'died', 'timeout' or 'interrupted'
-    duration: float  # seconds
-    error: str | None = None  # one line
-    cell: int | None = None  # the n of In [n] that was running when it ended badly
-    inputs: dict[str, str] = field(default_factory=dict)  # what was read, and its state then: see lib.inputs
 
 
 def execute(
@@ -56,8 +45,10 @@ def execute(
     log: IO[str] | None = None,
     cancelled: Event | None = None,
     check: Callable[[], object] = lambda: None,
-) -> Result:
+) -> Entry:
     """Run `notebook` with `parameters` and write it with its outputs to `executed`, whatever happens, and to `page`.
+
+    Returns the record of it, but for the digest of the code.
 
     The kernel is the running interpreter, in the repository's root, with `environment` on top of ours. What the
     notebook prints appears in `log`, or on stdout behind the notebook's number. Ctrl-C, `cancelled` (from another
@@ -68,37 +59,38 @@ def execute(
         WorkbookError: `executed` cannot be written.
     """
     began = time.monotonic()
+
+    def stop_reason() -> str | None:
+        if cancelled is not None and cancelled.is_set():
+            return "interrupted"
+        check()
+        return "timeout" if timeout is not None and time.monotonic() - began >= timeout else None
+
     with tempfile.TemporaryDirectory(prefix="workbook-", ignore_cleanup_errors=True) as folder:
         private = Path(folder)  # to this attempt, so that no other one's is ever touched
         output, html = private / executed.name, private / "page.html"
         spec = {"notebook": str(notebook), "output": str(output), "page": str(html), "parent": os.getpid()}
         spec["parameters"] = dict(parameters)
         surroundings = {**_environment(private), **(environment or {})}
-        relay = _writer(log, notebook.stem.split("_")[0])
-        stop_when = _Stop(timeout, cancelled or Event(), check)
-        ended_by, exit_status, complaint = _run(spec, surroundings, relay, stop_when)
+        print_line = partial(_print_line, log, notebook.stem.split("_")[0])
+        ended_by, exit_status, complaint = _run(spec, surroundings, print_line, stop_reason)
         inputs = states(private / "inputs")
         if exit_status not in (0, NO_PAGE):
             _repair(output, notebook)
         check()
         save_whole(executed, partial(shutil.copyfile, output))
         if exit_status == 0:
-            exit_status, complaint = _place(html, page)
+            try:
+                save_whole(page, partial(shutil.copyfile, html))
+            except WorkbookError as error:
+                exit_status, complaint = NO_PAGE, str(error)
     status, error, cell = _verdict(ended_by, exit_status, executed, complaint)
-    return Result(status, time.monotonic() - began, error, cell, inputs)
-
-
-@dataclass(frozen=True)
-class _Stop:
-    """What may end a run before its time."""
-
-    timeout: float | None
-    cancelled: Event
-    check: Callable[[], object]
+    finished = datetime.now().astimezone().isoformat(timespec="seconds")
+    return Entry(status, time.monotonic() - began, finished, dict(parameters), error, cell, inputs=inputs)
 
 
 def _run(
-    spec: dict, environment: dict[str, str], relay: Callable[[str], None], stop_when: _Stop
+    spec: dict, environment: dict[str, str], print_line: Callable[[str], None], stop_reason: Callable[[], str | None]
 ) -> tuple[str | None, int, str]:
     """Run the child; returns what ended it, where we did, its exit status, and the last line of its stderr."""
     with tempfile.TemporaryFile("w+") as stderr:
@@ -112,9 +104,9 @@ def _run(
             errors="replace",
             start_new_session=True,  # a Ctrl-C in the terminal comes to us, and we pass it on
         )
-        thread = Thread(target=_relay, args=(process.stdout, relay), daemon=True)
+        thread = Thread(target=_relay, args=(process.stdout, print_line), daemon=True)
         thread.start()
-        ended_by = _wait(process, stop_when)
+        ended_by = _wait(process, stop_reason)
         thread.join(timeout=5)
         stderr.seek(0)
         return ended_by, process.returncode, stderr.read().strip().rpartition("\n")[2]
@@ -135,30 +127,24 @@ def _environment(private: Path) -> dict[str, str]:
     return {**os.environ, **ours}
 
 
-def _writer(log: IO[str] | None, number: str) -> Callable[[str], None]:
-    if log is None:
-        return lambda line: print(f"{number} | {line}", flush=True)
-    return lambda line: print(line, file=log, flush=True)
+def _print_line(log: IO[str] | None, number: str, line: str) -> None:
+    print(f"{number} | {line}" if log is None else line, file=log, flush=True)
 
 
-def _relay(stream: IO[str], write: Callable[[str], None]) -> None:
+def _relay(stream: IO[str], print_line: Callable[[str], None]) -> None:
     for line in stream:
         if line.strip():
-            write(line.rstrip())
+            print_line(line.rstrip())
 
 
-def _wait(process: subprocess.Popen, stop_when: _Stop) -> str | None:
+def _wait(process: subprocess.Popen, stop_reason: Callable[[], str | None]) -> str | None:
     """Wait for the end; returns 'timeout' or 'interrupted' when that is what brought it about."""
-    until = time.monotonic() + (math.inf if stop_when.timeout is None else stop_when.timeout)
     try:
-        while (left := until - time.monotonic()) > 0:
+        while (reason := stop_reason()) is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(min(POLL_S, left))
+                process.wait(POLL_S)
                 return None
-            if stop_when.cancelled.is_set():
-                return "interrupted"
-            stop_when.check()
-        return "timeout"
+        return reason
     except KeyboardInterrupt:
         return "interrupted"
     finally:
@@ -191,15 +177,6 @@ def _repair(output: Path, notebook: Path) -> None:
         nbformat.read(output, as_version=4)
     except (FileNotFoundError, nbformat.reader.NotJSONError):
         nbformat.write(nbformat.read(notebook, as_version=4), output)
-
-
-def _place(html: Path, page: Path) -> tuple[int, str]:
-    """Put the page where it belongs; returns the exit status that this comes to, and a complaint."""
-    try:
-        save_whole(page, partial(shutil.copyfile, html))
-    except WorkbookError as error:
-        return NO_PAGE, str(error)
-    return 0, ""
 
 
 def _verdict(ended_by: str | None, exit_status: int, path: Path, complaint: str) -> tuple[str, str | None, int | None]:

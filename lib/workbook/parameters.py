@@ -6,7 +6,9 @@ here both are errors, raised before anything runs.
 """
 
 import ast
+import hashlib
 import io
+import json
 import tokenize
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -101,6 +103,11 @@ def parse_all(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) ->
         name: parse(parameter, values[name]) if name in values else parameter.default
         for name, parameter in parameters.items()
     }
+
+
+def hash_of(*parts: Any) -> str:
+    """Sixteen hex digits that follow `parts`, such as values by name."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def check_names(names: Iterable[str], known: Iterable[str]) -> None:

@@ -69,7 +69,8 @@ def plan(
     for name, value in options.items():
         _assign(values, parameters, name, value)
     for text in assignments:
-        where, name, value = _read_assignment(text)
+        target, value = read_assignment(text, "NAME=VALUE or 02.NAME=VALUE")
+        where, _, name = target.rpartition(".")
         _assign(values, _addressed(parameters, where), name, value)
     return [Job(notebook, parse_all(parameters[notebook], values[notebook])) for notebook in notebooks]
 
@@ -103,22 +104,13 @@ def _addressed(parameters: dict[Path, dict], where: str) -> dict[Path, dict]:
     return chosen
 
 
-def read_assignment(text: str) -> tuple[str, str]:
+def read_assignment(text: str, form: str = "NAME=VALUE") -> tuple[str, str]:
     """'NAME=VALUE' as ('NAME', 'VALUE').
 
     Raises:
-        WorkbookValueError: the text is not of that form.
+        WorkbookValueError: the text is not so, or the name is missing or ends in a dot; the message tells the `form`.
     """
     name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise WorkbookValueError(f"NAME=VALUE is wanted, not {text!r}.")
+    if not equals or not name or name.endswith("."):
+        raise WorkbookValueError(f"{form} is wanted, not {text!r}.")
     return name, value
-
-
-def _read_assignment(text: str) -> tuple[str, str, str]:
-    """'02.NAME=VALUE' as ('02', 'NAME', 'VALUE'); without a notebook the first is empty."""
-    target, value = read_assignment(text)
-    where, _, name = target.rpartition(".")
-    if not name:
-        raise WorkbookValueError(f"-p takes NAME=VALUE or 02.NAME=VALUE, not {text!r}.")
-    return where, name, value

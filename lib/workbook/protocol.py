@@ -17,9 +17,7 @@
 In `tables` and `sweeps` a list is an axis of the grid, anything else is fixed.
 """
 
-import hashlib
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +29,7 @@ from lib.errors import WorkbookFileError, WorkbookValueError, choose, did_you_me
 from lib.inputs import note
 from lib.paths import ROOT
 from lib.workbook.notebook_source import check_of
-from lib.workbook.parameters import Parameter, check_names, parse, parse_all, read_parameters
+from lib.workbook.parameters import Parameter, check_names, hash_of, parse, parse_all, read_parameters
 from lib.workbook.plan import find_notebooks
 from lib.workbook.yaml_file import Pairs, YamlFile
 
@@ -147,12 +145,8 @@ def grid_protocol(notebook: Path, axes: Mapping[str, list[str]], fixed: Mapping[
     seeds = typed.pop("seed", [parse(known["seed"], fixed.get("seed", known["seed"].default))])
     others = parse_all(known, {name: value for name, value in fixed.items() if name not in axes})
     grid = Grid("grid", typed, _without(others, [*typed, "seed"]))
-    name = "-".join([notebook.stem, *axes, _hash(typed, seeds, grid.fixed)])
+    name = "-".join([notebook.stem, *axes, hash_of(typed, seeds, grid.fixed)[:8]])
     return Protocol(name, f"{notebook.stem} over {', '.join(axes)}", notebook, seeds, {}, {"grid": grid})
-
-
-def _hash(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _require_seed(notebook: Path, known: Mapping[str, Parameter]) -> None:
@@ -196,7 +190,7 @@ class _Reader(YamlFile):
         if not tables and not sweeps:
             raise self.wrong(root, "there is neither a table nor a sweep, so nothing to run")
         return Protocol(
-            name=self.path.stem if self.path.parent == PROTOCOLS else f"{self.path.stem}-{_hash(str(self.path))}",
+            name=self.path.stem if self.path.parent == PROTOCOLS else f"{self.path.stem}-{hash_of(str(self.path))[:8]}",
             title=self.text(top["title"][1]) if "title" in top else self.path.stem,
             notebook=notebook,
             seeds=self._seeds(top),

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run what `arguments` ask for; returns the exit status.
 
     Raises:
-        WorkbookError: a mistake of the user's, sweep_plan before the first run.
+        WorkbookError: a mistake of the user's, found before the first run.
     """
     chosen = _parser().parse_intermixed_args(arguments)
     report = chosen.output_dir.absolute() / "report"
@@ -47,7 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     sweep_plan = make_plan(tasks, report / "runs", chosen.force)
     if sweep_plan.todo:  # what is done can be done
         protocol.check()
-    then = _then(protocol, chosen.output_dir.absolute())
+    study = {"protocol": str(protocol.path)}
+    then = plan(protocol.then, chosen.output_dir.absolute(), study, []) if protocol.then else []
     if chosen.dry_run:
         with backend as place:
             return show_plan(protocol, sweep_plan, place.slots)
@@ -68,7 +69,7 @@ def perform_study(
     protocol: Protocol, sweep_plan: Plan, backend: Backend, report: Path, how: Mapping[str, object]
 ) -> int:
     """Perform what is to do and write the study's page, whatever happens; returns 0 when all runs are ok, else 1."""
-    print(f"{_summary(protocol, sweep_plan)}", flush=True)
+    print(_summary(protocol, sweep_plan), flush=True)
     entries: dict[Task, Entry] = dict(sweep_plan.done)
     try:
         if sweep_plan.todo:
@@ -84,11 +85,6 @@ def perform_study(
         print(f"{task.name}: {entries[task].status}: {entries[task].error}")
     print(f"{len(sweep_plan.tasks) - len(bad)} of {len(sweep_plan.tasks)} runs ok: {page}", flush=True)
     return 1 if bad else 0
-
-
-def _then(protocol: Protocol, output_dir: Path) -> list[Job]:
-    """The notebooks that read the study when its runs are done."""
-    return plan(protocol.then, output_dir, {"protocol": str(protocol.path)}, []) if protocol.then else []
 
 
 def _summary(protocol: Protocol, sweep_plan: Plan) -> str:
@@ -119,9 +115,7 @@ def _protocol(chosen: argparse.Namespace) -> Protocol:
 def _axes(grids: Sequence[str]) -> dict[str, list[str]]:
     axes: dict[str, list[str]] = {}
     for text in grids:
-        name, equals, values = text.partition("=")
-        if not equals or not name:
-            raise WorkbookValueError(f"--grid takes NAME=VALUE,VALUE,…, not {text!r}.")
+        name, values = read_assignment(text, "--grid NAME=VALUE,VALUE,…")
         if name in axes:
             raise WorkbookValueError(f"--grid {name} is given twice; write all its values into one.")
         axes[name] = [value.strip() for value in values.split(",") if value.strip()]

@@ -1,13 +1,10 @@
 """One notebook with its parameters, to be executed once: skipped while nothing it rests on has changed."""
 
-import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from threading import Event
@@ -21,17 +18,14 @@ from lib.inputs import state
 from lib.progress import duration
 from lib.report.pages.execution_records import Entry, read_entry, write_entry
 from lib.report.pages.notebook_page import export_html
-from lib.workbook.execute import Result, execute
+from lib.workbook.execute import execute
 from lib.workbook.notebook_source import python
-from lib.workbook.parameters import read_parameters
+from lib.workbook.parameters import hash_of, read_parameters
 from lib.workbook.plan import Job, number
 
 PLACES = ("output_dir",)  # parameters that say where results go, not what they are
-UNNAMED = (
-    "seed",
-    "data_root",
-    "profile",
-)  # parameters that a run's readable name leaves to its hash, or says otherwise
+# Parameters that a run's readable name leaves to its hash, or says otherwise.
+UNNAMED = ("seed", "data_root", "profile")
 
 
 @dataclass(frozen=True, eq=False)  # a plan has each task once, so it may be a key by its identity
@@ -88,12 +82,12 @@ def run_name(job: Job) -> str:
     words = [str(value) for value in named if not isinstance(value, bool)]
     words += [f"s{content['seed']}"] if "seed" in content else []
     readable = re.sub(r"[^\w.-]+", "_", "-".join(words))[:80]
-    return f"{number(job.notebook)}-{readable}-{_hash(job.notebook.stem, content)[:8]}"
+    return f"{number(job.notebook)}-{readable}-{hash_of(job.notebook.stem, content)[:8]}"
 
 
 def digest(job: Job) -> str:
     """What the results of `job` rest on: the notebook, the parts of `lib` that it imports, the parameters."""
-    return _hash(_code(job.notebook, job.notebook.stat().st_mtime_ns), _content(job))
+    return hash_of(_code(job.notebook, job.notebook.stat().st_mtime_ns), _content(job))
 
 
 def perform(
@@ -123,9 +117,9 @@ def perform(
             return entry
         with nullcontext() if watched else open(task.log, "w", encoding="utf-8") as log:
             how = {"timeout": timeout, "environment": environment, "cancelled": cancelled, "log": log}
-            result = execute(task.job.notebook, task.executed, task.page, task.job.parameters, check=claim.check, **how)
+            entry = execute(task.job.notebook, task.executed, task.page, task.job.parameters, check=claim.check, **how)
         claim.check()
-        entry = _keep(task, result)
+        entry = _keep(task, entry)
         say(verdict(entry))
         return entry
     except FileClaimLost as lost:
@@ -143,12 +137,10 @@ def _keep_quiet(what: str) -> None:
     """Nobody watches."""
 
 
-def _keep(task: Task, result: Result) -> Entry:
+def _keep(task: Task, entry: Entry) -> Entry:
     """Record how the execution ended; where it ended badly, its page says so. A page that cannot be written must not
     stop a night's other runs."""
-    finished = datetime.now().astimezone().isoformat(timespec="seconds")
-    how = (result.status, result.duration, finished, task.job.parameters, result.error, result.cell)
-    entry = Entry(*how, code=task.code, inputs=result.inputs)
+    entry = replace(entry, code=task.code)
     try:
         if entry.status != "ok" and task.executed.exists():
             export_html(task.executed, task.page, verdict(entry))
@@ -167,10 +159,6 @@ def verdict(entry: Entry) -> str:
 
 def _content(job: Job) -> dict[str, Any]:
     return {name: value for name, value in job.parameters.items() if name not in PLACES}
-
-
-def _hash(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @cache

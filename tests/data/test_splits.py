@@ -295,7 +295,9 @@ def test_a_gallery_that_measures_nothing_is_refused_before_training(gallery, mes
 def test_a_query_that_is_junk_or_a_distractor_is_refused_before_training(nobody):
     images = reid_images([[3, 3]] * 6)
     images.rows.loc[images.rows["part"] == "query", "identity"] = nobody
-    with pytest.raises(WorkbookValueError, match=rf"Query I\d+ of people has the identity {nobody}, but only people"):
+    with pytest.raises(
+        WorkbookValueError, match=rf"Query I\d+ of people has the identity {nobody}, but a query shows an identity"
+    ):
         split_identities(images)
 
 

@@ -252,7 +252,7 @@ def test_a_grid_from_end_to_end(notebook, tmp_path):
         (["02", "--grid", "fusion=a"], "Did you mean 'fusion_strategy'"),
         (["02", "--grid", "lr="], "--grid lr= is empty"),
         (["02", "--grid", "lr=-1", "--dry-run"], "lr=-1.0 must be above 0"),
-        (["02", "--grid", "lr"], "--grid takes NAME=VALUE"),
+        (["02", "--grid", "lr"], "--grid NAME=VALUE"),
         (["02", "--grid", "lr=1", "--grid", "lr=2"], "--grid lr is given twice"),
         (["quick", "-p", "lr=1"], "a protocol says itself what it runs"),
         (["quik"], "Did you mean 'quick'"),

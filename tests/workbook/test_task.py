@@ -9,7 +9,6 @@ import pytest
 from lib.file_claims import FileClaim
 from lib.report.pages.execution_records import Entry, read_entry, write_entry
 from lib.workbook import task as task_file
-from lib.workbook.execute import Result
 from lib.workbook.plan import Job
 from lib.workbook.task import notebook_task, perform, run_name, run_task
 
@@ -32,7 +31,7 @@ def executions(monkeypatch):
         found.append(parameters)
         executed.write_bytes(notebook.read_bytes())
         page.write_text("page")
-        return Result("ok", 1.5, inputs={str(notebook.parent / "data"): "absent"})
+        return Entry("ok", 1.5, "now", parameters, inputs={str(notebook.parent / "data"): "absent"})
 
     monkeypatch.setattr(task_file, "execute", execute)
     return found
@@ -113,7 +112,7 @@ def test_another_process_at_it_is_left_alone(job, executions, tmp_path):
 def test_a_failure_is_recorded_and_tried_again(job, tmp_path, monkeypatch):
     def execute(notebook, executed, page, parameters, **how):
         executed.write_bytes(notebook.read_bytes())
-        return Result("died", 2.0, "the kernel died", 3)
+        return Entry("died", 2.0, "now", parameters, "the kernel died", 3)
 
     monkeypatch.setattr(task_file, "execute", execute)
     task = run_task(job, tmp_path)

@@ -17,30 +17,28 @@ def extract(archive: Path, root: Path) -> None:
     Raises:
         WorkbookFileError: not a zip, damaged, or unsafe; nothing of it is left in `root`.
     """
-    scratch = Path(tempfile.mkdtemp(prefix=".unpack-", dir=root))
     try:
         with (
+            tempfile.TemporaryDirectory(prefix=".unpack-", dir=root, ignore_cleanup_errors=True) as scratch,
             zipfile.ZipFile(archive) as packed,
             Progress(len(packed.namelist()), f"unpacking {archive.name}", "files") as bar,
         ):
             for member in packed.infolist():
-                _refuse_unsafe(member, scratch, archive)
+                _refuse_unsafe(member, Path(scratch), archive)
                 packed.extract(member, scratch)  # checks the member's CRC
                 bar.advance()
-        shutil.copytree(scratch, root, dirs_exist_ok=True, copy_function=os.replace)
+            shutil.copytree(scratch, root, dirs_exist_ok=True, copy_function=os.replace)
     except (zipfile.BadZipFile, EOFError) as error:
         archive.unlink()
         raise WorkbookFileError(
             f"{archive} is damaged ({error}) and was removed; run the same command again."
         ) from error
+    except WorkbookError:
+        raise  # an OSError, too, that tells more
     except OSError as error:
-        if isinstance(error, WorkbookError):
-            raise
         raise WorkbookError(
             f"Cannot unpack {archive} into {root}: {error.strerror or error}. Free some space and run the same command again."
         ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _refuse_unsafe(member: zipfile.ZipInfo, root: Path, archive: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 
@@ -101,12 +102,10 @@ def _transfer(remote: Remote, part: Path) -> None:
 def _check(remote: Remote, path: Path) -> None:
     if remote.md5 is None:
         return
-    digest = hashlib.md5(usedforsecurity=False)
     with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    if digest.hexdigest() != remote.md5:
+        md5 = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+    if md5 != remote.md5:
         path.unlink()
         raise WorkbookError(
-            f"{remote.name} arrived damaged (MD5 {digest.hexdigest()}, should be {remote.md5}) and was removed; run the same command again."
+            f"{remote.name} arrived damaged (MD5 {md5}, should be {remote.md5}) and was removed; run the same command again."
         )

@@ -1,8 +1,9 @@
 """Data sets that torchvision downloads: STL10, CIFAR, Caltech101, Caltech256, Oxford-IIIT Pet and FGVC Aircraft.
 
 torchvision knows their addresses and MD5 sums (of FGVC Aircraft the address only) and unpacks straight into its
-folder, where half a set would pass for a whole one. So it works in a scratch folder below the data root, and what it unpacked is moved into place when whole.
-A finished archive is not fetched again after an interruption; a broken one is, from its beginning.
+folder, where half a set would pass for a whole one. So it works in a scratch folder below the data root, and what it
+unpacked is moved into place when whole. After an interruption a finished archive is not fetched again; a broken one
+is, from its beginning.
 """
 
 import gzip

@@ -7,6 +7,7 @@ the scenery have the marks' colours, so that it matters where a colour is and no
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -125,14 +126,16 @@ def _shades(name: str, rng: np.random.Generator) -> np.ndarray:
     return np.array(COLOURS[name]) * rng.uniform(0.8, 1.1) + rng.normal(0, 12, 3)
 
 
+def _swung(turn: float, root: tuple[float, float], points: list) -> np.ndarray:
+    """Points [n, 2], along and across a wing or a tail that leads backwards from its `root`, in the bird's units."""
+    cos, sin = math.cos(turn), math.sin(turn)
+    along, across = np.transpose(points)
+    return np.stack([root[0] - cos * along + sin * across, root[1] - sin * along - cos * across], axis=1)
+
+
 def _tail(pen: _Pen, colour: np.ndarray, mark: str, rng: np.random.Generator) -> tuple[float, float]:
     turn, length, spread = rng.uniform(-0.35, 0.45), rng.uniform(1.0, 1.35), rng.uniform(0.2, 0.32)
-    cos, sin = math.cos(turn), math.sin(turn)
-
-    def swung(points: list) -> np.ndarray:  # from along and across the tail to the bird's units
-        along, across = np.transpose(points)
-        return np.stack([-0.75 - cos * along + sin * across, 0.02 - sin * along - cos * across], axis=1)
-
+    swung = partial(_swung, turn, (-0.75, 0.02))
     pen.polygon(swung([[0, -0.2], [0, 0.2], [length, spread], [length, -spread]]), colour)
     near, far = length - 0.65, length - 0.1
     low, high = (0.2 + (spread - 0.2) * along / length for along in (near, far))
@@ -141,12 +144,8 @@ def _tail(pen: _Pen, colour: np.ndarray, mark: str, rng: np.random.Generator) ->
 
 
 def _head(pen: _Pen, colour: np.ndarray, marks: Marks, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
-    x, y, radius, nod = (
-        rng.uniform(0.82, 1.0),
-        rng.uniform(-0.72, -0.52),
-        rng.uniform(0.42, 0.48),
-        rng.uniform(-0.4, 0.4),
-    )
+    x, y = rng.uniform(0.82, 1.0), rng.uniform(-0.72, -0.52)
+    radius, nod = rng.uniform(0.42, 0.48), rng.uniform(-0.4, 0.4)
     cos, sin = math.cos(nod), math.sin(nod)
 
     def on(along: float, up: float) -> tuple[float, float]:  # from the head's middle, in its radii
@@ -154,9 +153,8 @@ def _head(pen: _Pen, colour: np.ndarray, marks: Marks, rng: np.random.Generator)
 
     pen.polygon([(0.35, -0.42), on(-0.9, 0.2), on(0.5, -0.85), (0.92, 0.1)], colour)  # the neck
     length = BEAKS[marks.beak] * rng.uniform(0.9, 1.1) / radius
-    pen.polygon(
-        [on(0.8, 0.3), on(0.92 + length, -0.12), on(0.8, -0.36)], np.array([70, 60, 50]) * rng.uniform(0.7, 1.3)
-    )
+    horn = np.array([70, 60, 50]) * rng.uniform(0.7, 1.3)
+    pen.polygon([on(0.8, 0.3), on(0.92 + length, -0.12), on(0.8, -0.36)], horn)
     pen.polygon(_ellipse(x, y, radius, radius), colour)
     pen.polygon(_ellipse(x, y, radius, radius, nod, (-np.pi - 0.05, -0.35)), _shades(marks.crown, rng))
     eye = on(0.42, 0.12)
@@ -167,17 +165,9 @@ def _head(pen: _Pen, colour: np.ndarray, marks: Marks, rng: np.random.Generator)
 
 
 def _wing(pen: _Pen, colour: np.ndarray, mark: str, rng: np.random.Generator) -> tuple[float, float]:
-    turn = rng.uniform(-0.12, 0.3)
-    cos, sin = math.cos(turn), math.sin(turn)
-
-    def swung(points: list) -> np.ndarray:
-        along, across = np.transpose(points)
-        return np.stack([0.3 - cos * along + sin * across, -0.1 - sin * along - cos * across], axis=1)
-
-    pen.polygon(
-        swung([[-0.12, 0], [0.0, 0.3], [0.5, 0.36], [1.0, 0.2], [1.4, -0.02], [0.9, -0.22], [0.3, -0.3], [0.0, -0.2]]),
-        colour,
-    )
+    swung = partial(_swung, rng.uniform(-0.12, 0.3), (0.3, -0.1))
+    feathers = [[-0.12, 0], [0, 0.3], [0.5, 0.36], [1, 0.2], [1.4, -0.02], [0.9, -0.22], [0.3, -0.3], [0, -0.2]]
+    pen.polygon(swung(feathers), colour)
     middle = rng.uniform(0.42, 0.6)
     patch = np.add([[-0.3, 0.22], [0.22, 0.28], [0.32, -0.16], [-0.22, -0.22]], [middle, 0.02])
     pen.polygon(swung(patch.tolist()), _shades(mark, rng))
@@ -215,9 +205,8 @@ def _branch(scene: Image.Image, pen: _Pen, rng: np.random.Generator) -> None:
     x, y = pen.at([0.15, 1.1])[0]
     slope, width = rng.uniform(-0.3, 0.3), int(rng.integers(4, 9))
     ends = [-5, y - slope * (x + 5), SIDE + 5, y + slope * (SIDE + 5 - x)]
-    ImageDraw.Draw(scene).line(
-        ends, fill=tuple(int(c) for c in np.array([95, 72, 52]) * rng.uniform(0.7, 1.3)), width=width
-    )
+    brown = np.array([95, 72, 52]) * rng.uniform(0.7, 1.3)
+    ImageDraw.Draw(scene).line(ends, fill=tuple(brown.astype(int).tolist()), width=width)
 
 
 def _leaf(places: dict[str, tuple[float, float]], rng: np.random.Generator) -> Image.Image:

@@ -98,12 +98,8 @@ def draw_person(who: Person, seen_by: Camera, rng: np.random.Generator, off: flo
     scale = FINE * HEIGHT * rng.uniform(0.86, 0.98) * (1 + off)
     x = FINE * WIDTH * (0.5 + rng.normal(0, 0.05) + off * rng.choice([-1, 1]))
     y = FINE * HEIGHT * (rng.uniform(0.02, 0.08) + off * rng.uniform(-0.6, 0.6))
-    _figure(
-        _Pen(ImageDraw.Draw(layer), x, y, scale, 1 if rng.random() < 0.5 else -1),
-        who,
-        rng.random() < seen_by.behind,
-        rng,
-    )
+    pen = _Pen(ImageDraw.Draw(layer), x, y, scale, 1 if rng.random() < 0.5 else -1)
+    _figure(pen, who, rng.random() < seen_by.behind, rng)
     if rng.random() < 0.12:
         _obstacle(ImageDraw.Draw(layer), rng)
     figure = np.asarray(layer.reduce(FINE), dtype=np.float32)
@@ -153,14 +149,12 @@ def _figure(pen: _Pen, who: Person, behind: bool, rng: np.random.Generator) -> N
     pen.limb((-wide + 0.015, 0.2), (-wide - 0.02 - swing / 2, 0.48), 0.06, 0.045, who.top * 0.85)
     pen.ellipse(-wide - 0.02 - swing / 2, 0.5, 0.022, 0.026, who.skin)
     _torso(pen, who, behind, wide)
-    hand = (wide + 0.02 + swing / 2, 0.48)
-    pen.limb((wide - 0.015, 0.2), hand, 0.06, 0.045, who.top * 0.9)
-    pen.ellipse(hand[0], 0.5, 0.022, 0.026, who.skin)
+    hand = wide + 0.02 + swing / 2
+    pen.limb((wide - 0.015, 0.2), (hand, 0.48), 0.06, 0.045, who.top * 0.9)
+    pen.ellipse(hand, 0.5, 0.022, 0.026, who.skin)
     if who.bag == "handbag":
-        pen.polygon(
-            [(hand[0] - 0.05, 0.53), (hand[0] + 0.05, 0.53), (hand[0] + 0.06, 0.63), (hand[0] - 0.06, 0.63)],
-            who.bag_colour,
-        )
+        bag = [(hand - 0.05, 0.53), (hand + 0.05, 0.53), (hand + 0.06, 0.63), (hand - 0.06, 0.63)]
+        pen.polygon(bag, who.bag_colour)
     _head(pen, who, behind)
 
 
@@ -168,9 +162,8 @@ def _legs(pen: _Pen, who: Person, stride: float, wide: float) -> None:
     for side in (-1, 1):
         hip, foot = (side * wide * 0.5, 0.5), (side * (0.035 + stride), 0.955)
         knee = (np.add(hip, foot) / 2).tolist()
-        pen.limb(
-            hip, foot, 0.085 * who.stout, 0.05, who.skin if who.legs != "trousers" else who.bottom * (1 + 0.06 * side)
-        )
+        colour = who.bottom * (1 + 0.06 * side) if who.legs == "trousers" else who.skin
+        pen.limb(hip, foot, 0.085 * who.stout, 0.05, colour)
         if who.legs == "shorts":
             pen.limb(hip, knee, 0.1 * who.stout, 0.09, who.bottom)
         pen.ellipse(foot[0] + 0.015, 0.965, 0.04, 0.02, who.shoes)
@@ -182,15 +175,13 @@ def _torso(pen: _Pen, who: Person, behind: bool, wide: float) -> None:
     outline = [(-wide, 0.19), (-0.03, 0.16), (0.03, 0.16), (wide, 0.19), (wide * 0.88, 0.53), (-wide * 0.88, 0.53)]
     pen.polygon(outline, who.top)
     if who.pattern == "hoops":
+        above, below = wide * 0.95, wide * 0.93
         for y in (0.24, 0.32, 0.4, 0.48):
-            pen.polygon(
-                [(-wide * 0.95, y), (wide * 0.95, y), (wide * 0.93, y + 0.03), (-wide * 0.93, y + 0.03)], who.second
-            )
+            pen.polygon([(-above, y), (above, y), (below, y + 0.03), (-below, y + 0.03)], who.second)
     elif who.pattern == "stripes":
         for x in (-0.6, -0.1, 0.4):
-            pen.polygon(
-                [(wide * x, 0.19), (wide * (x + 0.22), 0.19), (wide * (x + 0.22), 0.53), (wide * x, 0.53)], who.second
-            )
+            left, right = wide * x, wide * (x + 0.22)
+            pen.polygon([(left, 0.19), (right, 0.19), (right, 0.53), (left, 0.53)], who.second)
     elif who.pattern == "halves":
         pen.polygon([(-wide * 0.94, 0.36), (wide * 0.94, 0.36), (wide * 0.88, 0.53), (-wide * 0.88, 0.53)], who.second)
     elif who.pattern == "badge" and not behind:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.data.boxes import corners_text, read_boxes
+from lib.data.boxes import read_boxes
 from lib.data.file_finder import attach_images, find_base, images_by_stem
 from lib.data.imageset import ImageSet
 from lib.data.table_reader import label_indices, lookup, read_list
@@ -31,7 +31,7 @@ def load_aircraft(root: Path, name: str = "FGVCAircraft", skip_unreadable: bool 
     base = find_base(root, name, LISTS["train"], ADVICE)
     variants = base / "variants.txt"
     classes = tuple(lookup(variants, read_list(variants, "variant"), "variant", "variant"))
-    boxes = read_boxes(base / "images_box.txt", "image_id", ("xmin", "ymin", "xmax", "ymax"), corners_text)
+    boxes = read_boxes(base / "images_box.txt", "image_id", ("xmin", "ymin", "xmax", "ymax"), corners=True)
     files = images_by_stem(base / "images")
     lists = ((base / file, _variants(base / file, classes, part), files) for part, file in LISTS.items())
     rows, missing = attach_images(lists, skip_unreadable)

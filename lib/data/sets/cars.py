@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib.data.boxes import corners_text
+from lib.data.boxes import box_texts
 from lib.data.file_finder import ImageList, attach_images, find_base, folder, listed_files
 from lib.data.imageset import ImageSet
 from lib.data.table_reader import numbers, whole_numbers
@@ -92,7 +92,7 @@ def _annotations(path: Path, part: str) -> pd.DataFrame:
             "file": table[file].astype(str),
             "class": whole_numbers(path, table["class"]),
             "part": np.where(numbers(path, table["test"]) == 1, "test", "train") if part == "" else part,
-            "box": corners_text(path, table[list(BOX)]),
+            "box": box_texts(path, table[list(BOX)], corners=True),
         }
     )
 

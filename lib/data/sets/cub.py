@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lib.data.boxes import read_boxes, sides_text
+from lib.data.boxes import read_boxes
 from lib.data.file_finder import attach_images, find_base, listed_files
 from lib.data.imageset import ImageSet
-from lib.data.table_reader import lookup, numbers, read_list, whole_numbers
+from lib.data.table_reader import lookup, numbers, read_list, refuse_rows, whole_numbers
 from lib.errors import WorkbookFileError, WorkbookValueError
 
 ADVICE = "The archive is CUB_200_2011.tgz of https://data.caltech.edu/records/65de6-vp158; its layout stands in data/README.md."
@@ -41,36 +41,19 @@ def load_cub(root: Path, name: str = "CUB-200-2011", skip_unreadable: bool = Fal
     path, labels, split = base / "images.txt", base / "image_class_labels.txt", base / "train_test_split.txt"
     table = read_list(path, "number", "file")
     lookup(path, table, "number", "file")  # no number stands twice
-    table = table.assign(
-        **{"class": _of_images(path, table, labels, "class"), "side": _of_images(path, table, split, "side")}
-    )
     names = _classes(base)
-    _check(split, table, "side", PARTS, "has {!r}, which is neither 1 (train) nor 0 (test).")
-    _check(
-        labels,
-        table,
-        "class",
-        names,
-        "has the class {!r}, which classes.txt does not list; restore the official lists.",
-    )
-    present = sorted(set(table["class"]), key=list(names).index)
-    boxes = read_boxes(base / "bounding_boxes.txt", "number", ("x", "y", "width", "height"), sides_text)
+    kinds = _of_images(path, table, labels, "class", names, "the class {!r}, which classes.txt does not list")
+    sides = _of_images(path, table, split, "side", PARTS, "{!r}, which is neither 1 (train) nor 0 (test)")
+    present = sorted(set(kinds), key=list(names).index)
+    boxes = read_boxes(base / "bounding_boxes.txt", "number", ("x", "y", "width", "height"))
     table = table.assign(
         image_id=table["file"].str.rsplit(".", n=1).str[0],
-        label=table["class"].map({number: label for label, number in enumerate(present)}),
-        part=table["side"].map(PARTS),
+        label=kinds.map({number: label for label, number in enumerate(present)}),
+        part=sides.map(PARTS),
         box=table["number"].map(boxes).fillna(""),
     )
     rows, missing = attach_images([(path, table, listed_files(table, base / "images"))], skip_unreadable)
     return ImageSet(name, tuple(names[number] for number in present), rows, unreadable=missing)
-
-
-def _check(path: Path, table: pd.DataFrame, column: str, known: Iterable[str], complaint: str) -> None:
-    """Raise a WorkbookValueError for the first image whose value in `column`, of the list `path`, is not `known`."""
-    wrong = table[~table[column].isin(list(known))]
-    if len(wrong):
-        number, value = wrong[["number", column]].iloc[0]
-        raise WorkbookValueError(f"{path}: image {number} {complaint.format(value)}")
 
 
 def load_parts(images: ImageSet) -> dict[str, dict[str, Part]]:
@@ -90,10 +73,7 @@ def load_parts(images: ImageSet) -> dict[str, dict[str, Part]]:
     stems = read_list(base / "images.txt", "number", "file").set_index("number")["file"].str.rsplit(".", n=1).str[0]
     table = read_list(path, "number", "part", "x", "y", "visible")
     unknown = table["part"][~table["part"].isin(names)]
-    if len(unknown):
-        raise WorkbookValueError(
-            f"{path}, row {unknown.index[0]}: parts.txt has no part {unknown.iloc[0]!r}; restore the official lists."
-        )
+    refuse_rows(path, unknown, "parts.txt has no part {value!r}; restore the official lists")
     x, y, visible = (numbers(path, table[column]) for column in ("x", "y", "visible"))
     table = pd.DataFrame({"image": table["number"].map(stems), "part": table["part"].map(names), "x": x, "y": y})
     parts: dict[str, dict[str, Part]] = {}
@@ -102,14 +82,17 @@ def load_parts(images: ImageSet) -> dict[str, dict[str, Part]]:
     return parts
 
 
-def _of_images(path: Path, table: pd.DataFrame, file: Path, column: str) -> pd.Series:
-    """What the list `file` says of each image of `table`, read from the list `path`."""
+def _of_images(
+    path: Path, table: pd.DataFrame, file: Path, column: str, known: Iterable[str], complaint: str
+) -> pd.Series:
+    """What the list `file` says of each image of `table`, read from the list `path`: one of `known`, else `complaint`."""
     values = table["number"].map(lookup(file, read_list(file, "number", column), "number", column))
-    if values.isna().any():
-        row = values.index[values.isna()][0]
-        raise WorkbookValueError(
-            f"{file} does not list image {table.loc[row, 'number']} ({path}, row {row}); restore the official list."
-        )
+    unlisted = table["number"][values.isna()]
+    refuse_rows(path, unlisted, f"{file.name} does not list image {{value}}; restore the official lists")
+    wrong = values[~values.isin(list(known))]
+    if len(wrong):
+        image, what = table.loc[wrong.index[0], "number"], complaint.format(wrong.iloc[0])
+        raise WorkbookValueError(f"{file}: image {image} has {what}; restore the official lists.")
     return values
 
 

@@ -10,7 +10,8 @@ from lib.data.imageset import ImageSet
 from lib.errors import WorkbookFileError
 from lib.files import save_folder
 
-SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test"})
+# What folders and shards of a part of a set are called.
+PART_OF = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 def load_image_folder(root: Path, name: str = "imagefolder", skip_unreadable: bool = False) -> ImageSet:
@@ -23,7 +24,7 @@ def load_image_folder(root: Path, name: str = "imagefolder", skip_unreadable: bo
     classes = tuple(sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")))
     if len(classes) < 2:
         raise WorkbookFileError(f"{root} is no folder of class folders: it needs at least two, it has {len(classes)}.")
-    parts = SPLIT_NAMES.intersection(name.casefold() for name in classes)
+    parts = PART_OF.keys() & {name.casefold() for name in classes}
     if parts:
         raise WorkbookFileError(
             f"{root} holds {', '.join(sorted(parts))} where class folders should be: give one of them as the data root, "

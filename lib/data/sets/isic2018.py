@@ -15,8 +15,8 @@ import pandas as pd
 from lib.data.file_finder import ImageList, attach_images, folder, images_by_stem
 from lib.data.imageset import ImageSet
 from lib.data.sets.ham10000 import CLASSES, MASK
-from lib.data.table_reader import read_table
-from lib.errors import WorkbookFileError, WorkbookValueError
+from lib.data.table_reader import read_table, refuse_rows
+from lib.errors import WorkbookFileError
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,7 @@ def load_isic2018(root: Path, name: str = "isic-2018-task-3", skip_unreadable: b
     """
     root = folder(root, name)
     tables = {
-        part: next(iter(sorted(root.rglob(f"ISIC2018_Task3_{word}_GroundTruth.csv"))), None)
-        for part, word in PARTS.items()
+        part: min(root.rglob(f"ISIC2018_Task3_{word}_GroundTruth.csv"), default=None) for part, word in PARTS.items()
     }
     if tables["train"] is None:
         raise WorkbookFileError(
@@ -64,17 +63,14 @@ def _labels(path: Path) -> pd.DataFrame:
     table = read_table(path, ("image", *COLUMNS))
     values = table[list(COLUMNS)].apply(pd.to_numeric, errors="coerce").to_numpy()
     one_hot = ((values == 1).sum(axis=1) == 1) & ((values == 0).sum(axis=1) == len(COLUMNS) - 1)
-    if not one_hot.all():
-        row = int((~one_hot).argmax())
-        raise WorkbookValueError(
-            f"{path}, row {table.index[row]}: image {table['image'].iloc[row]!r} must have a single 1.0 among {', '.join(COLUMNS)} and 0.0 elsewhere."
-        )
+    complaint = f"image {{value!r}} must have a single 1.0 among {', '.join(COLUMNS)} and 0.0 elsewhere"
+    refuse_rows(path, table["image"][~one_hot], complaint)
     return pd.DataFrame({"image_id": table["image"], "label": values.argmax(axis=1)})
 
 
 def _lesions(root: Path) -> dict[str, str]:
     """Image → lesion, from the challenge's groupings; empty where the file is missing."""
-    path = next(iter(sorted(root.rglob("ISIC2018_Task3_Training_LesionGroupings.csv"))), None)
+    path = min(root.rglob("ISIC2018_Task3_Training_LesionGroupings.csv"), default=None)
     if path is None:
         log.warning(
             "No lesion groupings below %s: every image counts as a lesion of its own, views of one lesion may leak between splits",

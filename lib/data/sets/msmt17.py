@@ -14,8 +14,8 @@ import pandas as pd
 from lib.data.file_finder import ImageList, attach_images, find_base, listed_files
 from lib.data.imageset import ImageSet
 from lib.data.sets.reid import reid_set
-from lib.data.table_reader import read_list, whole_numbers
-from lib.errors import WorkbookFileError, WorkbookValueError
+from lib.data.table_reader import read_list, refuse_rows, whole_numbers
+from lib.errors import WorkbookFileError
 
 ADVICE = "It is given on request, see https://www.pkuvmc.com/dataset.html; its layouts stand in data/README.md."
 FOLDERS = {"train": ("train", "mask_train_v2"), "test": ("test", "mask_test_v2")}
@@ -51,11 +51,11 @@ def _list(base: Path, file: str, name: str) -> ImageList:
 def _rows(path: Path, prefix: str, first: int) -> pd.DataFrame:
     table = read_list(path, "file", "person")
     camera = table["file"].str.extract(r"(?:^|/)\d+_\d+_(\d+)_[^/]*$")[0]
-    if camera.isna().any():
-        row = camera.index[camera.isna()][0]
-        raise WorkbookValueError(
-            f"{path}, row {row}: {table.loc[row, 'file']!r} does not tell the camera as in 0000/0000_000_01_0303morning_0008_0.jpg."
-        )
+    refuse_rows(
+        path,
+        table["file"][camera.isna()],
+        "{value!r} does not tell the camera as in 0000/0000_000_01_0303morning_0008_0.jpg",
+    )
     return table.assign(
         image_id=prefix + "/" + table["file"].str.rsplit(".", n=1).str[0],
         identity=whole_numbers(path, table["person"]) + first,

@@ -11,10 +11,17 @@ import pandas as pd
 
 from lib.data.file_finder import attach_images, find_base, images_by_stem
 from lib.data.imageset import ImageSet
-from lib.errors import WorkbookFileError, WorkbookValueError
+from lib.data.table_reader import read_list, refuse_rows, whole_numbers
+from lib.errors import WorkbookValueError
 
 ADVICE = "That folder holds annotations and images; or fetch the set with"
 PARTS = {"trainval": "train", "test": "test"}
+FIELDS = (
+    "image_id",
+    "class",
+    "species",
+    "rank",
+)  # of each list; a name is the breed's and a number, as in Abyssinian_100
 
 
 def load_pets(root: Path, name: str = "oxford-iiit-pet", skip_unreadable: bool = False) -> ImageSet:
@@ -26,36 +33,21 @@ def load_pets(root: Path, name: str = "oxford-iiit-pet", skip_unreadable: bool =
     """
     base = find_base(root, name, "annotations/list.txt", f"{ADVICE} `python -m lib.data.download {name}`.")
     path = base / "annotations" / "list.txt"
-    table = _read_list(path)
+    table = read_list(path, *FIELDS)
+    unnamed = table["image_id"][~table["image_id"].str.contains("_")]
+    refuse_rows(path, unnamed, "{value!r} does not tell the breed as in Abyssinian_100; restore the official list")
+    table = table.assign(
+        number=whole_numbers(path, table["class"]), breed=table["image_id"].str.rsplit("_", n=1).str[0]
+    )
     breeds = _breeds(path, table)
     rows, missing = attach_images([(path, table, images_by_stem(base / "images"))], skip_unreadable)
     rows["label"] = rows["number"].map({number: label for label, number in enumerate(breeds)})
     rows["part"] = ""
     for file, part in PARTS.items():
-        rows.loc[rows["image_id"].isin(_names(path.with_name(f"{file}.txt"))), "part"] = part
+        listed = path.with_name(f"{file}.txt")
+        if listed.is_file():
+            rows.loc[rows["image_id"].isin(read_list(listed, *FIELDS)["image_id"]), "part"] = part
     return ImageSet(name, tuple(breeds.values()), rows, unreadable=missing)
-
-
-def _read_list(path: Path) -> pd.DataFrame:
-    """Image id, class number and breed of each line; the index counts the file's lines from 1."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise WorkbookFileError(f"{path} is not a readable list ({error}); unpack annotations.tar.gz again.") from error
-    rows = {i: _fields(path, i, line) for i, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")}
-    if not rows:
-        raise WorkbookFileError(f"{path} lists no image; unpack annotations.tar.gz again.")
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["image_id", "number", "breed"])
-
-
-def _fields(path: Path, row: int, line: str) -> tuple[str, int, str]:
-    words = line.split()
-    if len(words) != 4 or not words[1].isdecimal() or "_" not in words[0]:
-        raise WorkbookValueError(
-            f"{path}, row {row}: {line.strip()!r} is not of the form 'Breed_number class species breed' "
-            "(as in 'Abyssinian_100 1 1 1'). Is this the data set's own list?"
-        )
-    return words[0], int(words[1]), words[0].rsplit("_", 1)[0]
 
 
 def _breeds(path: Path, table: pd.DataFrame) -> dict[int, str]:
@@ -69,7 +61,3 @@ def _breeds(path: Path, table: pd.DataFrame) -> dict[int, str]:
             "elsewhere in the list; restore the official list."
         )
     return dict(zip(pairs["number"], pairs["breed"], strict=True))
-
-
-def _names(path: Path) -> set[str]:
-    return set(_read_list(path)["image_id"]) if path.is_file() else set()

@@ -12,11 +12,10 @@ from types import ModuleType
 import pandas as pd
 
 from lib.data.file_finder import folder
+from lib.data.sets.folders import PART_OF
 from lib.errors import WorkbookError, WorkbookFileError
 from lib.inputs import note
 from lib.paths import DATA
-
-PART_OF = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 @dataclass(frozen=True)

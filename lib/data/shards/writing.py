@@ -9,8 +9,8 @@ import pandas as pd
 
 from lib.data.file_finder import folder
 from lib.data.imageset import ImageSet
-from lib.data.sets.folders import load_image_folder
-from lib.data.shards.listing import PART_OF, webdataset
+from lib.data.sets.folders import PART_OF, load_image_folder
+from lib.data.shards.listing import webdataset
 from lib.data.splits import rows_of, split_rows
 from lib.errors import WorkbookFileError, positive
 from lib.files import save_folder

@@ -8,7 +8,7 @@ from scipy.io import savemat
 
 from lib.data import DATASETS, Part, download, load_dataset, load_parts, load_pixels, relative_boxes, split_rows
 from lib.data.augmentation import AUGMENTATIONS
-from lib.data.boxes import corners_text
+from lib.data.boxes import box_texts
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 
 SETS = {"CUB-200-2011": "images.txt", "StanfordCars": "cars_train_annos.mat", "FGVCAircraft": "trainval.txt"}
@@ -115,7 +115,7 @@ def test_cubs_lists_that_do_not_fit_are_named(cub):
             "image_class_labels.txt",
             "63 1\n",
             "",
-            r"image_class_labels\.txt does not list image 63 \(.*images\.txt, row 2",
+            r"images\.txt, row 2: .*image_class_labels\.txt does not list image 63",
         ),
         (
             "image_class_labels.txt",
@@ -190,7 +190,7 @@ def test_boxes_as_shares_of_the_picture(cub):
 
 def test_matlabs_corners_hold_both_ends():
     corners = pd.DataFrame([(1, 1, 40, 20), (3, 5, 3, 6)], columns=["x1", "y1", "x2", "y2"])
-    assert corners_text("list", corners) == ["0 0 40 20", "2 4 1 2"]
+    assert box_texts("list", corners, corners=True) == ["0 0 40 20", "2 4 1 2"]
 
 
 # --- Stanford Cars ---

@@ -180,7 +180,9 @@ def test_bad_lines_of_the_pets_list_are_named(pets):
         ("Abyssinian_4 1 1 1", "Abyssinian_4 1", r"row 6: 'Abyssinian_4 1' is not of the form"),
         ("Abyssinian_4 1", "Abyssinian_3 1", r"row 6: image 'Abyssinian_3' stands there a second time"),
         ("Bengal_1 6", "Bengal_1 2", r"breed 'Bengal' and class \d do not go together"),
-        (whole, "# nothing\n", r"list\.txt lists no image"),
+        ("Bengal_1 6", "Bengal_1 six", r"row 19: the class 'six' is not a number"),
+        ("Bengal_1 6", "Bengal1 6", r"row 19: 'Bengal1' does not tell the breed as in Abyssinian_100"),
+        (whole, "# nothing\n", r"list\.txt lists nothing"),
     ):
         path.write_text(whole)
         edit(path, old, new)
