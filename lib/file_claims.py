@@ -35,8 +35,8 @@ class FileClaimLost(WorkbookError):
 class FileClaim:
     """The right to work on `path`, which need not exist. Keep the object while you wait: it remembers what it saw."""
 
-    def __init__(self, path: Path, stale_s: float = STALE_S) -> None:
-        self.path, self.stale_s = Path(path), stale_s
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
         self._generation: int | None = None  # of ours, while we hold it
         self._seen: tuple[object, float] = (None, 0.0)  # another's sign of life, and when we first saw it
         self._released = threading.Event()
@@ -85,7 +85,7 @@ class FileClaim:
         if self._generation is not None and not self._is_ours():
             raise FileClaimLost(
                 f"{self.owner()} has taken over {self.path}, because this process gave no sign of life for "
-                f"{self.stale_s:.0f} s. It stops here; what it had saved is kept and the other goes on from there."
+                f"{STALE_S:.0f} s. It stops here; what it had saved is kept and the other goes on from there."
             )
 
     def release(self) -> None:
@@ -138,7 +138,7 @@ class FileClaim:
             return False
         if self._seen[0] != sign:
             self._seen = (sign, time.monotonic())  # by our own clock: machines' clocks differ
-        return time.monotonic() - self._seen[1] < self.stale_s
+        return time.monotonic() - self._seen[1] < STALE_S
 
 
 def _beat(file: Path, released: threading.Event) -> None:

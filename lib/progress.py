@@ -1,10 +1,9 @@
 """One progress display for all long work: a bar with time left, or plain lines where nobody watches a bar."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time
+from typing import Self
 
 HEADLESS = "WORKBOOK_HEADLESS"  # set by run_all for the kernels that it starts
 SECONDS_BETWEEN_LINES = 5.0
@@ -39,7 +38,7 @@ class Progress:
         self.start_count = self.done = done
         self._bar = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         self._began = self._spoke = time.monotonic()
         if is_interactive():
             from tqdm.auto import tqdm

@@ -118,7 +118,7 @@ def elsewhere(tmp_path, content='{"machine": "elsewhere", "host": "elsewhere", "
 def test_another_machines_owner_is_dead_when_its_sign_of_life_stands_still(tmp_path, monkeypatch, content):
     file, now = elsewhere(tmp_path, content), [1000.0]
     monkeypatch.setattr(file_claims.time, "monotonic", lambda: now[0])
-    claim = FileClaim(tmp_path / "work", stale_s=60)
+    claim = FileClaim(tmp_path / "work")
     assert not claim.acquire()
     now[0] += 59
     assert not claim.acquire()

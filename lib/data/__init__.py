@@ -3,10 +3,9 @@
 from lib.data.augmentation import AUGMENTATIONS, centre_view, stored_size
 from lib.data.boxes import relative_boxes
 from lib.data.datasets import DATASETS, SHARDS, Dataset, load_dataset
-from lib.data.decoding import Size, decode, height_and_width
-from lib.data.ground_truth import Truth, truth_in_view
+from lib.data.decoding import decode
+from lib.data.ground_truth import Truth, box_masks, masks_in_view, truth_in_view
 from lib.data.imageset import ImageSet
-from lib.data.masks import box_masks, masks_in_view
 from lib.data.pixels import load_pixels
 from lib.data.sampling import SAMPLERS, BatchShares, EpochBatches
 from lib.data.sets.cub import Part, load_parts
@@ -24,12 +23,10 @@ __all__ = [
     "EpochBatches",
     "ImageSet",
     "Part",
-    "Size",
     "Truth",
     "box_masks",
     "centre_view",
     "decode",
-    "height_and_width",
     "leak_share",
     "load_dataset",
     "load_parts",

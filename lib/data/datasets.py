@@ -22,7 +22,7 @@ from lib.data.sets.isic2018 import load_isic2018
 from lib.data.sets.msmt17 import load_msmt17
 from lib.data.sets.pets import load_pets
 from lib.data.sets.reid import load_duke, load_market, load_veri
-from lib.errors import WorkbookFileError, WorkbookValueError, choose
+from lib.errors import WorkbookFileError, WorkbookValueError, choose, positive
 from lib.inputs import note
 from lib.paths import DATA
 
@@ -101,8 +101,8 @@ def load_dataset(
         WorkbookFileError: the data are not there.
     """
     name = choose("dataset", name, DATASETS)
-    if limit is not None and limit < 1:
-        raise WorkbookValueError(f"limit={limit} must be at least 1 image.")
+    if limit is not None:
+        positive(limit=limit)
     entry = DATASETS[name]
     root = DATA / name if data_root is None else Path(data_root)
     if data_root is None and not entry.built_in and not root.is_dir():

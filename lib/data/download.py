@@ -67,11 +67,6 @@ def _dataverse_file(name: str, entry: dict) -> Remote:
     return Remote(url + "?format=original" * converted, f"{name}.csv", None if converted else entry["md5"])
 
 
-def isic2018_files() -> list[Remote]:
-    """The files of ISIC-2018 Task 3 in the challenge's archive."""
-    return [Remote(f"{ISIC_ARCHIVE}/{name}", name) for name in ISIC_FILES]
-
-
 BY_HAND = {  # sets that no program may or can fetch: where they are
     "CUB-200-2011": cub.ADVICE,
     "StanfordCars": cars.ADVICE,
@@ -88,7 +83,7 @@ def _by_hand(name: str, root: Path) -> None:
 
 SOURCES: dict[str, Callable[[Path], None]] = {  # fetch a set into a folder
     "HAM10000": lambda root: fetch_all(ham10000_files(), root),
-    "isic-2018-task-3": lambda root: fetch_all(isic2018_files(), root),
+    "isic-2018-task-3": lambda root: fetch_all([Remote(f"{ISIC_ARCHIVE}/{name}", name) for name in ISIC_FILES], root),
     **{name: partial(fetch_with_torchvision, name) for name in UNPACKED},
     **{name: partial(_by_hand, name) for name in BY_HAND},
 }

@@ -1,13 +1,11 @@
 """What every loader returns: an `ImageSet`, one row an image, and the checks all of them share."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -92,7 +90,7 @@ class ImageSet:
         """Width and height, in pixels, of the original of one of `rows`: upright, without the banner."""
         return picture_size(row.path, self.banner)
 
-    def without(self, problems: dict[str, str]) -> ImageSet:
+    def without(self, problems: dict[str, str]) -> Self:
         """The same set without the images named in `problems` (image_id → what is wrong)."""
         kept = self.rows[~self.rows["image_id"].isin(problems)].reset_index(drop=True)
         return replace(self, rows=kept, unreadable=(*self.unreadable, *problems.values()))

@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from lib.data import ImageSet, Truth, centre_view, rows_of, stored_size, truth_in_view
-from lib.data.masks import box_masks, masks_in_view
+from lib.data.ground_truth import box_masks, masks_in_view
 from lib.errors import WorkbookValueError, choose, positive
 from lib.training.config import RunConfig
 from lib.training.inference import augmentation_of, evaluation_batch, network_input, predict_rows

@@ -5,8 +5,6 @@ wait for others there, and `submit(task, **how)`, which answers at once with a `
 it on an exception cancels what still runs.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import os
@@ -16,12 +14,13 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import psutil
 
@@ -35,17 +34,13 @@ AT_A_TIME = 500  # jobs handed to Slurm; it has a queue of its own, but not an e
 RUN_TIME = "24:00:00"  # of a job, unless --slurm time=… says otherwise
 
 
-class Backend(Protocol):
+class Backend(AbstractContextManager, Protocol):
     """What the three have in common."""
 
     slots: int
     queues: bool
 
     def submit(self, task: Task, **how: Any) -> Future: ...
-
-    def __enter__(self) -> Backend: ...
-
-    def __exit__(self, kind: type | None, *rest: object) -> None: ...
 
 
 class LocalPool:
@@ -65,7 +60,7 @@ class LocalPool:
             self._places.put({"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads), **gpu})
         self._cancelled = Event()
 
-    def __enter__(self) -> LocalPool:
+    def __enter__(self) -> Self:
         self._pool = ThreadPoolExecutor(self.slots)
         return self
 
@@ -112,7 +107,7 @@ class SlurmCluster:
         chosen = {"time": RUN_TIME, "job_name": "workbook", **options}
         self._executor.update_parameters(slurm_setup=setup, slurm_additional_parameters=chosen)
 
-    def __enter__(self) -> SlurmCluster:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type | None, *rest: object) -> None:
@@ -139,7 +134,7 @@ class RayCluster:
         self._workers, self._address = workers, address
         self.queues = address is not None  # others may use it, too
 
-    def __enter__(self) -> RayCluster:
+    def __enter__(self) -> Self:
         ray, on_sigterm = self._ray, signal.getsignal(signal.SIGTERM)
         try:
             _reach(self._address)

@@ -25,12 +25,13 @@ from typing import Any
 
 import yaml
 
-from lib.errors import WorkbookFileError, WorkbookValueError, choose, did_you_mean
+from lib.errors import WorkbookFileError, WorkbookValueError, did_you_mean
 from lib.inputs import note
 from lib.paths import ROOT
 from lib.workbook.notebook_source import check_of
 from lib.workbook.parameters import Parameter, check_names, hash_of, parse, parse_all, read_parameters
 from lib.workbook.plan import find_notebooks
+from lib.workbook.shared_options import known_dataset
 from lib.workbook.yaml_file import Pairs, YamlFile
 
 PROTOCOLS = ROOT / "protocols"
@@ -240,11 +241,9 @@ class _Reader(YamlFile):
         return value
 
     def _dataset(self, node: yaml.Node) -> str:
-        from lib.data import DATASETS  # takes a second, and not every protocol names one
-
         name = self.text(node)
         with self.at(node):
-            return choose("dataset", name, DATASETS)
+            return known_dataset(name)
 
     def _study_notebook(self, node: yaml.Node) -> Path:
         """A notebook that reads a study."""

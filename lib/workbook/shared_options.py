@@ -39,14 +39,15 @@ def options(chosen: argparse.Namespace) -> dict[str, Any]:
         raise WorkbookFileError(f"The data root {chosen.data_root} does not exist or is not a folder.")
     given = {
         "profile": chosen.profile and choose("profile", chosen.profile, PROFILES),
-        "dataset": chosen.dataset and _known_dataset(chosen.dataset),
+        "dataset": chosen.dataset and known_dataset(chosen.dataset),
         "data_root": chosen.data_root and str(chosen.data_root.resolve()),  # notebooks run in another folder
         "skip_unreadable": chosen.skip_unreadable or None,
     }
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _known_dataset(name: str) -> str:
+def known_dataset(name: str) -> str:
+    """The data set that `name` means; a WorkbookValueError where there is none."""
     from lib.data import DATASETS  # takes a second, and most calls do not name one
 
     return choose("dataset", name, DATASETS)

@@ -107,7 +107,7 @@ def perform(
     Raises:
         OSError, WorkbookError: its folder cannot be written.
     """
-    claim, say = FileClaim(task.executed), partial(_say, task) if watched else _keep_quiet
+    claim, say = FileClaim(task.executed), partial(_say, task) if watched else lambda what: None
     say(task.job.notebook.stem)
     if not claim.wait(lambda owner: print(f"waiting for {owner}, which executes {task.name}", flush=True), patience):
         return None
@@ -131,10 +131,6 @@ def perform(
 
 def _say(task: Task, what: str) -> None:
     print(f"{number(task.job.notebook)} | {what}", flush=True)
-
-
-def _keep_quiet(what: str) -> None:
-    """Nobody watches."""
 
 
 def _keep(task: Task, entry: Entry) -> Entry:

@@ -50,7 +50,9 @@ def fetch_with_torchvision(name: str, root: Path) -> None:
         with _timeout(SECONDS):
             _torchvision_class(name)(scratch, download=True)
         os.rename(scratch / UNPACKED[name], target)
-        _drop_archives(target)
+        for path in target.glob("*"):
+            if path.suffix in ARCHIVES:
+                path.unlink()
         shutil.rmtree(scratch)
     except DAMAGED as error:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -82,12 +84,6 @@ def _drop_unpacked(scratch: Path, name: str) -> None:
     target = scratch / name
     if target.is_dir() and not any(path.suffix in ARCHIVES for path in target.iterdir()):
         shutil.rmtree(target)
-
-
-def _drop_archives(folder: Path) -> None:
-    for path in folder.glob("*"):
-        if path.suffix in ARCHIVES:
-            path.unlink()
 
 
 @contextmanager

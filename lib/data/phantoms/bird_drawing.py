@@ -73,7 +73,8 @@ def draw_bird(marks: Marks, rng: np.random.Generator) -> Drawn:
     places = _bird(pen, marks, rng)
     bird = np.asarray(pen.layer.reduce(FINE), dtype=np.float32)
     cover = bird[..., 3:] / 255
-    feathers = 1 + 0.05 * smooth_noise(rng, 32, SIDE, SIDE)[..., None] + _shade(rng)
+    feathers = 1 + 0.05 * smooth_noise(rng, 32, SIDE, SIDE)[..., None]
+    feathers = feathers + np.linspace(1, -1, SIDE)[:, None, None] * rng.uniform(0.0, 0.12)  # light falls from above
     seen = np.asarray(scene, dtype=np.float32) * (1 - cover) + bird[..., :3] * feathers * cover
     hidden = _leaf(places, rng)
     leaf = np.asarray(hidden, dtype=np.float32)[..., None] / 255
@@ -172,11 +173,6 @@ def _wing(pen: _Pen, colour: np.ndarray, mark: str, rng: np.random.Generator) ->
     patch = np.add([[-0.3, 0.22], [0.22, 0.28], [0.32, -0.16], [-0.22, -0.22]], [middle, 0.02])
     pen.polygon(swung(patch.tolist()), _shades(mark, rng))
     return tuple(swung([[middle, 0.03]])[0])
-
-
-def _shade(rng: np.random.Generator) -> np.ndarray:
-    """The light falls from above: factors around 0 [SIDE, 1, 1], down the picture."""
-    return np.linspace(1, -1, SIDE)[:, None, None] * rng.uniform(0.0, 0.12)
 
 
 # --- what is around it: says nothing of the marks ---

@@ -45,18 +45,13 @@ def load_cars(root: Path, name: str = "StanfordCars", skip_unreadable: bool = Fa
         base = find_base(root, name, "devkit/cars_train_annos.mat", ADVICE)
         names = _field(base / "devkit" / "cars_meta.mat", "class_names")
         sources = [(base / "devkit" / "cars_train_annos.mat", _images(base, "train"), "train"), *_test(base)]
-    rows, missing = attach_images((_list(*source) for source in sources), skip_unreadable)
+    rows, missing = attach_images((_annotations(*source) for source in sources), skip_unreadable)
     present = sorted(rows["class"].unique())
     if present[0] < 1 or present[-1] > len(names):
         wrong = present[0] if present[0] < 1 else present[-1]
         raise WorkbookValueError(f"{sources[0][0]} has an image of class {wrong}, but there are {len(names)} classes.")
     rows["label"] = rows["class"].map({number: label for label, number in enumerate(present)})
     return ImageSet(name, tuple(str(names[number - 1]) for number in present), rows, unreadable=missing)
-
-
-def _list(path: Path, images: Path, part: str) -> ImageList:
-    table = _annotations(path, part)
-    return path, table, listed_files(table, images)
 
 
 def _images(base: Path, part: str) -> Path:
@@ -76,7 +71,7 @@ def _test(base: Path) -> list[tuple[Path, Path, str]]:
     return [(path, _images(base, "test"), "test")]
 
 
-def _annotations(path: Path, part: str) -> pd.DataFrame:
+def _annotations(path: Path, images: Path, part: str) -> ImageList:
     """image_id, file, class, part and box; `part` "" takes it from the annotations. The index counts from 1."""
     annotations = _field(path, "annotations")
     file = "relative_im_path" if part == "" else "fname"
@@ -86,15 +81,15 @@ def _annotations(path: Path, part: str) -> pd.DataFrame:
         raise WorkbookValueError(f"The annotations in {path} lack the field {absent[0]!r}. Is this the set's own file?")
     table = pd.DataFrame({name: annotations[name] for name in needed}, index=range(1, len(annotations) + 1))
     stems = table[file].map(lambda name: Path(str(name)).with_suffix("").as_posix())
-    return pd.DataFrame(
-        {
-            "image_id": stems if part == "" else f"cars_{part}/" + stems,  # both parts begin at 00001.jpg
-            "file": table[file].astype(str),
-            "class": whole_numbers(path, table["class"]),
-            "part": np.where(numbers(path, table["test"]) == 1, "test", "train") if part == "" else part,
-            "box": box_texts(path, table[list(BOX)], corners=True),
-        }
-    )
+    rows = {
+        "image_id": stems if part == "" else f"cars_{part}/" + stems,  # both parts begin at 00001.jpg
+        "file": table[file].astype(str),
+        "class": whole_numbers(path, table["class"]),
+        "part": np.where(numbers(path, table["test"]) == 1, "test", "train") if part == "" else part,
+        "box": box_texts(path, table[list(BOX)], corners=True),
+    }
+    table = pd.DataFrame(rows)
+    return path, table, listed_files(table, images)
 
 
 def _field(path: Path, name: str) -> np.ndarray:

@@ -16,12 +16,7 @@ from lib.errors import WorkbookValueError
 
 ADVICE = "That folder holds annotations and images; or fetch the set with"
 PARTS = {"trainval": "train", "test": "test"}
-FIELDS = (
-    "image_id",
-    "class",
-    "species",
-    "rank",
-)  # of each list; a name is the breed's and a number, as in Abyssinian_100
+FIELDS = ("image_id", "class", "species", "breed_id")  # of each list
 
 
 def load_pets(root: Path, name: str = "oxford-iiit-pet", skip_unreadable: bool = False) -> ImageSet:
@@ -36,9 +31,7 @@ def load_pets(root: Path, name: str = "oxford-iiit-pet", skip_unreadable: bool =
     table = read_list(path, *FIELDS)
     unnamed = table["image_id"][~table["image_id"].str.contains("_")]
     refuse_rows(path, unnamed, "{value!r} does not tell the breed as in Abyssinian_100; restore the official list")
-    table = table.assign(
-        number=whole_numbers(path, table["class"]), breed=table["image_id"].str.rsplit("_", n=1).str[0]
-    )
+    table["number"], table["breed"] = whole_numbers(path, table["class"]), table["image_id"].str.rsplit("_", n=1).str[0]
     breeds = _breeds(path, table)
     rows, missing = attach_images([(path, table, images_by_stem(base / "images"))], skip_unreadable)
     rows["label"] = rows["number"].map({number: label for label, number in enumerate(breeds)})

@@ -1,7 +1,5 @@
 """Images streamed from tar shards, dealt to the processes of a run and to their loader workers."""
 
-from __future__ import annotations
-
 import io
 import math
 import random
@@ -84,7 +82,7 @@ class ShardStream(IterableDataset):
         """To be called before an epoch is iterated: its workers start with what is set then."""
         self.epoch = epoch
 
-    def loader(self, pin_memory: bool = False) -> StreamLoader:
+    def loader(self, pin_memory: bool = False) -> "StreamLoader":
         """Batches (uint8 [B, H, W, 3], int64 [B], B names) of this process."""
         return StreamLoader(self, pin_memory)
 

@@ -72,7 +72,7 @@ def test_the_root_may_be_the_unpacked_folder_or_what_holds_it(caltech101, monkey
 
 def test_an_unfinished_download_is_not_read(caltech101):
     (caltech101 / "caltech101").rename(caltech101 / ".download")
-    with pytest.raises(WorkbookFileError, match="no folder 101_ObjectCategories"):
+    with pytest.raises(WorkbookFileError, match="no 101_ObjectCategories in it"):
         load_dataset("Caltech101", caltech101)
 
 
