@@ -37,21 +37,26 @@ def unpacked(root: Path, name: str, archive_folder: str) -> Path:
     """
     if Path(root).absolute().name == archive_folder:
         return folder(root, name)
-    advice = f"Or give {archive_folder} itself, or fetch the set with `python -m lib.data.download {name}`."
-    return find_base(root, name, archive_folder, advice) / archive_folder
+    return find_base(root, name, archive_folder) / archive_folder
 
 
-def find_base(root: Path, name: str, landmark: str, advice: str) -> Path:
+def find_base(root: Path, name: str, landmark: str, advice: str = "") -> Path:
     """The folder that holds the file or folder `landmark`: `root`, one in it, or one in that.
 
     Raises:
-        WorkbookFileError: there is none; the message tells the layout by `landmark` and goes on with `advice`.
+        WorkbookFileError: there is none; see `no_data_set`.
     """
     root = folder(root, name)
     for base in (root, *sorted(root.glob("[!.]*")), *sorted(root.glob("[!.]*/[!.]*"))):
         if (base / landmark).exists():
             return base
-    raise WorkbookFileError(
+    raise no_data_set(root, name, landmark, advice)
+
+
+def no_data_set(root: Path, name: str, landmark: str, advice: str = "") -> WorkbookFileError:
+    """The error for a `root` without the `landmark` of a set; it goes on with `advice`, or the command to fetch the set."""
+    advice = advice or f"Or fetch the set with `python -m lib.data.download {name}`."
+    return WorkbookFileError(
         f"{root} is no {name} data set: no {landmark} in it. Give the folder that holds it. {advice}"
     )
 

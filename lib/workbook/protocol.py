@@ -135,11 +135,10 @@ def grid_protocol(notebook: Path, axes: Mapping[str, list[str]], fixed: Mapping[
     """
     known = read_parameters(notebook)
     check_names([*axes, *fixed], known)
-    for name, values in axes.items():
-        if not values:
-            raise WorkbookValueError(f"--grid {name}= is empty: give at least one value, as in --grid {name}=A,B.")
     typed = {name: [parse(known[name], value) for value in values] for name, values in axes.items()}
     for name, values in typed.items():
+        if not values:
+            raise WorkbookValueError(f"--grid {name}= is empty: give at least one value, as in --grid {name}=A,B.")
         if len(set(values)) < len(values):
             raise WorkbookValueError(f"--grid {name} has a value twice ({', '.join(map(str, values))}); remove one.")
     _require_seed(notebook, known)

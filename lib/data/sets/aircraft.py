@@ -16,7 +16,6 @@ from lib.data.file_finder import attach_images, find_base, images_by_stem
 from lib.data.imageset import ImageSet
 from lib.data.table_reader import label_indices, lookup, read_list
 
-ADVICE = "Fetch the set with `python -m lib.data.download FGVCAircraft`."
 LISTS = {"train": "images_variant_trainval.txt", "test": "images_variant_test.txt"}
 BANNER = 20  # pixels at the bottom
 
@@ -28,7 +27,7 @@ def load_aircraft(root: Path, name: str = "FGVCAircraft", skip_unreadable: bool 
         WorkbookFileError: no data set there, a list or an image missing (unless `skip_unreadable`).
         WorkbookValueError: a malformed line, an unknown variant, a variant or an image listed twice.
     """
-    base = find_base(root, name, LISTS["train"], ADVICE)
+    base = find_base(root, name, LISTS["train"])
     variants = base / "variants.txt"
     classes = tuple(lookup(variants, read_list(variants, "variant"), "variant", "variant"))
     boxes = read_boxes(base / "images_box.txt", "image_id", ("xmin", "ymin", "xmax", "ymax"), corners=True)

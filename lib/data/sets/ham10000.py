@@ -7,10 +7,9 @@ Expected below the data root, in any arrangement of folders: `HAM10000_metadata.
 
 from pathlib import Path
 
-from lib.data.file_finder import attach_images, folder, images_by_stem
+from lib.data.file_finder import attach_images, folder, images_by_stem, no_data_set
 from lib.data.imageset import ImageSet
 from lib.data.table_reader import label_indices, read_table
-from lib.errors import WorkbookFileError
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 MASK = "_segmentation"
@@ -26,10 +25,7 @@ def load_ham10000(root: Path, name: str = "HAM10000", skip_unreadable: bool = Fa
     root = folder(root, name)
     tables = sorted(p for p in root.rglob("HAM10000_metadata*") if p.suffix in ("", ".csv", ".tab") and p.is_file())
     if not tables:
-        raise WorkbookFileError(
-            f"{root} is no HAM10000 data set: no HAM10000_metadata.csv below it. Give the folder that holds it, "
-            f"or fetch the set with `python -m lib.data.download HAM10000`."
-        )
+        raise no_data_set(root, "HAM10000", "HAM10000_metadata.csv")
     table = read_table(tables[0], ("lesion_id", "image_id", "dx"))
     table = table.assign(label=label_indices(tables[0], table["dx"], CLASSES))
     files = images_by_stem(root)

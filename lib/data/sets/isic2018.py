@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.data.file_finder import ImageList, attach_images, folder, images_by_stem
+from lib.data.file_finder import ImageList, attach_images, folder, images_by_stem, no_data_set
 from lib.data.imageset import ImageSet
 from lib.data.sets.ham10000 import CLASSES, MASK
 from lib.data.table_reader import read_table, refuse_rows
-from lib.errors import WorkbookFileError
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +35,7 @@ def load_isic2018(root: Path, name: str = "isic-2018-task-3", skip_unreadable: b
         part: min(root.rglob(f"ISIC2018_Task3_{word}_GroundTruth.csv"), default=None) for part, word in PARTS.items()
     }
     if tables["train"] is None:
-        raise WorkbookFileError(
-            f"{root} is no ISIC-2018 Task 3 data set: no ISIC2018_Task3_Training_GroundTruth.csv below it. "
-            "Give the folder that holds it, or fetch the set with `python -m lib.data.download isic-2018-task-3`."
-        )
+        raise no_data_set(root, "isic-2018-task-3", "ISIC2018_Task3_Training_GroundTruth.csv")
     files = images_by_stem(root)
     rows, missing = attach_images(_lists(root, tables, files), skip_unreadable)
     rows = rows.assign(

@@ -14,7 +14,6 @@ from lib.data.imageset import ImageSet
 from lib.data.table_reader import read_list, refuse_rows, whole_numbers
 from lib.errors import WorkbookValueError
 
-ADVICE = "That folder holds annotations and images; or fetch the set with"
 PARTS = {"trainval": "train", "test": "test"}
 FIELDS = ("image_id", "class", "species", "breed_id")  # of each list
 
@@ -26,7 +25,7 @@ def load_pets(root: Path, name: str = "oxford-iiit-pet", skip_unreadable: bool =
         WorkbookFileError: no data set there, or a row without an image (unless `skip_unreadable`).
         WorkbookValueError: a malformed line, an image listed twice, one number for two breeds.
     """
-    base = find_base(root, name, "annotations/list.txt", f"{ADVICE} `python -m lib.data.download {name}`.")
+    base = find_base(root, name, "annotations/list.txt")
     path = base / "annotations" / "list.txt"
     table = read_list(path, *FIELDS)
     unnamed = table["image_id"][~table["image_id"].str.contains("_")]

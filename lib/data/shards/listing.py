@@ -51,11 +51,8 @@ class ShardSet:
 
     def fingerprint(self) -> str:
         """Eight hex digits that follow classes, the shards' names, sizes and numbers of images, wherever they lie."""
-        content = [
-            self.classes,
-            {part: [(s.name, s.images, s.size) for s in shards] for part, shards in self.parts.items()},
-        ]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+        parts = {part: [(s.name, s.images, s.size) for s in shards] for part, shards in self.parts.items()}
+        return hashlib.sha256(json.dumps([self.classes, parts], sort_keys=True).encode()).hexdigest()[:8]
 
 
 def load_shards(where: str | Path | None = None) -> ShardSet:

@@ -210,7 +210,7 @@ def test_limit_keeps_lesions_whole_and_classes_in_proportion(shared_ham):
     assert (
         few.rows.groupby("group").size().eq(everything.rows.groupby("group").size()[few.rows["group"].unique()]).all()
     )
-    with pytest.raises(WorkbookValueError, match="limit=0"):
+    with pytest.raises(WorkbookValueError, match="limit must be a whole number of at least 1, not 0"):
         load_dataset("HAM10000", shared_ham, limit=0)
 
 
