@@ -106,31 +106,25 @@ def known_mean(similarity: np.ndarray) -> np.ndarray:
     return pd.DataFrame(similarity).mean(axis=1).to_numpy()
 
 
-def inside_by_class(
-    values: Mapping[str, np.ndarray],
-    labels: np.ndarray,
-    groups: np.ndarray,
-    classes: Sequence[str],
-    area: np.ndarray,
-    phantom: bool,
-) -> Figure:
+def inside_by_class(images: TestImages, values: Mapping[str, np.ndarray]) -> Figure:
     """Share of each map that lies on the object, class by class with 95 % intervals, beside the object's own share of
-    the image, which a map that knows nothing has. `values` [N] by method, NaN without a mask; a method a colour. Of more
-    than 12 classes those with the most images are shown."""
-    known = np.isfinite(area)
-    counts = np.bincount(labels[known], minlength=len(classes))
+    the image, which a map that knows nothing has. `values` [N] by method, a method a colour. Images without a mask do not
+    count; of more than 12 classes those with the most images are shown."""
+    labels, groups, area = images.labels, images.groups, images.masks.mean((1, 2))
+    known = area > 0
+    counts = np.bincount(labels[known], minlength=len(images.classes))
     most = np.argsort(-counts, kind="stable")[:MOST_CLASSES]
     shown = sorted(most[counts[most] > 0].tolist())
     left_out = int((counts > 0).sum()) - len(shown)
     title = f"the {len(shown)} of {len(shown) + left_out} classes with the most images; {left_out} are left out"
     of_class = [known & (labels == k) for k in shown]
     return forest_figure(
-        [wrapped(f"{classes[k]} ({counts[k]})", 30) for k in shown],
+        [wrapped(f"{images.classes[k]} ({counts[k]})", 30) for k in shown],
         {
             name: [Interval.of(estimate_of(mean_samples(shares[None, c], groups[c])), colour=colour) for c in of_class]
             for name, shares, colour in [(AREA, area, GREY), *((*item, None) for item in values.items())]
         },
-        phantom,
+        images.is_phantom,
         width=9.5,
         title=title if left_out else "",
         xlabel="share on the object (%)",

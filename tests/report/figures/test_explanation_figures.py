@@ -1,5 +1,7 @@
 """Figures on explanations: what stands in them is what was given."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,11 +53,16 @@ def test_forgetting_begins_at_one():
     assert fig.axes[0].lines[0].get_ydata().tolist() == pytest.approx([1, 0.5, 0.1])
 
 
+def masked_images(labels, classes, pixels):
+    """Images of ten pixels, as many of which are the object's as `pixels` tells, each of a group of its own."""
+    masks = np.arange(10) < np.array(pixels)[:, None, None]
+    groups = np.arange(len(labels))
+    return SimpleNamespace(labels=labels, groups=groups, classes=classes, masks=masks, is_phantom=True)
+
+
 def test_shares_on_the_object_by_class():
-    labels = np.array([0, 0, 1, 1, 2])
-    area = np.array([0.1, 0.3, 0.2, 0.2, np.nan])
-    groups = np.array(list("abcde"))
-    fig = figures.inside_by_class({"m": area + 0.5}, labels, groups, ["x", "y", "z"], area, True)
+    images = masked_images(np.array([0, 0, 1, 1, 2]), ["x", "y", "z"], [1, 3, 2, 2, 0])
+    fig = figures.inside_by_class(images, {"m": np.array([0.6, 0.8, 0.7, 0.7, np.nan])})
     ax = fig.axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["x (2)", "y (2)"]  # no mask of z is known
     dots = [artist.get_offsets()[:, 0].tolist() for artist in ax.collections if isinstance(artist, PathCollection)]
@@ -67,10 +74,10 @@ LONG = "a_class_whose_name_has_no_end_and_which_nobody_can_tell_from_another_one
 
 def test_the_classes_with_the_most_images_are_shown_and_the_others_counted():
     labels = np.repeat(np.arange(15), np.arange(2, 17))
-    area = np.full(len(labels), 0.2)
-    area[labels == 14] = np.nan  # many images, no mask
+    pixels = np.where(labels == 14, 0, 2)  # many images, no mask
     classes = [*(f"c{k}" for k in range(13)), LONG, "unknown", "empty"]
-    ax = figures.inside_by_class({"m": area}, labels, np.arange(len(labels)), classes, area, False).axes[0]
+    images = masked_images(labels, classes, pixels)
+    ax = figures.inside_by_class(images, {"m": np.where(pixels, 0.2, np.nan)}).axes[0]
     named = [label.get_text() for label in ax.get_yticklabels()]
     assert named[:-1] == [f"c{k} ({k + 2})" for k in range(2, 13)]
     assert named[-1].endswith("(15)")
