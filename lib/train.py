@@ -57,7 +57,7 @@ def _help(name: str) -> str:
     metadata, names = SETTINGS[name].metadata, known_names(name)
     system, limits = metadata["system"], metadata["range"]
     values = f"; {limits.words}" if limits else f"; one of {', '.join(names)}" if names else ""
-    owner = f"For {system.name} only. " if system and system.name else ""
+    owner = f"For {system.name} only. " if system.name else ""
     default = {None: "none", False: "off"}.get(SETTINGS[name].default, SETTINGS[name].default)
     return f"{metadata['help']} {owner}Default {default}{values}."
 
@@ -72,21 +72,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output_dir", "--output-dir", default=None, help="folder for runs and cache (default: outputs)"
     )
-    for name, hint in TYPES.items():
+    for name, options in TYPES.items():
         flags = sorted({f"--{name}", f"--{name.replace('_', '-')}"}, key=lambda flag: "-" in flag[2:])
-        if hint is bool:
+        if bool in options:
             parser.add_argument(*flags, dest=name, action=argparse.BooleanOptionalAction, help=" ")
         else:
             choices = SETTINGS[name].metadata["choices"]
             names = () if callable(choices) else choices or ()
-            parser.add_argument(*flags, dest=name, type=_reader(name, hint, names), metavar="VALUE", help=" ")
+            parser.add_argument(*flags, dest=name, type=_reader(name, options, names), metavar="VALUE", help=" ")
     return parser
 
 
-def _reader(name: str, hint: Any, names: Iterable[str]) -> Callable[[str], Any]:
-    """Text from the command line as the field's type; 'none' is None unless it is one of `names`, 'a,b,c' a tuple of
-    numbers."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+def _reader(name: str, options: tuple[Any, ...], names: Iterable[str]) -> Callable[[str], Any]:
+    """Text from the command line as one of the types `options`; 'none' is None unless it is one of `names`, 'a,b,c' a
+    tuple of numbers."""
 
     def read(text: str) -> Any:
         if types.NoneType in options and text.casefold() == "none" and "none" not in names:

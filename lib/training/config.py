@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,8 @@ class RunConfig(Settings):
     """
 
     def __post_init__(self) -> None:
-        for name, hint in TYPES.items():
-            self._set(name, _checked(name, getattr(self, name), hint))
+        for name, options in TYPES.items():
+            self._set(name, _checked(name, getattr(self, name), options))
         self._choose_names("task", "attention")  # which tell what else plays a role
         self._check_network()
         self._choose_names(*SETTINGS)
@@ -128,20 +127,17 @@ class RunConfig(Settings):
 
     def uses(self, name: str) -> bool:
         """Whether a setting plays a role in this run; those of other networks and tasks do not."""
-        system = SETTINGS[name].metadata["system"]
-        return system is None or system.in_use(self)
+        return SETTINGS[name].metadata["system"].in_use(self)
 
     @property
     def idle(self) -> set[str]:
         """The settings that play no role in this run."""
         return {name for name in SETTINGS if not self.uses(name)}
 
-    def arguments(self, factory: str) -> dict[str, Any]:
+    def arguments(self, builder: str) -> dict[str, Any]:
         """What a builder ("network", "loss" or "optimisation") takes of this run, by its own names."""
-        theirs = {
-            f.metadata["argument"] or name: name for name, f in SETTINGS.items() if f.metadata["factory"] == factory
-        }
-        return {argument: getattr(self, name) for argument, name in theirs.items() if self.uses(name)}
+        theirs = [name for name, f in SETTINGS.items() if f.metadata["system"].builder == builder and self.uses(name)]
+        return {SETTINGS[name].metadata["argument"] or name: getattr(self, name) for name in theirs}
 
     @property
     def cost(self) -> dict[str, Any]:
@@ -196,16 +192,15 @@ class RunConfig(Settings):
         return "_".join([self.wandb_run or self.backbone, self.fusion_strategy, self.residual_strategy, self.attention])
 
 
-def _checked(name: str, value: Any, hint: Any) -> Any:
-    """`value` as a member of the annotated type; an int may stand for a float, a list for a tuple.
+def _checked(name: str, value: Any, options: tuple[Any, ...]) -> Any:
+    """`value` as one of the types; an int may stand for a float, a list for a tuple.
 
     Raises:
         WorkbookValueError: any other type; names the field, the value and the type wanted.
     """
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     for option in options:
         if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
-            return tuple(_checked(name, v, float) for v in value)
+            return tuple(_checked(name, v, (float,)) for v in value)
         if option is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         if type(value) is option:

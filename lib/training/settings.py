@@ -6,6 +6,7 @@ Checks, the hash, the arguments of the builders, what is measured anew, and the 
 import dataclasses
 import importlib
 import math
+import types
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -29,27 +30,27 @@ ATTENTIONS = LOCAL_ATTENTION | WRAPPERS | BRANCHES
 
 
 class System(NamedTuple):
-    """What a setting belongs to: its name, where the help tells it, and whether a config has it (else the setting is idle)."""
+    """What a setting belongs to."""
 
-    name: str
-    in_use: Callable[[Any], bool]
-
-
-GLSA = System("GLSA", lambda config: config.attention not in {*WRAPPERS, *BRANCHES})
-GATTANET = System("GAttANet", lambda config: config.attention == "gatta")
-LESA = System("LESA and self_attention", lambda config: config.attention in {"lesa", "self_attention"})
-VIT = System("a ViT", lambda config: config.attention in BRANCHES)
-GLCA = System("GLCA", lambda config: BRANCHES.get(config.attention, (False, False))[0])
-PWCA = System("PWCA", lambda config: BRANCHES.get(config.attention, (False, False))[1])
-REID = System("re-identification", lambda config: config.task == "reid")
-LISTED = System("all data sets but shards", lambda config: not config.streams)  # shards tell their parts by their names
-STREAMED = System("shards", lambda config: config.streams)
-DISTRIBUTED = System("", lambda config: config.processes > 1)
+    name: str  # for the help; "" where it says no more than the setting
+    builder: str = ""  # "network", "loss" or "optimisation", if it takes the setting
+    in_use: Callable[[Any], bool] = lambda config: True  # whether a config has it, else the setting is idle
 
 
-def loss(*names: str) -> System:
-    """Losses, or schedules, by name. Their settings count in every run: the names of all runs depend on that."""
-    return System(" and ".join(names), lambda config: True)
+EVERY_RUN = System("")
+GLSA = System("GLSA", "network", lambda config: config.attention not in {*WRAPPERS, *BRANCHES})
+GATTANET = System("GAttANet", "network", lambda config: config.attention == "gatta")
+LESA = System("LESA and self_attention", "network", lambda config: config.attention in {"lesa", "self_attention"})
+VIT = System("a ViT", "network", lambda config: config.attention in BRANCHES)
+GLCA = System("GLCA", "network", lambda config: BRANCHES.get(config.attention, (False, False))[0])
+PWCA = System("PWCA", in_use=lambda config: BRANCHES.get(config.attention, (False, False))[1])
+REID = System("re-identification", in_use=lambda config: config.task == "reid")
+LISTED = System("all data sets but shards", in_use=lambda config: not config.streams)  # whose names tell their parts
+STREAMED = System("shards", in_use=lambda config: config.streams)
+DISTRIBUTED = System("", in_use=lambda config: config.processes > 1)
+# The settings of all losses and schedules count in every run: the names of all runs depend on that.
+LOSS = System("", "loss")
+OPTIMISATION = System("", "optimisation")
 
 
 class Range(NamedTuple):
@@ -73,7 +74,7 @@ def setting(
     default: Any,
     help: str,
     *,
-    of: System | None = None,
+    of: System = EVERY_RUN,
     choices: Iterable[str] | Callable[[], Iterable[str]] | None = None,
     range: Range | None = None,
     argument: str = "",
@@ -84,16 +85,15 @@ def setting(
 
     Args:
         help: a sentence for the command line.
-        of: what it belongs to; None is every run.
+        of: what it belongs to.
         choices: the names that it can be; a function is asked when the setting plays a role.
         range: the numbers that it can be.
-        argument: what it is for a builder: "network" or "network.dim", where the builder has another name for it.
+        argument: the builder's name for it, where it has another.
         costs: a training step's cost follows it, as it does all that the network is built with.
         aside: it changes how a run is carried out or reported, not what it computes: outside the hash.
     """
-    factory, _, name = argument.partition(".")
-    known = {"help": help, "system": of, "choices": choices, "range": range, "factory": factory, "argument": name}
-    return dataclasses.field(default=default, metadata=known | {"costs": costs or factory == "network", "aside": aside})
+    known = {"help": help, "system": of, "choices": choices, "range": range, "argument": argument, "aside": aside}
+    return dataclasses.field(default=default, metadata=known | {"costs": costs or of.builder == "network"})
 
 
 def dcal(registry: str) -> Callable[[], Iterable[str]]:
@@ -105,21 +105,20 @@ def dcal(registry: str) -> Callable[[], Iterable[str]]:
 class Settings:
     """Every setting with its type, default and metadata."""
 
-    # fmt: off
     task: str = setting("classification", "What is learned: classes, or identities (reid).", choices=TASKS)
 
     # data
     dataset: str = setting("phantom-lesions", "Data set to learn.", choices=DATASETS)
     data_root: str | None = setting(None, "Folder of the data set, or a pattern of shards; none is its place in data/.")
     limit_images: int | None = setting(None, "About this many images, whole lesions; none takes all.", range=ABOVE_ZERO)
-    image_size: int = setting(224, "Side, or height, in pixels; the whole picture is squeezed into it.", range=at_least(32), costs=True)
-    image_width: int | None = setting(None, "Width in pixels, 128 beside 256 for people; none makes a square.", range=at_least(32), costs=True)
+    image_size: int = setting(224, "Height in pixels; pictures are squeezed into it.", range=at_least(32), costs=True)
+    image_width: int | None = setting(None, "Width in pixels; none makes a square.", range=at_least(32), costs=True)
     split: str = setting("lesion", "How parts are drawn; `image` leaks views of one lesion.", of=LISTED, choices=SPLITS)
     val_fraction: float = setting(0.1, "Share for early stopping and the choice of the best epoch.", of=LISTED)
     test_fraction: float = setting(0.2, "Share that is looked at once, after training.", of=LISTED)
     # Apart from `seed`: runs of several seeds share their test images, so they can be paired.
     split_seed: int = setting(0, "Seed of the split.", of=LISTED, range=NOT_NEGATIVE)
-    augmentation: str | None = setting(None, "How training images are varied; left out, as suits the data set.", choices=AUGMENTATIONS)
+    augmentation: str | None = setting(None, "How training images vary; none is the set's own.", choices=AUGMENTATIONS)
     # The full inverse repeats rare images too much.
     sampler: str = setting("sqrt", "How rare classes are repeated.", choices=SAMPLERS)
     skip_unreadable: bool = setting(False, "Go on without images that cannot be read.")
@@ -129,48 +128,53 @@ class Settings:
     # model
     backbone: str = setting("resnet18", "A network of torchvision's or the workbook's, or a ViT of timm's.", costs=True)
     pretrained: bool = setting(False, "Start from ImageNet weights of torchvision or timm.")
-    attention: str = setting("CBAM", "That of GLSA, GAttANet, LESA or DCAL; `none` is the bare backbone.", choices=ATTENTIONS, costs=True)
-    fusion_strategy: str = setting("original", "How global and local attention are fused.", of=GLSA, choices=FUSION_STRATEGIES, argument="network")
-    residual_strategy: str = setting("original", "How the block is added to its input.", of=GLSA, choices=RESIDUAL_STRATEGIES, argument="network")
-    num_heads: int = setting(8, "Heads of global attention.", of=GLSA, range=at_least(1), argument="network")
-    gatta_dim: int = setting(64, "Width of keys and queries.", of=GATTANET, range=at_least(1), argument="network.dim")
-    gatta_passes: int = setting(2, "Passes through the network; 1 is the backbone.", of=GATTANET, range=at_least(1), argument="network.passes")
-    gatta_norm: str | None = setting(None, "`layer` normalises the agreement.", of=GATTANET, argument="network.norm")
-    freeze_backbone: bool = setting(False, "Train keys, queries and α only.", of=GATTANET, argument="network.freeze")
-    # `axial` is not the paper's.
-    lesa_position: str = setting("classification", "`axial` knows rows from columns.", of=LESA, choices=POSITIONS, argument="network.position")
-    patch_size: int | None = setting(None, "Side of a patch in pixels; none is the backbone's own.", of=VIT, range=at_least(1), argument="network")
-    depth: int | None = setting(None, "Self-attention layers; none is the backbone's own.", of=VIT, range=at_least(1), argument="network")
-    drop_path: float = setting(0.1, "Stochastic depth of the last layer, from 0 at the first.", of=VIT, range=BELOW_ONE, argument="network.drop_path_rate")
-    top_ratio: float = setting(0.1, "Share of the patches that are queries; the paper takes 0.3 for reid.", of=GLCA, range=SHARE, argument="network")
-    selection: str = setting("rollout", "What chooses them.", of=GLCA, choices=dcal("SELECTIONS"), argument="network")
-    glca_input: str = setting("output", "What is read of the last self-attention layer.", of=GLCA, choices=dcal("GLCA_INPUTS"), argument="network")
-    glca_readout: str = setting("class", "What the head reads; with `class` no selection changes an answer.", of=GLCA, choices=dcal("GLCA_READOUTS"), argument="network")
+    attention: str = setting("CBAM", "That of a paper; `none` is the bare backbone.", choices=ATTENTIONS, costs=True)
+    fusion_strategy: str = setting("original", "How global and local are fused.", of=GLSA, choices=FUSION_STRATEGIES)
+    residual_strategy: str = setting("original", "How the block joins its input.", of=GLSA, choices=RESIDUAL_STRATEGIES)
+    num_heads: int = setting(8, "Heads of global attention.", of=GLSA, range=at_least(1))
+    gatta_dim: int = setting(64, "Width of keys and queries.", of=GATTANET, range=at_least(1), argument="dim")
+    gatta_passes: int = setting(2, "Passes; 1 is the bare backbone.", of=GATTANET, range=at_least(1), argument="passes")
+    gatta_norm: str | None = setting(None, "`layer` normalises the agreement.", of=GATTANET, argument="norm")
+    freeze_backbone: bool = setting(False, "Train keys, queries and α only.", of=GATTANET, argument="freeze")
+    # `axial`, which knows rows from columns, is not the paper's.
+    lesa_position: str = setting("classification", "Position terms.", of=LESA, choices=POSITIONS, argument="position")
+    patch_size: int | None = setting(None, "Side of a patch in pixels; none is the model's.", of=VIT, range=at_least(1))
+    depth: int | None = setting(None, "Self-attention layers; none is the model's.", of=VIT, range=at_least(1))
+    drop_path: float = setting(0.1, "Stochastic depth, last layer.", of=VIT, range=BELOW_ONE, argument="drop_path_rate")
+    top_ratio: float = setting(0.1, "Share of patches that are queries; of the paper's reid 0.3.", of=GLCA, range=SHARE)
+    selection: str = setting("rollout", "What chooses them.", of=GLCA, choices=dcal("SELECTIONS"))
+    glca_input: str = setting("output", "What is read of the last SA layer.", of=GLCA, choices=dcal("GLCA_INPUTS"))
+    # With `class` no selection changes an answer.
+    glca_readout: str = setting("class", "What the head reads.", of=GLCA, choices=dcal("GLCA_READOUTS"))
     pairs: str = setting("random", "How a batch is paired.", of=PWCA, choices=dcal("PAIR_STRATEGIES"), costs=True)
 
     # re-identification; a batch is batch_size / images_per_identity identities
     images_per_identity: int = setting(4, "Images of an identity in a batch.", of=REID, range=at_least(2))
-    triplet_margin: float | None = setting(None, "Margin of the triplets; none is the soft one.", of=REID, range=ABOVE_ZERO)
+    triplet_margin: float | None = setting(None, "Margin of triplets; none is the soft one.", of=REID, range=ABOVE_ZERO)
     distance: str = setting("cosine", "Distance by which a gallery is ranked.", of=REID, choices=DISTANCES)
     rerank: bool = setting(False, "Report k-reciprocal re-ranking, too.", of=REID)
 
     # loss
-    loss_type: str = setting("focal", "What is minimised.", choices=LOSSES, argument="loss.name", costs=True)
-    focal_alpha: float | tuple[float, ...] | None = setting(0.25, "Weight of all classes, or one a class (0.1,0.3,…).", of=loss("focal"), range=ABOVE_ZERO, argument="loss.alpha")
-    focal_gamma: float = setting(2.0, "Focus on hard images; 0 is weighted cross-entropy.", of=loss("focal", "class_balanced"), range=NOT_NEGATIVE, argument="loss.gamma")
-    label_smoothing: float = setting(0.1, "Share of the label that goes to all classes.", of=loss("label_smoothing"), range=BELOW_ONE, argument="loss.smoothing")
-    class_balanced_beta: float = setting(0.999, "0 weighs all classes alike, towards 1 by inverse frequency.", of=loss("class_balanced"), range=BELOW_ONE, argument="loss.beta")
+    loss_type: str = setting("focal", "What is minimised.", of=LOSS, choices=LOSSES, argument="name", costs=True)
+    focal_alpha: float | tuple[float, ...] | None = setting(
+        0.25, "Weight of all classes, or one a class (0.1,0.3,…).", of=LOSS, range=ABOVE_ZERO, argument="alpha"
+    )
+    focal_gamma: float = setting(2.0, "Focus on hard images; 0: none.", of=LOSS, range=NOT_NEGATIVE, argument="gamma")
+    label_smoothing: float = setting(0.1, "Share that all classes get.", of=LOSS, range=BELOW_ONE, argument="smoothing")
+    class_balanced_beta: float = setting(0.999, "How much rarity counts.", of=LOSS, range=BELOW_ONE, argument="beta")
     allow_double_correction: bool = setting(False, "A balancing sampler and class weights together, on purpose.")
 
     # optimisation
     batch_size: int = setting(32, "Images of a step, over all devices.", range=at_least(2), costs=True)
-    max_epoch: int = setting(50, "Epochs at most.", range=at_least(1), argument="optimisation.epochs")
-    lr: float = setting(1e-3, "Learning rate.", range=ABOVE_ZERO, argument="optimisation")
-    optimizer: str = setting("AdamW", "Optimiser.", choices=OPTIMIZERS, argument="optimisation", costs=True)
-    weight_decay: float = setting(1e-4, "Decay of matrices and kernels.", range=NOT_NEGATIVE, argument="optimisation")
-    lr_scheduler: str = setting("ReduceLROnPlateau", "Schedule of the rate.", choices=LR_SCHEDULERS, argument="optimisation.scheduler")
-    warmup_epochs: float = setting(1.0, "Epochs of rising rate.", of=loss("CosineWarmup"), range=NOT_NEGATIVE, argument="optimisation")
-    early_stopping_patience: int | None = setting(15, "Epochs without a better validation result before training stops; none never stops.", range=ABOVE_ZERO)
+    max_epoch: int = setting(50, "Epochs at most.", range=at_least(1), of=OPTIMISATION, argument="epochs")
+    lr: float = setting(1e-3, "Learning rate.", range=ABOVE_ZERO, of=OPTIMISATION)
+    optimizer: str = setting("AdamW", "Optimiser.", choices=OPTIMIZERS, of=OPTIMISATION, costs=True)
+    weight_decay: float = setting(1e-4, "Decay of matrices and kernels.", range=NOT_NEGATIVE, of=OPTIMISATION)
+    lr_scheduler: str = setting(
+        "ReduceLROnPlateau", "Schedule of the rate.", choices=LR_SCHEDULERS, of=OPTIMISATION, argument="scheduler"
+    )
+    warmup_epochs: float = setting(1.0, "Epochs of rising rate of CosineWarmup.", of=OPTIMISATION, range=NOT_NEGATIVE)
+    early_stopping_patience: int | None = setting(15, "Epochs without progress; none never stops.", range=ABOVE_ZERO)
     # Attention from scratch meets a bad batch now and then.
     gradient_clip: float | None = setting(5.0, "Largest norm of the gradient; none: any.", range=ABOVE_ZERO, costs=True)
     seed: int = setting(0, "Seed of weights, batches, augmentation and dropout.", range=at_least(0))
@@ -186,11 +190,13 @@ class Settings:
     verbose: bool = setting(False, "Log the metrics of batches, too.", aside=True)
     wandb_project: str | None = setting(None, "Project at Weights & Biases; none: it stays off.", aside=True)
     wandb_run: str | None = setting(None, "Beginning of the run's name there; none is the backbone.", aside=True)
-    # fmt: on
 
 
 SETTINGS = {f.name: f for f in dataclasses.fields(Settings)}
-TYPES = typing.get_type_hints(Settings)
+TYPES = {  # that a setting can be of
+    name: typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for name, hint in typing.get_type_hints(Settings).items()
+}
 
 
 def known_names(name: str) -> list[str] | None:

@@ -104,8 +104,8 @@ BUILDERS = {
 
 def test_a_setting_tells_which_argument_of_its_builder_it_is():
     for name, field in SETTINGS.items():
-        if factory := field.metadata["factory"]:
-            known = {argument for builder in BUILDERS[factory] for argument in inspect.signature(builder).parameters}
+        if builder := field.metadata["system"].builder:
+            known = {argument for build in BUILDERS[builder] for argument in inspect.signature(build).parameters}
             assert (field.metadata["argument"] or name) in known | {"depth"}
         assert field.metadata["help"].endswith(".")
 
