@@ -2,7 +2,6 @@
 recipes that the other papers trained with.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,40 +9,34 @@ from lib.data import DATASETS, SHARDS
 from lib.data.decoding import height_and_width
 from lib.errors import choose
 from lib.training.config import RunConfig
+from lib.training.settings import SETTINGS
 
-_MODERN = {
-    "loss_type": "label_smoothing",
-    "optimizer": "AdamW",
+_ADAMW = {"optimizer": "AdamW", "weight_decay": 0.05}
+_MODERN = {**_ADAMW, "loss_type": "label_smoothing", "lr_scheduler": "CosineWarmup", "sampler": "sqrt"}
+_RESNET50 = {"backbone": "resnet50", "pretrained": True, "image_size": 224}
+
+# What the recipes of DCAL, GAttANet and LESA have in common.
+_PLAIN = {
+    "sampler": "none",
+    "loss_type": "cross_entropy",
     "lr_scheduler": "CosineWarmup",
-    "weight_decay": 0.05,
-    "sampler": "sqrt",
+    "early_stopping_patience": None,
 }
 
 _DCAL = {
+    **_PLAIN,
     "attention": "DCAL",
     "backbone": "deit_tiny_patch16_224",
     "pretrained": True,
     "split": "official",
-    "sampler": "none",
-    "loss_type": "cross_entropy",
-    "lr_scheduler": "CosineWarmup",
     "warmup_epochs": 0.0,
-    "early_stopping_patience": None,
     "gradient_clip": None,
 }
 
 # GAttANet's networks and data sets. The paper's learning rates, epochs, layers and widths were not at hand: these are
 # usual values, so that a result is set beside our own baseline (attention="none"), never beside the paper's numbers.
-_GATTANET = {
-    "attention": "gatta",
-    "gatta_dim": 64,
-    "gatta_passes": 2,
-    "sampler": "none",
-    "loss_type": "cross_entropy",
-    "lr_scheduler": "CosineWarmup",
-    "warmup_epochs": 5.0,
-    "early_stopping_patience": None,
-}
+_GATTANET = {**_PLAIN, "attention": "gatta", "gatta_dim": 64, "gatta_passes": 2, "warmup_epochs": 5.0}
+_CIFAR = {"dataset": "CIFAR10", "split": "official", "batch_size": 128}  # or CIFAR100
 
 # ILSVRC's `train` folder as the data root, of which a part is held out for the test: its validation images come in one
 # folder without classes. The cache of decoded pixels takes 190 GB; from shards (`--dataset shards`), nothing.
@@ -57,44 +50,33 @@ _IMAGENET = {
     "loader_workers": 8,
 }
 
-# For DCAL in seconds or minutes on two cores: a ViT that learns from few images, since its patches, of 8×8 pixels, are
-# cut from the features of a convolutional stem, as those of the paper's R50-ViT-B are. On phantom-birds a plain ViT of
-# its size, timm's smallest, and this one half as wide are hardly away from chance after four epochs. So is this one in
-# some seeds with larger batches or lower rates: it takes a number of steps to get away from there.
-_SMALL_FGVC: dict[str, Any] = {
-    **_DCAL,
+# For DCAL in seconds or minutes on two cores.
+_SMALL = {**_DCAL, **_ADAMW, "pretrained": False, "depth": 3, "drop_path": 0.0, "gradient_clip": 5.0, "lr": 2e-3}
+
+# A ViT that learns from few images, since its patches, of 8×8 pixels, are cut from the features of a convolutional stem,
+# as those of the paper's R50-ViT-B are. On phantom-birds a plain ViT of its size, timm's smallest, and this one half as
+# wide are hardly away from chance after four epochs. So is this one in some seeds with larger batches or lower rates: it
+# takes a number of steps to get away from there.
+_SMALL_FGVC = {
+    **_SMALL,
     "dataset": "phantom-birds",
     "backbone": "vit_tiny_r_s16_p8_224",
-    "pretrained": False,
     "patch_size": 2,
-    "depth": 3,
-    "drop_path": 0.0,
-    "optimizer": "AdamW",
-    "weight_decay": 0.05,
-    "gradient_clip": 5.0,
-    "lr": 2e-3,
     "warmup_epochs": 0.5,
     "batch_size": 4,
 }
 
-# The same for re-identification. From scratch, batch-hard triplets of four images an identity pull all images to one
-# point within an epoch, where the loss stays at log 2 and cross-entropy learns nothing either; with two the network gets
-# away from there. Patches of 8 pixels find half as much as those of 4, and erasing costs more epochs than there are.
-_SMALL_REID: dict[str, Any] = {
-    **_DCAL,
+# From scratch, batch-hard triplets of four images an identity pull all images to one point within an epoch, where the
+# loss stays at log 2 and cross-entropy learns nothing either; with two the network gets away from there. Patches of 8
+# pixels find half as much as those of 4, and erasing costs more epochs than there are.
+_SMALL_REID = {
+    **_SMALL,
     "task": "reid",
     "dataset": "phantom-people",
     "backbone": "test_vit",  # timm's smallest: 64 dimensions, 2 heads
-    "pretrained": False,
-    "depth": 3,
-    "drop_path": 0.0,
     "image_size": 64,
     "image_width": 32,
     "augmentation": "none",
-    "optimizer": "AdamW",
-    "weight_decay": 0.05,
-    "gradient_clip": 5.0,
-    "lr": 2e-3,
     "warmup_epochs": 1.0,
     "batch_size": 16,
     "images_per_identity": 2,
@@ -105,26 +87,11 @@ _SMALL_REID: dict[str, Any] = {
 
 PROFILES: dict[str, dict[str, Any]] = {
     "smoke": {**_MODERN, "image_size": 32, "limit_images": 600, "max_epoch": 2, "batch_size": 32},
-    "quick": {
-        **_MODERN,
-        "max_epoch": 5,
-        "batch_size": 64,
-        "lr": 2e-3,
-        "warmup_epochs": 0.5,  # and the data set's own image size
-    },
-    "full": {
-        **_MODERN,
-        "image_size": 224,
-        "pretrained": True,
-        "max_epoch": 40,
-        "batch_size": 64,
-        "lr": 3e-4,
-        "backbone": "resnet50",
-    },
+    # at the data set's own image size
+    "quick": {**_MODERN, "max_epoch": 5, "batch_size": 64, "lr": 2e-3, "warmup_epochs": 0.5},
+    "full": {**_MODERN, **_RESNET50, "max_epoch": 40, "batch_size": 64, "lr": 3e-4},
     "paper": {
-        "image_size": 224,
-        "pretrained": True,
-        "backbone": "resnet50",
+        **_RESNET50,
         "max_epoch": 100,
         "batch_size": 32,
         "lr": 1e-3,
@@ -136,10 +103,9 @@ PROFILES: dict[str, dict[str, Any]] = {
     # AdamW, which leaves the gradient's moments alone.
     "fgvc": {
         **_DCAL,
+        **_ADAMW,
         "dataset": "CUB-200-2011",
         "image_size": 448,
-        "optimizer": "AdamW",
-        "weight_decay": 0.05,
         "lr": 5e-4 / 512 * 16,
         "batch_size": 16,
         "max_epoch": 100,
@@ -164,26 +130,21 @@ PROFILES: dict[str, dict[str, Any]] = {
     "reid-smoke": {**_SMALL_REID, "patch_size": 8, "max_epoch": 1, "limit_images": 320, "batch_size": 8},
     "gattanet-toynet": {
         **_GATTANET,
-        "dataset": "CIFAR10",  # or CIFAR100
-        "split": "official",
+        **_CIFAR,
+        **_ADAMW,
         "backbone": "toynet",
         "image_size": 32,
-        "optimizer": "AdamW",
-        "weight_decay": 0.05,
         "lr": 1e-3,
-        "batch_size": 128,
         "max_epoch": 50,
     },
     "gattanet-resnet": {
         **_GATTANET,
-        "dataset": "CIFAR10",  # or CIFAR100
-        "split": "official",
+        **_CIFAR,
         "backbone": "resnet18",
         "image_size": 64,  # enlarged twice: torchvision's stem would leave `layer4` a single position at 32 pixels
         "optimizer": "Nesterov",
         "weight_decay": 5e-4,
         "lr": 0.1,
-        "batch_size": 128,
         "max_epoch": 100,
     },
     "gattanet-imagenet": {
@@ -197,17 +158,14 @@ PROFILES: dict[str, dict[str, Any]] = {
     # LESA, section 4.1: 95 epochs and 5 of warm-up, rate 0.05 at batch 512. The share of one of the paper's four GPUs; the
     # whole is `--devices 4 --batch_size 512`.
     "lesa-imagenet": {
+        **_PLAIN,
         **_IMAGENET,
         "attention": "lesa",
-        "sampler": "none",
-        "loss_type": "cross_entropy",
         "weight_decay": 8e-5,
         "lr": 0.05 / 512 * 128,
         "batch_size": 128,
-        "lr_scheduler": "CosineWarmup",
         "warmup_epochs": 5.0,
         "max_epoch": 100,
-        "early_stopping_patience": None,
         "gradient_clip": None,
     },
 }
@@ -249,5 +207,4 @@ def config_of(parameters: Mapping[str, Any]) -> RunConfig:
     Raises:
         WorkbookValueError: an unknown profile, or a value that a setting cannot have.
     """
-    settings = {field.name for field in dataclasses.fields(RunConfig)} | {"profile"}
-    return profile_config(**{name: value for name, value in parameters.items() if name in settings})
+    return profile_config(**{name: value for name, value in parameters.items() if name in {*SETTINGS, "profile"}})
