@@ -1,6 +1,7 @@
 """`fit(config)`: a finished run is returned at once, an interrupted one resumed, a missing or outdated one trained."""
 
 import contextlib
+import gc
 import itertools
 import json
 import logging
@@ -84,10 +85,8 @@ def _fit_alone(
     tell: Callable[[bool], object] = lambda wanted: None,
 ) -> None:
     """Claim the run and train it, unless another process has; `tell` hears whether it will be trained."""
-    run, training_data = (
-        store.run(config),
-        load_training_data(config, store, images),
-    )  # what cannot be read is found here
+    run = store.run(config)
+    training_data = load_training_data(config, store, images)  # what cannot be read is found here
     classes = images.classes
     if config.task == "reid":
         classes, _ = trained_identities(training_data.images, training_data.parts)
@@ -119,9 +118,8 @@ def _fit_together(config: RunConfig, store: RunStore, images: ImageSet | ShardSe
 
         training_data = load_training_data(config, store, images)  # from the cache, which the chief has filled
         torch.manual_seed(config.seed)
-        train(
-            config, run, build_model(config, len(images.classes), pretrained=False), training_data
-        )  # the chief's weights
+        model = build_model(config, len(images.classes), pretrained=False)  # it gets the chief's weights
+        train(config, run, model, training_data)
     broadcast()  # they leave when the run is finished
 
 
@@ -140,6 +138,7 @@ def _train_and_evaluate(
     log.debug("config %s", json.dumps(config.to_dict()))
     began = time.monotonic()
     seconds = train(config, run, model, training_data, claim.check)
+    gc.collect()  # Lightning's objects hold each other, and with them the optimiser's state: runs would add up
     facts = provenance(config, training_data, classes, device, seconds, model)
     write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
     model.to(memory_format=torch.contiguous_format)  # as it is when somebody loads it
@@ -147,12 +146,8 @@ def _train_and_evaluate(
         evaluate(run, run.load_best(model), training_data, device)
     (run.path / "last.ckpt").unlink(missing_ok=True)  # three times the size of the weights, and no longer of use
     metric = config.monitor.removeprefix("val_")
-    log.info(
-        "finished after %s: test %s %.3f",
-        duration(time.monotonic() - began),
-        metric.replace("_", " "),
-        run.metrics["test"][metric],
-    )
+    taken, value = duration(time.monotonic() - began), run.metrics["test"][metric]
+    log.info("finished after %s: test %s %.3f", taken, metric.replace("_", " "), value)
 
 
 @contextlib.contextmanager
@@ -174,10 +169,6 @@ def _set_aside(run: Run, basis: dict) -> None:
     shelf = run.path.parent / "superseded"
     shelf.mkdir(exist_ok=True)
     place = next(p for n in itertools.count(1) if not (p := shelf / f"{run.path.name}-{n}").exists())
-    log.warning(
-        "%s was begun with other %s: it is trained again, the old one is kept in %s",
-        run.path.name,
-        ", ".join(changed),
-        place,
-    )
+    message = "%s was begun with other %s: it is trained again, the old one is kept in %s"
+    log.warning(message, run.path.name, ", ".join(changed), place)
     run.path.rename(place)

@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from lib.errors import WorkbookFileError, nearest
+from lib.errors import WorkbookFileError, did_you_mean
 from lib.inputs import note
 from lib.paths import OUTPUTS
 from lib.retrieval.ranking import RetrievalScores
@@ -168,6 +168,5 @@ class RunStore:
             return Run(self.root / hits[0])
         if hits:
             raise WorkbookFileError(f"{str(name)!r} fits {len(hits)} runs: {', '.join(hits[:5])}; give the whole name.")
-        guess = nearest(str(name), names)
-        hint = f" Did you mean {guess}?" if guess else ""
+        hint = did_you_mean(str(name), names)
         raise WorkbookFileError(f"No run {str(name)!r} in {self.root} ({len(names)} runs there).{hint}")

@@ -1,5 +1,6 @@
 """fit: identical, resumable, honest about its inputs, and it learns."""
 
+import gc
 import io
 import itertools
 import json
@@ -7,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +106,29 @@ def test_a_run_builds_its_network_once(tiny, tmp_path, monkeypatch):
     assert built == ["cpu"]
     fit(tiny, tmp_path / "runs")
     assert built == ["cpu", "meta"]  # its structure, for the digest
+
+
+def test_nothing_of_a_training_outlives_its_run(tiny, tmp_path, monkeypatch):
+    """Not even until Python's collector runs, which is switched off here: a session of many runs would grow."""
+
+    def watched(make):
+        def made(*arguments, **options):
+            built = make(*arguments, **options)
+            references.append(weakref.ref(built))
+            return built
+
+        return made
+
+    references = []
+    monkeypatch.setattr(fitting, "build_model", watched(fitting.build_model))
+    for name in ("Recorder", "_trainer"):
+        monkeypatch.setattr(trainer, name, watched(getattr(trainer, name)))
+    gc.disable()
+    try:
+        fit(tiny, tmp_path / "runs")
+        assert [reference() for reference in references] == [None] * 3
+    finally:
+        gc.enable()
 
 
 class Killed(BaseException):
@@ -322,9 +347,12 @@ def _row_that_never_improves(self):
 def test_the_best_weights_are_those_of_the_best_epoch(finished):
     log = finished.log
     assert finished.metrics["best_epoch"] == log["epoch"][log["val_balanced_accuracy"].idxmax()]
-    pixels = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 3), dtype=np.uint8)
-    found = predict_rows(finished.model(), pixels, np.arange(4), 2, "cpu")
-    assert found.shape == (4, 7)
+    pixels = np.random.default_rng(0).integers(0, 255, (10, 32, 32, 3), dtype=np.uint8)
+    in_two_batches = predict_rows(finished.model(), finished.config.replace(batch_size=2), pixels, np.arange(10))
+    assert np.allclose(
+        in_two_batches, predict_rows(finished.model(), finished.config, pixels, np.arange(10)), atol=1e-6
+    )
+    assert in_two_batches.shape == (10, 7)
 
 
 def test_a_loss_that_is_not_a_number_is_told(tiny, tmp_path, monkeypatch):
@@ -394,7 +422,7 @@ def test_the_store_finds_runs(finished, tmp_path):
     assert store.find(finished.path).path == finished.path
     assert store.find(finished.path.name).path == finished.path
     assert store.find(finished.config.hash).path == finished.path
-    with pytest.raises(WorkbookFileError, match=r"No run 'HAM10000-toynot'.*Did you mean HAM10000-toynet"):
+    with pytest.raises(WorkbookFileError, match=r"No run 'HAM10000-toynot'.*Did you mean 'HAM10000-toynet"):
         store.find("HAM10000-toynot")
     with pytest.raises(WorkbookFileError, match="has no metrics.json: it is not finished"):
         _ = RunStore(tmp_path).run(finished.config).metrics
