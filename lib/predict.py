@@ -63,27 +63,24 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
         )
     images, missing = find_images(source)
     refuse_unreadable(missing, skip_unreadable)
-    where = hardware.device(device)
-    model, augmentation = run.model().to(where), augmentation_of(run.config)
-    written: list[int] = []
+    model, augmentation = run.model().to(hardware.device(device)), augmentation_of(run.config)
+    problems: list[str] = []
 
     def write(scratch: Path) -> None:
-        problems: list[str] = []
         with open(scratch, "w", newline="", encoding="utf-8") as file, Progress(len(images), "predicting") as bar:
             table = csv.writer(file)
             table.writerow(["image_id", "path", "prediction", *(f"prob_{c}" for c in run.classes)])
             banner = DATASETS[run.config.dataset].banner  # the network has never seen one
             for batch, pixels in _batches(images, decoded_size(run.config), banner, problems):
-                for (name, path), row in zip(batch, predict_batch(model, pixels, where, augmentation), strict=True):
+                for (name, path), row in zip(batch, predict_batch(model, pixels, augmentation), strict=True):
                     table.writerow([name, path, run.classes[row.argmax()], *(f"{p:.7g}" for p in row)])
-                written.append(len(batch))
                 bar.advance(len(batch))
         refuse_unreadable(problems, skip_unreadable)
-        if not written:
+        if len(problems) == len(images):
             raise WorkbookFileError(f"None of the {len(images)} images of {source} can be read; nothing was predicted.")
 
     save_whole(output, write)
-    return sum(written)
+    return len(images) - len(problems)
 
 
 def _batches(

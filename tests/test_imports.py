@@ -60,6 +60,10 @@ MOST_FILES = 25  # of one room
 OUTSIDE = {"torch", "torchvision", "timm", "einops"}  # all that a paper's room may import beside the standard library
 
 
+def is_module(name: str) -> bool:
+    return any(ROOT.joinpath(*name.split(".")).with_suffix(end).exists() for end in ("", ".py"))
+
+
 def imports(path: Path) -> set[str]:
     """Full names of the modules that a file imports, wherever in the file; relative imports are not used."""
     found = set()
@@ -67,7 +71,9 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(node.module if node.module != "lib" else f"lib.{node.names[0].name}")
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in names if node.module == "lib" or is_module(name)}
+            found |= modules if modules == names else modules | {node.module}
     return found
 
 

@@ -2,7 +2,7 @@
 
 Maps are [N, h, w], not negative, and count relative to their sum over the patches: what a class token keeps for itself
 is no place in the image. A patch is evenly filled. The truth is `lib.data.ground_truth.Truth`: shares of the view's sides. An
-image without it has NaN, in every measure that needs it. The pointing game is Zhang et al.'s (arXiv 1608.00507), asked of
+image without it has NaN, in every measure that needs it. The pointing game is Zhang et al.'s (arXiv 1608.00507), played with
 all parts at once; a map with several greatest patches is right by the share of them that are, so that an even map scores
 what a random point does.
 """
@@ -22,7 +22,7 @@ NAMES = {  # of `measures`, as they are written out
     "pointing game": "pointing-game hits",
 }
 ROUNDING = 1e-5  # of the even share: by so much must a patch exceed it, so that an even map of rounded numbers does not
-CENTRE = 1 / 4  # of the view's side: standard deviation of the Gaussian that looks at the middle, whatever is there
+CENTRE = 1 / 4  # of the view's side: standard deviation of the Gaussian about the middle
 
 
 def shares(maps: np.ndarray) -> np.ndarray:

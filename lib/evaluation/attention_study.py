@@ -1,4 +1,4 @@
-"""What trained networks look at on their test images, and what may be said about it over images and seeds."""
+"""Where trained networks attend on their test images, and what may be said about it over images and seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ def maps_of(run: Run, images: TestImages) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class AttentionMeasures:
-    """What one configuration's runs, one a seed, look at on the same images: each measure [S, N]."""
+    """Where one configuration's runs, one a seed, attend on the same images: each measure [S, N]."""
 
     values: dict[str, np.ndarray]
     groups: np.ndarray  # [N]

@@ -12,6 +12,7 @@ import logging
 import os
 import statistics
 import time
+import timeit
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -157,10 +158,10 @@ class _Subject:
         self.classes = [str(i) for i in range(classes)]
 
     def infer(self) -> None:
-        predict_batch(self.model, self.pixels, self.where)
+        predict_batch(self.model, self.pixels)
 
     def infer_one(self) -> None:
-        predict_batch(self.model, self.pixels[:1], self.where)
+        predict_batch(self.model, self.pixels[:1])
 
     def prepare_training(self) -> None:
         from lib.training.trainer import classifier  # Lightning takes seconds to import
@@ -202,7 +203,7 @@ def _deterministic_on_gpu(where: torch.device) -> Iterator[None]:
     torch.set_deterministic_debug_mode("warn")
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*deterministic")  # training has told
+            warnings.filterwarnings("ignore", message=".*deterministic")  # training warns of it
             yield
     finally:
         torch.set_deterministic_debug_mode(before)
@@ -213,25 +214,21 @@ def _alternate(first: Work, second: Work | None, rounds: int, seconds: float) ->
     works = [work for work in (first, second) if work is not None]
     for work in works:
         work()  # the first call allocates and chooses kernels
-    a_turn = [_seconds(work, 1) for work in works]
-    calls = max(1, round(seconds / rounds / sum(a_turn)))
+    calls = max(1, round(seconds / rounds / sum(_seconds(work, 1) for work in works)))
     taken = [[_seconds(work, calls) for work in works] for _ in range(rounds)]
     return [list(times) for times in zip(*taken, strict=True)]
 
 
 def _seconds(work: Work, calls: int) -> float:
-    """Mean seconds of a call; what a GPU has been given to do is waited for."""
-    _synchronise()
-    began = time.perf_counter()
-    for _ in range(calls):
-        work()
-    _synchronise()
-    return (time.perf_counter() - began) / calls
+    """Mean seconds of a call."""
+    return timeit.timeit(work, number=calls, timer=_clock) / calls
 
 
-def _synchronise() -> None:
+def _clock() -> float:
+    """The time when a GPU has done all that it was given to do."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def _spread(model: list[float], bare: list[float] | None = None) -> Spread:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,17 +17,6 @@ from lib.training.training_data import prepare
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
-class Configuration(Protocol):
-    """A configuration of a study: `lib.report.study.study.Row`."""
-
-    name: str
-    config: RunConfig
-
-    @property
-    def finished(self) -> Sequence[Run]:
-        """Its finished runs, one a seed."""
-
-
 @dataclass(frozen=True)
 class Gate:
     """One gate of one configuration: the spread of its values over images, channels and positions, all seeds."""
@@ -41,21 +29,23 @@ class Gate:
     start: float  # the mean before training, first seed
 
 
-def learned_gates(tables: Mapping[str, Sequence[Configuration]], store: RunStore, count: int = 64) -> list[Gate]:
+def learned_gates(tables: Mapping[str, Mapping[str, Sequence[Run]]], store: RunStore, count: int = 64) -> list[Gate]:
     """The gates of finished runs on the first `count` images of each one's test part.
 
     Args:
-        tables: rows by the part of the block that they vary, 'fusion' or 'residual'; of them that part's gates.
+        tables: finished runs, one a seed, by strategy and by the part of the block that it is of, 'fusion' or
+            'residual'; of them that part's gates.
     """
     gates = []
-    for part, rows in tables.items():
-        for row in rows:
-            if row.finished:
-                images = select_images(row.config, prepare(row.config, store), count)
-                seeds = [gate_values(run.model(), images) for run in row.finished]
-                before = gate_values(_untrained(row.finished[0].config, len(row.finished[0].classes)), images)
+    for part, strategies in tables.items():
+        for strategy, runs in strategies.items():
+            if runs:
+                config = runs[0].config
+                images = select_images(config, prepare(config, store), count)
+                seeds = [gate_values(run.model(), images) for run in runs]
+                before = gate_values(_untrained(config, len(runs[0].classes)), images)
                 infos = [info for info in before if info.name.startswith(part)]
-                gates += [_gate(f"{part} {row.name}", i, [seed[i] for seed in seeds], before[i]) for i in infos]
+                gates += [_gate(f"{part} {strategy}", i, [seed[i] for seed in seeds], before[i]) for i in infos]
     return gates
 
 

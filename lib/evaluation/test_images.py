@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from lib.data import ImageSet, Truth, centre_view, rows_of, stored_size, truth_i
 from lib.data.ground_truth import box_masks, masks_in_view
 from lib.errors import WorkbookValueError, choose, positive
 from lib.training.config import RunConfig
-from lib.training.inference import augmentation_of, evaluation_batch, network_input, predict_rows
+from lib.training.inference import augmentation_of, network_input, predict_rows
 from lib.training.training_data import DecodedImages
 
 SHOWN = 200  # pixels, the height of an image that people look at
@@ -121,17 +122,16 @@ class TestImages:
 
     def batch(self, model: nn.Module) -> Tensor:
         """All of them as `model` is shown them, normalised, on the CPU: float [N, 3, h, w]."""
-        return network_input(model, self.pixels, self.augmentation)
+        return network_input(model, self.pixels, self.augmentation).cpu()
 
     def batches(self, model: nn.Module) -> Iterator[Tensor]:
         """The same, `BATCH` at a time, on the device of `model`."""
         for start in range(0, len(self), BATCH):
-            yield self[start : start + BATCH].batch(model).to(_device_of(model))
+            yield network_input(model, self.stored[self.rows[start : start + BATCH]], self.augmentation)
 
     def probabilities(self, model: nn.Module) -> np.ndarray:
         """What `model` answers, as in the test of a run: float32 [N, K]."""
-        size = evaluation_batch(self.config)
-        return predict_rows(model, self.stored, self.rows, size, _device_of(model), self.augmentation)
+        return predict_rows(model, self.config, self.stored, self.rows)
 
     def names(self, answers: Sequence[int] | None = None) -> list[str]:
         """The true class of each, or 'true class → answer'."""
@@ -174,11 +174,8 @@ def select_images(
 
 def in_turn(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """`rows`, the classes `labels[rows]` taking turns, in the order of the rows within each."""
-    turn = np.zeros(len(rows), int)
-    for label in np.unique(labels[rows]):
-        of = labels[rows] == label
-        turn[of] = np.arange(of.sum())
-    return rows[np.lexsort((labels[rows], turn))]
+    of_rows = pd.Series(labels[rows])
+    return rows[np.lexsort((of_rows, of_rows.groupby(of_rows).cumcount()))]
 
 
 ORDERS: Mapping[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
@@ -192,7 +189,3 @@ def centred(pixels: np.ndarray, augmentation: str) -> np.ndarray:
     """What evaluation sees of uint8 [N, H, W, 3]."""
     seen = centre_view(rearrange(torch.from_numpy(pixels), "n y x c -> n c y x"), augmentation)
     return rearrange(seen, "n c y x -> n y x c").numpy()
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device

@@ -34,7 +34,7 @@ from lib.files import write_text
 from lib.inputs import wrote
 from lib.training.config import RunConfig
 from lib.training.evaluate import predictions_frame
-from lib.training.inference import augmentation_of, decoded_size, evaluation_batch, predict_rows
+from lib.training.inference import decoded_size, predict_rows
 from lib.training.metrics import Resampled, intervals
 from lib.training.store import Run, RunStore
 from lib.training.training_data import prepare
@@ -144,11 +144,15 @@ def transfer(
     reasons = _seen(run, store, images, pixels, rows)
     dropped = {reason: reasons.count(reason) for reason in REASONS}
     left = rows[[reason is None for reason in reasons]]
-    log.info(
-        "%s on %s: %d of %d test images left%s", run.path.name, images.name, len(left), len(rows),
-        f", dropped: {_in_words(dropped)}" if any(dropped.values()) else "",
-    )  # fmt: skip
-    frame, results = _tested(run, images, pixels, left, to_ours[images.rows["label"].to_numpy()[left]])
+    remark = f", dropped: {_in_words(dropped)}" if any(dropped.values()) else ""
+    log.info("%s on %s: %d of %d test images left%s", run.path.name, images.name, len(left), len(rows), remark)
+    table, labels = images.rows.iloc[left], to_ours[images.rows["label"].to_numpy()[left]]
+    answers = np.empty((0, len(run.classes)))
+    results = {"test": {}, "intervals": {}}
+    if len(left):
+        answers = predict_rows(run.model().to(hardware.device()), run.config, pixels, left)
+        results = _metrics(answers, labels, table["group"], run.classes)
+    frame = predictions_frame(table, labels, answers, run.classes)
     results |= {"dropped": dropped, "images": len(rows), "split": split, "is_phantom": images.is_phantom}
     write_text(transferred.path / "predictions.csv", frame.to_csv(index=False, float_format="%.7g"))
     write_text(transferred.path / "metrics.json", json.dumps(results, indent=1, allow_nan=False))
@@ -224,23 +228,6 @@ def _own_data(run: Run, store: RunStore) -> tuple[ImageSet, np.ndarray, np.ndarr
 
 def _content(pixels: np.ndarray) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(pixels)).digest()
-
-
-def _tested(
-    run: Run, images: ImageSet, pixels: np.ndarray, rows: np.ndarray, labels: np.ndarray
-) -> tuple[pd.DataFrame, dict]:
-    """Predictions of the rows and their metrics; both empty without rows."""
-    table = images.rows.iloc[rows]
-    probabilities = np.empty((0, len(run.classes)))
-    if len(rows):
-        probabilities = predict_rows(
-            run.model(), pixels, rows, evaluation_batch(run.config), hardware.device(), augmentation_of(run.config)
-        )
-    frame = predictions_frame(table, labels, probabilities, run.classes)
-    return frame, _metrics(probabilities, labels, table["group"], run.classes) if len(rows) else {
-        "test": {},
-        "intervals": {},
-    }
 
 
 def _metrics(probabilities: np.ndarray, labels: np.ndarray, groups: pd.Series, classes: tuple[str, ...]) -> dict:

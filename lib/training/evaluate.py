@@ -12,29 +12,19 @@ import torch
 from torch import nn
 
 from lib.data import ImageSet, rows_of
-from lib.data.shards import ShardSet, ShardStream
+from lib.data.shards import ShardSet
 from lib.errors import WorkbookError
 from lib.files import write_text
 from lib.retrieval.distances import Embedded
 from lib.retrieval.ranking import RETRIEVAL_METRICS, RetrievalScores, retrieval_scores
 from lib.retrieval.reranking import Reranking
+from lib.training import inference
 from lib.training.config import RunConfig
 from lib.training.identities import embedded
-from lib.training.inference import (
-    Output,
-    augmentation_of,
-    branch_answers,
-    decoded_size,
-    embeddings,
-    evaluation_batch,
-    predict_batch,
-    predict_rows,
-    probabilities,
-)
 from lib.training.metrics import Resampled, intervals, measure
 from lib.training.settings import BRANCHES
 from lib.training.store import Run
-from lib.training.training_data import DecodedImages, TrainingData
+from lib.training.training_data import DecodedImages, TrainingData, stream_of
 
 log = logging.getLogger(__name__)
 
@@ -45,17 +35,17 @@ class Answers(NamedTuple):
     table: pd.DataFrame  # image_id and group of each
     labels: np.ndarray  # [N], indices
     classes: tuple[str, ...]
-    probabilities: np.ndarray  # [N, K]
-    branches: np.ndarray | None  # of DCAL: the class that each branch answers alone, [N, branches]
+    outputs: list[np.ndarray]  # probabilities [N, K]; of DCAL, too, the class that each branch answers, [N, branches]
 
 
 def evaluate(run: Run, model: nn.Module, training_data: TrainingData, device: torch.device) -> None:
     """Test `model`, the network of `run`, on the images of the test part and write what it answers, and how well."""
+    model = model.to(device).eval()
     if run.config.task == "reid":
-        results = _retrieve(run, model, training_data, device)
+        results = _retrieve(run, model, training_data)
     else:
         answer = _answer_stream if isinstance(training_data, ShardSet) else _answer_rows
-        results = _classify(run, model, answer(run, model, training_data, device))
+        results = _classify(run, model, answer(run.config, model, training_data))
     best = int(run.log["epoch"][run.log[run.config.monitor].idxmax()])
     write_text(run.path / "metrics.json", json.dumps({"best_epoch": best, **results}, indent=1))
 
@@ -75,73 +65,62 @@ def predictions_frame(
 
 
 def query_and_gallery(
-    run: Run,
-    images: ImageSet,
-    pixels: np.ndarray,
-    parts: pd.Series,
-    device: torch.device | str = "cpu",
-    model: nn.Module | None = None,
+    model: nn.Module, config: RunConfig, images: ImageSet, pixels: np.ndarray, parts: pd.Series
 ) -> tuple[Embedded, Embedded]:
-    """The official queries and gallery as a re-identification run with its best weights embeds them, in the order of
-    `images`; `images`, `pixels` and `parts` are what `lib.training.prepare` gives for the run, `model` is its network."""
-    model, augmentation = run.model() if model is None else model, augmentation_of(run.config)
+    """The official queries and gallery as `model`, a re-identification run's, embeds them, in the order of `images`.
 
-    def embed(rows: np.ndarray) -> Embedded:
-        vectors = predict_rows(model, pixels, rows, evaluation_batch(run.config), device, augmentation, embeddings)
+    `images`, `pixels` and `parts` are what `lib.training.prepare` gives for `config`.
+    """
+
+    def embed(part: str) -> Embedded:
+        rows = rows_of(parts, part)
+        vectors = inference.predict_rows(model, config, pixels, rows, inference.embeddings)
         return embedded(vectors, images.rows.iloc[rows])
 
-    return embed(rows_of(parts, "query")), embed(rows_of(parts, "gallery"))
+    return embed("query"), embed("gallery")
 
 
-def _outputs(config: RunConfig) -> list[Output]:
+def _outputs(config: RunConfig) -> list[inference.Output]:
     """What the test wants of a network: probabilities and, of DCAL, each branch's answer."""
-    return [probabilities, *[branch_answers] * (config.attention in BRANCHES)]
+    return [inference.probabilities, *[inference.branch_answers] * (config.attention in BRANCHES)]
 
 
-def _answer_rows(run: Run, model: nn.Module, decoded: DecodedImages, device: torch.device) -> Answers:
+def _answer_rows(config: RunConfig, model: nn.Module, decoded: DecodedImages) -> Answers:
     images, pixels, parts = decoded
-    rows, size, augmentation = rows_of(parts, "test"), evaluation_batch(run.config), augmentation_of(run.config)
-    answers = [predict_rows(model, pixels, rows, size, device, augmentation, output) for output in _outputs(run.config)]
+    rows = rows_of(parts, "test")
+    outputs = [inference.predict_rows(model, config, pixels, rows, output) for output in _outputs(config)]
     table = images.rows.iloc[rows]
-    return Answers(table, table["label"].to_numpy(), images.classes, answers[0], (*answers, None)[1])
+    return Answers(table, table["label"].to_numpy(), images.classes, outputs)
 
 
-def _answer_stream(run: Run, model: nn.Module, shards: ShardSet, device: torch.device) -> Answers:
+def _answer_stream(config: RunConfig, model: nn.Module, shards: ShardSet) -> Answers:
     """One pass over the shards; rows stand by name, however many workers read them."""
-    config, part, model = run.config, shards.test_part, model.to(device).eval()
+    part, augmentation = shards.test_part, inference.augmentation_of(config)
     if part == "val":
         log.warning(
             "there are no test-….tar shards: the test is on the validation part, which has chosen the best epoch"
         )
-    stream = ShardStream(
-        shards.parts[part],
-        len(shards.classes),
-        decoded_size(config),
-        evaluation_batch(config),
-        config.loader_workers,
-        training=False,
-        skip_unreadable=config.skip_unreadable,
-    )
-    augmentation, image_ids, batches = augmentation_of(config), [], []
+    stream = stream_of(config, shards, part, inference.evaluation_batch(config), training=False)
+    image_ids, batches = [], []
     for images, labels, names in stream.loader():
         image_ids += names
-        answers = [predict_batch(model, images.numpy(), device, augmentation, output) for output in _outputs(config)]
-        batches.append([labels.numpy(), *answers])
+        outputs = [inference.predict_batch(model, images.numpy(), augmentation, output) for output in _outputs(config)]
+        batches.append([labels.numpy(), *outputs])
     order = np.argsort(image_ids)
-    labels, *answers = (np.concatenate(parts)[order] for parts in zip(*batches, strict=True))
+    labels, *outputs = (np.concatenate(parts)[order] for parts in zip(*batches, strict=True))
     table = pd.DataFrame({"image_id": np.array(image_ids)[order]})
-    return Answers(table.assign(group=table["image_id"]), labels, shards.classes, answers[0], (*answers, None)[1])
+    return Answers(table.assign(group=table["image_id"]), labels, shards.classes, outputs)
 
 
 def _classify(run: Run, model: nn.Module, answers: Answers) -> dict:
-    table, labels, classes, probabilities, branches = answers
+    table, labels, classes, (probabilities, *branches) = answers
     if not math.isfinite(probabilities.sum()):
         raise WorkbookError(f"The best weights of {run.path.name} give probabilities that are not numbers; lower lr.")
     frame = predictions_frame(table, labels, probabilities, classes)
     resampled = Resampled(frame["group"], strata=labels)
     values, samples = measure(probabilities, labels, classes), resampled.measure(probabilities, labels, classes)
-    if branches is not None:
-        for name, answer in zip(model.answering, branches.T, strict=True):
+    if branches:
+        for name, answer in zip(model.answering, branches[0].T, strict=True):
             frame[f"prediction_{name}"] = np.array(classes)[answer]
             values[f"accuracy_{name}"] = round(float((answer == labels).mean()), 6)
             samples[f"accuracy_{name}"] = resampled.mean(answer == labels)
@@ -149,9 +128,9 @@ def _classify(run: Run, model: nn.Module, answers: Answers) -> dict:
     return {"test": values, "intervals": intervals(samples)}
 
 
-def _retrieve(run: Run, model: nn.Module, decoded: DecodedImages, device: torch.device) -> dict:
+def _retrieve(run: Run, model: nn.Module, decoded: DecodedImages) -> dict:
     """Every query of the official part against its gallery; queries without a match are left out and counted."""
-    query, gallery = query_and_gallery(run, *decoded, device, model)
+    query, gallery = query_and_gallery(model, run.config, *decoded)
     scores = retrieval_scores(query, gallery, run.config.distance, skip_unmatched=True)
     image_ids = decoded.images.rows["image_id"].iloc[rows_of(decoded.parts, "query")].to_numpy()
     queries = scores.queries.assign(image_id=image_ids)

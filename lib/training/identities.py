@@ -1,4 +1,4 @@
-"""Who is on the images of a re-identification set, as training, validation and test need it."""
+"""The identities of a re-identification set, as training, validation and test need them."""
 
 import numpy as np
 import pandas as pd

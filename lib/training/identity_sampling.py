@@ -38,7 +38,7 @@ class IdentityBatches(Sampler[list[int]]):
         if shown < identities:
             raise WorkbookValueError(
                 f"A batch wants {identities} identities of {images} images; the training part shows {shown}: "
-                "lower batch_size, or train on more people."
+                "lower batch_size, or train on more identities."
             )
 
     def set_epoch(self, epoch: int) -> None:

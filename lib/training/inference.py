@@ -52,11 +52,14 @@ def decoded_size(config: RunConfig) -> tuple[int, int]:
     return height, width
 
 
-def network_input(
-    model: nn.Module, pixels: np.ndarray, augmentation: str = "none", device: torch.device | str = "cpu"
-) -> Tensor:
-    """uint8 images [B, H, W, 3] as `model`, trained with `augmentation`, is shown them, float [B, 3, h, w]."""
-    images = to_unit(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
+def device_of(model: nn.Module) -> torch.device:
+    """Where `model` computes; the CPU where it has no parameters."""
+    return next(model.parameters(), torch.empty(0)).device
+
+
+def network_input(model: nn.Module, pixels: np.ndarray, augmentation: str = "none") -> Tensor:
+    """uint8 images [B, H, W, 3] as `model`, trained with `augmentation`, is shown them: float [B, 3, h, w], where it is."""
+    images = to_unit(torch.from_numpy(np.ascontiguousarray(pixels)).to(device_of(model)))
     return normalise(centre_view(images, augmentation), statistics_of(model))
 
 
@@ -78,26 +81,16 @@ def branch_answers(model: nn.Module, images: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def predict_batch(
-    model: nn.Module,
-    pixels: np.ndarray,
-    device: torch.device | str = "cpu",
-    augmentation: str = "none",
-    output: Output = probabilities,
+    model: nn.Module, pixels: np.ndarray, augmentation: str = "none", output: Output = probabilities
 ) -> np.ndarray:
     """An `output` of `model`, in eval mode, for a batch of uint8 images [B, H, W, 3]; see `network_input`."""
-    return output(model, network_input(model, pixels, augmentation, device)).cpu().numpy()
+    return output(model, network_input(model, pixels, augmentation)).cpu().numpy()
 
 
 def predict_rows(
-    model: nn.Module,
-    pixels: np.ndarray,
-    rows: np.ndarray,
-    batch_size: int,
-    device: torch.device | str,
-    augmentation: str = "none",
-    output: Output = probabilities,
+    model: nn.Module, config: RunConfig, pixels: np.ndarray, rows: np.ndarray, output: Output = probabilities
 ) -> np.ndarray:
-    """`predict_batch` of the chosen rows of a pixel array, batch by batch, [len(rows), …]."""
-    model = model.to(device).eval()
-    batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    return np.concatenate([predict_batch(model, pixels[batch], device, augmentation, output) for batch in batches])
+    """An `output` of `model`, trained by `config`, for the chosen rows of a pixel array, batch by batch: [len(rows), …]."""
+    model, size, augmentation = model.eval(), evaluation_batch(config), augmentation_of(config)
+    batches = [rows[i : i + size] for i in range(0, len(rows), size)]
+    return np.concatenate([predict_batch(model, pixels[batch], augmentation, output) for batch in batches])

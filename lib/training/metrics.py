@@ -25,7 +25,7 @@ def build_metrics(classes: Sequence[str], together: bool = True) -> MetricCollec
     """accuracy, balanced_accuracy (mean recall, the challenge's metric), macro_f1, macro_auroc, ece, recall a class.
 
     Inputs: probabilities [B, K] and labels [B]. All are fractions in [0, 1]. In a run of several processes they are those
-    of the images of all, who compute them `together`, or of this one's alone.
+    of the images of all, which compute them `together`, or of this one's alone.
     """
     k, sync = len(classes), {"sync_on_compute": together}
     return MetricCollection(
@@ -115,10 +115,8 @@ def _auroc(weights: np.ndarray, scores: np.ndarray, positive: np.ndarray) -> np.
     w, positive = weights[:, order], positive[order]
     true = np.cumsum(w * positive, axis=1)[:, last_of_tie]
     false = np.cumsum(w * ~positive, axis=1)[:, last_of_tie]
-    zero = np.zeros((len(w), 1))
-    true, false = np.hstack([zero, true]), np.hstack([zero, false])
-    area = ((true[:, 1:] + true[:, :-1]) / 2 * np.diff(false, axis=1)).sum(axis=1)
-    return area / (true[:, -1] * false[:, -1])
+    true, false = (np.pad(counts, ((0, 0), (1, 0))) for counts in (true, false))  # from (0, 0)
+    return np.trapezoid(true, false) / (true[:, -1] * false[:, -1])
 
 
 def _ece(weights: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -23,9 +23,8 @@ from lib.training.triplet import BatchHardTriplet
 class ReIdentification(FineGrained):
     """Trains a `DCALNet` to tell identities apart that it has never seen.
 
-    A validation batch shows rows of `identities`, which has the columns `identity`, `camera`
-    and `is_query`. The identities of validation are no classes of the network's head, so the
-    validation loss is that of triplets over all of them.
+    A validation batch shows rows of `identities`, which has the columns `identity`, `camera` and `is_query`. The
+    identities of validation are no classes of the network's head, so the validation loss is that of triplets over all.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ DECIDING = (
     "lib.training.evaluate",
     "lib.training.trainer",
 )
-STREAMED = ("lib.data.shards.stream",)
+STREAMED = ("lib.data.shards.stream", "lib.training.training_data")
 DISTRIBUTED = ("lib.training.distributed",)
 FINE_GRAINED = ("lib.training.fine_grained",)
 REIDENTIFICATION = (

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,21 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lib import hardware
 from lib.data import BatchShares, EpochBatches, rows_of
-from lib.data.shards import ShardSet, ShardStream
+from lib.data.shards import ShardSet
 from lib.training.classifier import Classifier
 from lib.training.config import RunConfig
 from lib.training.distributed import rank_of
 from lib.training.identities import trained_identities
-from lib.training.inference import decoded_size, evaluation_batch
+from lib.training.inference import evaluation_batch
 from lib.training.logs import explain_out_of_memory, lightning_manners, tracking
 from lib.training.recorder import BatchProgress, Recorder
 from lib.training.settings import BRANCHES
 from lib.training.store import Run
-from lib.training.training_data import DecodedImages, TrainingData
+from lib.training.training_data import DecodedImages, TrainingData, stream_of
 
 log = logging.getLogger(__name__)
+
+Setup = tuple[Classifier, Iterable, Iterable]  # what a task trains, and this process's batches to train and to validate
 
 
 class Batches(Dataset):
@@ -54,15 +55,6 @@ class StraightToFile(TorchCheckpointIO):
             torch.save(checkpoint, file)
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What a task trains, and the batches of this process."""
-
-    module: Classifier
-    train: Iterable  # batches; the sampler's epoch decides which
-    val: Iterable
-
-
 def train(
     config: RunConfig,
     run: Run,
@@ -72,20 +64,21 @@ def train(
 ) -> float:
     """Train up to the last epoch, from `last.ckpt` if there is one; returns the seconds that it took in all.
 
-    Of several processes each calls this at the same time, with equal models. `before_saving` is called after every epoch; what it raises ends the training with the last epoch's files intact.
+    Of several processes each calls this at the same time, with equal models. `before_saving` is called after every epoch;
+    what it raises ends the training with the last epoch's files intact.
     """
     recorder = Recorder(run.path, config.early_stopping_patience, before_saving)
     checkpoint = _resume_from(run.path / "last.ckpt", recorder)
     if recorder.finished:
         return recorder.seconds
-    setup = _setup(config, model, training_data)
+    module, batches, val_batches = _setup(config, model, training_data)
     if hardware.channels_last_helps(config.precision, hardware.device(config.device)):
-        setup.module.model.to(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)
     # Lightning does so too, but after a resumed run's first batch is drawn.
-    setup.train.sampler.set_epoch(len(recorder.rows))
+    batches.sampler.set_epoch(len(recorder.rows))
     with lightning_manners(), explain_out_of_memory(config), tracking(config, run.path) as logger:
         trainer = _trainer(config, run, recorder, logger)
-        trainer.fit(setup.module, setup.train, setup.val, ckpt_path=checkpoint, weights_only=False)
+        trainer.fit(module, batches, val_batches, ckpt_path=checkpoint, weights_only=False)
     return recorder.seconds
 
 
@@ -99,22 +92,12 @@ def _streamed(config: RunConfig, model: torch.nn.Module, shards: ShardSet) -> Se
     module = classifier(config)(config, model, shards.classes, [])
 
     def loader(part: str, batch_size: int, training: bool) -> Iterable:
-        stream = ShardStream(
-            shards.parts[part],
-            len(shards.classes),
-            decoded_size(config),
-            batch_size,
-            config.loader_workers,
-            config.seed,
-            training,
-            config.skip_unreadable,
-            rank_of(config),
-            config.processes,
-        )
+        share = {"training": training, "rank": rank_of(config), "processes": config.processes}
+        stream = stream_of(config, shards, part, batch_size, **share)
         return stream.loader(pin_memory=hardware.device(config.device).type == "cuda")
 
     train = loader("train", config.batch_size // config.processes, training=True)
-    return Setup(module, train, loader("val", evaluation_batch(config), training=False))
+    return module, train, loader("val", evaluation_batch(config), training=False)
 
 
 def _listed(config: RunConfig, model: torch.nn.Module, decoded: DecodedImages) -> Setup:
@@ -132,7 +115,7 @@ def _rows_setup(config: RunConfig, module: Classifier, train: Batches, batches: 
     rank, size = rank_of(config), evaluation_batch(config)
     own = list(range(rank, len(val), config.processes))
     in_order = [own[i : i + size] for i in range(0, len(own), size)]
-    return Setup(module, _loader(train, BatchShares(batches, rank, config.processes)), _loader(val, in_order))
+    return module, _loader(train, BatchShares(batches, rank, config.processes)), _loader(val, in_order)
 
 
 def classifier(config: RunConfig) -> type[Classifier]:
@@ -168,7 +151,7 @@ def _loader(data: Batches, batches: Iterable[list[int]]) -> DataLoader:
 
 def _trainer(config: RunConfig, run: Run, recorder: Recorder, logger: Logger | bool) -> pl.Trainer:
     where, several = hardware.device(config.device), config.processes > 1
-    progress = [BatchProgress(f"{config.backbone} {config.attention}", config.verbose)]
+    progress = BatchProgress(f"{config.backbone} {config.attention}", config.verbose)
     # Buffers are not copied from the first process at every step: BatchNorm's are averaged before each validation.
     return pl.Trainer(
         max_epochs=config.max_epoch,
@@ -179,7 +162,7 @@ def _trainer(config: RunConfig, run: Run, recorder: Recorder, logger: Logger | b
         use_distributed_sampler=False,  # the loaders give shares
         precision=hardware.lightning_precision(config.precision, where),
         deterministic="warn" if where.type == "cuda" else None,  # on a CPU everything used here is so already
-        callbacks=[*progress * (rank_of(config) == 0), recorder],
+        callbacks=[recorder] if rank_of(config) else [progress, recorder],
         logger=logger,
         plugins=[  # an environment of ours, also inside a Slurm job
             TorchElasticEnvironment() if several else LightningEnvironment(),

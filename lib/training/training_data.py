@@ -1,12 +1,12 @@
 """What a run is trained and tested on: all images at hand as an array of pixels, or shards to be streamed."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from lib.data import ImageSet, load_dataset, load_pixels, split_rows
-from lib.data.shards import ShardSet, load_shards
+from lib.data.shards import ShardSet, ShardStream, load_shards
 from lib.errors import WorkbookValueError
 from lib.training.config import RunConfig
 from lib.training.inference import decoded_size
@@ -22,6 +22,13 @@ class DecodedImages(NamedTuple):
 
 
 TrainingData = DecodedImages | ShardSet
+
+
+def stream_of(config: RunConfig, shards: ShardSet, part: str, batch_size: int, **share: Any) -> ShardStream:
+    """The images of a part as a run wants them; `share` is what else ShardStream takes."""
+    size, workers = decoded_size(config), config.loader_workers
+    options = {"seed": config.seed, "skip_unreadable": config.skip_unreadable, **share}
+    return ShardStream(shards.parts[part], len(shards.classes), size, batch_size, workers, **options)
 
 
 def prepare(config: RunConfig, store: RunStore) -> DecodedImages:
@@ -51,7 +58,7 @@ def _listed(config: RunConfig) -> ImageSet:
         )
     if images.is_reid and config.task != "reid":
         raise WorkbookValueError(
-            f"{images.name} is a re-identification set, whose test people are none of the training's: task={config.task!r} "
+            f"{images.name} is a re-identification set, whose test identities are none of the training's: task={config.task!r} "
             "cannot learn them; choose task='reid'."
         )
     return images

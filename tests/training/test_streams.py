@@ -106,8 +106,8 @@ def test_processes_see_each_image_once(listed, streamed, tmp_path, monkeypatch, 
         seen = []
         for rank in range(2):
             monkeypatch.setattr(trainer, "rank_of", lambda config, rank=rank: rank)
-            setup = trainer._setup(config.replace(devices=2), model, shards if config.streams else listed_data)
-            batches = list(setup.train if part == "train" else setup.val)
+            _, *batches = trainer._setup(config.replace(devices=2), model, shards if config.streams else listed_data)
+            batches = list(batches[part == "val"])
             assert part != "train" or {len(batch[1]) for batch in batches} == {4}
             seen += [image.numpy().tobytes() for batch in batches for image in batch[0]]
         assert len(seen) == len(set(seen)) == images

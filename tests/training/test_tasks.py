@@ -164,10 +164,10 @@ def test_a_query_is_never_answered_by_who_was_trained_on(people_run, store):
 
 def test_retrieval_is_that_of_the_best_weights(people_run, store):
     images, pixels, parts = prepare(people_run.config, store)
-    asked = query_and_gallery(people_run, images, pixels, parts)
+    asked = query_and_gallery(people_run.model(), people_run.config, images, pixels, parts)
     for part, found in zip(("query", "gallery"), asked, strict=True):
         rows = np.flatnonzero(parts == part)
-        vectors = predict_rows(people_run.model(), pixels, rows, 64, "cpu", "person", embeddings)
+        vectors = predict_rows(people_run.model(), people_run.config, pixels, rows, embeddings)
         assert np.allclose(found.vectors, vectors, atol=1e-4)
         assert np.array_equal(found.identities, images.rows["identity"].iloc[rows])
         assert np.array_equal(found.cameras, images.rows["camera"].iloc[rows])

@@ -46,7 +46,7 @@ def explorer_of(
     layers: list[Layer] = []
     for name, model in models.items():
         like = next(model.parameters(), torch.zeros(()))
-        seen = network_input(model, pixels, augmentation, like.device).to(like.dtype)
+        seen = network_input(model, pixels, augmentation).to(like.dtype)
         layers += network_layers(str(name), model, seen)
         if names is None and len(models) == 1 and isinstance(images, TestImages) and images.config.task != "reid":
             names = images.names(_answers(model, seen))

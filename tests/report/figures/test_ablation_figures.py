@@ -115,7 +115,8 @@ def test_gates_are_those_of_the_trained_weights(written, monkeypatch, tmp_path):
             else:
                 model.block.residual.logit.fill_(0.0)
         save_file(model.state_dict(), run.path / "best.safetensors")
-    found = {(gate.strategy, gate.name): gate for gate in learned_gates.learned_gates(tables, study.store)}
+    runs = {part: {row.name: row.finished for row in rows} for part, rows in tables.items()}
+    found = {(gate.strategy, gate.name): gate for gate in learned_gates.learned_gates(runs, study.store)}
     assert set(found) == {
         *(("fusion weighted_add", f"fusion_weight_{name}") for name in ("global", "local", "product")),
         ("residual progressive", "residual_alpha"),
