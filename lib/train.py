@@ -58,7 +58,10 @@ def _help(name: str) -> str:
     system, limits = metadata["system"], metadata["range"]
     values = f"; {limits.words}" if limits else f"; one of {', '.join(names)}" if names else ""
     owner = f"For {system.name} only. " if system.name else ""
-    default = {None: "none", False: "off"}.get(SETTINGS[name].default, SETTINGS[name].default)
+    default = SETTINGS[name].default
+    if default is None:  # `none` on the command line, unless that is a choice of its own
+        default = "left out" if "none" in (names or ()) else "none"
+    default = "off" if default is False else default
     return f"{metadata['help']} {owner}Default {default}{values}."
 
 

@@ -105,22 +105,31 @@ def dcal(registry: str) -> Callable[[], Iterable[str]]:
 class Settings:
     """Every setting with its type, default and metadata."""
 
-    task: str = setting("classification", "What is learned: classes, or identities (reid).", choices=TASKS)
+    task: str = setting(
+        "classification", "What is learned: classes, or identities (reid, re-identification).", choices=TASKS
+    )
 
     # data
     dataset: str = setting("phantom-lesions", "Data set to learn.", choices=DATASETS)
     data_root: str | None = setting(None, "Folder of the data set, or a pattern of shards; none is its place in data/.")
     limit_images: int | None = setting(None, "About this many images, whole lesions; none takes all.", range=ABOVE_ZERO)
-    image_size: int = setting(224, "Height in pixels; pictures are squeezed into it.", range=at_least(32), costs=True)
-    image_width: int | None = setting(None, "Width in pixels; none makes a square.", range=at_least(32), costs=True)
+    image_size: int = setting(
+        224, "Side, or height, in pixels; the whole picture is squeezed into it.", range=at_least(32), costs=True
+    )
+    image_width: int | None = setting(
+        None, "Width in pixels; none makes a square, and people are 256×128.", range=at_least(32), costs=True
+    )
     split: str = setting("lesion", "How parts are drawn; `image` leaks views of one lesion.", of=LISTED, choices=SPLITS)
     val_fraction: float = setting(0.1, "Share for early stopping and the choice of the best epoch.", of=LISTED)
     test_fraction: float = setting(0.2, "Share that is looked at once, after training.", of=LISTED)
     # Apart from `seed`: runs of several seeds share their test images, so they can be paired.
     split_seed: int = setting(0, "Seed of the split.", of=LISTED, range=NOT_NEGATIVE)
-    augmentation: str | None = setting(None, "How training images vary; none is the set's own.", choices=AUGMENTATIONS)
-    # The full inverse repeats rare images too much.
-    sampler: str = setting("sqrt", "How rare classes are repeated.", choices=SAMPLERS)
+    augmentation: str | None = setting(
+        None, "How training images are varied; left out, as suits the data set.", choices=AUGMENTATIONS
+    )
+    sampler: str = setting(
+        "sqrt", "How often a class is shown; the full inverse repeats rare images too much.", choices=SAMPLERS
+    )
     skip_unreadable: bool = setting(False, "Go on without images that cannot be read.")
     # In the hash, since the order of images is that of the workers.
     loader_workers: int = setting(1, "Processes that read and decode, for each device.", of=STREAMED, range=at_least(1))
@@ -128,40 +137,69 @@ class Settings:
     # model
     backbone: str = setting("resnet18", "A network of torchvision's or the workbook's, or a ViT of timm's.", costs=True)
     pretrained: bool = setting(False, "Start from ImageNet weights of torchvision or timm.")
-    attention: str = setting("CBAM", "That of a paper; `none` is the bare backbone.", choices=ATTENTIONS, costs=True)
-    fusion_strategy: str = setting("original", "How global and local are fused.", of=GLSA, choices=FUSION_STRATEGIES)
-    residual_strategy: str = setting("original", "How the block joins its input.", of=GLSA, choices=RESIDUAL_STRATEGIES)
+    attention: str = setting(
+        "CBAM", "Of GLSA, GAttANet, LESA or DCAL; `none` is the bare backbone.", choices=ATTENTIONS, costs=True
+    )
+    fusion_strategy: str = setting(
+        "original", "How global and local attention are fused.", of=GLSA, choices=FUSION_STRATEGIES
+    )
+    residual_strategy: str = setting(
+        "original", "How the block is added to its input.", of=GLSA, choices=RESIDUAL_STRATEGIES
+    )
     num_heads: int = setting(8, "Heads of global attention.", of=GLSA, range=at_least(1))
     gatta_dim: int = setting(64, "Width of keys and queries.", of=GATTANET, range=at_least(1), argument="dim")
-    gatta_passes: int = setting(2, "Passes; 1 is the bare backbone.", of=GATTANET, range=at_least(1), argument="passes")
+    gatta_passes: int = setting(
+        2, "Passes through the network; 1 is the backbone.", of=GATTANET, range=at_least(1), argument="passes"
+    )
     gatta_norm: str | None = setting(None, "`layer` normalises the agreement.", of=GATTANET, argument="norm")
     freeze_backbone: bool = setting(False, "Train keys, queries and α only.", of=GATTANET, argument="freeze")
-    # `axial`, which knows rows from columns, is not the paper's.
-    lesa_position: str = setting("classification", "Position terms.", of=LESA, choices=POSITIONS, argument="position")
-    patch_size: int | None = setting(None, "Side of a patch in pixels; none is the model's.", of=VIT, range=at_least(1))
-    depth: int | None = setting(None, "Self-attention layers; none is the model's.", of=VIT, range=at_least(1))
-    drop_path: float = setting(0.1, "Stochastic depth, last layer.", of=VIT, range=BELOW_ONE, argument="drop_path_rate")
-    top_ratio: float = setting(0.1, "Share of patches that are queries; of the paper's reid 0.3.", of=GLCA, range=SHARE)
-    selection: str = setting("rollout", "What chooses them.", of=GLCA, choices=dcal("SELECTIONS"))
-    glca_input: str = setting("output", "What is read of the last SA layer.", of=GLCA, choices=dcal("GLCA_INPUTS"))
-    # With `class` no selection changes an answer.
-    glca_readout: str = setting("class", "What the head reads.", of=GLCA, choices=dcal("GLCA_READOUTS"))
-    pairs: str = setting("random", "How a batch is paired.", of=PWCA, choices=dcal("PAIR_STRATEGIES"), costs=True)
+    # `axial` is not the paper's.
+    lesa_position: str = setting(
+        "classification", "`axial` knows rows from columns.", of=LESA, choices=POSITIONS, argument="position"
+    )
+    patch_size: int | None = setting(
+        None, "Side of a patch in pixels; none is the backbone's own.", of=VIT, range=at_least(1)
+    )
+    depth: int | None = setting(None, "Self-attention layers; none is the backbone's own.", of=VIT, range=at_least(1))
+    drop_path: float = setting(
+        0.1, "Stochastic depth of the last layer.", of=VIT, range=BELOW_ONE, argument="drop_path_rate"
+    )
+    top_ratio: float = setting(
+        0.1, "Share of the patches that are queries; the paper takes 0.3 for reid.", of=GLCA, range=SHARE
+    )
+    selection: str = setting(
+        "rollout", "What chooses the patches that are queries.", of=GLCA, choices=dcal("SELECTIONS")
+    )
+    glca_input: str = setting(
+        "output", "What is read of the last self-attention layer.", of=GLCA, choices=dcal("GLCA_INPUTS")
+    )
+    glca_readout: str = setting(
+        "class", "With `class` no selection changes an answer.", of=GLCA, choices=dcal("GLCA_READOUTS")
+    )
+    pairs: str = setting("random", "Who distracts whom.", of=PWCA, choices=dcal("PAIR_STRATEGIES"), costs=True)
 
-    # re-identification; a batch is batch_size / images_per_identity identities
-    images_per_identity: int = setting(4, "Images of an identity in a batch.", of=REID, range=at_least(2))
-    triplet_margin: float | None = setting(None, "Margin of triplets; none is the soft one.", of=REID, range=ABOVE_ZERO)
+    # re-identification
+    images_per_identity: int = setting(4, "Images of each identity in a batch.", of=REID, range=at_least(2))
+    triplet_margin: float | None = setting(
+        None, "Margin of the triplets; none is the soft margin.", of=REID, range=ABOVE_ZERO
+    )
     distance: str = setting("cosine", "Distance by which a gallery is ranked.", of=REID, choices=DISTANCES)
     rerank: bool = setting(False, "Report k-reciprocal re-ranking, too.", of=REID)
 
     # loss
     loss_type: str = setting("focal", "What is minimised.", of=LOSS, choices=LOSSES, argument="name", costs=True)
     focal_alpha: float | tuple[float, ...] | None = setting(
-        0.25, "Weight of all classes, or one a class (0.1,0.3,…).", of=LOSS, range=ABOVE_ZERO, argument="alpha"
+        0.25, "Of `focal`: one weight, or one a class (0.1,0.3,…).", of=LOSS, range=ABOVE_ZERO, argument="alpha"
     )
-    focal_gamma: float = setting(2.0, "Focus on hard images; 0: none.", of=LOSS, range=NOT_NEGATIVE, argument="gamma")
-    label_smoothing: float = setting(0.1, "Share that all classes get.", of=LOSS, range=BELOW_ONE, argument="smoothing")
-    class_balanced_beta: float = setting(0.999, "How much rarity counts.", of=LOSS, range=BELOW_ONE, argument="beta")
+    focal_gamma: float = setting(
+        2.0, "Of `focal`, `class_balanced`; 0: weighted cross-entropy.", of=LOSS, range=NOT_NEGATIVE, argument="gamma"
+    )
+    label_smoothing: float = setting(
+        0.1, "Of `label_smoothing`: share that goes to all classes.", of=LOSS, range=BELOW_ONE, argument="smoothing"
+    )
+    class_balanced_beta: float = setting(
+        0.999, "0 weighs all alike, towards 1 by inverse frequency.", of=LOSS, range=BELOW_ONE, argument="beta"
+    )
     allow_double_correction: bool = setting(False, "A balancing sampler and class weights together, on purpose.")
 
     # optimisation
@@ -169,14 +207,21 @@ class Settings:
     max_epoch: int = setting(50, "Epochs at most.", range=at_least(1), of=OPTIMISATION, argument="epochs")
     lr: float = setting(1e-3, "Learning rate.", range=ABOVE_ZERO, of=OPTIMISATION)
     optimizer: str = setting("AdamW", "Optimiser.", choices=OPTIMIZERS, of=OPTIMISATION, costs=True)
-    weight_decay: float = setting(1e-4, "Decay of matrices and kernels.", range=NOT_NEGATIVE, of=OPTIMISATION)
+    weight_decay: float = setting(
+        1e-4, "Of matrices and kernels; biases, norms and gates have none.", range=NOT_NEGATIVE, of=OPTIMISATION
+    )
     lr_scheduler: str = setting(
         "ReduceLROnPlateau", "Schedule of the rate.", choices=LR_SCHEDULERS, of=OPTIMISATION, argument="scheduler"
     )
-    warmup_epochs: float = setting(1.0, "Epochs of rising rate of CosineWarmup.", of=OPTIMISATION, range=NOT_NEGATIVE)
-    early_stopping_patience: int | None = setting(15, "Epochs without progress; none never stops.", range=ABOVE_ZERO)
-    # Attention from scratch meets a bad batch now and then.
-    gradient_clip: float | None = setting(5.0, "Largest norm of the gradient; none: any.", range=ABOVE_ZERO, costs=True)
+    warmup_epochs: float = setting(
+        1.0, "Of `CosineWarmup` only: epochs of a rising rate.", of=OPTIMISATION, range=NOT_NEGATIVE
+    )
+    early_stopping_patience: int | None = setting(
+        15, "Epochs without a better validation result before training stops; none never stops.", range=ABOVE_ZERO
+    )
+    gradient_clip: float | None = setting(
+        5.0, "Largest norm: attention from scratch meets a bad batch now and then.", range=ABOVE_ZERO, costs=True
+    )
     seed: int = setting(0, "Seed of weights, batches, augmentation and dropout.", range=at_least(0))
 
     # Data-parallel training is another computation: batch statistics, PWCA's partners and the draws of dropout and
