@@ -235,9 +235,9 @@ def test_a_query_without_a_match():
     [
         (QUERY, line([7, 7, -1], [1, 2, 3]), "The gallery shows one identity"),
         (QUERY, line([-1, -1], [1, 2]), "The gallery shows no identity"),
-        (line([-1], [1]), line([7, 3], [1, 2]), "Query 0 has the identity -1, but only people are searched for"),
-        (line([7, 0], [1, 1]), line([0, 7, 0], [2, 2, 3]), "Query 1 has the identity 0, but only people"),
-        (line([-2], [1]), line([-2, 7], [2, 2]), "Query 0 has the identity -2, but only people"),
+        (line([-1], [1]), line([7, 3], [1, 2]), "Query 0 has the identity -1, but a query shows an identity"),
+        (line([7, 0], [1, 1]), line([0, 7, 0], [2, 2, 3]), "Query 1 has the identity 0, but a query shows an identity"),
+        (line([-2], [1]), line([-2, 7], [2, 2]), "Query 0 has the identity -2, but a query shows an identity"),
         (QUERY, Embedded(torch.ones(2, 5), np.array([7, 3]), np.array([2, 2])), "1 dimensions, the gallery 5"),
     ],
 )
