@@ -8,7 +8,7 @@
     common: {profile: full}           # parameters of every run
     data_roots: {HAM10000: ~/ham}     # folders of data sets; those left out are in data/
     test_also_on: [isic-2018-task-3]  # every run is tested there too, without what it has seen
-    tables:                           # the workbook's own: see lib.report.tables.table
+    tables:                           # the workbook's own: see lib.report.study.paper_tables
       fusion: {dataset: HAM10000, attention: CBAM, fusion_strategy: [original, learnable_gate]}
     sweeps:                           # any other grid, under any name
       learning rate: {lr: [1e-2, 1e-3]}
