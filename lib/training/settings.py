@@ -162,7 +162,7 @@ class Settings:
     )
     depth: int | None = setting(None, "Self-attention layers; none is the backbone's own.", of=VIT, range=at_least(1))
     drop_path: float = setting(
-        0.1, "Stochastic depth of the last layer.", of=VIT, range=BELOW_ONE, argument="drop_path_rate"
+        0.1, "Stochastic depth, growing layer by layer up to this.", of=VIT, range=BELOW_ONE, argument="drop_path_rate"
     )
     top_ratio: float = setting(
         0.1, "Share of the patches that are queries; the paper takes 0.3 for reid.", of=GLCA, range=SHARE
