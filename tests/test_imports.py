@@ -38,6 +38,7 @@ ORDER = (  # a room may import those before it and itself, and nothing else of l
     "evaluation",
     "explain.methods",
     "explain.scores",
+    "claims",
     "report.tables",
     "report.study",
     "report.figures",
@@ -53,8 +54,25 @@ UNKNOWN = {  # of what stands before them, what these do not know all the same
     "report.tables": {"explain.methods", "explain.scores"},
     "report.study": {"explain.methods", "explain.scores"},
     "report.figures": {"explain.methods", "explain.scores"},
-    "report.pages": {"explain.methods", "explain.scores", "explain.views", "training", "evaluation", "statistics"},
-    "workbook": {"training", "evaluation", "statistics", "models", "papers", "explain.methods", "explain.views"},
+    "report.pages": {
+        "explain.methods",
+        "explain.scores",
+        "explain.views",
+        "training",
+        "evaluation",
+        "statistics",
+        "claims",
+    },
+    "workbook": {
+        "training",
+        "evaluation",
+        "statistics",
+        "models",
+        "papers",
+        "explain.methods",
+        "explain.views",
+        "claims",
+    },
 }
 MOST_FILES = 25  # of one room
 OUTSIDE = {"torch", "torchvision", "timm", "einops"}  # all that a paper's room may import beside the standard library
