@@ -2,8 +2,8 @@
 
 ResNet: arXiv 1512.03385, cut after `layer3`. VGG: arXiv 1409.1556, cut after the fourth max-pool. Both cuts see 14×14
 positions for a 224×224 image. The networks themselves are torchvision's, unchanged, so that its weights load as they
-are. The toy network is `lib.toynet`'s, for images of 32 pixels, of which its cut sees 8×8 positions. `resnet26_small` is
-a bottleneck ResNet for small images on a CPU.
+are. The toy network is `lib.toynet`'s, for images of 32 pixels, of which its cut sees 8×8 positions. `resnet18_small` and
+`resnet26_small`, one with basic blocks and one with bottlenecks, are for images of 40 to 64 pixels on a CPU.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import torchvision
 from torch import Tensor, nn
-from torchvision.models.resnet import Bottleneck, ResNet
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from lib.errors import WorkbookFileError, WorkbookValueError, choose, positive
 from lib.toynet import ToyNet
@@ -68,6 +68,48 @@ class ResNetBackbone(Backbone):
     def upper(self, features: Tensor) -> Tensor:
         net = self.net
         return net.fc(net.avgpool(net.layer4(features)).flatten(1))
+
+
+class NarrowResNet18(nn.Module):
+    """ResNet18 at a quarter of its width, with a `layer3` that keeps the resolution of `layer2`."""
+
+    def __init__(self, num_classes: int, width: int = 16) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = basic_stage(width, width)
+        self.layer2 = basic_stage(width, 2 * width, stride=2)
+        self.layer3 = basic_stage(2 * width, 4 * width)
+        self.layer4 = basic_stage(4 * width, 8 * width, stride=2)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(8 * width, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # as torchvision draws them
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] → [B, num_classes]"""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(self.avgpool(x).flatten(1))
+
+
+def basic_stage(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """Two basic blocks; the first one has the stride."""
+    shortcut = None
+    if inputs != outputs:
+        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return nn.Sequential(BasicBlock(inputs, outputs, stride, shortcut), BasicBlock(outputs, outputs))
+
+
+class NarrowResNet18Backbone(ResNetBackbone):
+    """`NarrowResNet18`, cut after `layer3`: positions are 8 pixels apart there, 8×8 for a 64×64 image."""
+
+    @classmethod
+    def untrained(cls, name: str, num_classes: int) -> nn.Module:
+        return NarrowResNet18(num_classes)
 
 
 class NarrowBottleneck(Bottleneck):
@@ -140,6 +182,7 @@ class ToyNetBackbone(Backbone):
 # Name → where the network is cut. Another of torchvision's one is one line: BACKBONES["wide_resnet50_2"] = ResNetBackbone
 BACKBONES: dict[str, type[Backbone]] = {
     **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"), ResNetBackbone),
+    "resnet18_small": NarrowResNet18Backbone,
     "resnet26_small": SmallResNetBackbone,
     **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), VGGBackbone),
     "toynet": ToyNetBackbone,

@@ -5,7 +5,9 @@ from urllib.error import URLError
 import pytest
 import torch
 import torchvision
+from torchvision.models import resnet18
 
+from lib import create_model
 from lib.backbones import BACKBONES, ResNetBackbone, build_backbone
 from lib.errors import WorkbookFileError, WorkbookValueError
 
@@ -48,7 +50,7 @@ def test_other_sizes(name, size):
         assert backbone(torch.empty(1, 3, *size)).shape == (1, 7)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vgg11", "toynet"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet18_small", "vgg11", "toynet"])
 def test_images_that_cannot_be(name):
     with torch.device("meta"):
         backbone = build_backbone(name, num_classes=7)
@@ -93,6 +95,26 @@ def test_the_small_resnet_keeps_8_pixels_between_positions():
     assert convolutions + 1 == 26
     with pytest.raises(WorkbookValueError, match="no pretrained weights of resnet26_small"):
         build_backbone("resnet26_small", 7, pretrained=True)
+
+
+@pytest.mark.parametrize("attention", ["none", "CBAM", "gatta"])
+def test_the_narrow_resnet18_keeps_8_pixels_between_positions(attention):
+    torch.manual_seed(0)
+    backbone = build_backbone("resnet18_small", 7).eval()
+    x = torch.randn(2, 3, 64, 40)
+    with torch.no_grad():
+        features = backbone.lower(x)
+        assert features.shape == (2, backbone.channels, 8, 5)
+        assert backbone.net.layer4(features).shape == (2, 128, 4, 3)
+        assert torch.equal(backbone(x), backbone.net(x))
+        assert create_model("resnet18_small", num_classes=7, attn_type=attention).eval()(x).shape == (2, 7)
+    layers = {name for name, m in backbone.net.named_modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)}
+    assert layers == {
+        name for name, m in resnet18(num_classes=7).named_modules() if hasattr(m, "weight") and m.weight.ndim > 1
+    }
+    assert backbone.count_parameters()["total"] < 1_900_000
+    with pytest.raises(WorkbookValueError, match="no pretrained weights of resnet18_small"):
+        build_backbone("resnet18_small", 7, pretrained=True)
 
 
 def test_another_backbone_is_one_line(monkeypatch):

@@ -32,7 +32,7 @@ class GLSANet(Mapped):
         return self.backbone.upper(self.block(self.backbone.lower(images)))
 
     def shown(self, query: Query = None) -> Iterator[Map]:
-        """The block's maps; see `GLSABlock.shown`. A position of the map is 16 pixels wide."""
+        """The block's maps; see `GLSABlock.shown`. A position of the map is 16 pixels wide in torchvision's networks."""
         return self.block.shown(query)
 
     def count_parameters(self) -> dict[str, int]:

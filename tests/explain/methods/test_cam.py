@@ -128,11 +128,17 @@ def test_a_resnet_is_explained_at_its_last_stage_with_places_as_the_library_does
     np.testing.assert_allclose(explain(model, x, 1), theirs, atol=1e-4)
 
 
+WIDE_ENOUGH = {
+    "resnet18": [(224, "layer4"), (100, "layer4"), (96, "layer3"), (64, "layer3"), (32, "layer2")],
+    "resnet18_small": [(64, "layer4"), (48, "layer3"), (32, "layer3")],
+}
+
+
 @pytest.mark.parametrize(
-    ("side", "stage"), [(224, "layer4"), (100, "layer4"), (96, "layer3"), (64, "layer3"), (32, "layer2")]
+    ("name", "side", "stage"), [(name, *case) for name in WIDE_ENOUGH for case in WIDE_ENOUGH[name]]
 )
-def test_a_small_image_is_explained_where_its_map_is_still_four_positions_wide(side, stage):
-    bare, glsa = (create_model("resnet18", num_classes=3, attn_type=name) for name in ("none", "CBAM"))
+def test_a_small_image_is_explained_where_its_map_is_still_four_positions_wide(name, side, stage):
+    bare, glsa = (create_model(name, num_classes=3, attn_type=attention) for attention in ("none", "CBAM"))
     x = images(1, side)
     assert target_layer_of(bare, x).layer is getattr(bare.net, stage)
     expected = glsa.block if stage == "layer3" else getattr(glsa.backbone.net, stage)
