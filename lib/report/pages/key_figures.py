@@ -22,6 +22,13 @@ def show_key_figures(figures: Mapping[str, object]) -> None:
     display(key_figures_bundle(figures), raw=True)
 
 
+def show_verdict(sentence: str, *more: str) -> None:
+    """Display a notebook's verdict: one `sentence` that answers its question, for the index too, and what qualifies it."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(f"**Verdict.** {' '.join([sentence, *more])}"))
+
+
 def key_figures_bundle(figures: Mapping[str, object]) -> dict[str, object]:
     """The mimebundle: a table for readers, text for terminals, JSON for the index."""
     rows: KeyFigures = [

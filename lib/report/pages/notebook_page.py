@@ -16,6 +16,7 @@ from lib.report.pages.notebook_summary import title
 from lib.report.pages.toc import SHOWN, table_of_contents
 
 LONG_LOG = 12  # lines; longer ones are folded
+SELDOM = "# Seldom changed"  # the comment in a parameters cell above what most people leave as it is
 
 
 def export_html(executed_notebook: Path, target: Path, problem: str | None = None) -> None:
@@ -29,6 +30,7 @@ def export_html(executed_notebook: Path, target: Path, problem: str | None = Non
     headings = [place for place in table_of_contents(notebook) if isinstance(place, Heading) and place.level <= 3]
     page |= {"title": title(notebook), "headings": headings, "failed": _mark_failed(notebook)}
     page |= {"problem": problem or page["failed"], "parameters": _injected_parameters(notebook)}
+    page |= {"seldom": _seldom_changed(notebook)}
     config = Config({"NbConvertBase": {"display_data_priority": SHOWN}})
     exporter = HTMLExporter(config=config, template_name="workbook", extra_template_basedirs=[str(TEMPLATES)])
     exporter.register_filter("untrusted", render_untrusted)  # outputs hold names from data sets
@@ -65,6 +67,15 @@ def _injected_parameters(notebook: NotebookNode) -> list[tuple[str, str]]:
             lines = ast.parse(cell.source).body
             return [(line.targets[0].id, ast.unparse(line.value)) for line in lines]
     return []
+
+
+def _seldom_changed(notebook: NotebookNode) -> set[str]:
+    """The parameters below the comment SELDOM."""
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            _, _, rest = cell.source.partition(SELDOM)
+            return {line.target.id for line in ast.parse(rest).body if isinstance(line, ast.AnnAssign)}
+    return set()
 
 
 def _mark_failed(notebook: NotebookNode) -> str | None:

@@ -15,7 +15,7 @@ from lib.report.pages.execution_records import Entry, write_entry
 from lib.report.pages.index_page import write_index
 from lib.report.pages.key_figures import key_figures_bundle
 from lib.report.pages.markdown import Page
-from lib.report.pages.notebook_page import export_html
+from lib.report.pages.notebook_page import SELDOM, export_html
 from lib.report.pages.notebook_summary import key_figures, question, thumbnails, title
 from lib.report.pages.toc import table_of_contents
 from lib.report.tables.cells import Cell
@@ -159,6 +159,64 @@ def test_links_to_notebooks_lead_to_their_pages(page):
 def test_parameters_of_the_run_are_a_table_in_order(page):
     rows = re.findall(r"<code>(\w+)</code></th><td><code>(.*?)</code>", page)
     assert rows == [("name", "'a &lt; b'"), ("epochs", "5")]
+
+
+ANSWER = """## Try it
+
+What is $x_1^2$?
+
+<details><summary>Answer</summary>
+
+A **square**, $x_1^2$.
+
+</details>
+
+Go on."""
+
+
+@pytest.fixture
+def unfolded(tmp_path):
+    """A page with a parameters cell in two groups, a setup cell, a mechanism's cell, a diagram and a folded answer."""
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9" width="9" height="9"/>'
+    setup = cell("nb = open_notebook(globals())")
+    setup.metadata["jupyter"] = {"source_hidden": True}
+    cells = [
+        new_markdown_cell("# A\n\n**Why?**"),
+        cell(f"often: int = 1\n{SELDOM}\nseldom: int = 2\nrare: int = 3", tags=["parameters"]),
+        cell("often = 1\nrare = 3\nseldom = 2", tags=["injected-parameters"]),
+        setup,
+        cell(
+            "assert_close(a, b)", show({"image/svg+xml": svg}, **{"image/svg+xml": {"alt": "How"}}), tags=["mechanism"]
+        ),
+        new_markdown_cell(ANSWER),
+    ]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "03_fold.ipynb")
+    export_html(tmp_path / "03_fold.ipynb", tmp_path / "03_fold.html")
+    return (tmp_path / "03_fold.html").read_text()
+
+
+def test_parameters_that_are_seldom_changed_are_folded(unfolded):
+    assert re.search(
+        r"often</code>.*<summary>2 seldom changed</summary>.*rare</code>.*seldom</code>", unfolded, re.DOTALL
+    )
+
+
+def test_setup_is_folded_and_the_mechanism_is_not(unfolded):
+    summaries = re.findall(r'<details class="code"( open)?[^>]*>\s*<summary>(\w+)', unfolded)
+    assert summaries == [("", "code"), ("", "setup"), (" open", "code")]
+
+
+def test_an_answer_is_folded_markdown(browser, unfolded, tmp_path):
+    view = browser.new_page()
+    view.goto(f"file://{tmp_path}/03_fold.html")
+    answer = view.locator(".prose details")
+    assert answer.locator("strong, math").count() == 2
+    assert not answer.locator("strong").is_visible()
+    assert view.is_visible("text=Go on.")
+    answer.locator("summary").click()
+    assert answer.locator("strong").is_visible()
+    assert view.evaluate("[...document.images].map(image => [image.alt, image.naturalWidth])") == [["How", 9]]
+    view.close()
 
 
 def test_a_long_log_is_folded_to_its_last_line(page):

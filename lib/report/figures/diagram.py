@@ -1,0 +1,126 @@
+"""Diagrams of a mechanism: boxes on a grid and arrows between them, as one SVG that is legible in light and in dark.
+
+::
+
+    boxes = [Box("x", 0, 1, "x", "[B, C, h, w]", "data"), Box("mlp", 1, 1, "MLP", "learned", "learned")]
+    show_diagram(diagram(boxes, [Arrow("x", "mlp")], "What an MLP is fed."), "A map goes through an MLP.")
+
+The picture has a ground of its own, which changes with its ink, so that it can be read wherever it is put.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from lib.errors import choose
+from lib.report.figures.style import literal
+
+CELL = (124, 74)  # px, a column and a row
+BOX = (100, 46)  # px, a box in the middle of its cell
+MARGIN = 10  # px
+KINDS = ("data", "learned", "fixed", "answer")  # what is given, what has weights, what has none, what comes out
+STYLE = """
+.ground{fill:#fff}.ink{fill:#22262e}.soft{fill:#5d6573}.line{stroke:#5d6573;fill:none}.tip{fill:#5d6573}
+.data{fill:#f3f4f5;stroke:#8a9199}.learned{fill:#e4edf7;stroke:#2f6db3}.fixed{fill:#fff;stroke:#8a9199}
+.answer{fill:#fdf0e2;stroke:#d9822b}
+@media (prefers-color-scheme:dark){.ground{fill:#1c1f24}.ink{fill:#dfe2e7}.soft{fill:#a5adba}.line{stroke:#a5adba}
+.tip{fill:#a5adba}.data{fill:#262b32}.learned{fill:#1d3450;stroke:#8ab4de}.fixed{fill:#1c1f24}
+.answer{fill:#43301a;stroke:#d9a566}}
+text{font-family:-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;text-anchor:middle}
+"""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A step of the mechanism at a column and a row of the grid (halves are allowed)."""
+
+    name: str  # for arrows
+    column: float
+    row: float
+    title: str
+    below: str = ""  # a second line in small letters, such as the shape
+    kind: str = "fixed"  # one of KINDS
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """px"""
+        return MARGIN + (self.column + 0.5) * CELL[0], MARGIN + (self.row + 0.5) * CELL[1]
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """From one box to another, first along the row, or, with `column_first`, along the column."""
+
+    source: str
+    target: str
+    label: str = ""
+    column_first: bool = False
+
+
+def diagram(boxes: Sequence[Box], arrows: Sequence[Arrow], title: str) -> str:
+    """The SVG; `title` is what a screen reader says.
+
+    Raises:
+        WorkbookValueError: a kind that is none of KINDS, or an arrow from or to a box that is not there.
+    """
+    named = {box.name: box for box in boxes}
+    width = 2 * MARGIN + CELL[0] * (1 + max(box.column for box in boxes))
+    height = 2 * MARGIN + CELL[1] * (1 + max(box.row for box in boxes))
+    drawn = [
+        _arrow(arrow, *(named[choose("box", end, named)] for end in (arrow.source, arrow.target))) for arrow in arrows
+    ]
+    drawn += [_box(box) for box in boxes]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
+        f'height="{height:g}" role="img"><title>{escape(title)}</title><style>{STYLE}</style>'
+        f'<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        f'<path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>'
+        f'<rect class="ground" width="100%" height="100%" rx="8"/>{"".join(drawn)}</svg>'
+    )
+
+
+def show_diagram(svg: str, caption: str) -> None:
+    """Display a diagram with its one-sentence caption, which is its alt text too."""
+    from IPython.display import Markdown, display
+
+    bundle = {"image/svg+xml": svg, "text/plain": caption}
+    display(bundle, metadata={"image/svg+xml": {"alt": caption}}, raw=True)
+    display(Markdown(f"*{literal(caption)}*"))
+
+
+def _box(box: Box) -> str:
+    (x, y), (width, height) = box.centre, BOX
+    kind = choose("kind", box.kind, KINDS)
+    frame = (
+        f'<rect class="{kind}" x="{x - width / 2:g}" y="{y - height / 2:g}" width="{width}" height="{height}" rx="6"/>'
+    )
+    if not box.below:
+        return frame + _text(x, y + 5, box.title, 14)
+    return frame + _text(x, y - 3, box.title, 14) + _text(x, y + 14, box.below, 10.5, "soft")
+
+
+def _arrow(arrow: Arrow, source: Box, target: Box) -> str:
+    """A line with one corner at most, from edge to edge."""
+    (x, y), (to_x, to_y) = source.centre, target.centre
+    corner = (x, to_y) if arrow.column_first else (to_x, y)
+    points = list(dict.fromkeys([(x, y), corner, (to_x, to_y)]))
+    points[0], points[-1] = _edge(points[0], points[1]), _edge(points[-1], points[-2])
+    path = "M" + "L".join(f"{px:g} {py:g}" for px, py in points)
+    line = f'<path class="line" stroke-width="1.4" marker-end="url(#tip)" d="{path}"/>'
+    if not arrow.label:
+        return line
+    (ax, ay), (bx, by) = points[:2]
+    beside = (0, -6) if ay == by else (6 + 3.2 * len(arrow.label), 4)
+    return line + _text((ax + bx) / 2 + beside[0], (ay + by) / 2 + beside[1], arrow.label, 11, "soft")
+
+
+def _edge(centre: tuple[float, float], towards: tuple[float, float]) -> tuple[float, float]:
+    """Where the straight way from a box's centre leaves the box."""
+    (x, y), (to_x, to_y) = centre, towards
+    if x == to_x:
+        return x, y + (BOX[1] / 2 if to_y > y else -BOX[1] / 2)
+    return x + (BOX[0] / 2 if to_x > x else -BOX[0] / 2), y
+
+
+def _text(x: float, y: float, text: str, size: float, kind: str = "ink") -> str:
+    return f'<text class="{kind}" x="{x:g}" y="{y:g}" font-size="{size}">{escape(text)}</text>'

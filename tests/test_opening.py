@@ -1,0 +1,35 @@
+"""What a notebook has after its first line."""
+
+import pytest
+
+from lib.errors import WorkbookValueError
+from lib.opening import open_notebook
+
+
+@pytest.fixture
+def nb(tiny, finished):
+    names = ("dataset", "data_root", "backbone", "attention", "max_epoch", "batch_size")
+    parameters = {name: getattr(tiny, name) for name in names} | {"profile": "smoke", "seeds": None, "top": 3}
+    return open_notebook(parameters | {"output_dir": str(finished.path.parents[1]), "np": object()})
+
+
+def test_a_notebook_has_its_run_its_network_and_an_image(nb, tiny, finished):
+    assert nb.config == tiny
+    assert nb.fit(nb.config).path == finished.path  # loaded, not trained
+    assert not nb.network.training
+    assert nb.example.batch(nb.network).shape == (1, 3, 32, 32)
+    assert nb.images(3).labels.tolist() == [0, 1, 2]
+    assert "toynet on HAM10000" in repr(nb)
+
+
+def test_what_a_notebook_fixes_wins_over_its_parameters(nb, tiny):
+    assert open_notebook(nb.parameters, attention="gatta", gatta_dim=8).config.gatta_dim == 8
+
+
+def test_sizes_are_what_is_given_or_the_profiles(nb):
+    assert nb.size("seeds", 5, smoke=2) == 2
+    assert nb.size("seeds", 5, quick=2) == 5
+    assert nb.size("top", 5, smoke=2) == 3
+    assert nb.given("seeds", "top") == {"top": 3}
+    with pytest.raises(WorkbookValueError, match="top must be a whole number of at least 1, not 0"):
+        open_notebook(nb.parameters | {"top": 0}).size("top", 5)
