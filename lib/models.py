@@ -12,6 +12,7 @@ from lib.errors import WorkbookValueError, choose, unknown
 from lib.gattanet import gatta_backbone
 from lib.glsa import LOCAL_ATTENTION, GLSABlock, GLSANet
 from lib.lesa import create_lesa, lesa_classifier, self_attention_classifier
+from lib.weights import NO_WEIGHTS, one_start, start_from
 
 # Networks that bring their own attention: name → build(num_classes, pretrained). `attn_type` is not for them.
 NETWORKS: dict[str, Callable[[int, bool], nn.Module]] = {
@@ -37,6 +38,7 @@ def create_model(
     residual_strategy: str = "original",
     num_heads: int = 8,
     dim_head: int | None = None,
+    weights: str = NO_WEIGHTS,
     **options: Any,
 ) -> nn.Module:
     """A classifier, images [B, 3, H, W] → logits [B, num_classes].
@@ -50,20 +52,27 @@ def create_model(
         num_classes: number of logits.
         attn_type: the local attention of a GLSA block ("CBAM", "BAM", "scSE"), or a name in `WRAPPERS`.
         fusion_strategy, residual_strategy, num_heads, dim_head: of the GLSA block; see `GLSABlock`.
+        weights: the name of starting weights that ship with the workbook (`python -m lib.weights` lists them), for all of
+            the backbone but its head and the layers that a wrapper replaces; "none" draws everything.
         options: of what stands in `WRAPPERS`; for "gatta" `layers`, `dim`, `passes`, `norm` and `freeze`, see
             `lib.gattanet.GAttANet`; for "lesa" and "self_attention" `position`, `image_size` and `groups`, see
             `lib.lesa.lesa_classifier`.
 
     Raises:
-        WorkbookValueError: an unknown name or option (the nearest one is told), or a size that cannot be.
-        WorkbookFileError: the pretrained weights cannot be had.
+        WorkbookValueError: an unknown name or option (the nearest one is told), a size that cannot be, or weights of another
+            network.
+        WorkbookFileError: the pretrained weights cannot be had, or those that ship are damaged.
     """
     name = choose("backbone", backbone_name, [*BACKBONES, *NETWORKS])
+    one_start(pretrained, weights)
     if name in NETWORKS:
         check_options(name, options, [])
-        return NETWORKS[name](num_classes, pretrained)
+        network = NETWORKS[name](num_classes, pretrained)
+        start_from(weights, network, name)
+        return network
     attn_type = choose("attn_type", attn_type, LOCAL_ATTENTION | WRAPPERS)
     backbone = build_backbone(name, num_classes, pretrained)
+    start_from(weights, backbone.net, name)
     if attn_type in WRAPPERS:
         check_options(attn_type, options, [*inspect.signature(WRAPPERS[attn_type]).parameters][1:])
         return WRAPPERS[attn_type](backbone, **options)

@@ -27,7 +27,7 @@ def test_ruff_has_nothing_to_say(command):
 def test_no_large_files_and_no_traces_of_a_machine():
     for path in tracked():
         content = path.read_bytes()
-        assert len(content) < 1 << 20, path
+        assert len(content) < (4 if path.parent.name == "weights" else 1) << 20, path
         if b"\0" not in content and path.name != "test_repository.py":
             text = content.decode()
             assert not re.search(r"(/home|/root|/Users)/\w|index.url|find.links", text), path

@@ -1,12 +1,18 @@
 """Building a DCAL network by its backbone's name, with or without pretrained weights."""
 
+import math
+from functools import partial
+
 import timm
+from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
 
 from lib.dcal.glca import GlobalLocalCrossAttention
 from lib.dcal.model import DCALNet
 from lib.dcal.vit import attentions
 from lib.errors import WorkbookFileError, WorkbookValueError, nearest, positive
+from lib.weights import NO_WEIGHTS, one_start, start_from
 
 
 def create_dcal_model(
@@ -21,6 +27,7 @@ def create_dcal_model(
     selection: str = "rollout",
     glca_input: str = "output",
     glca_readout: str = "class",
+    weights: str = NO_WEIGHTS,
     **vit_options: object,
 ) -> DCALNet:
     """DCAL on one of timm's ViTs or DeiTs.
@@ -35,22 +42,38 @@ def create_dcal_model(
         drop_path_rate: stochastic depth of the last block; it grows linearly from 0 at the first.
         glca, pwca: the branches; with neither, the network is the bare ViT.
         selection, glca_input, glca_readout: see `DCALNet`.
+        weights: the name of starting weights that ship with the workbook (`python -m lib.weights` lists them), for all of
+            the ViT but its head; GLCA is drawn. Position embeddings of another image size are interpolated, once.
         **vit_options: further arguments of `timm.create_model`.
 
     Raises:
-        WorkbookValueError: a backbone that timm does not know or that has no class token, a name that is unknown, or a
-            size or ratio that cannot be.
-        WorkbookFileError: the pretrained weights cannot be had; the message says what to do.
+        WorkbookValueError: a backbone that timm does not know or that has no class token, a name that is unknown, a
+            size or ratio that cannot be, or weights of another network.
+        WorkbookFileError: the weights cannot be had; the message says what to do.
     """
     positive(num_classes=num_classes)
+    one_start(pretrained, weights)
     if not (isinstance(drop_path_rate, int | float) and 0 <= drop_path_rate < 1):
         raise WorkbookValueError(f"drop_path_rate must be at least 0 and below 1, not {drop_path_rate!r}.")
     if img_size is not None:
         vit_options["img_size"] = img_size
     vit = build_vit(backbone_name, pretrained, num_classes=num_classes, drop_path_rate=drop_path_rate, **vit_options)
+    start_from(weights, vit, backbone_name, partial(_at_grid, vit=vit))
     heads = attentions(vit)[0].num_heads
     local = GlobalLocalCrossAttention(vit.embed_dim, heads, top_ratio, drop_path=drop_path_rate) if glca else None
     return DCALNet(vit, local, pwca, selection, glca_input, glca_readout)
+
+
+def _at_grid(tensors: dict[str, Tensor], size: tuple[int, int], vit: VisionTransformer) -> dict[str, Tensor]:
+    """`tensors`, trained with images of `size`, with position embeddings [1, tokens, D] for the grid of `vit`."""
+    table = tensors.get("pos_embed")
+    if table is None or table.shape == vit.pos_embed.shape:
+        return tensors
+    prefix = 0 if vit.no_embed_class else vit.num_prefix_tokens
+    height, width = size
+    rows = round(math.sqrt((table.shape[1] - prefix) * height / width))
+    grid = rows, (table.shape[1] - prefix) // rows
+    return tensors | {"pos_embed": resample_abs_pos_embed(table, vit.patch_embed.grid_size, grid, prefix)}
 
 
 def build_vit(name: str, pretrained: bool, **options: object) -> VisionTransformer:

@@ -8,9 +8,11 @@ from lib.training.config import RunConfig
 from lib.training.settings import BRANCHES
 
 
-def build_model(config: RunConfig, classes: int, pretrained: bool | None = None) -> nn.Module:
-    """The untrained model that `config` describes (`pretrained=False` where weights are loaded next)."""
-    options = {**config.arguments("network"), "pretrained": config.pretrained if pretrained is None else pretrained}
+def build_model(config: RunConfig, classes: int, pretrained: bool = True) -> nn.Module:
+    """The untrained model that `config` describes (`pretrained=False`: all drawn, where weights are loaded next)."""
+    options = config.arguments("network")
+    if pretrained:
+        options |= {"pretrained": config.pretrained, "weights": config.weights}
     if config.attention in BRANCHES:
         from lib.dcal import create_dcal_model  # timm takes two seconds to import
 

@@ -15,6 +15,7 @@ from lib.data import SHARDS
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.models import NETWORKS
 from lib.training.settings import BRANCHES, SETTINGS, TYPES, Settings, known_names
+from lib.weights import one_start, shipped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class RunConfig(Settings):
         self._choose_names("task", "attention")  # which tell what else plays a role
         self._check_network()
         self._choose_names(*SETTINGS)
+        self._check_start()
         if self.data_root is not None and "://" not in self.data_root:
             self._set("data_root", str(Path(self.data_root).expanduser().resolve()))
         self._check_ranges()
@@ -58,6 +60,11 @@ class RunConfig(Settings):
         self._set("backbone", choose("backbone", self.backbone, [*BACKBONES, *NETWORKS]))
         if self.backbone in NETWORKS and self.attention != "none":
             raise WorkbookValueError(f"{self.backbone} has attention of its own: take attention='none'.")
+
+    def _check_start(self) -> None:
+        one_start(self.pretrained, self.weights)
+        if self.uses("weights"):
+            shipped(self.weights).check_network(self.backbone)
 
     def _check_ranges(self) -> None:
         for name in SETTINGS:
@@ -173,9 +180,11 @@ class RunConfig(Settings):
 
     @property
     def hash(self) -> str:
-        """Eight hex digits over every field that decides what is computed."""
+        """Eight hex digits over every field that decides what is computed, and over what is in the starting weights."""
         left_out = self.idle | {name for name, f in SETTINGS.items() if f.metadata["aside"]}
         content = {name: value for name, value in self.to_dict().items() if name not in left_out}
+        if "weights" in content:
+            content["weights"] = shipped(self.weights).digest
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     @property

@@ -10,6 +10,7 @@ from lib.data.decoding import height_and_width
 from lib.errors import choose
 from lib.training.config import RunConfig
 from lib.training.settings import SETTINGS
+from lib.weights import NO_WEIGHTS, shipped_names
 
 _ADAMW = {"optimizer": "AdamW", "weight_decay": 0.05}
 _MODERN = {**_ADAMW, "loss_type": "label_smoothing", "lr_scheduler": "CosineWarmup", "sampler": "sqrt"}
@@ -177,7 +178,8 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
     """A RunConfig at the sizes of `profile`; a setting that is not None wins over the profile's.
 
     The learning rate of the recipes in LINEAR follows `batch_size`, unless it is given. A profile's patches are those of
-    its own backbone; another one comes with its own. A profile's width is for data sets whose images are higher than
+    its own backbone; another one comes with its own, and where a profile starts from weights that ship, another one starts
+    from those of its own name, or from scratch where there are none. A profile's width is for data sets whose images are higher than
     wide, people; vehicles are shown as squares.
 
     Raises:
@@ -189,6 +191,8 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
         values |= {"sampler": "none", "limit_images": None}  # what a stream can do
     if settings.get("backbone") not in (None, values.get("backbone")):
         values.pop("patch_size", None)  # it is that of the profile's own backbone: of a stem's features, not of pixels
+        if "weights" in values:
+            values["weights"] = settings["backbone"] if settings["backbone"] in shipped_names() else NO_WEIGHTS
     values |= {name: value for name, value in settings.items() if value is not None}
     if profile in LINEAR and settings.get("lr") is None:
         values["lr"] *= values["batch_size"] / PROFILES[profile]["batch_size"]

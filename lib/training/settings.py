@@ -20,6 +20,7 @@ from lib.models import WRAPPERS
 from lib.retrieval.distances import DISTANCES
 from lib.training.losses import LOSSES
 from lib.training.optimisers import LR_SCHEDULERS, OPTIMIZERS
+from lib.weights import NO_WEIGHTS, shipped_names
 
 TASKS = ("classification", "reid")
 
@@ -38,6 +39,7 @@ class System(NamedTuple):
 
 
 EVERY_RUN = System("")
+STARTED = System("", in_use=lambda config: config.weights != NO_WEIGHTS)
 GLSA = System("GLSA", "network", lambda config: config.attention not in {*WRAPPERS, *BRANCHES})
 GATTANET = System("GAttANet", "network", lambda config: config.attention == "gatta")
 LESA = System("LESA and self_attention", "network", lambda config: config.attention in {"lesa", "self_attention"})
@@ -137,6 +139,12 @@ class Settings:
     # model
     backbone: str = setting("resnet18", "A network of torchvision's or the workbook's, or a ViT of timm's.", costs=True)
     pretrained: bool = setting(False, "Start from ImageNet weights of torchvision or timm.")
+    weights: str = setting(
+        NO_WEIGHTS,
+        "Starting weights that ship with the workbook (`python -m lib.weights`); `none` trains from scratch.",
+        of=STARTED,
+        choices=lambda: [NO_WEIGHTS, *shipped_names()],
+    )
     attention: str = setting(
         "CBAM", "Of GLSA, GAttANet, LESA or DCAL; `none` is the bare backbone.", choices=ATTENTIONS, costs=True
     )

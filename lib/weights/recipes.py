@@ -1,0 +1,60 @@
+"""How the starting weights that ship were made: an ordinary run each, on drawn images of kinds that no test has.
+
+A name in RECIPES is that of the weights. `train` makes the run and writes the file; `rehearse` makes the same run on few
+images, whose losses stand in the file, so that anybody can see that the recipe still does what it did.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from torch import nn
+
+from lib.dcal.model import DCALNet
+from lib.training import RunConfig, RunStore, fit, profile_config
+from lib.training.store import Run
+from lib.training.training_data import load_images
+from lib.weights.starting_weights import Shipped, export
+
+RECIPES: dict[str, dict[str, Any]] = {}
+
+REHEARSED = ("train_loss", "val_loss")  # columns of training_log.csv
+REHEARSAL = {"limit_images": 96, "max_epoch": 1}
+
+
+def recipe(name: str) -> RunConfig:
+    """The run that the weights `name` come from."""
+    return profile_config(**RECIPES[name])
+
+
+def rehearse(name: str, store: RunStore) -> dict[str, float]:
+    """The losses after a first epoch of a few steps, trained on few images."""
+    log = fit(recipe(name).replace(**REHEARSAL), store).log
+    return {column: float(log[column].iloc[0]) for column in REHEARSED}
+
+
+def train(name: str, store: RunStore) -> Shipped:
+    """Make the run, which takes minutes, and write its network as the weights `name`."""
+    config, run = recipe(name), fit(recipe(name), store)
+    net, head = bare(run.model())
+    return export(
+        net, name, config.backbone, head, config.size, told(config, run) | {"rehearsal": rehearse(name, store)}
+    )
+
+
+def bare(model: nn.Module) -> tuple[nn.Module, str]:
+    """The backbone's own network in a model without attention, or with self-attention alone, and the name of its head."""
+    return (model.vit, "head") if isinstance(model, DCALNet) else (model.net, model.head)
+
+
+def told(config: RunConfig, run: Run) -> dict[str, Any]:
+    """Where weights come from."""
+    changed = {name: value for name, value in config.to_dict().items() if value != getattr(RunConfig(), name)}
+    return {
+        "settings": changed,
+        "classes": list(load_images(config).classes),
+        "test": run.metrics["test"],
+        **{
+            name: run.provenance[name] for name in ("images", "data_fingerprint", "commit", "versions", "train_seconds")
+        },
+        "made": datetime.now(UTC).date().isoformat(),
+    }
