@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from lib.data.phantoms.cub_layout import Drawn
 from lib.data.phantoms.lesion_drawing import smooth_noise
 
 SIDE, FINE = 128, 3  # pixels of a drawn image; drawn that many times as large, so that edges are smooth
@@ -33,15 +34,6 @@ class Marks:
     tail: str
     beak: str  # one of BEAKS
     ring: bool
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A bird's picture, uint8 [SIDE, SIDE, 3], its box (x, y, width, height) and its parts' (x, y, visible), in pixels."""
-
-    picture: np.ndarray
-    box: tuple[int, int, int, int]
-    parts: dict[str, tuple[float, float, bool]]
 
 
 class _Pen:

@@ -8,11 +8,10 @@ and a colour's presence, wherever it is, none. Where the parts are is known (`li
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from lib.data.phantoms.bird_drawing import PARTS, Drawn, Marks, draw_bird
+from lib.data.phantoms.bird_drawing import PARTS, Marks, draw_bird
+from lib.data.phantoms.cub_layout import Drawn, write_cub
 from lib.data.phantoms.draw_once import draw_once, too_few
-from lib.progress import Progress
 
 DEFAULT_IMAGES = 3000
 VERSION = 1  # raise it whenever the same seed would draw other pictures
@@ -42,47 +41,13 @@ def draw_birds(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Path:
     """
     if images < LEAST * len(KINDS):
         raise too_few(images, f"{LEAST} of each of {len(KINDS)} kinds", LEAST * len(KINDS))
-    return draw_once(root, "phantom-birds", VERSION, images, seed, lambda folder: _write(folder, images, seed))
+
+    def write(folder: Path) -> None:
+        write_cub(folder, "phantom-birds", list(KINDS), PARTS, images, lambda kind, number: bird(kind, number, seed))
+
+    return draw_once(root, "phantom-birds", VERSION, images, seed, write)
 
 
 def bird(kind: str, number: int, seed: int = 0) -> Drawn:
     """The picture and the truth of one bird: a function of its arguments alone."""
     return draw_bird(KINDS[kind], np.random.default_rng([seed, list(KINDS).index(kind), number]))
-
-
-def _write(folder: Path, images: int, seed: int) -> None:
-    lists: dict[str, list[str]] = {
-        "classes.txt": [f"{i} {i:03d}.{kind}" for i, kind in enumerate(KINDS, 1)],
-        "parts/parts.txt": [f"{i} {part}" for i, part in enumerate(PARTS, 1)],
-    }
-    for i, kind in enumerate(KINDS, 1):
-        (folder / "images" / f"{i:03d}.{kind}").mkdir(parents=True)
-    (folder / "parts").mkdir()
-    with Progress(images, "Drawing phantom-birds") as bar:
-        for image in range(1, images + 1):
-            number, place = divmod(image - 1, len(KINDS))
-            kind = list(KINDS)[place]
-            file = f"{place + 1:03d}.{kind}/{kind}_{number + 1:04d}.jpg"
-            drawn = bird(kind, number, seed)
-            Image.fromarray(drawn.picture).save(folder / "images" / file, quality=92)
-            for name, line in _lines(drawn, place + 1, number % 3 < 2, file):
-                lists.setdefault(name, []).append(f"{image} {line}")
-            bar.advance()
-    for name, lines in lists.items():
-        (folder / name).write_text("\n".join(lines) + "\n")
-
-
-def _lines(drawn: Drawn, kind: int, is_train: bool, file: str) -> list[tuple[str, str]]:
-    """What CUB-200-2011's lists say of an image, after its number: (list, line)."""
-    parts = [
-        ("parts/part_locs.txt", f"{i} {x:.1f} {y:.1f} 1" if seen else f"{i} 0.0 0.0 0")
-        for i, (x, y, seen) in enumerate((drawn.parts[part] for part in PARTS), 1)
-    ]
-    box = " ".join(f"{side:.1f}" for side in drawn.box)
-    return [
-        ("images.txt", file),
-        ("image_class_labels.txt", str(kind)),
-        ("train_test_split.txt", str(int(is_train))),
-        ("bounding_boxes.txt", box),
-        *parts,
-    ]
