@@ -15,17 +15,19 @@ from html import escape
 from lib.errors import choose
 from lib.report.figures.style import literal
 
-CELL = (124, 74)  # px, a column and a row
-BOX = (100, 46)  # px, a box in the middle of its cell
-MARGIN = 10  # px
-KINDS = ("data", "learned", "fixed", "answer")  # what is given, what has weights, what has none, what comes out
+CELL = (140, 84)  # px, a column and a row: three columns fit on a phone
+BOX = (116, 46)  # px, a box in the middle of its cell
+LINE = 15  # px, by which a further line of small letters makes a box higher
+MARGIN = 8  # px
+# What is given, what has weights, what has none, what comes out, and (dashed) what there is in training only.
+KINDS = ("data", "learned", "fixed", "answer", "training")
 STYLE = """
 .ground{fill:#fff}.ink{fill:#22262e}.soft{fill:#5d6573}.line{stroke:#5d6573;fill:none}.tip{fill:#5d6573}
 .data{fill:#f3f4f5;stroke:#8a9199}.learned{fill:#e4edf7;stroke:#2f6db3}.fixed{fill:#fff;stroke:#8a9199}
-.answer{fill:#fdf0e2;stroke:#d9822b}
+.answer{fill:#fdf0e2;stroke:#d9822b}.training{fill:#fff;stroke:#8a9199;stroke-dasharray:5 3}
 @media (prefers-color-scheme:dark){.ground{fill:#1c1f24}.ink{fill:#dfe2e7}.soft{fill:#a5adba}.line{stroke:#a5adba}
 .tip{fill:#a5adba}.data{fill:#262b32}.learned{fill:#1d3450;stroke:#8ab4de}.fixed{fill:#1c1f24}
-.answer{fill:#43301a;stroke:#d9a566}}
+.answer{fill:#43301a;stroke:#d9a566}.training{fill:#1c1f24}}
 text{font-family:-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;text-anchor:middle}
 """
 
@@ -38,13 +40,19 @@ class Box:
     column: float
     row: float
     title: str
-    below: str = ""  # a second line in small letters, such as the shape
+    below: str = ""  # further lines in small letters, such as the shape
     kind: str = "fixed"  # one of KINDS
+    wide: float = 1  # columns
 
     @property
     def centre(self) -> tuple[float, float]:
         """px"""
         return MARGIN + (self.column + 0.5) * CELL[0], MARGIN + (self.row + 0.5) * CELL[1]
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """px"""
+        return BOX[0] + (self.wide - 1) * CELL[0], BOX[1] + self.below.count("\n") * LINE
 
 
 @dataclass(frozen=True)
@@ -89,14 +97,13 @@ def show_diagram(svg: str, caption: str) -> None:
 
 
 def _box(box: Box) -> str:
-    (x, y), (width, height) = box.centre, BOX
-    kind = choose("kind", box.kind, KINDS)
-    frame = (
-        f'<rect class="{kind}" x="{x - width / 2:g}" y="{y - height / 2:g}" width="{width}" height="{height}" rx="6"/>'
-    )
+    (x, y), (width, height) = box.centre, box.size
+    kind, left, top = choose("kind", box.kind, KINDS), x - width / 2, y - height / 2
+    frame = f'<rect class="{kind}" x="{left:g}" y="{top:g}" width="{width:g}" height="{height:g}" rx="6"/>'
     if not box.below:
         return frame + _text(x, y + 5, box.title, 14)
-    return frame + _text(x, y - 3, box.title, 14) + _text(x, y + 14, box.below, 10.5, "soft")
+    lines = [_text(x, top + 37 + LINE * i, line, 11, "soft") for i, line in enumerate(box.below.split("\n"))]
+    return frame + _text(x, top + 20, box.title, 14) + "".join(lines)
 
 
 def _arrow(arrow: Arrow, source: Box, target: Box) -> str:
@@ -104,7 +111,7 @@ def _arrow(arrow: Arrow, source: Box, target: Box) -> str:
     (x, y), (to_x, to_y) = source.centre, target.centre
     corner = (x, to_y) if arrow.column_first else (to_x, y)
     points = list(dict.fromkeys([(x, y), corner, (to_x, to_y)]))
-    points[0], points[-1] = _edge(points[0], points[1]), _edge(points[-1], points[-2])
+    points[0], points[-1] = _edge(source, points[1]), _edge(target, points[-2])
     path = "M" + "L".join(f"{px:g} {py:g}" for px, py in points)
     line = f'<path class="line" stroke-width="1.4" marker-end="url(#tip)" d="{path}"/>'
     if not arrow.label:
@@ -114,12 +121,12 @@ def _arrow(arrow: Arrow, source: Box, target: Box) -> str:
     return line + _text((ax + bx) / 2 + beside[0], (ay + by) / 2 + beside[1], arrow.label, 11, "soft")
 
 
-def _edge(centre: tuple[float, float], towards: tuple[float, float]) -> tuple[float, float]:
-    """Where the straight way from a box's centre leaves the box."""
-    (x, y), (to_x, to_y) = centre, towards
+def _edge(box: Box, towards: tuple[float, float]) -> tuple[float, float]:
+    """Where the straight way from the box's centre leaves the box."""
+    (x, y), (width, height), (to_x, to_y) = box.centre, box.size, towards
     if x == to_x:
-        return x, y + (BOX[1] / 2 if to_y > y else -BOX[1] / 2)
-    return x + (BOX[0] / 2 if to_x > x else -BOX[0] / 2), y
+        return x, y + (height / 2 if to_y > y else -height / 2)
+    return x + (width / 2 if to_x > x else -width / 2), y
 
 
 def _text(x: float, y: float, text: str, size: float, kind: str = "ink") -> str:
