@@ -31,7 +31,7 @@ class Claim:
     name: str
     sentence: str  # what is claimed, as a statement that can be false
     source: str  # the paper, with its arXiv number
-    notebook: str  # the number of the one that looks closer
+    notebook: str  # the stem of the one that looks closer, as 02_glsa_training
     recipe: str  # of PROFILES: the task on which it is tried, and how networks are trained for it
     first: Mapping[str, Any]  # settings of the networks with the mechanism
     second: Mapping[str, Any] | None  # and without it

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from lib.claims.claim import KINDS, UNDECIDED, Claim, verdict
 from lib.data import DATASETS
 from lib.errors import WorkbookError, choose
 from lib.retrieval.ranking import RETRIEVAL_METRICS
-from lib.statistics.estimates import Comparison, compare, holm
-from lib.statistics.retrieval_estimates import compare_retrieval
+from lib.statistics.estimates import Comparison, Estimate, compare, estimate, holm
+from lib.statistics.retrieval_estimates import compare_retrieval, estimate_retrieval
 from lib.training.config import RunConfig
 from lib.training.fitting import fit
 from lib.training.profiles import profile_config
@@ -31,7 +32,28 @@ class Trial:
     missing: str = ""
 
     @property
+    def task(self) -> str:
+        """The data set that it was tried on, or its recipe where it was not."""
+        return self.arms[0][0].config.dataset if self.arms else self.claim.recipe
+
+    @cached_property
+    def levels(self) -> list[Estimate]:
+        """The score of each arm with its interval; none where the claim has a measure of its own, or was not tried."""
+        measure = self.claim.measure
+        if callable(measure) or self.comparison is None:
+            return []
+        if measure in RETRIEVAL_METRICS:
+            return [estimate_retrieval([run.retrieval for run in arm], measure) for arm in self.arms]
+        return [estimate(arm, measure) for arm in self.arms]
+
+    @property
+    def scores(self) -> list[list[float]]:
+        """The score of each seed in each arm of which `levels` are known."""
+        return [[run.metrics["test"][self.claim.measure] for run in arm] for arm in self.arms if self.levels]
+
+    @property
     def verdict(self) -> str:
+        """One of SHOWN, REFUTED and UNDECIDED."""
         return UNDECIDED if self.comparison is None else verdict(self.claim, self.comparison, self.corrected)
 
 

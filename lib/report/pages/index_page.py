@@ -1,4 +1,4 @@
-"""The report's first page: a card a notebook, and the studies."""
+"""The report's first page: the claims and their verdicts, a card a notebook with its answer first, and the studies."""
 
 import json
 import platform
@@ -13,7 +13,7 @@ from lib.progress import duration
 from lib.report.pages import notebook_summary
 from lib.report.pages.execution_records import Entry, read_entry
 from lib.report.pages.frame import write_page
-from lib.report.pages.key_figures import key_figures_html
+from lib.report.pages.key_figures import for_card, key_figures_html
 from lib.report.pages.markdown import render_untrusted
 from lib.report.pages.notebook_page import read_executed
 from lib.report.pages.toc import Exhibit, table_of_contents
@@ -26,12 +26,14 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scikit-learn"
 def write_index(report: Path) -> Path:
     """Write index.html from the executed notebooks and their records."""
     entries = read_entries(report)
+    cards = [_card(report, stem, entry) for stem, entry in entries.items()]
     page = report / "index.html"
     write_page(
         page,
         "overview.html.j2",
         project=PROJECT,
-        cards=[_card(report, stem, entry) for stem, entry in entries.items()],
+        cards=cards,
+        pages={card["stem"]: card["page"] for card in cards},
         done=sum(entry.status == "ok" for entry in entries.values()),
         total=duration(sum(entry.duration for entry in entries.values())),
         studies=_studies(report),
@@ -57,12 +59,16 @@ def _studies(report: Path) -> list[dict[str, Any]]:
 def _card(report: Path, stem: str, entry: Entry) -> dict[str, Any]:
     notebook = read_executed(report / "notebooks" / f"{stem}.ipynb")
     number, _, name = stem.partition("_")
-    question, figures = notebook_summary.question(notebook), notebook_summary.key_figures(notebook)
+    question, verdict = notebook_summary.question(notebook), notebook_summary.verdict(notebook)
+    figures = for_card(notebook_summary.key_figures(notebook))
     places = table_of_contents(notebook)
     return {
+        "stem": stem,
         "number": number,
         "title": notebook_summary.title(notebook) or name.replace("_", " "),
         "question": question and render_untrusted(question),
+        "verdict": verdict and render_untrusted(verdict),
+        "claims": notebook_summary.claims(notebook),
         "key_figures": figures and key_figures_html(figures),
         "places": [place for place in places if isinstance(place, Exhibit) or 1 < place.level <= 3],
         "held": _count(place.kind for place in places if isinstance(place, Exhibit)),

@@ -1,10 +1,14 @@
 """The few numbers a notebook ends in, shown as a table and carried into the report's index."""
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from html import escape
 
 TITLE = "Key figures"
 MIMETYPE = "application/vnd.workbook.key-figures+json"
+ON_CARD = 6  # values at most
+LINES = 80  # letters of one on a card
+NO_TEST = "no p; 1 seed a side"  # in a value that says nothing about a method
 KeyFigures = list[tuple[str, str | list[tuple[str, str]]]]  # pairs, because notebooks are saved with sorted keys
 # JupyterLab would set the cells to the right; the report's pages have their own sheet.
 IN_LAB = "table.key-figures :is(th, td) { text-align: left } table.key-figures ul { columns: 11rem }"
@@ -39,6 +43,18 @@ def key_figures_bundle(figures: Mapping[str, object]) -> dict[str, object]:
     texts = {name: value if isinstance(value, str) else ", ".join(map(" ".join, value)) for name, value in rows}
     text = "\n  ".join([TITLE, *(f"{name:<{width}}  {value}" for name, value in texts.items())])
     return {MIMETYPE: rows, "text/html": f"<style>{IN_LAB}</style>{key_figures_html(rows)}", "text/plain": text}
+
+
+def for_card(figures: KeyFigures) -> KeyFigures:
+    """The first figures, up to ON_CARD values: each value of a list counts, and a list that is too long is left out."""
+    kept, left = [], ON_CARD
+    for name, value in figures:
+        size = 1 if isinstance(value, str) else len(value)
+        if size <= left and NO_TEST not in value:
+            short = textwrap.shorten(value, LINES, placeholder=" …") if isinstance(value, str) else value
+            kept.append((name, short))
+            left -= size
+    return kept
 
 
 def key_figures_html(figures: KeyFigures) -> str:

@@ -54,6 +54,16 @@ def plain_text(source: str) -> str:
     return strip_tags(render_untrusted(source)).strip()
 
 
+def page_of(url: str) -> str:
+    """Where a link leads in the report: to the page of a sibling notebook, else where it led before."""
+    return url.replace(".ipynb", ".html", 1) if re.fullmatch(r"(\./)?[\w-]+\.ipynb(#.*)?", url) else url
+
+
+def link_pages(html: str) -> str:
+    """`html` whose links to sibling notebooks lead to their pages."""
+    return re.sub(r'(<a href=")([^"]+)', lambda link: link[1] + page_of(link[2]), html)
+
+
 class _Renderer(IPythonRenderer):
     def __init__(self, page: Page, **options) -> None:
         super().__init__(**options)
@@ -66,9 +76,7 @@ class _Renderer(IPythonRenderer):
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
         """A link to a sibling notebook leads to its page."""
-        if re.fullmatch(r"(\./)?[\w-]+\.ipynb(#.*)?", url):
-            url = url.replace(".ipynb", ".html", 1)
-        return super().link(text, url, title)
+        return super().link(text, page_of(url), title)
 
     def table(self, text: str) -> str:
         """A wide table scrolls inside the page, by keys too."""

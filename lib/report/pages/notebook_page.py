@@ -11,7 +11,7 @@ from traitlets.config import Config
 
 from lib.files import write_text
 from lib.report.pages.frame import CONTENT_SECURITY, TEMPLATES, style
-from lib.report.pages.markdown import Heading, render_untrusted
+from lib.report.pages.markdown import Heading, link_pages, render_untrusted
 from lib.report.pages.notebook_summary import title
 from lib.report.pages.toc import SHOWN, table_of_contents
 
@@ -34,6 +34,7 @@ def export_html(executed_notebook: Path, target: Path, problem: str | None = Non
     config = Config({"NbConvertBase": {"display_data_priority": SHOWN}})
     exporter = HTMLExporter(config=config, template_name="workbook", extra_template_basedirs=[str(TEMPLATES)])
     exporter.register_filter("untrusted", render_untrusted)  # outputs hold names from data sets
+    exporter.register_filter("link_pages", link_pages)
     html, _ = exporter.from_notebook_node(notebook, {"page": page})
     write_text(target, html)
 

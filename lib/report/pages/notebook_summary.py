@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 from PIL import Image
 
+from lib.report.pages.claims_strip import MIMETYPE as CLAIMS
+from lib.report.pages.claims_strip import ClaimRow
 from lib.report.pages.key_figures import MIMETYPE, KeyFigures
 from lib.report.pages.markdown import plain_text
 
 THUMBNAIL_PX = 360  # wide
 THUMBNAILS = 3
+VERDICT = "**Verdict.**"  # how the Markdown of a notebook's answer begins
+END_OF_SENTENCE = r"(?<=[.!?])\s+(?=[A-Z`*(])"
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,18 @@ def key_figures(notebook: NotebookNode) -> KeyFigures:
     return [(name, value) for figures in shown for name, value in figures]
 
 
+def verdict(notebook: NotebookNode) -> str | None:
+    """The first sentence of what the notebook shows as its verdict, as Markdown: its answer."""
+    texts = [output.data["text/markdown"].strip() for output in _outputs(notebook) if _is_verdict(output)]
+    return re.split(END_OF_SENTENCE, texts[-1].removeprefix(VERDICT).strip(), maxsplit=1)[0] if texts else None
+
+
+def claims(notebook: NotebookNode) -> list[ClaimRow]:
+    """What `show_claims` showed, all calls together."""
+    shown = [output.data[CLAIMS] for output in _outputs(notebook) if CLAIMS in output.get("data", {})]
+    return [row for rows in shown for row in rows]
+
+
 def thumbnails(notebook: NotebookNode) -> list[Thumbnail]:
     """Up to three pictures: those marked `thumbnail`, else the last ones. `table_of_contents` has gone through the notebook."""
     exhibits = [output for output in _outputs(notebook) if "exhibit" in output.get("metadata", {})]
@@ -67,6 +83,10 @@ def _prose(notebook: NotebookNode) -> str:
 def _outputs(notebook: NotebookNode) -> Iterator[NotebookNode]:
     for cell in notebook.cells:
         yield from cell.get("outputs", [])
+
+
+def _is_verdict(output: NotebookNode) -> bool:
+    return output.get("data", {}).get("text/markdown", "").lstrip().startswith(VERDICT)
 
 
 def _shrink(output: NotebookNode) -> Thumbnail:

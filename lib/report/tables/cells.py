@@ -21,7 +21,8 @@ class Cell:
     below: str = ""  # a second, smaller line: the interval
     note: str = ""  # more, on demand
     columns: Mapping[str, float | str] = field(default_factory=dict)
-    kind: Literal["number", "words", "missing"] = "number"
+    kind: Literal["number", "words", "missing", "verdict"] = "number"
+    link: str = ""  # where the text leads: an address, or a notebook beside this one
 
     @classmethod
     def missing(cls, reason: str) -> Cell:
@@ -36,6 +37,11 @@ class Cell:
     @classmethod
     def words(cls, text: str) -> Cell:
         return cls(text, columns={"": text}, kind="words")
+
+    @classmethod
+    def verdict(cls, word: str, note: str = "") -> Cell:
+        """A word that decides, such as 'shown', with its reason on demand."""
+        return cls(word, note=note, columns={"": word}, kind="verdict")
 
     @classmethod
     def seeds(cls, done: int, wanted: int) -> Cell:

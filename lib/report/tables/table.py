@@ -12,6 +12,7 @@ from lib.files import write_text
 from lib.report.tables.cells import Cell
 
 Heading = tuple[str, str]  # group (a test set, or ''), name
+GREEN, RED = "#2f7a55", "#a83a3a"
 LONG = 30  # characters; longer words are broken into lines
 STYLES = [
     {
@@ -22,6 +23,13 @@ STYLES = [
     {"selector": "caption", "props": "text-align: left; max-width: min(48rem, 90vw)"},
     {"selector": "small", "props": "display: block; opacity: .65"},
     {"selector": ".missing", "props": "font-style: italic; opacity: .65; text-decoration: underline dotted"},
+    {
+        "selector": ".verdict",
+        "props": "font-weight: 600; border: 1px solid currentColor; border-radius: 99px; padding: .05em .7em",
+    },
+    {"selector": ".shown", "props": f"color: var(--good, {GREEN})"},  # the report's pages have their own colours
+    {"selector": ".refuted", "props": f"color: var(--bad, {RED})"},
+    {"selector": ".undecided", "props": "color: var(--soft, inherit)"},
 ]
 
 
@@ -51,7 +59,7 @@ class Table:
     @property
     def worded(self) -> list[bool]:
         """Which columns hold words, and so stand to the left."""
-        return [any(cell.kind == "words" for cell in self.cells[heading]) for heading in self.headings]
+        return [any(cell.kind in ("words", "verdict") for cell in self.cells[heading]) for heading in self.headings]
 
     @property
     def long(self) -> list[bool]:
@@ -116,7 +124,10 @@ def _flat(row: Mapping[Heading, Cell]) -> Iterator[tuple[str, object]]:
 
 def _html_cell(cell: Cell) -> str:
     text = escape(cell.text)
-    if cell.note:
-        style = ' class="missing"' if cell.kind == "missing" else ""
-        text = f'<span{style} title="{escape(cell.note)}">{text}</span>'
+    if cell.link:
+        text = f'<a href="{escape(cell.link)}">{text}</a>'
+    look = {"missing": "missing", "verdict": f"verdict {escape(cell.text)}"}.get(cell.kind, "")
+    if cell.note or look:
+        attributes = f' class="{look}"' * bool(look) + f' title="{escape(cell.note)}"' * bool(cell.note)
+        text = f"<span{attributes}>{text}</span>"
     return f"{text}<small>{escape(cell.below)}</small>" if cell.below else text

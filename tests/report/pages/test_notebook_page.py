@@ -14,7 +14,7 @@ from lib.report.figures.style import literal
 from lib.report.pages.execution_records import Entry, write_entry
 from lib.report.pages.index_page import write_index
 from lib.report.pages.key_figures import key_figures_bundle
-from lib.report.pages.markdown import Page
+from lib.report.pages.markdown import Page, link_pages
 from lib.report.pages.notebook_page import SELDOM, export_html
 from lib.report.pages.notebook_summary import key_figures, question, thumbnails, title
 from lib.report.pages.toc import table_of_contents
@@ -43,7 +43,8 @@ def cell(source: str, *outputs, n: int = 1, tags=()):
 
 
 NAME = "<b onclick=\"x\">Größe</b> & 'quoted'"  # of a class
-WIDE = "<table class='dataframe' border='1'><tr>" + "<td>a-wide-cell</td>" * 60 + "</tr></table>"
+LINK = '<td><a href="05_wide.ipynb">05</a></td>'
+WIDE = f"<table class='dataframe' border='1'><tr>{'<td>a-wide-cell</td>' * 60}{LINK}</tr></table>"
 FIGURES = key_figures_bundle({"zeta": "0.61 [0.55, 0.67]", f"class {EVIL}": EVIL, "scores won": {EVIL: "1 of 7"}})
 ROWS = [
     {("", "method"): Cell.words(f"method {i}"), **{("set", f"score {n}"): Cell.quantity(1e5) for n in range(14)}}
@@ -154,6 +155,8 @@ def test_formulas_are_mathml(page):
 
 def test_links_to_notebooks_lead_to_their_pages(page):
     assert 'href="03_next.html#end"' in page
+    assert 'href="05_wide.html"' in page  # in a table
+    assert link_pages('<a href="https://a.b/c.ipynb">') == '<a href="https://a.b/c.ipynb">'
 
 
 def test_parameters_of_the_run_are_a_table_in_order(page):

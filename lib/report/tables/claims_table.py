@@ -1,0 +1,97 @@
+"""Claims on trial as a table: a row a claim. `python -m lib.report.tables.claims_table` prints it as Markdown, for README."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib.claims import CLAIMS, REFUTED, SHOWN, UNDECIDED, Trial, trials
+from lib.claims.claim import ALPHA
+from lib.errors import CommandLine, run_command
+from lib.paths import OUTPUTS, resolve_output
+from lib.report.tables.cells import Cell, points_text
+from lib.report.tables.markdown_table import markdown_of
+from lib.report.tables.table import Heading, Table
+
+CAPTION = (
+    "The papers' claims on trial, {seeds} seeds a side. The effect is the first network minus the second, in points."
+)
+NOTES = (
+    "Effect: with its 95 % interval over seeds and test images. Matters from: the smallest effect that counts, told in "
+    "advance.",
+    f"p: corrected by Holm over all claims. A gain is shown where p < {ALPHA}, and refuted where it is a significant loss or "
+    "the whole interval lies below what matters. That there is no effect is shown where the whole interval lies within ± "
+    "what matters. Everything else is undecided.",
+)
+
+
+def claims_table(trials: Sequence[Trial]) -> Table:
+    """Each claim with its source, task, effect, interval, corrected p and verdict, and the notebook that looks closer."""
+    seeds = max((trial.comparison.seeds for trial in trials if trial.comparison), default=0)
+    return Table("claims", CAPTION.format(seeds=seeds), [_row(trial) for trial in trials], NOTES)
+
+
+def verdict_on_claims(trials: Sequence[Trial]) -> str:
+    """One sentence: how many claims are shown, refuted and undecided, and which."""
+    counts = Counter(trial.verdict for trial in trials)
+    parts = [
+        f"{counts[word]} {'is' if counts[word] == 1 else 'are'} {word}"
+        + f" ({', '.join(trial.claim.name for trial in trials if trial.verdict == word)})" * bool(counts[word])
+        for word in (SHOWN, REFUTED, UNDECIDED)
+    ]
+    return f"Of {len(trials)} claims {', '.join(parts[:-1])} and {parts[-1]}."
+
+
+def claim_rows(trials: Sequence[Trial]) -> list[dict[str, str]]:
+    """What the index says of each: claim, effect, verdict, and the stem of the notebook that looks closer."""
+    return [
+        {
+            "claim": trial.claim.sentence,
+            "effect": effect_text(trial),
+            "verdict": trial.verdict,
+            "notebook": trial.claim.notebook,
+        }
+        for trial in trials
+    ]
+
+
+def effect_text(trial: Trial) -> str:
+    """'+22.1 [+17.0, +27.2] points of accuracy', or why there is none."""
+    if trial.comparison is None:
+        return trial.missing
+    return f"{points_text(trial.comparison)} {trial.claim.points_of}"
+
+
+def _row(trial: Trial) -> dict[Heading, Cell]:
+    claim, comparison = trial.claim, trial.comparison
+    sign = "± " if claim.expects == "none" else ""
+    effect, p = Cell.missing(trial.missing), Cell.absent()
+    if comparison is not None:
+        effect, p = Cell.points(comparison), Cell.p_value(comparison.p, trial.corrected)
+    number = claim.notebook.partition("_")[0]
+    cells = {
+        "claim": Cell.words(claim.sentence),
+        "source": Cell.words(claim.source),
+        "task": Cell.words(trial.task),
+        "effect": effect,
+        "of": Cell.words(f"{claim.points_of.removeprefix('points of ')}, {claim.names[0]} − {claim.names[1]}"),
+        "matters from": Cell(f"{sign}{100 * claim.size:g}", note=claim.reason, columns={"": 100 * claim.size}),
+        "p (Holm)": p,
+        "verdict": Cell.verdict(trial.verdict, trial.missing),
+        "closer": Cell(number, columns={"": number}, link=f"{claim.notebook}.ipynb"),
+    }
+    return {("", name): cell for name, cell in cells.items()}
+
+
+def main() -> None:
+    """Print the table of the claims in a store of runs; what is missing there is trained."""
+    parser = CommandLine("python -m lib.report.tables.claims_table", description=main.__doc__)
+    parser.add_argument("--output-dir", type=Path, default=OUTPUTS, help="where the store of runs is")
+    parser.add_argument("--seeds", type=int, default=5, help="of each side")
+    chosen = parser.parse_args()
+    results = trials(CLAIMS.values(), resolve_output(chosen.output_dir) / "runs", chosen.seeds)
+    print(markdown_of(claims_table(results), "notebooks/"))
+    print(verdict_on_claims(results))
+
+
+if __name__ == "__main__":
+    run_command(main)
