@@ -1,18 +1,16 @@
 """Run one notebook in a process of its own, and tell how it ended."""
 
 import contextlib
-import json
 import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Any
@@ -27,6 +25,7 @@ from lib.inputs import NOTES, states
 from lib.paths import ROOT
 from lib.progress import HEADLESS
 from lib.report.pages.execution_records import Entry
+from lib.workbook.warm import start
 
 DEAD_KERNEL = 138  # the exit status that papermill's command line has for it
 NO_PAGE = 3  # the notebook ran, but its page could not be written
@@ -69,7 +68,7 @@ def execute(
     with tempfile.TemporaryDirectory(prefix="workbook-", ignore_cleanup_errors=True) as folder:
         private = Path(folder)  # to this attempt, so that no other one's is ever touched
         output, html = private / executed.name, private / "page.html"
-        spec = {"notebook": str(notebook), "output": str(output), "page": str(html), "parent": os.getpid()}
+        spec = {"notebook": str(notebook), "output": str(output), "page": str(html)}
         spec["parameters"] = dict(parameters)
         surroundings = {**_environment(private), **(environment or {})}
         print_line = partial(_print_line, log, notebook.stem.split("_")[0])
@@ -93,23 +92,17 @@ def _run(
     spec: dict, environment: dict[str, str], print_line: Callable[[str], None], stop_reason: Callable[[], str | None]
 ) -> tuple[str | None, int, str]:
     """Run the child; returns what ended it, where we did, its exit status, and the last line of its stderr."""
-    with tempfile.TemporaryFile("w+") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lib.workbook.kernel_process", json.dumps(spec)],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            errors="replace",
-            start_new_session=True,  # a Ctrl-C in the terminal comes to us, and we pass it on
-        )
-        thread = Thread(target=_relay, args=(process.stdout, print_line), daemon=True)
+    reading, writing = os.pipe()
+    with tempfile.TemporaryFile("w+") as stderr, open(reading, encoding="utf-8", errors="replace") as stdout:
+        # In a session of its own: a Ctrl-C in the terminal comes to us, and we pass it on.
+        process = start("lib.workbook.kernel_process", spec, environment, ROOT, writing, stderr.fileno())
+        os.close(writing)
+        thread = Thread(target=_relay, args=(stdout, print_line), daemon=True)
         thread.start()
         ended_by = _wait(process, stop_reason)
         thread.join(timeout=5)
         stderr.seek(0)
-        return ended_by, process.returncode, stderr.read().strip().rpartition("\n")[2]
+        return ended_by, process.exitcode, stderr.read().strip().rpartition("\n")[2]
 
 
 def _environment(private: Path) -> dict[str, str]:
@@ -137,12 +130,12 @@ def _relay(stream: IO[str], print_line: Callable[[str], None]) -> None:
             print_line(line.rstrip())
 
 
-def _wait(process: subprocess.Popen, stop_reason: Callable[[], str | None]) -> str | None:
+def _wait(process: BaseProcess, stop_reason: Callable[[], str | None]) -> str | None:
     """Wait for the end; returns 'timeout' or 'interrupted' when that is what brought it about."""
     try:
         while (reason := stop_reason()) is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(POLL_S)
+            process.join(POLL_S)
+            if process.exitcode is not None:
                 return None
         return reason
     except KeyboardInterrupt:
@@ -151,23 +144,21 @@ def _wait(process: subprocess.Popen, stop_reason: Callable[[], str | None]) -> s
         stop(process)
 
 
-def stop(process: subprocess.Popen, patience: float = PATIENCE_S) -> None:
+def stop(process: BaseProcess, patience: float = PATIENCE_S) -> None:
     """SIGINT to the group; after `patience` seconds SIGKILL to it and to every process it has started."""
-    if process.poll() is not None:
+    if process.exitcode is not None:
         return
     family = psutil.Process(process.pid).children(recursive=True)  # the kernel leads a group of its own
     try:
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait(patience)
-    except subprocess.TimeoutExpired:
-        pass
+        with contextlib.suppress(ProcessLookupError):  # it has ended, or has not got a group yet
+            os.killpg(process.pid, signal.SIGINT)
+        process.join(patience)
     finally:  # a second Ctrl-C comes here at once
-        for member in [*family, process]:
-            try:
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
-            except psutil.NoSuchProcess:
-                continue
-        process.wait()
+        process.kill()
+        process.join()
         psutil.wait_procs(family, patience)
 
 

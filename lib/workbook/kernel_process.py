@@ -1,4 +1,4 @@
-"""The process that runs one notebook and writes its page: `python -m lib.workbook.kernel_process SPEC`, SPEC being JSON.
+"""The process that runs one notebook and writes its page.
 
 Papermill's own command line cannot say which signal ended a kernel, so this speaks to its API instead.
 The exit status is 0 when every cell ran, DEAD_KERNEL when the kernel died, NO_PAGE when only the page could not be
@@ -6,14 +6,12 @@ written, and 1 otherwise. What the notebook prints goes to stdout as it is print
 that started it, however and however soon that ends, and the kernel with this one: nothing goes on computing unattended.
 """
 
-import json
 import logging
 import os
 import shutil
-import signal
 import sys
 import threading
-import time
+from multiprocessing import parent_process
 from pathlib import Path
 
 from nbclient.exceptions import DeadKernelError
@@ -23,6 +21,7 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 
 from lib.workbook.execute import DEAD_KERNEL, NO_PAGE
+from lib.workbook.warm_kernel import kernel_at_hand
 
 START_S = 600  # for a kernel to come up: a minute, papermill's, is too short on a busy machine
 AUTOSAVE_S = 2  # what a killed run keeps of its running cell
@@ -50,13 +49,16 @@ class _Engine(NBClientEngine):
 def main(spec: dict) -> int:
     """Run `spec["notebook"]` with `spec["parameters"]` into `spec["output"]`; returns the exit status.
 
-    When all went well its page is written to `spec["page"]`. `spec["parent"]` is the process that wants this done.
+    When all went well its page is written to `spec["page"]`.
     """
-    folder = Path(spec["output"]).parent  # of this attempt alone
-    # In a script's job behind "&" Ctrl-C is ignored, and our own stop would be.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Thread(target=_end_with, args=(spec["parent"], folder), daemon=True).start()
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    with kernel_at_hand():
+        threading.Thread(target=_end_with_parent, args=(Path(spec["output"]).parent,), daemon=True).start()
+        logging.basicConfig(level=logging.ERROR, format="%(message)s")
+        exit_status = _execute(spec)
+    return exit_status or _write_page(Path(spec["output"]), Path(spec["page"]))
+
+
+def _execute(spec: dict) -> int:
     papermill_engines.register("workbook", _Engine)
     try:
         execute_notebook(
@@ -75,7 +77,7 @@ def main(spec: dict) -> int:
         return DEAD_KERNEL
     except PapermillExecutionError:
         return 1  # told in the notebook
-    return _write_page(Path(spec["output"]), Path(spec["page"]))
+    return 0
 
 
 def _write_page(executed: Path, page: Path) -> int:
@@ -89,12 +91,8 @@ def _write_page(executed: Path, page: Path) -> int:
     return 0
 
 
-def _end_with(parent: int, folder: Path) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    shutil.rmtree(folder, ignore_errors=True)  # nobody else will
+def _end_with_parent(private: Path) -> None:
+    """End with the process that wants this done; `private` is this attempt's folder, which nobody else removes then."""
+    parent_process().join()
+    shutil.rmtree(private, ignore_errors=True)
     os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))

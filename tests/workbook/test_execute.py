@@ -14,6 +14,7 @@ import pytest
 from lib.file_claims import FileClaimLost
 from lib.paths import ROOT
 from lib.workbook.execute import _repair, execute, stop
+from lib.workbook.warm import start
 
 NASTY = '007 "quoted" \\n \n é 🙂'
 
@@ -93,23 +94,16 @@ def _broken_kernel(path):
     (path / "kernel.json").write_text(json.dumps(spec))
 
 
-STUBBORN = """
-import signal, subprocess, sys, time
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)
-print(child.pid, flush=True)
-time.sleep(60)
-"""
-
-
 def test_what_does_not_stop_is_killed_with_all_it_started():
-    process = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True)
-    child = psutil.Process(int(process.stdout.readline()))
-    stop(process, patience=0.5)
-    assert process.returncode == -9  # left alone it would have ended with 0
+    reading, writing = os.pipe()
+    process = start("tests.workbook.stubborn", None, os.environ, ROOT, writing, sys.__stderr__.fileno())
+    os.close(writing)
+    with open(reading) as printed_by_it:
+        child = psutil.Process(int(printed_by_it.readline()))
+        stop(process, patience=0.5)
+    assert process.exitcode == -9  # left alone it would have ended with 0
     psutil.wait_procs([child], timeout=60)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
-    process.stdout.close()
 
 
 def test_an_output_that_was_cut_off_gives_way_to_the_bare_notebook(notebook, tmp_path):
@@ -194,17 +188,15 @@ def test_nothing_goes_on_when_its_parent_is_killed(notebook, tmp_path):
 
 
 TOO_SOON = """
-import os, subprocess, sys
+import os, sys
 from pathlib import Path
 from lib.workbook import execute
 
-class Last(subprocess.Popen):
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        print(self.pid, flush=True)
-        os._exit(1)
+def start_and_die(*args):
+    print(begin(*args).pid, flush=True)
+    os._exit(1)
 
-execute.subprocess.Popen = Last
+begin, execute.start = execute.start, start_and_die
 execute.execute(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), {"x": 1})
 """
 
@@ -212,10 +204,23 @@ execute.execute(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), {"x": 1
 def test_nothing_begins_when_its_parent_is_killed_before_it_could_look(notebook, tmp_path):
     path = notebook(tmp_path / "01_slow.ipynb", f"open({str(tmp_path / 'begun')!r}, 'w')\nimport time\ntime.sleep(600)")
     command = [sys.executable, "-c", TOO_SOON, str(path), str(tmp_path / "o.ipynb"), str(tmp_path / "o.html")]
-    orphan = psutil.Process(int(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout))
+    printed_pid = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
     try:
-        assert not psutil.wait_procs([orphan], timeout=60)[1]
+        orphan = psutil.Process(int(printed_pid))
+    except psutil.NoSuchProcess:
+        orphan = None  # so soon has it ended
+    try:
+        assert orphan is None or not psutil.wait_procs([orphan], timeout=60)[1]
         assert not (tmp_path / "begun").exists()
     finally:
-        for process in [*orphan.children(recursive=True), orphan] if orphan.is_running() else []:
+        for process in [*orphan.children(recursive=True), orphan] if orphan and orphan.is_running() else []:
             process.kill()
+
+
+def test_notebooks_begin_with_the_large_packages_imported(notebook, tmp_path):
+    """And none of the workbook's networks: they are imported as they are on the disk. Nothing that a fork must not have."""
+    loaded = "import sys; print('torch' in sys.modules, 'lib.training' in sys.modules)"
+    threads = "import torch; print(torch.get_num_threads(), torch.cuda.is_initialized())"
+    path, threads_of_it = notebook(tmp_path / "01_a.ipynb", loaded, threads), {"OMP_NUM_THREADS": "3"}
+    execute(path, tmp_path / "o.ipynb", tmp_path / "o.html", {"x": 1}, environment=threads_of_it)
+    assert printed(tmp_path / "o.ipynb").splitlines() == ["True False", "3 False"]
