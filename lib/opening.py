@@ -36,10 +36,12 @@ from torch import nn
 from lib.errors import positive
 from lib.evaluation.test_images import TestImages, select_images
 from lib.paths import resolve_output
+from lib.report.figures.diagram import show_diagram
 from lib.report.figures.style import show
 from lib.report.pages.key_figures import show_key_figures, show_verdict
 from lib.report.tables.run_tables import recipe_text
 from lib.training import Run, RunConfig, RunStore, config_of, fit, prepare
+from lib.training.training_data import DecodedImages
 
 __all__ = [
     "Markdown",
@@ -49,6 +51,7 @@ __all__ = [
     "open_notebook",
     "pd",
     "show",
+    "show_diagram",
     "show_key_figures",
     "show_verdict",
 ]
@@ -89,9 +92,14 @@ class OpenNotebook:
         """The trained network of `config`, in eval mode, on the CPU."""
         return self.fit(self.config).model()
 
+    @cached_property
+    def prepared(self) -> DecodedImages:
+        """The images of `config`, decoded."""
+        return prepare(self.config, self.store)
+
     def images(self, count: int | None = None, order: str = "classes in turn", **chosen: Any) -> TestImages:
         """Images as `config` is tested on them; see `select_images`."""
-        return select_images(self.config, prepare(self.config, self.store), count, order, **chosen)
+        return select_images(self.config, self.prepared, count, order, **chosen)
 
     @cached_property
     def example(self) -> TestImages:

@@ -7,6 +7,7 @@ import pytest
 
 from lib.paths import NOTEBOOKS
 from lib.report.pages.index_page import read_entries
+from lib.report.pages.notebook_page import SELDOM
 from lib.training import RunStore, profile_config
 from lib.training.settings import BRANCHES
 from lib.workbook.commandline import main
@@ -14,6 +15,7 @@ from lib.workbook.parameters import read_parameters
 from lib.workbook.plan import predecessors
 
 ALL = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+TAUGHT = ("02",)  # they open with their mechanism
 VIEWS = {"02": 1, "03": 2, "04": 1, "05": 1, "06": 2, "07": 2, "08": 1, "09": 1}
 
 
@@ -38,6 +40,32 @@ def test_notebooks_are_committed_clean_and_keep_to_the_form(path):
     assert set(predecessors(path)) <= {p.stem for p in ALL if p < path}
     assert last.startswith("## References")
     assert not re.search(r"^class ", "\n".join(c.source for c in code), re.MULTILINE)  # models live in lib
+
+
+@pytest.mark.parametrize("number", TAUGHT)
+def test_notebooks_teach_before_they_measure(number):
+    (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
+    cells = nbformat.read(path, as_version=4).cells
+    prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert len(prose) >= len(code)
+    assert [text for text in prose if re.fullmatch(r"#+ .*", text)] == []  # a heading says how to read what follows
+    assert prose[1].startswith("## The mechanism in ten lines\n")
+    assert "$$" in prose[1]
+    assert ["mechanism" in cell.metadata.get("tags", []) for cell in code].count(True) == 1
+    parameters, setup = code[:2]
+    first, _, rest = parameters.source.partition(SELDOM)
+    assert 3 <= len(first.splitlines()) <= 10
+    assert rest
+    assert setup.metadata["jupyter"]["source_hidden"]
+    assert "open_notebook(globals()" in setup.source
+    assert len(setup.source.splitlines()) <= 8
+    questions = re.findall(
+        r"^\*\*Try it\.\*\* .*?<details><summary>Answer</summary>\n\n.+?\n\n</details>",
+        "\n\n".join(prose),
+        re.DOTALL | re.MULTILINE,
+    )
+    assert len(questions) == 2
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)

@@ -6,14 +6,22 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 from torch import nn
 
 from lib.evaluation.test_images import TestImages, select_images
 from lib.report.figures.forest import Interval, forest_figure
-from lib.report.figures.style import GREY, figure, legend_above, marker, overlay_range, picture, picture_grid
+from lib.report.figures.style import (
+    GREY,
+    figure,
+    legend_above,
+    mark_query,
+    marker,
+    overlay_range,
+    picture,
+    picture_grid,
+)
 from lib.training.metrics import BINS
 from lib.training.store import Run
 from lib.training.training_data import DecodedImages
@@ -129,6 +137,14 @@ def hardest(run: Run, prepared: DecodedImages, count: int = 10) -> Figure:
     return fig
 
 
+def right_and_wrong(run: Run, right: int = 3, wrong: int = 2) -> list[str]:
+    """The ids of some test images that a run gets right, each of another class, and of some that it gets wrong."""
+    table = run.predictions
+    hit = table["label"] == table["prediction"]
+    parts = ((table[hit], right), (table[~hit], wrong))
+    return [image for part, count in parts for image in part.drop_duplicates("label")["image_id"][:count]]
+
+
 def block_maps(model: nn.Module, images: TestImages, query: tuple[int, int] | None = None) -> Figure:
     """What a GLSA block does on a few images: the global attention of one query, the local maps, the fusion's gate.
 
@@ -146,12 +162,5 @@ def block_maps(model: nn.Module, images: TestImages, query: tuple[int, int] | No
             for ax, (info, heats) in zip(row[1:], maps, strict=True):
                 overlay_range(ax, images.sharp[i], heats[i], info.name.replace("_", " "))
                 if info.queries is not None:
-                    _mark_query(ax, images.sharp.shape[1:3], heats.shape[1:], info.query)
+                    mark_query(ax, images.sharp.shape[1:3], heats.shape[1:], info.query)
     return fig
-
-
-def _mark_query(ax: Axes, size: tuple[int, int], grid: tuple[int, int], query: tuple[int, int]) -> None:
-    """A cross on the query of a map of `grid` positions over an image of `size` pixels."""
-    (height, width), (rows, columns), (row, column) = size, grid, query
-    x, y = (column + 0.5) * width / columns - 0.5, (row + 0.5) * height / rows - 0.5
-    ax.plot(x, y, "x", color="cyan", markersize=7, markeredgewidth=2)

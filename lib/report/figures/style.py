@@ -131,6 +131,13 @@ def overlay_range(ax: Axes, image: np.ndarray, heat: np.ndarray, name: str) -> N
     overlay(ax, image, heat, f"{name}\n{heat.min():.3g} … {heat.max():.3g}")
 
 
+def mark_query(ax: Axes, size: tuple[int, int], grid: tuple[int, int], query: tuple[int, int]) -> None:
+    """A cross on the query of a map of `grid` positions over an image of `size` pixels."""
+    (height, width), (rows, columns), (row, column) = size, grid, query
+    x, y = (column + 0.5) * width / columns - 0.5, (row + 0.5) * height / rows - 0.5
+    ax.plot(x, y, "x", color="cyan", markersize=7, markeredgewidth=2)
+
+
 def nothing(ax: Axes, why: str = NOTHING) -> None:
     """Say in an empty panel that there is nothing to draw."""
     ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center", color=GREY, style="italic")

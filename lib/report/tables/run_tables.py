@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 
 import pandas as pd
+from pandas.io.formats.style import Styler
+from torch import nn
 
+from lib.progress import duration
+from lib.report.tables.cells import minus
 from lib.statistics.estimates import Comparison, compare
 from lib.statistics.metric_names import METRICS
 from lib.training.config import RunConfig
@@ -26,6 +30,35 @@ def provenance_text(run: Run) -> str:
         f"{facts['images']:,} images of {facts['data']}; {facts['device']}, {facts['precision']}; "
         f"torch {facts['versions']['torch']}; commit `{facts['commit'][:12]}`."
     )
+
+
+def training_facts(runs: Mapping[str, Run]) -> str:
+    """`provenance_text` of the first run, and how long the training of each took, in Markdown."""
+    first, *_ = runs.values()
+    times = ", ".join(f"{name} {duration(run.provenance['train_seconds'])}" for name, run in runs.items())
+    return f"{provenance_text(first)} Training took: {times}."
+
+
+def model_card(model: nn.Module) -> Styler:
+    """The parameters of a network by part, with their shares."""
+    parts = pd.Series(model.count_parameters(), name="parameters")
+    share = (parts / parts["total"]).map("{:.1%}".format)
+    table = pd.DataFrame({"parameters": parts.map("{:,}".format), "share": share})
+    return table.style.set_caption("Parameters by part")
+
+
+def key_figures_of_runs(runs: Mapping[str, Run]) -> dict[str, str]:
+    """Of one run or two: balanced accuracy, of two also the paired difference, the first one's AUROC, parameters."""
+    first, *_ = runs
+    figures = {
+        f"balanced accuracy, {name}": value_with_interval(run, "balanced_accuracy") for name, run in runs.items()
+    }
+    if len(runs) == 2:
+        a, b = runs.values()
+        figures["difference"] = minus(_difference(compare([a], [b], "balanced_accuracy")))
+    figures[f"macro AUROC, {first}"] = value_with_interval(runs[first], "macro_auroc")
+    figures["parameters"] = ", ".join(f"{name} {run.provenance['parameters']:,}" for name, run in runs.items())
+    return figures
 
 
 def value_with_interval(run: Run, metric: str) -> str:

@@ -54,6 +54,32 @@ def test_the_difference_of_two_runs_is_that_of_compare(finished, perfect):
         assert table.loc[name, "A − B"] == text
 
 
+def test_key_figures_are_those_of_one_run_or_two(perfect, wrong):
+    both = run_tables.key_figures_of_runs({"A": perfect, "B": wrong})
+    assert both["difference"] == "+1.000 [+1.000, +1.000]"
+    assert list(both) == ["balanced accuracy, A", "balanced accuracy, B", "difference", "macro AUROC, A", "parameters"]
+    assert list(run_tables.key_figures_of_runs({"A": perfect})) == [
+        "balanced accuracy, A",
+        "macro AUROC, A",
+        "parameters",
+    ]
+    back = run_tables.key_figures_of_runs({"B": wrong, "A": perfect})
+    assert back["difference"] == "−1.000 [−1.000, −1.000]"
+
+
+def test_a_model_card_tells_the_share_of_each_part(finished):
+    table = run_tables.model_card(finished.model()).data
+    assert table.loc["total", "share"] == "100.0%"
+    assert table.loc["total", "parameters"] == f"{finished.provenance['parameters']:,}"
+    assert "Training took: A " in run_tables.training_facts({"A": finished})
+
+
+def test_images_that_are_shown_are_right_in_several_classes_and_wrong(finished, perfect, wrong):
+    table = perfect.predictions.set_index("image_id")
+    assert len(set(table.loc[run_figures.right_and_wrong(perfect), "label"])) == 3  # of three classes, none is wrong
+    assert len(run_figures.right_and_wrong(wrong)) == 2
+
+
 def test_verdicts(perfect, wrong):
     assert "A is ahead of B by +100.0 points" in verdict_of_runs({"A": perfect, "B": wrong})
     assert "A is behind B: −100.0 points" in verdict_of_runs({"A": wrong, "B": perfect})
