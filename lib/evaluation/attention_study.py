@@ -1,5 +1,7 @@
 """Where trained networks attend on their test images, and what may be said about it over images and seeds."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,19 +12,50 @@ from lib import hardware
 from lib.errors import WorkbookValueError, unknown
 from lib.evaluation.attention_measures import measures
 from lib.evaluation.test_images import TestImages
+from lib.mapped import Kind
 from lib.statistics.estimates import Comparison, Estimate, difference_of, estimate_of
 from lib.statistics.resampling import mean_samples
 from lib.training.store import Run
 
 
-def maps_of(run: Run, images: TestImages) -> dict[str, np.ndarray]:
-    """Every map of `lib.dcal.DCALNet.maps` on the images, float32 [N, h, w] by name."""
+@dataclass(frozen=True)
+class AttentionMaps:
+    """What a DCAL network's class token looks at in N images, float32; of layers the first comes first."""
+
+    rollouts: np.ndarray  # [L, N, h, w]: through the first 1, 2, … layers
+    heads: np.ndarray  # [L, N, H, h, w]: the attention of each head
+    selected: np.ndarray | None = None  # [N, h, w]: 1 where GLCA has a query; None without GLCA
+    glca: np.ndarray | None = None  # [N, h, w]: the attention of GLCA's class token
+
+    @property
+    def rollout(self) -> np.ndarray:
+        """[N, h, w]: through all layers."""
+        return self.rollouts[-1]
+
+    def of(self, places: Sequence[int] | slice) -> AttentionMaps:
+        """Those of the images at `places`."""
+        return AttentionMaps(
+            self.rollouts[:, places],
+            self.heads[:, places],
+            None if self.selected is None else self.selected[places],
+            None if self.glca is None else self.glca[places],
+        )
+
+
+def maps_of(run: Run, images: TestImages) -> AttentionMaps:
+    """The maps of the network of `run`, a `lib.dcal.DCALNet`, on the images."""
     model, batches = run.model().to(hardware.device()), []
     with torch.inference_mode():
         for batch in images.batches(model):
             model(batch)
-            batches.append({name: values.float().cpu().numpy() for name, values in model.maps().items()})
-    return {name: np.concatenate([maps[name] for maps in batches]) for name in batches[0]}
+            batches.append([(shown.info, shown.float().cpu()) for shown in model.shown()])
+    layers: dict[tuple[Kind, str | None], list[np.ndarray]] = {}
+    for parts in zip(*batches, strict=True):
+        info = parts[0][0]
+        layers.setdefault((info.kind, info.along), []).append(torch.cat([values for _, values in parts]).numpy())
+    rollouts, heads = (np.stack(layers[kind]) for kind in ((Kind.ROLLOUT, None), (Kind.ATTENTION, "heads")))
+    selected, glca = (layers.get((kind, None), [None])[0] for kind in (Kind.SELECTION, Kind.ATTENTION))
+    return AttentionMaps(rollouts, heads, selected, glca)
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,8 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
     The learning rate of the recipes in LINEAR follows `batch_size`, unless it is given. A profile's patches are those of
     its own backbone; another one comes with its own, and where a profile starts from weights that ship, another one starts
     from those of its own name, or from scratch where there are none. A profile's width is for data sets whose images are higher than
-    wide, people; vehicles are shown as squares.
+    wide, people; vehicles are shown as squares. The official split of DCAL's fine-grained recipes is that of birds, cars and
+    aircraft; other data are split by lesion.
 
     Raises:
         WorkbookValueError: an unknown profile or setting.
@@ -197,9 +198,12 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
     if profile in LINEAR and settings.get("lr") is None:
         values["lr"] *= values["batch_size"] / PROFILES[profile]["batch_size"]
     dataset = choose("dataset", values.get("dataset", "phantom-lesions"), DATASETS)
+    augmentation = DATASETS[dataset].augmentation
     height, width = height_and_width(DATASETS[dataset].quick_size)
     if height == width and settings.get("image_width") is None:  # people are upright, vehicles are not
         values["image_width"] = None
+    if profile.startswith("fgvc") and settings.get("split") is None and augmentation != "fine_grained":
+        values["split"] = "lesion"
     if "image_size" not in values:
         values |= {"image_size": height, "image_width": None if width == height else width}
     return RunConfig.from_dict(values)

@@ -39,10 +39,27 @@ def test_maps_are_the_models_own_batch_by_batch(images, monkeypatch):
     with torch.inference_mode():
         model(images.batch(model))
         expected = model.maps()
-    assert set(found) == set(expected)
-    for name, values in found.items():
+    layers, _, heads = found.heads.shape[:3]
+    same = {"rollout": found.rollout, "glca_selected": found.selected, "glca_attention": found.glca}
+    same |= {f"rollout_layer_{n}": found.rollouts[n - 1] for n in range(1, layers + 1)}
+    same |= {
+        f"layer_{n}_head_{h}": found.heads[n - 1, :, h - 1] for n in range(1, layers + 1) for h in range(1, heads + 1)
+    }
+    assert set(same) == set(expected)
+    for name, values in same.items():
         assert values.shape == (N, 4, 4)
         np.testing.assert_allclose(values, expected[name], atol=1e-5)
+    some = found.of([4, 2])
+    np.testing.assert_array_equal(some.rollout, found.rollout[[4, 2]])
+    np.testing.assert_array_equal(some.glca, found.glca[[4, 2]])
+
+
+def test_a_network_without_glca_has_maps_of_its_layers_alone(images):
+    model = create_dcal_model("deit_tiny_patch16_224", 5, glca=False, **SIZES).eval()
+    found = maps_of(SimpleNamespace(model=lambda: model), images).of(slice(2))
+    assert found.rollouts.shape == (SIZES["depth"], 2, 4, 4)
+    assert found.selected is None
+    assert found.glca is None
 
 
 def test_a_measure_is_the_mean_over_seeds_of_the_images_that_have_a_truth(images):

@@ -185,3 +185,11 @@ def test_lesas_settings_count_where_lesa_stands():
     layers = build_model(lesa.replace(image_size=96, image_width=64), 7).blocks.values()
     assert {type(layer.context.position).__name__ for layer in layers} == {"AxialPosition"}
     assert {layer.context.position.size for layer in layers} == {(12, 8)}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "given", "split"),
+    [("CUB-200-2011", None, "official"), ("HAM10000", None, "lesion"), ("HAM10000", "image", "image")],
+)
+def test_fine_grained_recipes_split_other_data_by_lesion(dataset, given, split):
+    assert profile_config("fgvc-quick", dataset=dataset, split=given).split == split

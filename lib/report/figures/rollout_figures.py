@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lib.evaluation.attention_measures import NAMES, coverage, entropy, share_in_box, shares
-from lib.evaluation.attention_study import AttentionMeasures, estimate_attention
+from lib.evaluation.attention_study import AttentionMaps, AttentionMeasures, estimate_attention
 from lib.evaluation.test_images import TestImages
 from lib.report.figures.forest import Interval, forest, forest_figure, with_intervals
 from lib.report.figures.style import GREY, darkened, figure, legend_above, overlay, panels, picture, picture_grid
@@ -19,45 +19,42 @@ from lib.statistics.estimates import Estimate
 
 WIDE, NARROWEST = 1.4, 5.5  # inches: an image in a figure, and a figure
 REFERENCE_MAPS = {"even": ":", "centre": "--"}
-Maps = Mapping[str, np.ndarray]  # [N, h, w] each, of N images
 
 
-def rollout_layers(images: TestImages, maps: Maps) -> Figure:
+def rollout_layers(images: TestImages, maps: AttentionMaps) -> Figure:
     """A row an image: the rollout of the class token through the first 1, 2, … layers."""
-    layers = {name: m for name, m in maps.items() if name.startswith("rollout_layer_")}
-    titles = [[_peak(f"after layer {name.rsplit('_', 1)[1]}", heat) for heat in m] for name, m in layers.items()]
-    return _table(images, list(layers.values()), titles)
+    titles = [[_peak(f"after layer {n}", heat) for heat in layer] for n, layer in enumerate(maps.rollouts, 1)]
+    return _table(images, list(maps.rollouts), titles)
 
 
-def single_heads(images: TestImages, maps: Maps) -> Figure:
+def single_heads(images: TestImages, maps: AttentionMaps) -> Figure:
     """What the class token attends to in each head (column) of each layer (row), on the first image."""
-    names = [name for name in maps if "_head_" in name]
-    layers = list(dict.fromkeys(name.split("_head_")[0] for name in names))
-    size = _size(images, len(names) // len(layers), len(layers))
-    with figure(*size, images.is_phantom) as fig:
-        for layer, row in zip(layers, picture_grid(fig, len(layers), len(names) // len(layers)), strict=True):
-            for ax, name in zip(row, [n for n in names if n.startswith(f"{layer}_")], strict=True):
-                title = _peak(name.replace("_", " ").replace(" head", ", head"), maps[name][0])
-                _map_on(ax, images, 0, maps[name][0], title)
+    first = maps.heads[:, 0]  # [L, H, h, w]
+    depth, heads = first.shape[:2]
+    with figure(*_size(images, heads, depth), images.is_phantom) as fig:
+        for layer, row in enumerate(picture_grid(fig, depth, heads)):
+            for head, ax in enumerate(row):
+                heat = first[layer, head]
+                _map_on(ax, images, 0, heat, _peak(f"layer {layer + 1}, head {head + 1}", heat))
     return fig
 
 
-def selected_tokens(images: TestImages, maps: Maps) -> Figure:
+def selected_tokens(images: TestImages, maps: AttentionMaps) -> Figure:
     """A row an image: the rollout, the patches that GLCA selects by it, and what GLCA's class token attends to."""
     with figure(*_size(images, 4, len(images)), images.is_phantom) as fig:
         for i, row in enumerate(picture_grid(fig, len(images), 4)):
-            selected = maps["glca_selected"][i] > 0
+            selected = maps.selected[i] > 0
             picture(row[0], images.sharp[i], _class_of(images, i))
-            _map_on(row[1], images, i, maps["rollout"][i], _peak("rollout", maps["rollout"][i]))
+            _map_on(row[1], images, i, maps.rollout[i], _peak("rollout", maps.rollout[i]))
             title = f"selected: {selected.sum()} of {selected.size}"
             picture(row[2], darkened(images.sharp[i], selected), title)
             _mark(row[2], images, i)
-            _map_on(row[3], images, i, maps["glca_attention"][i], _peak("GLCA", maps["glca_attention"][i]))
+            _map_on(row[3], images, i, maps.glca[i], _peak("GLCA", maps.glca[i]))
     return fig
 
 
-def side_by_side(images: TestImages, rollouts: Maps) -> Figure:
-    """A row an image: the rollout of each network; titles give its entropy, its coverage of the box and its share in it."""
+def side_by_side(images: TestImages, rollouts: Mapping[str, np.ndarray]) -> Figure:
+    """A row an image: the rollout [N, h, w] of each network; titles give its entropy, its coverage of the box and its share in it."""
     titles = []
     for name, maps in rollouts.items():
         of_box = zip(coverage(maps, images.truth.boxes), share_in_box(maps, images.truth.boxes), strict=True)

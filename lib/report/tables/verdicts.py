@@ -12,6 +12,7 @@ from lib.training.store import Run
 
 NAMES = METRICS | RETRIEVAL_METRICS | ATTENTION_MEASURES  # of what can be compared
 ONE_RUN = "One run alone supports no claim: compare it with others, over several seeds (`run_all.py sweep`)."
+ONCE = "Another training may say otherwise."
 IMAGES_ONLY = (
     "The interval covers the choice of test lesions only: one seed of each cannot say whether another training would "
     "repeat it."
@@ -19,9 +20,12 @@ IMAGES_ONLY = (
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """'+0.3 points of accuracy (95 % interval −1.2 to +1.8; p = 0.610; 3 seeds a side)'"""
-    p = "no p" if comparison.p is None else p_statement(comparison.p)
-    return _with_span(comparison, f"; {p}; {comparison.seeds} seed{'s' * (comparison.seeds > 1)} a side")
+    """'+0.3 points of accuracy (95 % interval −1.2 to +1.8; p = 0.610; 3 seeds a side)', or of one seed a side
+    '+0.3 points of accuracy (95 % interval −1.2 to +1.8 over test images, one training each)'"""
+    if comparison.p is None:
+        return _with_span(comparison, " over test images, one training each")
+    seeds = f"{comparison.seeds} seed{'s' * (comparison.seeds > 1)} a side"
+    return _with_span(comparison, f"; {p_statement(comparison.p)}; {seeds}")
 
 
 def ablation_text(comparison: Comparison) -> str:
@@ -33,12 +37,11 @@ def ablation_text(comparison: Comparison) -> str:
 def verdict(comparison: Comparison, first: str, second: str, words: tuple[str, str] = ("ahead of", "behind")) -> str:
     """One honest sentence on two methods over their seeds; `words` tell what more and what less of the metric is."""
     text, (more, less) = comparison_text(comparison), words
-    if comparison.p is None:
-        return f"One seed a side supports no claim about {first} against {second}: {text}."
+    once, others = (" on these test images", f" {ONCE}") if comparison.p is None else ("", "")
     return _by_interval(
         comparison,
-        f"{first} is {more} {second}: {text}.",
-        f"{first} is {less} {second}: {text}.",
+        f"{first} is {more} {second}{once}: {text}.{others}",
+        f"{first} is {less} {second}{once}: {text}.{others}",
         f"No difference between {first} and {second} is shown: {text}, an interval that includes zero.",
     )
 

@@ -8,7 +8,7 @@ import torch
 
 from lib.data import Truth
 from lib.evaluation.attention_measures import NAMES, coverage, reference_maps
-from lib.evaluation.attention_study import compare_attention, estimate_attention, measure_attention
+from lib.evaluation.attention_study import AttentionMaps, compare_attention, estimate_attention, measure_attention
 from lib.evaluation.glca_selection import answers_by_selection
 from lib.report.figures import rollout_figures as figures
 from lib.report.figures.style import PHANTOM_NOTE
@@ -35,13 +35,12 @@ def images(tmp_path):
 
 def some_maps(seed):
     rng = np.random.default_rng(seed)
-    names = ["rollout", "rollout_layer_1", "rollout_layer_2", "layer_1_head_1", "layer_1_head_2", "layer_2_head_1"]
-    found = {name: rng.random((N, *GRID)) for name in [*names, "layer_2_head_2", "glca_attention"]}
-    return found | {"glca_selected": (found["rollout"] > 0.8).astype(np.float32)}
+    rollouts = rng.random((2, N, *GRID))
+    return AttentionMaps(rollouts, rng.random((2, N, 2, *GRID)), rollouts[-1] > 0.8, rng.random((N, *GRID)))
 
 
 def looks_of(images, seeds, offset=0.0):
-    return measure_attention([some_maps(seed)["rollout"] + offset for seed in seeds], images)
+    return measure_attention([some_maps(seed).rollout + offset for seed in seeds], images)
 
 
 def titles(fig):
@@ -50,17 +49,16 @@ def titles(fig):
 
 def test_every_figure_of_maps_has_its_columns_and_says_what_is_drawn(images):
     maps, other = some_maps(0), some_maps(1)
-    few = {name: heats[:3] for name, heats in maps.items()}
-    layers = figures.rollout_layers(images[:3], few)
+    layers = figures.rollout_layers(images[:3], maps.of(slice(3)))
     heads = figures.single_heads(images, maps)
     chosen = figures.selected_tokens(images[:2], maps)
-    both = figures.side_by_side(images[:2], {"SA": maps["rollout"][:2], "DCAL": other["rollout"][:2]})
+    both = figures.side_by_side(images[:2], {"SA": maps.rollout[:2], "DCAL": other.rollout[:2]})
     assert [len(fig.axes) for fig in (layers, heads, chosen, both)] == [9, 4, 8, 6]
     assert titles(layers)[0] == "A Bird"
     assert titles(layers)[2].startswith("after layer 2\nup to ")
     assert titles(heads)[3].startswith("layer 2, head 2")
-    assert titles(chosen)[2] == f"selected: {int(maps['glca_selected'][0].sum())} of 16"
-    assert f"\ncoverage {coverage(maps['rollout'], images.truth.boxes)[0]:.2f}\nin the box" in titles(both)[1]
+    assert titles(chosen)[2] == f"selected: {int(maps.selected[0].sum())} of 16"
+    assert f"\ncoverage {coverage(maps.rollout, images.truth.boxes)[0]:.2f}\nin the box" in titles(both)[1]
     assert "coverage" not in titles(both)[4]  # the second image has no box
     assert "box" not in titles(both)[4]
     for fig in (layers, heads, chosen, both):
