@@ -13,6 +13,10 @@ import pytest
 import torch
 from einops import einsum, rearrange
 
+import lib.dcal.model
+from lib.dcal import AttentionRollout, GlobalLocalCrossAttention, create_dcal_model
+from lib.dcal.selection import top_patches
+from lib.dcal.vit import attend, embed, finish, project
 from lib.glsa import GLSABlock
 from lib.glsa.attention import GlobalAttention
 from lib.models import create_model
@@ -22,16 +26,17 @@ GIVEN: dict[str, Callable[[], dict[str, Any]]] = {}  # by notebook: the names th
 ALTERED: list[tuple[str, type | Any, str, Callable]] = []  # notebook, owner, attribute, what takes its place
 
 
-def mechanism(number: str) -> str:
-    """The source of a notebook's mechanism."""
+def mechanism(number: str) -> list[str]:
+    """The sources of the cells of a notebook's mechanism."""
     (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
     cells = nbformat.read(path, as_version=4).cells
-    return "\n".join(cell.source for cell in cells if "mechanism" in cell.metadata.get("tags", []))
+    return [cell.source for cell in cells if "mechanism" in cell.metadata.get("tags", [])]
 
 
 def run_mechanism(number: str) -> None:
     torch.manual_seed(0)
-    exec(compile(mechanism(number), f"notebook {number}", "exec"), {"torch": torch, **GIVEN[number]()})
+    source = "\n".join(mechanism(number))
+    exec(compile(source, f"notebook {number}", "exec"), {"torch": torch, **GIVEN[number]()})
 
 
 def given(number: str) -> Callable:
@@ -44,10 +49,10 @@ def altered(number: str, owner: Any, attribute: str) -> Callable:
     return lambda other: ALTERED.append((number, owner, attribute, other))
 
 
-def image() -> SimpleNamespace:
-    """One image, as `open_notebook(…).example` is."""
-    pixels = torch.rand(1, 3, 64, 64)
-    return SimpleNamespace(batch=lambda model: pixels, labels=[1])
+def image(count: int = 1, side: int = 64) -> SimpleNamespace:
+    """One image, as `open_notebook(…).example` is, or several."""
+    pixels = torch.rand(count, 3, side, side)
+    return SimpleNamespace(batch=lambda model: pixels, labels=[1] * count)
 
 
 @given("02")
@@ -68,6 +73,36 @@ def scores_that_are_not_scaled(self):
     return (self.kept["q"].flatten(2, 3) @ self.kept["k"].transpose(2, 3)).softmax(-1)
 
 
+@given("04")
+def dcal():
+    sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 3}
+    network = create_dcal_model("deit_tiny_patch16_224", 5, top_ratio=0.25, **sizes).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.mul_(3)  # queries and keys that tell patches apart
+    parts = {"network": network, "vit": network.vit, "glca": network.glca, "first": 1}
+    names = {"einsum": einsum, "rearrange": rearrange, "softmax": torch.softmax, "embed": embed, "finish": finish}
+    return {**parts, **names, "image": image(1, 32), "pair": image(2, 32)}
+
+
+@altered("04", AttentionRollout, "_down")
+def rollout_without_residuals(self, v, layer, among=slice(None)):
+    return v @ self.attention(layer)
+
+
+@altered("04", GlobalLocalCrossAttention, "forward")
+def queries_that_are_not_normed(self, x, scores):
+    places = torch.cat([torch.zeros(len(x), 1, dtype=torch.long), 1 + top_patches(scores, self.top_ratio)], 1)
+    queries = x[torch.arange(len(x))[:, None], places]
+    q, k, v = project(self.block.attn, self.block.norm1(x), queries=queries)
+    self.keep(q=q[:, :, :1], k=k, index=places[:, 1:] - 1, scores=scores)
+    return finish(self.block, queries, attend(self.block.attn, q, k, v))
+
+
+@altered("04", lib.dcal.model, "pairwise_block")
+def a_pair_that_distracts_nobody(block, x, own, other):
+    return finish(block, x[:, : own[0].shape[2]], attend(block.attn, *own))
+
+
 @pytest.mark.parametrize("number", GIVEN)
 def test_the_mechanism_is_the_librarys(number):
     run_mechanism(number)
@@ -81,4 +116,4 @@ def test_the_mechanism_notices_another_library(monkeypatch, number, owner, attri
 
 
 def test_the_mechanism_is_short():
-    assert all(len(mechanism(number).splitlines()) <= 14 for number in GIVEN)
+    assert all(len(cell.splitlines()) <= 14 for number in GIVEN for cell in mechanism(number))
