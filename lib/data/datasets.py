@@ -7,10 +7,13 @@ from pathlib import Path
 
 from lib.data.decoding import Size
 from lib.data.imageset import ImageSet, subset
-from lib.data.phantoms import birds, lesions, people
+from lib.data.phantoms import birds, lesions, other_birds, other_people, people, wardrobe
 from lib.data.phantoms.birds import draw_birds
 from lib.data.phantoms.lesions import CLINIC, LESIONS, draw_phantoms
+from lib.data.phantoms.other_birds import draw_other_birds
+from lib.data.phantoms.other_people import OTHER_WARDROBES, draw_other_people
 from lib.data.phantoms.people import draw_people
+from lib.data.phantoms.wardrobe import draw_wardrobe
 from lib.data.sets.aircraft import BANNER, load_aircraft
 from lib.data.sets.array_sets import load_cifar10, load_cifar100, load_stl10
 from lib.data.sets.caltech import load_caltech101, load_caltech256
@@ -62,12 +65,22 @@ load_phantom_lesions = _phantoms(lambda root, n: draw_phantoms(root, LESIONS, n)
 load_phantom_clinic = _phantoms(lambda root, n: draw_phantoms(root, CLINIC, n), load_ham10000, lesions.DEFAULT_IMAGES)
 load_phantom_birds = _phantoms(draw_birds, load_cub, birds.DEFAULT_IMAGES)
 load_phantom_people = _phantoms(draw_people, load_market, people.DEFAULT_IMAGES)
+load_phantom_wardrobe = _phantoms(draw_wardrobe, load_market, wardrobe.DEFAULT_IMAGES)
+load_other_birds = _phantoms(draw_other_birds, load_cub, other_birds.DEFAULT_IMAGES)
+load_other_people = _phantoms(draw_other_people, load_market, other_people.DEFAULT_IMAGES)
+load_other_wardrobes = _phantoms(
+    lambda root, n: draw_other_people(root, n, OTHER_WARDROBES), load_market, other_people.DEFAULT_IMAGES
+)
 
 DATASETS: dict[str, Dataset] = {
     "phantom-lesions": Dataset(load_phantom_lesions, "dermoscopy", 64, built_in=True),
     "phantom-clinic": Dataset(load_phantom_clinic, "dermoscopy", 64, built_in=True),
     "phantom-birds": Dataset(load_phantom_birds, "fine_grained", 64, built_in=True),
     "phantom-people": Dataset(load_phantom_people, "person", (128, 64), built_in=True),
+    "phantom-wardrobe": Dataset(load_phantom_wardrobe, "person", (128, 64), built_in=True),
+    "phantom-birds-other": Dataset(load_other_birds, "fine_grained", 64, built_in=True),
+    "phantom-people-other": Dataset(load_other_people, "person", (128, 64), built_in=True),
+    "phantom-wardrobe-other": Dataset(load_other_wardrobes, "person", (128, 64), built_in=True),
     "digits": Dataset(load_digits_set, "shift", 32, built_in=True),
     "HAM10000": Dataset(load_ham10000, "dermoscopy", 96),
     "isic-2018-task-3": Dataset(load_isic2018, "dermoscopy", 96),

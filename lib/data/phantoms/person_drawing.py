@@ -5,7 +5,7 @@ colour cast, sharpness and the side from which people are mostly seen; pose, fra
 drawn anew for every picture.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -30,6 +30,19 @@ HAIR = np.float32([[30, 25, 22], [95, 60, 35], [190, 155, 90], [150, 150, 150]])
 SKIN = np.float32([[235, 195, 165], [205, 155, 120], [140, 95, 70], [95, 65, 50]])
 PATTERNS = ("plain", "hoops", "stripes", "halves", "badge")
 HATS, BAGS, LEGS = ("none", "cap", "beanie"), ("none", "rucksack", "handbag", "sling"), ("trousers", "shorts", "skirt")
+
+# What each of a person's colours and shapes is drawn from, in the order of the draws.
+PALETTES = {
+    "top": CLOTH,
+    "second": CLOTH,
+    "bottom": LEGWEAR,
+    "shoes": LEGWEAR,
+    "hair": HAIR,
+    "skin": SKIN,
+    "hat_colour": CLOTH,
+    "bag_colour": CLOTH,
+}
+SHAPES = {"pattern": PATTERNS, "hat": HATS, "bag": BAGS, "legs": LEGS}
 
 
 @dataclass(frozen=True)
@@ -66,15 +79,23 @@ class Camera:
 
 def person(rng: np.random.Generator) -> Person:
     """Somebody, of whom there may be another much alike."""
+    return Person(
+        **_colours(rng),
+        **{name: str(rng.choice(names)) for name, names in SHAPES.items()},
+        stout=rng.uniform(0.88, 1.15),
+    )
 
+
+def changed(who: Person, rng: np.random.Generator) -> Person:
+    """The same build, clothes and burden in other colours, hair and skin included: no colour tells who it is."""
+    return replace(who, **_colours(rng))
+
+
+def _colours(rng: np.random.Generator) -> dict[str, np.ndarray]:
     def one(palette: np.ndarray) -> np.ndarray:
         return palette[rng.integers(len(palette))] * rng.uniform(0.85, 1.1) + rng.normal(0, 8, 3)
 
-    return Person(
-        *(one(p) for p in (CLOTH, CLOTH, LEGWEAR, LEGWEAR, HAIR, SKIN, CLOTH, CLOTH)),
-        *(str(rng.choice(names)) for names in (PATTERNS, HATS, BAGS, LEGS)),
-        stout=rng.uniform(0.88, 1.15),
-    )
+    return {name: one(palette) for name, palette in PALETTES.items()}
 
 
 def camera(rng: np.random.Generator) -> Camera:
