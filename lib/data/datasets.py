@@ -7,9 +7,11 @@ from pathlib import Path
 
 from lib.data.decoding import Size
 from lib.data.imageset import ImageSet, subset
-from lib.data.phantoms import birds, lesions, other_birds, other_people, people, wardrobe
+from lib.data.phantoms import birds, lesions, marks, needles, other_birds, other_people, people, wardrobe
 from lib.data.phantoms.birds import draw_birds
 from lib.data.phantoms.lesions import CLINIC, LESIONS, draw_phantoms
+from lib.data.phantoms.marks import draw_marks
+from lib.data.phantoms.needles import draw_needles
 from lib.data.phantoms.other_birds import draw_other_birds
 from lib.data.phantoms.other_people import OTHER_WARDROBES, draw_other_people
 from lib.data.phantoms.people import draw_people
@@ -64,6 +66,8 @@ def _phantoms(draw: Callable[[Path, int], Path], load: Callable[..., ImageSet], 
 load_phantom_lesions = _phantoms(lambda root, n: draw_phantoms(root, LESIONS, n), load_ham10000, lesions.DEFAULT_IMAGES)
 load_phantom_clinic = _phantoms(lambda root, n: draw_phantoms(root, CLINIC, n), load_ham10000, lesions.DEFAULT_IMAGES)
 load_phantom_birds = _phantoms(draw_birds, load_cub, birds.DEFAULT_IMAGES)
+load_phantom_needles = _phantoms(draw_needles, load_cub, needles.DEFAULT_IMAGES)
+load_phantom_marks = _phantoms(draw_marks, load_cub, marks.DEFAULT_IMAGES)
 load_phantom_people = _phantoms(draw_people, load_market, people.DEFAULT_IMAGES)
 load_phantom_wardrobe = _phantoms(draw_wardrobe, load_market, wardrobe.DEFAULT_IMAGES)
 load_other_birds = _phantoms(draw_other_birds, load_cub, other_birds.DEFAULT_IMAGES)
@@ -76,6 +80,8 @@ DATASETS: dict[str, Dataset] = {
     "phantom-lesions": Dataset(load_phantom_lesions, "dermoscopy", 64, built_in=True),
     "phantom-clinic": Dataset(load_phantom_clinic, "dermoscopy", 64, built_in=True),
     "phantom-birds": Dataset(load_phantom_birds, "fine_grained", 64, built_in=True),
+    "phantom-needles": Dataset(load_phantom_needles, "none", 40, built_in=True),
+    "phantom-marks": Dataset(load_phantom_marks, "none", 40, built_in=True),
     "phantom-people": Dataset(load_phantom_people, "person", (128, 64), built_in=True),
     "phantom-wardrobe": Dataset(load_phantom_wardrobe, "person", (128, 64), built_in=True),
     "phantom-birds-other": Dataset(load_other_birds, "fine_grained", 64, built_in=True),
