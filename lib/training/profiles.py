@@ -86,6 +86,19 @@ _SMALL_REID = {
     "top_ratio": 0.3,
 }
 
+# DCAL's tasks, from scratch and in seconds. A patch is a tile of the mosaics. The step needs two blocks: attention compares
+# patches by what is linear in them, and a code is not told from tiles at random by that alone.
+_MOSAIC = {
+    **_SMALL,
+    "backbone": "test_vit",
+    "depth": 2,
+    "patch_size": 8,
+    "batch_size": 32,
+    "warmup_epochs": 0.3,
+    "max_epoch": 3,
+    "precision": "32",
+}
+
 PROFILES: dict[str, dict[str, Any]] = {
     "smoke": {**_MODERN, "image_size": 32, "limit_images": 600, "max_epoch": 2, "batch_size": 32},
     # at the data set's own image size
@@ -129,6 +142,8 @@ PROFILES: dict[str, dict[str, Any]] = {
     "fgvc-smoke": {**_SMALL_FGVC, "max_epoch": 2, "limit_images": 120, "image_size": 32, "batch_size": 8},
     "reid-quick": {**_SMALL_REID, "patch_size": 4, "max_epoch": 5},
     "reid-smoke": {**_SMALL_REID, "patch_size": 8, "max_epoch": 1, "limit_images": 320, "batch_size": 8},
+    "needles": {**_MOSAIC, "dataset": "phantom-needles"},
+    "marks": {**_MOSAIC, "dataset": "phantom-marks"},
     "gattanet-toynet": {
         **_GATTANET,
         **_CIFAR,
