@@ -28,6 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     if rank_of(config):
         return 0  # the first of several processes speaks for all
     print(f"{run.path}  (best epoch {run.metrics['best_epoch']})")
+    if config.refit == "all":
+        print("  no test: it was trained on all images")
     for name, value in run.metrics["test"].items():
         low, high = run.metrics["intervals"][name]
         print(f"  test {name:<20} {value:.3f}  [{low:.3f}, {high:.3f}]")

@@ -154,9 +154,10 @@ def rows_of(parts: pd.Series, part: str) -> np.ndarray:
 
 
 def leak_share(images: ImageSet, parts: pd.Series) -> float:
-    """Share of the test images whose group also has a training image; 0 for an honest split."""
+    """Share of the test images whose group also has a training image; 0 for an honest split, or without a test."""
     trained = set(images.rows.loc[parts == "train", "group"])
-    return float(images.rows.loc[parts == "test", "group"].isin(trained).mean())
+    tested = images.rows.loc[parts == "test", "group"]
+    return float(tested.isin(trained).mean()) if len(tested) else 0.0
 
 
 def _stratified(labels: pd.Series, groups: pd.Series, shares: dict[str, float], seed: int) -> pd.Series:

@@ -98,19 +98,17 @@ class Classifier(pl.LightningModule):
         self.val_loss.update(self.loss(logits, labels), len(labels))
         self.val_metrics.update(logits.softmax(dim=1), labels)
 
-    def on_validation_epoch_end(self) -> None:
-        self.log("val_loss", self.val_loss.compute())  # what ReduceLROnPlateau watches
-
     def epoch_row(self) -> dict[str, float]:
-        """The finished epoch's line of training_log.csv, the seeds' columns first; metrics are reset."""
+        """The finished epoch's line of training_log.csv, the seeds' columns first; metrics are reset. In a refit there is
+        no validation."""
         row = {
             "epoch": self.current_epoch + 1,
             "train_loss": float(self.train_loss.compute()),
             "train_accuracy": float(self.train_accuracy.compute()),
-            "val_loss": float(self.val_loss.compute()),
         }
-        val = self.validation_row()
-        row |= {"val_accuracy": val.pop("val_accuracy"), "learning_rate": self.learning_rate} | val
+        val = {} if self.config.refits else {"val_loss": float(self.val_loss.compute()), **self.validation_row()}
+        row |= {name: val.pop(name) for name in ("val_loss", "val_accuracy") if val}
+        row |= {"learning_rate": self.learning_rate, **val}
         for metric in filter(lambda child: isinstance(child, Metric | MetricCollection), self.children()):
             metric.reset()
         return row

@@ -14,7 +14,7 @@ from lib.backbones import BACKBONES
 from lib.data import SHARDS
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.models import NETWORKS
-from lib.training.settings import BRANCHES, SETTINGS, TYPES, Settings, known_names
+from lib.training.settings import BRANCHES, NO_REFIT, SETTINGS, TYPES, Settings, known_names
 from lib.weights import one_start, shipped
 
 
@@ -39,6 +39,7 @@ class RunConfig(Settings):
         self._check_batch()
         self._check_correction()
         self._check_stream()
+        self._check_refit()
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -96,7 +97,7 @@ class RunConfig(Settings):
         """What needs a list of all images cannot be had of shards, which are read as they come."""
         if not self.streams:
             return
-        wanted = {"task": "classification", "sampler": "none", "limit_images": None}
+        wanted = {"task": "classification", "sampler": "none", "limit_images": None, "refit": NO_REFIT}
         if self.loss_type == "class_balanced":
             wanted["loss_type"] = "cross_entropy"
         for name, value in wanted.items():
@@ -104,6 +105,17 @@ class RunConfig(Settings):
                 raise WorkbookValueError(
                     f"{name}={getattr(self, name)!r} needs a list of all images, which shards have not: take {name}={value!r}."
                 )
+
+    def _check_refit(self) -> None:
+        if self.refits and self.processes > 1:
+            raise WorkbookValueError(
+                f"refit={self.refit!r} trains on one device, not on {self.processes}: leave out devices and num_nodes."
+            )
+        if self.refit == "all" and self.task == "reid":
+            raise WorkbookValueError(
+                "refit='all' is for classes: the identities that are searched for are none of those that are learned. Take "
+                "refit='val'."
+            )
 
     def _check_correction(self) -> None:
         weighs = self.loss_type == "class_balanced" or (
@@ -155,6 +167,11 @@ class RunConfig(Settings):
     def streams(self) -> bool:
         """Whether images come from tar shards, which are read as they come."""
         return self.dataset == SHARDS
+
+    @property
+    def refits(self) -> bool:
+        """Whether the network is meant for use: trained on the images that chose its number of epochs, too."""
+        return self.refit != NO_REFIT
 
     @property
     def processes(self) -> int:

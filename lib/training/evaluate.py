@@ -41,12 +41,14 @@ class Answers(NamedTuple):
 def evaluate(run: Run, model: nn.Module, training_data: TrainingData, device: torch.device) -> None:
     """Test `model`, the network of `run`, on the images of the test part and write what it answers, and how well."""
     model = model.to(device).eval()
-    if run.config.task == "reid":
+    if run.config.refit == "all":
+        results = {"test": {}, "intervals": {}}  # nothing is left to test it on
+    elif run.config.task == "reid":
         results = _retrieve(run, model, training_data)
     else:
         answer = _answer_stream if isinstance(training_data, ShardSet) else _answer_rows
         results = _classify(run, model, answer(run.config, model, training_data))
-    best = int(run.log["epoch"][run.log[run.config.monitor].idxmax()])
+    best = len(run.log) if run.config.refits else int(run.log["epoch"][run.log[run.config.monitor].idxmax()])
     write_text(run.path / "metrics.json", json.dumps({"best_epoch": best, **results}, indent=1))
 
 

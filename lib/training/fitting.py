@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import nn
 
@@ -29,14 +30,19 @@ from lib.training.identities import trained_identities
 from lib.training.logs import explain_out_of_memory, run_log
 from lib.training.provenance import provenance
 from lib.training.run_digest import run_digests
+from lib.training.settings import NO_REFIT
 from lib.training.store import Run, RunStore
 from lib.training.training_data import TrainingData, load_images, load_training_data
 
 log = logging.getLogger(__name__)
 
 
-def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
+def fit(config: RunConfig, store: RunStore | str | Path | None = None, refit: bool = False) -> Run:
     """Train, test and keep the run of `config`; what is there already is not computed again.
+
+    With `refit` the run is one that is meant for use (`config.refit="val"`): the number of epochs is chosen on the
+    validation part, by the run of `config`, and a second one is trained for as many epochs on its images too. With
+    `config.refit="all"` that is on all images, and nothing is left to test it on.
 
     A run that was begun with other data or other code is set aside (in `superseded/`) and trained anew. Where the data
     cannot be read, a finished run is taken as it is.
@@ -45,6 +51,8 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
         WorkbookError: anything wrong with the data, the settings or the disk; the run can be resumed afterwards.
     """
     store = store if isinstance(store, RunStore) else RunStore(store)
+    if refit and not config.refits:
+        config = config.replace(refit="val")
     run = store.run(config)
     try:
         images = load_images(config)
@@ -53,8 +61,10 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
             log.warning("%s is taken as it is: its data are not here to be compared", run.path.name)
             return run
         raise
+    if config.refits:
+        fit(config.replace(refit=NO_REFIT), store)  # which chooses the number of epochs
     member = is_member(config)
-    if not member and _up_to_date(config, run, images):  # of several processes all have to see it at one moment
+    if not member and _up_to_date(config, store, images):  # of several processes all have to see it at one moment
         return run
     device = hardware.check_devices(config.device, config.devices)  # a missing GPU is found before any work
     if member:
@@ -68,13 +78,23 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None) -> Run:
     return Run(run.path)
 
 
-def _up_to_date(config: RunConfig, run: Run, images: ImageSet | ShardSet) -> bool:
+def _up_to_date(config: RunConfig, store: RunStore, images: ImageSet | ShardSet) -> bool:
     """Whether the run is finished, and its data and code are what they were."""
-    return run.finished and run.basis == _basis(config, images, build_structure(config, len(images.classes)))
+    run = store.run(config)
+    return run.finished and run.basis == _basis(config, store, images, build_structure(config, len(images.classes)))
 
 
-def _basis(config: RunConfig, images: ImageSet | ShardSet, model: nn.Module) -> dict[str, str]:
-    return {"data": images.fingerprint(), **run_digests(config, model)}
+def _basis(config: RunConfig, store: RunStore, images: ImageSet | ShardSet, model: nn.Module) -> dict[str, str]:
+    chosen = {"number of epochs": str(len(_followed(config, store)))} if config.refits else {}
+    return {"data": images.fingerprint(), **run_digests(config, model), **chosen}
+
+
+def _followed(config: RunConfig, store: RunStore) -> pd.DataFrame | None:
+    """Of a refit the epochs of the log that it follows: up to the one that validation has chosen."""
+    if not config.refits:
+        return None
+    choosing = store.run(config.replace(refit=NO_REFIT))
+    return choosing.log[: choosing.metrics["best_epoch"]]
 
 
 def _fit_alone(
@@ -93,7 +113,7 @@ def _fit_alone(
     with _alone(run) as claim:
         torch.manual_seed(config.seed)
         model = build_model(config, len(classes))
-        basis = _basis(config, images, model)
+        basis = _basis(config, store, images, model)
         wanted = not (run.finished and run.basis == basis)
         if wanted:
             _set_aside(run, basis)
@@ -103,13 +123,14 @@ def _fit_alone(
             with run_log(run.path / "train.log"):
                 write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
                 write_text(run.path / "basis.json", json.dumps(basis, indent=1))
-                _train_and_evaluate(config, run, model, classes, training_data, device, claim)
+                followed = _followed(config, store)
+                _train_and_evaluate(config, run, model, classes, training_data, device, claim, followed)
 
 
 def _fit_together(config: RunConfig, store: RunStore, images: ImageSet | ShardSet, device: torch.device) -> None:
     """One of several processes: the chief sees to everything, the others train beside it."""
     run = store.run(config)
-    if rank_of(config) == 0 and _up_to_date(config, run, images):
+    if rank_of(config) == 0 and _up_to_date(config, store, images):
         broadcast(False)
     elif rank_of(config) == 0:
         _fit_alone(config, store, images, device, broadcast)
@@ -131,13 +152,14 @@ def _train_and_evaluate(
     training_data: TrainingData,
     device: torch.device,
     claim: FileClaim,
+    followed: pd.DataFrame | None,
 ) -> None:
     from lib.training.trainer import train  # Lightning takes seconds to import, and finished runs do not need it
 
     log.info("run %s", run.path.name)
     log.debug("config %s", json.dumps(config.to_dict()))
     began = time.monotonic()
-    seconds = train(config, run, model, training_data, claim.check)
+    seconds = train(config, run, model, training_data, claim.check, followed)
     gc.collect()  # Lightning's objects hold each other, and with them the optimiser's state: runs would add up
     facts = provenance(config, training_data, classes, device, seconds, model)
     write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
@@ -146,8 +168,11 @@ def _train_and_evaluate(
         evaluate(run, run.load_best(model), training_data, device)
     (run.path / "last.ckpt").unlink(missing_ok=True)  # three times the size of the weights, and no longer of use
     metric = config.monitor.removeprefix("val_")
-    taken, value = duration(time.monotonic() - began), run.metrics["test"][metric]
-    log.info("finished after %s: test %s %.3f", taken, metric.replace("_", " "), value)
+    taken, tested = duration(time.monotonic() - began), run.metrics["test"]
+    result = (
+        f"test {metric.replace('_', ' ')} {tested[metric]:.3f}" if tested else "trained on all images, no test is left"
+    )
+    log.info("finished after %s: %s", taken, result)
 
 
 @contextlib.contextmanager

@@ -65,12 +65,13 @@ def build_optimisation(
     """What LightningModule.configure_optimizers returns: an optimiser of OPTIMIZERS, and a schedule of LR_SCHEDULERS.
 
     The schedule takes what it needs of `values`: `epochs`, `steps_per_epoch` and `warmup_epochs`. ReduceLROnPlateau
-    watches the validation loss.
+    is stepped by the recorder.
     """
     on_cpu = all(p.device.type == "cpu" for p in model.parameters())
     built = OPTIMIZERS[optimizer](parameter_groups(model, weight_decay), lr, on_cpu)
     schedule, interval = LR_SCHEDULERS[scheduler]
     if schedule is None:
         return built
-    entry = {"scheduler": schedule(built, **values), "interval": interval, "monitor": "val_loss"}
+    entry = {"scheduler": schedule(built, **values), "interval": interval}
+    entry["reduce_on_plateau"] = False  # the recorder steps such a schedule, not Lightning
     return {"optimizer": built, "lr_scheduler": entry}

@@ -26,10 +26,19 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
     The lines live in the checkpoint too, so that an interrupted and resumed run writes the same log as one that was
     never interrupted. The best epoch has the highest `RunConfig.monitor`, a validation metric; the test split is not
     touched. Of several processes each has one, with equal numbers, and the first writes.
+
+    A refit has no validation: it follows the log of the run that has chosen the epochs, `followed`, in how many there
+    are and in what a plateau did to the learning rate, and keeps the last.
     """
 
-    def __init__(self, folder: Path, patience: int | None, before_saving: Callable[[], None]) -> None:
-        self.folder, self.patience, self.before_saving = folder, patience, before_saving
+    def __init__(
+        self,
+        folder: Path,
+        patience: int | None,
+        before_saving: Callable[[], None],
+        followed: pd.DataFrame | None = None,
+    ) -> None:
+        self.folder, self.patience, self.before_saving, self.followed = folder, patience, before_saving, followed
         self.rows: list[dict[str, float]] = []
         self.best, self.best_epoch, self.finished = -math.inf, 0, False
         self.seconds = 0.0  # of training, over all sessions
@@ -50,9 +59,11 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         self.seconds += time.monotonic() - self.began
         for scheduler in (entry.scheduler for entry in trainer.lr_scheduler_configs):
             if isinstance(scheduler, ReduceLROnPlateau):  # here and not by Lightning: see Classifier
-                scheduler.step(row["val_loss"])
+                self._step_plateau(scheduler, row)
         self._keep_best(row, module, trainer.is_global_zero)
-        stop = self._waited_too_long(row, module.config.monitor)
+        stop = (
+            self._has_followed(row) if self.followed is not None else self._waited_too_long(row, module.config.monitor)
+        )
         trainer.should_stop = trainer.should_stop or stop
         self.finished = stop or row["epoch"] >= module.config.max_epoch
         for logger in trainer.loggers:
@@ -65,10 +76,21 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         # Last, since a resumed run takes what comes before as done: after the last epoch nothing would write it again.
         save_whole(self.folder / "last.ckpt", trainer.save_checkpoint)
 
+    def _step_plateau(self, scheduler: ReduceLROnPlateau, row: dict[str, float]) -> None:
+        if self.followed is None:
+            scheduler.step(row["val_loss"])
+        elif not self._has_followed(row):
+            for group in scheduler.optimizer.param_groups:
+                group["lr"] = float(self.followed["learning_rate"].iloc[int(row["epoch"])])  # of the next epoch
+
+    def _has_followed(self, row: dict[str, float]) -> bool:
+        return row["epoch"] >= len(self.followed)
+
     def _keep_best(self, row: dict[str, float], module: Classifier, writes: bool) -> None:
-        if not row[module.config.monitor] > self.best:
+        value = row.get(module.config.monitor, row["epoch"])  # in a refit the later epoch is the better one
+        if not value > self.best:
             return
-        self.best, self.best_epoch = row[module.config.monitor], int(row["epoch"])
+        self.best, self.best_epoch = value, int(row["epoch"])
         if writes:
             weights = {k: v.detach().cpu().contiguous() for k, v in module.model.state_dict().items()}
             save_whole(self.folder / "best.safetensors", lambda path: save_file(weights, path))
@@ -82,21 +104,26 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
 
     def _report(self, row: dict[str, float], module: Classifier) -> None:
         config = module.config
-        shown = {name: row[name] for name in ("val_accuracy", config.monitor)}
         log.info(
-            "epoch %d/%d: train loss %.4f, accuracy %.3f; validation loss %.4f, %s%s; lr %.2g; %s",
+            "epoch %d/%d: train loss %.4f, accuracy %.3f; %slr %.2g; %s",
             row["epoch"],
-            config.max_epoch,
+            config.max_epoch if self.followed is None else len(self.followed),
             row["train_loss"],
             row["train_accuracy"],
-            row["val_loss"],
-            ", ".join(f"{name.removeprefix('val_').replace('_', ' ')} {value:.3f}" for name, value in shown.items()),
-            " (best so far)" if row["epoch"] == self.best_epoch else "",
+            "" if config.refits else self._validation(row, config.monitor),
             row["learning_rate"],
             duration(time.monotonic() - self.began),
         )
         if len(self.rows) > 1 and row["learning_rate"] != self.rows[-2]["learning_rate"]:
             log.debug("learning rate changed from %g to %g", self.rows[-2]["learning_rate"], row["learning_rate"])
+
+    def _validation(self, row: dict[str, float], monitor: str) -> str:
+        shown = {name: row[name] for name in ("val_accuracy", monitor)}
+        values = ", ".join(
+            f"{name.removeprefix('val_').replace('_', ' ')} {value:.3f}" for name, value in shown.items()
+        )
+        best = " (best so far)" if row["epoch"] == self.best_epoch else ""
+        return f"validation loss {row['val_loss']:.4f}, {values}{best}; "
 
 
 class BatchProgress(pl.Callback):

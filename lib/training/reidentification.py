@@ -63,7 +63,6 @@ class ReIdentification(FineGrained):
             )
         table = self.identities.loc[rows.numpy()]
         self.val_loss.update(self.triplet(vectors, torch.tensor(table["identity"].to_numpy())), len(table))
-        super().on_validation_epoch_end()
         is_query = table["is_query"].to_numpy(copy=True)  # torch wants one that it may write to
         query, gallery = (embedded(vectors[part], table[part]) for part in (is_query, ~is_query))
         self.scores = retrieval_scores(query, gallery, self.config.distance, skip_unmatched=True).metrics()

@@ -23,6 +23,7 @@ from lib.training.optimisers import LR_SCHEDULERS, OPTIMIZERS
 from lib.weights import NO_WEIGHTS, shipped_names
 
 TASKS = ("classification", "reid")
+NO_REFIT, REFITS = "none", ("none", "val", "all")
 
 # `attention` on a ViT: which of DCAL's branches are trained beside self-attention (SA), as (GLCA, PWCA).
 BRANCHES = {"SA": (False, False), "SA+GLCA": (True, False), "SA+PWCA": (False, True), "DCAL": (True, True)}
@@ -39,6 +40,7 @@ class System(NamedTuple):
 
 
 EVERY_RUN = System("")
+REFITTED = System("", in_use=lambda config: config.refits)
 STARTED = System("", in_use=lambda config: config.weights != NO_WEIGHTS)
 GLSA = System("GLSA", "network", lambda config: config.attention not in {*WRAPPERS, *BRANCHES})
 GATTANET = System("GAttANet", "network", lambda config: config.attention == "gatta")
@@ -223,6 +225,13 @@ class Settings:
     )
     warmup_epochs: float = setting(
         1.0, "Of `CosineWarmup` only: epochs of a rising rate.", of=OPTIMISATION, range=NOT_NEGATIVE
+    )
+    refit: str = setting(
+        NO_REFIT,
+        "Meant for use: after validation has chosen the number of epochs, train anew on its images too (`val`), or on all "
+        "(`all`), those of the test included.",
+        of=REFITTED,
+        choices=REFITS,
     )
     early_stopping_patience: int | None = setting(
         15, "Epochs without a better validation result before training stops; none never stops.", range=ABOVE_ZERO

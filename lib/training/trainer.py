@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
@@ -61,13 +62,14 @@ def train(
     model: torch.nn.Module,
     training_data: TrainingData,
     before_saving: Callable[[], None] = lambda: None,
+    followed: pd.DataFrame | None = None,
 ) -> float:
     """Train up to the last epoch, from `last.ckpt` if there is one; returns the seconds that it took in all.
 
     Of several processes each calls this at the same time, with equal models. `before_saving` is called after every epoch;
-    what it raises ends the training with the last epoch's files intact.
+    what it raises ends the training with the last epoch's files intact. A refit follows the log `followed`.
     """
-    recorder = Recorder(run.path, config.early_stopping_patience, before_saving)
+    recorder = Recorder(run.path, config.early_stopping_patience, before_saving, followed)
     checkpoint = _resume_from(run.path / "last.ckpt", recorder)
     if recorder.finished:
         return recorder.seconds
@@ -78,7 +80,7 @@ def train(
     batches.sampler.set_epoch(len(recorder.rows))
     with lightning_manners(), explain_out_of_memory(config), tracking(config, run.path) as logger:
         trainer = _trainer(config, run, recorder, logger)
-        trainer.fit(module, batches, val_batches, ckpt_path=checkpoint, weights_only=False)
+        trainer.fit(module, batches, None if config.refits else val_batches, ckpt_path=checkpoint, weights_only=False)
     return recorder.seconds
 
 

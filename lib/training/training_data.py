@@ -23,6 +23,9 @@ class DecodedImages(NamedTuple):
 
 TrainingData = DecodedImages | ShardSet
 
+HELD_OUT = ("val", "val_query", "val_gallery")
+REFITTED_PARTS = {"none": (), "val": HELD_OUT, "all": (*HELD_OUT, "test")}  # that are trained on, too
+
 
 def stream_of(config: RunConfig, shards: ShardSet, part: str, batch_size: int, **share: Any) -> ShardStream:
     """The images of a part as a run wants them; `share` is what else ShardStream takes."""
@@ -77,4 +80,4 @@ def load_training_data(config: RunConfig, store: RunStore, images: ImageSet | Sh
 def _decoded(config: RunConfig, store: RunStore, images: ImageSet) -> DecodedImages:
     images, pixels = load_pixels(images, decoded_size(config), store.root.parent / "cache", config.skip_unreadable)
     parts = split_rows(images, config.split, config.val_fraction, config.test_fraction, config.split_seed)
-    return DecodedImages(images, pixels, parts)
+    return DecodedImages(images, pixels, parts.replace(dict.fromkeys(REFITTED_PARTS[config.refit], "train")))

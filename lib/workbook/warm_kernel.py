@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import gc
 import json
 import multiprocessing
 import os
@@ -72,6 +73,7 @@ def _wait(reading: int, writing: int) -> None:
         return
     arguments, environment, folder = command
     surround(environment, folder)
+    gc.freeze()  # what is there already, and stays: a collection takes a third of a second otherwise
     matplotlib.rcParams["backend"] = environment.get("MPLBACKEND", INLINE)
     launch_new_instance(argv=arguments, parent_handle=os.getppid())  # with which it ends
     atexit._run_exitfuncs()  # which a forked process leaves to the one that it was forked from

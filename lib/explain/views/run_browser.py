@@ -68,7 +68,7 @@ def _add_results(row: dict[str, Any], run: Run) -> None:
     intervals = metrics.get("intervals", {})
     row["intervals"] = {name: [_number(v) for v in intervals[name]] for name in numbers if name in intervals}
     row |= {"state": "finished", "best": metrics.get("best_epoch"), "phantom": run.provenance.get("is_phantom", False)}
-    if run.config.task == "reid":
+    if run.config.task == "reid" or not numbers:
         return
     if len(run.classes) > MOST_CLASSES:
         row["large"] = True
