@@ -7,13 +7,14 @@ from pathlib import Path
 
 from lib.data.decoding import Size
 from lib.data.imageset import ImageSet, subset
-from lib.data.phantoms import birds, lesions, marks, needles, other_birds, other_people, people, wardrobe
+from lib.data.phantoms import birds, lesions, marks, needles, other_birds, other_people, patterns, people, wardrobe
 from lib.data.phantoms.birds import draw_birds
 from lib.data.phantoms.lesions import CLINIC, LESIONS, draw_phantoms
 from lib.data.phantoms.marks import draw_marks
 from lib.data.phantoms.needles import draw_needles
 from lib.data.phantoms.other_birds import draw_other_birds
 from lib.data.phantoms.other_people import OTHER_WARDROBES, draw_other_people
+from lib.data.phantoms.patterns import draw_patterns
 from lib.data.phantoms.people import draw_people
 from lib.data.phantoms.wardrobe import draw_wardrobe
 from lib.data.sets.aircraft import BANNER, load_aircraft
@@ -68,6 +69,7 @@ load_phantom_clinic = _phantoms(lambda root, n: draw_phantoms(root, CLINIC, n), 
 load_phantom_birds = _phantoms(draw_birds, load_cub, birds.DEFAULT_IMAGES)
 load_phantom_needles = _phantoms(draw_needles, load_cub, needles.DEFAULT_IMAGES)
 load_phantom_marks = _phantoms(draw_marks, load_cub, marks.DEFAULT_IMAGES)
+load_phantom_patterns = _phantoms(draw_patterns, load_cub, patterns.DEFAULT_IMAGES)
 load_phantom_people = _phantoms(draw_people, load_market, people.DEFAULT_IMAGES)
 load_phantom_wardrobe = _phantoms(draw_wardrobe, load_market, wardrobe.DEFAULT_IMAGES)
 load_other_birds = _phantoms(draw_other_birds, load_cub, other_birds.DEFAULT_IMAGES)
@@ -87,6 +89,7 @@ DATASETS: dict[str, Dataset] = {
     "phantom-birds-other": Dataset(load_other_birds, "fine_grained", 64, built_in=True),
     "phantom-people-other": Dataset(load_other_people, "person", (128, 64), built_in=True),
     "phantom-wardrobe-other": Dataset(load_other_wardrobes, "person", (128, 64), built_in=True),
+    "phantom-patterns": Dataset(load_phantom_patterns, "natural", 64, built_in=True),
     "digits": Dataset(load_digits_set, "shift", 32, built_in=True),
     "HAM10000": Dataset(load_ham10000, "dermoscopy", 96),
     "isic-2018-task-3": Dataset(load_isic2018, "dermoscopy", 96),

@@ -67,23 +67,36 @@ TEXTURES: dict[str, Callable] = {
 }
 
 
-def _outline(shape: str, rng: np.random.Generator) -> np.ndarray:
-    """How much of each canvas pixel is lesion, 0..1 [CANVAS, CANVAS]; the area does not depend on the shape."""
+def outline(shape: Callable, rng: np.random.Generator) -> np.ndarray:
+    """How much of each canvas pixel is lesion, 0..1 [CANVAS, CANVAS]; the area does not depend on the shape.
+
+    `shape(angles, rng)` is the radius over the angle, in units of the mean radius.
+    """
     size, softness = rng.uniform(29, 36), rng.uniform(1.2, 4.0)  # pixels
     angle = np.arctan2(_Y, _X) + rng.uniform(0, 2 * np.pi)
-    radius = size * SHAPES[shape](angle, rng)
+    radius = size * shape(angle, rng)
     for waves in range(3, 9):
         radius = radius + size * rng.normal(0, 0.10 / waves) * np.cos(waves * angle + rng.uniform(0, 2 * np.pi))
     return _sigmoid((radius - np.hypot(_X, _Y)) / softness)
 
 
-def _marks(texture: str, inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The texture's dark marks, 0..1 [CANVAS, CANVAS]; they cover the same share of a lesion whatever the texture."""
+def marks_of(
+    texture: Callable,
+    inside: np.ndarray,
+    rng: np.random.Generator,
+    wavelengths: tuple[float, float] = (12.0, 14.0),
+    turns: tuple[float, float] = (0, 2 * np.pi),
+) -> np.ndarray:
+    """The texture's dark marks, 0..1 [CANVAS, CANVAS]; they cover the same share of a lesion whatever the texture.
+
+    `texture(x, y)` is a pattern over two phases in radians, whose wavelength in pixels and whose turn are drawn between
+    the limits given.
+    """
     bend_x, bend_y = (2.6 * smooth_noise(rng, 8, CANVAS, CANVAS) for _ in range(2))
-    turn, wave = rng.uniform(0, 2 * np.pi), 2 * np.pi / rng.uniform(12.0, 14.0)  # radians; radians a pixel
+    turn, wave = rng.uniform(*turns), 2 * np.pi / rng.uniform(*wavelengths)  # radians; radians a pixel
     cos, sin = math.cos(turn), math.sin(turn)
     x, y = wave * (cos * _X + sin * _Y + bend_x), wave * (cos * _Y - sin * _X + bend_y)
-    field = TEXTURES[texture](x, y) + 0.45 * smooth_noise(rng, 24, CANVAS, CANVAS)
+    field = texture(x, y) + 0.45 * smooth_noise(rng, 24, CANVAS, CANVAS)
     levels = np.linspace(0, 1, 33)
     rank = np.interp(field, np.quantile(field[inside][::5], levels), levels)  # or histograms would tell textures apart
     ramp = np.clip((rank.astype(np.float32) - 0.45) / 0.4, 0, 1)
@@ -98,8 +111,8 @@ def draw_lesion(
     `texture` is one of TEXTURES, `shape` one of SHAPES. The views share outline, texture, pigment and skin; each has
     its own pose, light and distractors.
     """
-    alpha = _outline(shape, rng)
-    marks = _marks(texture, alpha > 0.5, rng)
+    alpha = outline(SHAPES[shape], rng)
+    marks = marks_of(TEXTURES[texture], alpha > 0.5, rng)
     blotches = np.exp(0.2 * smooth_noise(rng, 5, CANVAS, CANVAS) + 0.1 * smooth_noise(rng, 20, CANVAS, CANVAS))
     fading = _sigmoid(1.8 + 2 * smooth_noise(rng, 5, CANVAS, CANVAS))  # here and there a lesion has no marks
     # A contrast from 0 on: some lesions hardly show their texture, so that no network is perfect and there is room to differ.
@@ -109,22 +122,22 @@ def draw_lesion(
     pigment = (1 - redness) * MELANIN + redness * BLOOD
     skin = rng.dirichlet(np.full(len(SKINS), 0.6)).astype(np.float32) @ SKINS
     for _ in range(views):
-        pose = _pose(rng)
-        seen = skin * np.exp(-_posed(density, pose)[..., None] * pigment - _flush(rng) * BLOOD)
-        _add_distractors(seen, rng)
+        pose = random_pose(rng)
+        seen = skin * np.exp(-posed(density, pose)[..., None] * pigment - _flush(rng) * BLOOD)
+        add_distractors(seen, rng)
         image = np.clip(255 * seen * _light(rng) + 0.5, 0, 255).astype(np.uint8)
-        yield image, np.where(_posed(alpha, pose) > 0.5, np.uint8(255), np.uint8(0))
+        yield image, np.where(posed(alpha, pose) > 0.5, np.uint8(255), np.uint8(0))
 
 
-def _pose(rng: np.random.Generator) -> tuple[float, ...]:
+def random_pose(rng: np.random.Generator, turns: tuple[float, float] = (0, 2 * np.pi)) -> tuple[float, ...]:
     """A random turn, scale and small shift, as PIL's six numbers that lead from the frame back to the canvas."""
-    turn, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.9, 1.15)
+    turn, scale = rng.uniform(*turns), rng.uniform(0.9, 1.15)
     x, y = WIDTH / 2 + rng.normal(0, 5), HEIGHT / 2 + rng.normal(0, 4)
     cos, sin = math.cos(turn) / scale, math.sin(turn) / scale
     return cos, sin, CANVAS / 2 - cos * x - sin * y, -sin, cos, CANVAS / 2 + sin * x - cos * y
 
 
-def _posed(layer: np.ndarray, pose: tuple[float, ...]) -> np.ndarray:
+def posed(layer: np.ndarray, pose: tuple[float, ...]) -> np.ndarray:
     picture = Image.fromarray(layer.astype(np.float32))
     return np.asarray(picture.transform((WIDTH, HEIGHT), Image.Transform.AFFINE, pose, Image.Resampling.BILINEAR))
 
@@ -149,7 +162,7 @@ def _light(rng: np.random.Generator) -> np.ndarray:
 # --- distractors: they say nothing of the class ---
 
 
-def _add_distractors(seen: np.ndarray, rng: np.random.Generator) -> None:
+def add_distractors(seen: np.ndarray, rng: np.random.Generator) -> None:
     """Paints hairs, a ruler, gel bubbles and ink over `seen`, in place, each on some images only."""
     for chance, stroke, colour in (
         (0.15, _ink, INK),
