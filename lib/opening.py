@@ -33,14 +33,15 @@ import pandas as pd
 from IPython.display import Markdown, display
 from torch import nn
 
-from lib.errors import positive
+from lib.errors import choose, positive
+from lib.evaluation.efficiency import Efficiency, measure_efficiency
 from lib.evaluation.test_images import TestImages, select_images
 from lib.paths import resolve_output
 from lib.report.figures.diagram import show_diagram
 from lib.report.figures.style import show
 from lib.report.pages.key_figures import show_key_figures, show_verdict
 from lib.report.tables.run_tables import recipe_text
-from lib.training import Run, RunConfig, RunStore, config_of, fit, prepare
+from lib.training import PROFILES, Run, RunConfig, RunStore, config_of, fit, prepare
 from lib.training.training_data import DecodedImages
 
 __all__ = [
@@ -63,6 +64,7 @@ class OpenNotebook:
 
     parameters: Mapping[str, Any]  # the notebook's
     settings: Mapping[str, Any]  # what it fixes beside them, or in place of them
+    defaults: Mapping[str, Any]  # what a setting is where neither a parameter nor the profile says it
 
     @property
     def output(self) -> Path:
@@ -77,7 +79,10 @@ class OpenNotebook:
     @cached_property
     def config(self) -> RunConfig:
         """The run that the parameters ask for."""
-        return config_of({**self.parameters, **self.settings})
+        asked = {**self.parameters, **self.settings}
+        preset = PROFILES[choose("profile", asked["profile"], PROFILES)]
+        unsaid = {name for name in self.defaults if asked.get(name) is None and name not in preset}
+        return config_of(asked | {name: self.defaults[name] for name in unsaid})
 
     def fit(self, config: RunConfig) -> Run:
         """The finished run of `config`; see `lib.training.fit`."""
@@ -86,6 +91,11 @@ class OpenNotebook:
     def fit_seeds(self, config: RunConfig, seeds: int) -> list[Run]:
         """The finished runs of `config` with the seeds 0, 1, …"""
         return [self.fit(config.replace(seed=seed)) for seed in range(seeds)]
+
+    def cost(self, run: Run) -> Efficiency:
+        """Parameters, multiply-accumulates and times of a run's network, measured for `efficiency_seconds`."""
+        seconds = self.parameters["efficiency_seconds"]
+        return measure_efficiency(run.config, len(run.classes), self.output / "efficiency", seconds=seconds)
 
     @cached_property
     def network(self) -> nn.Module:
@@ -128,9 +138,14 @@ class OpenNotebook:
         return self._repr_markdown_()
 
 
-def open_notebook(parameters: Mapping[str, Any], **settings: Any) -> OpenNotebook:
-    """A notebook's work place, by its parameters (`globals()`, in the cell below them) and the `settings` that it fixes.
+def open_notebook(
+    parameters: Mapping[str, Any], defaults: Mapping[str, Any] | None = None, **settings: Any
+) -> OpenNotebook:
+    """A notebook's work place. Nothing is trained or read yet.
 
-    Names that are no settings are left out of the run, so that `globals()` will do. Nothing is trained or read yet.
+    Args:
+        parameters: the notebook's, `globals()` in the cell below them: names that are no settings are left out of the run.
+        defaults: what a setting is where neither a parameter nor the profile says it.
+        settings: what the notebook fixes.
     """
-    return OpenNotebook(dict(parameters), settings)
+    return OpenNotebook(dict(parameters), settings, defaults or {})

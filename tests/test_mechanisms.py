@@ -17,6 +17,7 @@ import lib.dcal.model
 from lib.dcal import AttentionRollout, GlobalLocalCrossAttention, create_dcal_model
 from lib.dcal.selection import top_patches
 from lib.dcal.vit import attend, embed, finish, project
+from lib.gattanet.agreement import MapAgreement
 from lib.glsa import GLSABlock
 from lib.glsa.attention import GlobalAttention
 from lib.models import create_model
@@ -101,6 +102,29 @@ def queries_that_are_not_normed(self, x, scores):
 @altered("04", lib.dcal.model, "pairwise_block")
 def a_pair_that_distracts_nobody(block, x, own, other):
     return finish(block, x[:, : own[0].shape[2]], attend(block.attn, *own))
+
+
+@given("07")
+def gattanet():
+    network = create_model("toynet", num_classes=3, attn_type="gatta", dim=8).eval()
+    for part in network.agreement:
+        part.alpha.data.fill_(2.0)  # 0 at the start, where every pass is the same
+    return {"network": network, "image": image(3), "einsum": einsum}
+
+
+@altered("07", MapAgreement, "modulate")
+def agreement_that_adds(self, f, gain):
+    return f + gain[:, None]
+
+
+@altered("07", MapAgreement, "gatta")
+def agreement_of_queries_with_queries(self, f, q_avg):
+    return einsum(f, q_avg @ self.query.T, "b c h w, b c -> b h w")
+
+
+@altered("07", MapAgreement, "mean_query")
+def queries_that_are_summed(self, f):
+    return f.sum((2, 3)) @ self.query
 
 
 @pytest.mark.parametrize("number", GIVEN)

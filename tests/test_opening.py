@@ -26,6 +26,14 @@ def test_what_a_notebook_fixes_wins_over_its_parameters(nb, tiny):
     assert open_notebook(nb.parameters, attention="gatta", gatta_dim=8).config.gatta_dim == 8
 
 
+def test_defaults_are_for_what_nobody_says(nb):
+    defaults = {"backbone": "resnet18", "limit_images": 9, "lr_scheduler": "Step", "gradient_clip": 3.0}
+    config = open_notebook({**nb.parameters, "limit_images": None}, defaults).config
+    assert config.backbone == "toynet"  # a parameter
+    assert (config.limit_images, config.lr_scheduler) == (600, "CosineWarmup")  # the profile's
+    assert config.gradient_clip == 3.0
+
+
 def test_sizes_are_what_is_given_or_the_profiles(nb):
     assert nb.size("seeds", 5, smoke=2) == 2
     assert nb.size("seeds", 5, quick=2) == 5

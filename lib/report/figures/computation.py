@@ -26,7 +26,7 @@ class Panel:
 
 def computation(images: TestImages, panels: Sequence[Panel]) -> Figure:
     """The `panels` in a row; a map's colours go from its least to its greatest value, a matrix's by its root, up to its
-    greatest value off the diagonal."""
+    greatest value off the diagonal. A map with values of both signs stands alone: red above 0, blue below."""
     height, width = images.config.size
     lines = max(len(wrapped(panel.title, LETTERS).splitlines()) for panel in panels)
     with figure(SIDE * len(panels), SIDE * height / width + 0.17 * lines + 0.4, images.is_phantom) as fig:
@@ -47,6 +47,10 @@ def _draw(ax: Axes, images: TestImages, panel: Panel) -> None:
         picture(ax, image, title)
     elif values.dtype == bool:
         picture(ax, darkened(image, values), title)
+    elif values.min() < 0 < values.max():
+        reach = np.abs(values).max()
+        extent = (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
+        picture(ax, values, title, cmap="RdBu_r", vmin=-reach, vmax=reach, extent=extent)
     else:
         overlay(ax, image, values, title)
     if panel.query is not None:

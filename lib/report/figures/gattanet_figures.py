@@ -7,37 +7,12 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy.special import softmax
 
 from lib.evaluation.test_images import TestImages
 from lib.report.figures.style import BLUE, BOX, GREY, ORANGE, RED, figure, legend_above, picture, picture_grid, wrapped
 from lib.report.tables.cells import signed
 
 MOST_NAMES = 20  # classes whose names still fit on an axis
-
-
-def pass_changes(logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
-    """What further passes change; a row a number of passes, from 1.
-
-    Args:
-        logits: [P, B, K] of a network that ran 1, … P passes.
-        labels: [B].
-
-    Columns, shares of the images: `accuracy`; against one pass `changed` (another answer), `repaired` (wrong → right)
-    and `spoiled` (right → wrong); `moved`, the total variation distance between the probabilities, mean over the images.
-    """
-    answers = logits.argmax(axis=2)
-    right = answers == labels
-    probabilities = softmax(logits, axis=2)
-    columns = {
-        "accuracy": right,
-        "changed": answers != answers[0],
-        "repaired": right & ~right[0],
-        "spoiled": ~right & right[0],
-        "moved": np.abs(probabilities - probabilities[0]).sum(axis=2) / 2,
-    }
-    index = pd.RangeIndex(1, len(logits) + 1, name="passes")
-    return pd.DataFrame({name: values.mean(axis=1) for name, values in columns.items()}, index=index)
 
 
 def passes_figure(changes: Mapping[str, Sequence[pd.DataFrame]], trained: int, phantom: bool) -> Figure:

@@ -102,3 +102,66 @@ def reid_diagram() -> str:
         Arrow("search", "AP"),
     ]
     return diagram(boxes, arrows, "Re-identification: one vector an image, trained by triplets, searched by distance")
+
+
+def gattanet_diagram() -> str:
+    """Two passes: the first collects the queries of all layers, the second is modulated by them (notebook 07)."""
+    boxes = [
+        Box("images", 0, 0, "image", "", "data"),
+        Box("f1", 0, 1, "f₁", "layer 1, pass 1"),
+        Box("f2", 0, 2, "f₂", "layer 2, pass 1"),
+        Box("q", 1, 1.5, "q̄", "mean of all\nqueries Q f", "learned"),
+        Box("m1", 2, 1, "f₁ ⊙ (1 + α₁ g₁)", "g₁ = K₁ f₁ · q̄", "learned"),
+        Box("m2", 2, 2, "f₂ ⊙ (1 + α₂ g₂)", "g₂ = K₂ f₂ · q̄", "learned"),
+        Box("logits", 2, 3, "logits", "of pass 2", "answer"),
+    ]
+    arrows = [
+        Arrow("images", "f1"),
+        Arrow("f1", "f2"),
+        Arrow("f1", "q"),
+        Arrow("f2", "q"),
+        Arrow("images", "m1", "again"),
+        Arrow("q", "m1"),
+        Arrow("q", "m2"),
+        Arrow("m2", "logits"),
+    ]
+    return diagram(
+        boxes, arrows, "GAttANet: a first pass collects a global query, which modulates every layer of a second"
+    )
+
+
+def grad_cam_diagram() -> str:
+    """Grad-CAM: channels weighed by what the class would gain from more of each (notebook 05)."""
+    boxes = [
+        Box("image", 0, 0, "image", "", "data"),
+        Box("F", 0, 1, "F", "[C, h, w]\nlast maps"),
+        Box("s", 2, 1, "s", "logit of the class", "data"),
+        Box("g", 2, 2, "∂s / ∂F", "[C, h, w]"),
+        Box("w", 2, 3, "w", "mean over\npositions, [C]"),
+        Box("sum", 1, 3, "Σ w F", "over channels"),
+        Box("map", 0, 3, "ReLU", "the map, [h, w]", "answer"),
+    ]
+    arrows = [
+        Arrow("image", "F", "network"),
+        Arrow("F", "s", "the rest of the network"),
+        Arrow("s", "g", "backward"),
+        Arrow("g", "w"),
+        Arrow("w", "sum"),
+        Arrow("F", "sum", column_first=False),
+        Arrow("sum", "map"),
+    ]
+    return diagram(boxes, arrows, "Grad-CAM: the last maps, weighed by the mean gradient of the class's logit")
+
+
+def fusion_diagram() -> str:
+    """Where the six fusions and the four residuals differ (notebook 03)."""
+    boxes = [
+        Box("A", 0, 0, "A", "global map", "data"),
+        Box("L", 2, 0, "L", "local map", "data"),
+        Box("mix", 1, 1, "mix of A and L", "product, gate, weights:\nsix fusions", "learned", wide=1.3),
+        Box("W", 1, 2, "R", "W · mix, 1×1", "learned"),
+        Box("x", 0, 3, "x", "the block's input", "data"),
+        Box("out", 1, 3, "out", "four residuals\nof x and R", "answer"),
+    ]
+    arrows = [Arrow("A", "mix"), Arrow("L", "mix"), Arrow("mix", "W"), Arrow("W", "out"), Arrow("x", "out")]
+    return diagram(boxes, arrows, "A fusion makes one map R of the global and the local map; a residual joins it to x")

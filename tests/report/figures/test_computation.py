@@ -32,3 +32,11 @@ def test_panels_show_what_was_computed(tmp_path):
     (cross,) = fig.axes[1].lines
     assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (3.5 * side / 4, 1.5 * side / 4)
     assert fig.get_supxlabel() == PHANTOM_NOTE
+
+
+def test_a_map_of_both_signs_is_red_above_zero_and_blue_below(tmp_path):
+    images = images_of(tmp_path, RunConfig(attention="none", image_size=32), count=1)
+    (ax,) = computation(images, [Panel("out − x", np.linspace(-2, 1, 16).reshape(4, 4), 0, query=(0, 0))]).axes
+    (shown,) = ax.images  # without the image below it
+    assert shown.get_clim() == (-2, 2)
+    assert ax.lines[0].get_xydata()[0].tolist() == [0.5 * images.sharp.shape[2] / 4] * 2

@@ -1,32 +1,13 @@
-"""The figures of notebook 07, and the shares behind one of them."""
+"""The figures of notebook 07."""
 
 import numpy as np
 import pytest
 
-from lib.report.figures.gattanet_figures import agreement_maps, modulation, pass_changes, passes_figure, query_agreement
+from lib.evaluation.pass_study import pass_changes
+from lib.report.figures.gattanet_figures import agreement_maps, modulation, passes_figure, query_agreement
 from lib.report.figures.style import PHANTOM_NOTE
 from lib.training import RunConfig
 from tests.evaluation.made_images import images_of
-
-
-def logits_saying(*answers, classes=3):
-    """[P, B, K] whose largest logit is the answer of that pass to that image."""
-    return 2.0 * np.eye(classes)[np.array(answers)]
-
-
-def test_changes_are_counted_against_the_first_pass():
-    labels = np.array([0, 1, 2, 0])
-    found = pass_changes(logits_saying([0, 2, 1, 1], [0, 1, 2, 2], [1, 2, 1, 1]), labels)
-    assert found.loc[1].tolist() == [0.25, 0, 0, 0, 0]
-    assert found.loc[2, ["accuracy", "changed", "repaired", "spoiled"]].tolist() == [0.75, 0.75, 0.5, 0]
-    assert found.loc[3, ["accuracy", "changed", "repaired", "spoiled"]].tolist() == [0, 0.25, 0, 0.25]
-    share = (np.e**2 - 1) / (np.e**2 + 2)  # of the probability of one answer that goes to the other
-    assert found.loc[2, "moved"] == pytest.approx(0.75 * share)
-
-
-def test_pass_changes_survive_large_logits():
-    found = pass_changes(1e4 * logits_saying([0, 1], [1, 1]), np.array([0, 1]))
-    assert found.loc[2, "moved"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("phantom", [False, True])
