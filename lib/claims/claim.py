@@ -51,6 +51,17 @@ class Claim:
         return self.unit or f"points of {names[self.measure]}"
 
 
+def tally(verdicts: Mapping[str, str], what: str) -> str:
+    """One sentence on the verdicts by name: 'Of 3 claims 1 is shown (a), 2 are refuted (b, c) and 0 are undecided.'"""
+    parts = []
+    for word in (SHOWN, REFUTED, UNDECIDED):
+        names = [name for name, verdict in verdicts.items() if verdict == word]
+        parts.append(
+            f"{len(names)} {'is' if len(names) == 1 else 'are'} {word}" + f" ({', '.join(names)})" * bool(names)
+        )
+    return f"Of {len(verdicts)} {what} {', '.join(parts[:-1])} and {parts[-1]}."
+
+
 def verdict(claim: Claim, comparison: Comparison, corrected: float | None) -> str:
     """Shown, refuted or undecided.
 

@@ -11,6 +11,7 @@ from lib.report.pages.index_page import write_index
 from lib.report.pages.study_page import StudyRun, write_study
 from lib.workbook.backends import Backend, LocalPool, RayCluster, SlurmCluster
 from lib.workbook.notebooks import run
+from lib.workbook.parameters import read_parameters
 from lib.workbook.plan import Job, find_notebooks, plan, read_assignment
 from lib.workbook.protocol import Protocol, grid_protocol, read_protocol
 from lib.workbook.shared_options import new_parser, options
@@ -47,8 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     sweep_plan = make_plan(tasks, report / "runs", chosen.force)
     if sweep_plan.todo:  # what is done can be done
         protocol.check()
-    study = {"protocol": str(protocol.path)}
-    then = plan(protocol.then, chosen.output_dir.absolute(), study, []) if protocol.then else []
+    then = _then(protocol, chosen.output_dir)
     if chosen.dry_run:
         with backend as place:
             return show_plan(protocol, sweep_plan, place.slots)
@@ -89,6 +89,15 @@ def perform_study(
 
 def _summary(protocol: Protocol, sweep_plan: Plan) -> str:
     return f"{protocol.title}: {len(sweep_plan.tasks)} runs, {len(sweep_plan.done)} done, {len(sweep_plan.todo)} to do"
+
+
+def _then(protocol: Protocol, output_dir: Path) -> list[Job]:
+    """The notebooks that read the study. They train nothing: what failed here is missing there."""
+    if not protocol.then:
+        return []
+    known = {name for notebook in protocol.then for name in read_parameters(notebook)}
+    values = {"protocol": str(protocol.path), "train_seeds": 0}
+    return plan(protocol.then, output_dir.absolute(), {n: v for n, v in values.items() if n in known}, [])
 
 
 def _job(protocol: Protocol, values: Mapping[str, object], output_dir: Path) -> Job:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from lib.claims.claim import ALPHA
 from lib.report.figures.forest import Interval, beside, forest, forest_figure, forest_height, with_intervals
 from lib.report.figures.style import DARK, GREY, figure, legend_above, nothing
 from lib.report.study.comparisons import Compared, Pair, comparisons, pairs_of, transfer_pairs
-from lib.report.study.criteria import ALPHA
 from lib.report.study.study import Answers, Study, any_phantom
 from lib.statistics.metric_names import METRICS, TESTED_METRICS
 

@@ -1,10 +1,10 @@
-"""The six success criteria of the GL-Attention readme: met, not met, or not decidable, and why.
+"""The six success criteria of the GL-Attention readme: shown, refuted or undecided, and why.
 
-A claim about a method is met when the whole 95 % interval lies on the good side of its threshold, not met when the
-whole interval lies on the other side, otherwise not decidable; it is not decidable, too, while a run of it is missing
-or with one seed. A criterion with several claims (a backbone each) is met when all are met, and not met as soon as one
-is not met: 'CBAM gains more than 2 points' is refuted by one backbone on which it does not. A p-value that is not small
-refutes nothing: 'p < 0.05' is not met only where the interval excludes the gain that is claimed.
+A statement about a method is shown when the whole 95 % interval lies on the good side of its threshold, refuted when the
+whole interval lies on the other side, otherwise undecided; it is undecided, too, while a run of it is missing or with one
+seed. A criterion with several statements (a backbone each) is shown when all are shown, and refuted as soon as one is:
+'CBAM gains more than 2 points' is refuted by one backbone on which it does not. A p-value that is not small refutes
+nothing: 'p < 0.05' is refuted only where the interval excludes the gain that is claimed.
 """
 
 import math
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from lib.claims.claim import ALPHA, REFUTED, SHOWN, UNDECIDED
 from lib.report.study.comparisons import Compared, comparisons, reference_of
 from lib.report.study.efficiency_table import Cost
 from lib.report.study.paper_tables import REACHED, first_epoch
@@ -22,9 +23,7 @@ from lib.report.tables.cells import Cell, p_statement, points_text, signed
 from lib.report.tables.table import Table
 from lib.training.store import Run
 
-MET, NOT_MET, OPEN = "met", "not met", "not decidable"
 ROUNDING = 1 / 6  # variance of the difference of two whole numbers that were rounded: epochs are no finer
-ALPHA = 0.05
 GAIN = {"attention": 0.02, "fusion": 0.01}  # that criteria 1 and 2 claim, in accuracy
 POINTS = "points of accuracy [95 % interval]"
 OVERHEAD = "% of the step's time [lowest and highest of the timing rounds, which is no interval]; % of MACs, parameters"
@@ -39,8 +38,8 @@ TARGETS = {
 
 
 @dataclass(frozen=True)
-class Claim:
-    """One statement that a criterion consists of."""
+class Statement:
+    """What a criterion says of one row."""
 
     what: str
     result: str
@@ -50,28 +49,30 @@ class Claim:
 
 @dataclass(frozen=True)
 class Criterion:
-    """One success criterion; its verdict is that of its claims together."""
+    """One success criterion; its verdict is that of its statements together."""
 
     name: str  # in TARGETS
-    claims: Sequence[Claim]
+    statements: Sequence[Statement]
     unit: str  # of what was found, and what stands in its brackets
-    sure: str = "the whole interval lies on this side"  # why a verdict is met or not met
+    sure: str = "the whole interval lies on this side"  # why a verdict is shown or refuted
 
     @property
     def verdict(self) -> str:
-        verdicts = {claim.verdict for claim in self.claims}
-        if NOT_MET in verdicts:
-            return NOT_MET
-        return MET if verdicts == {MET} else OPEN
+        verdicts = {statement.verdict for statement in self.statements}
+        if REFUTED in verdicts:
+            return REFUTED
+        return SHOWN if verdicts == {SHOWN} else UNDECIDED
 
     @property
     def result(self) -> str:
-        return "; ".join(f"{claim.what}: {claim.result}" for claim in self.claims) or "nothing"
+        return "; ".join(f"{statement.what}: {statement.result}" for statement in self.statements) or "nothing"
 
     @property
     def why(self) -> str:
-        reasons = dict.fromkeys(claim.why for claim in self.claims if claim.verdict == self.verdict and claim.why)
-        return "; ".join(reasons) or self.sure if self.claims else "the protocol has no such table"
+        reasons = dict.fromkeys(
+            statement.why for statement in self.statements if statement.verdict == self.verdict and statement.why
+        )
+        return "; ".join(reasons) or self.sure if self.statements else "the protocol has no such table"
 
 
 def criteria(study: Study, costs: Sequence[Cost]) -> list[Criterion]:
@@ -98,31 +99,31 @@ def decide(low: float, high: float, good: Callable[[float], bool]) -> str:
     """`good` says on which side of the threshold a value lies; an interval that is not a number decides nothing."""
     sides = {good(low), good(high)}
     if not math.isfinite(low + high) or len(sides) == 2:
-        return OPEN
-    return MET if sides == {True} else NOT_MET
+        return UNDECIDED
+    return SHOWN if sides == {True} else REFUTED
 
 
 def undecided(rows: Sequence[Row]) -> str | None:
-    """Why nothing can be said yet about a claim on these rows; None where something can."""
+    """Why nothing can be said yet about these rows; None where something can."""
     missing = [f"{row.name} has {row.done} seeds" for row in rows if not row.complete]
     if missing:
         return "runs are missing: " + ", ".join(dict.fromkeys(missing))
     return "one seed supports no claim" if any(len(row.runs) == 1 for row in rows) else None
 
 
-def accuracy_improvement(study: Study) -> list[Claim]:
-    """Criterion 1, a claim a backbone of Table 2."""
+def accuracy_improvement(study: Study) -> list[Statement]:
+    """Criterion 1, a statement a backbone of Table 2."""
     pairs = comparisons(study, "attention").of("accuracy")
-    return [_claim(pair, pair.row.name, lambda v: v > GAIN["attention"]) for pair in pairs]
+    return [_statement(pair, pair.row.name, lambda v: v > GAIN["attention"]) for pair in pairs]
 
 
-def fusion_strategy(study: Study) -> list[Claim]:
+def fusion_strategy(study: Study) -> list[Statement]:
     """Criterion 2: the best fusion by *validation*, measured on test. Chosen on test, it would look better than it is."""
 
-    def claim(best: Compared) -> Claim:
-        return _claim(best, f"{best.row.name} (best on validation)", lambda v: v > GAIN["fusion"])
+    def statement(best: Compared) -> Statement:
+        return _statement(best, f"{best.row.name} (best on validation)", lambda v: v > GAIN["fusion"])
 
-    return _of_best_fusion(study, claim)
+    return _of_best_fusion(study, statement)
 
 
 def best_on_validation(rows: Sequence[Row]) -> Row:
@@ -130,7 +131,7 @@ def best_on_validation(rows: Sequence[Row]) -> Row:
     return max(rows, key=lambda row: np.mean([run.log["val_balanced_accuracy"].max() for run in row.finished]))
 
 
-def faster_convergence(study: Study) -> list[Claim]:
+def faster_convergence(study: Study) -> list[Statement]:
     """Criterion 3: epochs that `progressive` needs less than `original`, to the level that both reach, seed by seed."""
     rows = study.rows("residual")
     original = reference_of(rows, "residual")
@@ -139,7 +140,7 @@ def faster_convergence(study: Study) -> list[Claim]:
         return []
     why = undecided([progressive, original])
     if why:
-        return [Claim("progressive", "no result", OPEN, why)]
+        return [Statement("progressive", "no result", UNDECIDED, why)]
     sooner = np.array([_epochs_sooner(*runs) for runs in zip(progressive.finished, original.finished, strict=True)])
     error = np.sqrt(max(sooner.var(ddof=1), ROUNDING) / len(sooner))
     low, high = stats.t.interval(0.95, len(sooner) - 1, sooner.mean(), error)
@@ -147,20 +148,22 @@ def faster_convergence(study: Study) -> list[Claim]:
     return [_decided("progressive", result, decide(low, high, lambda v: v > 0))]
 
 
-def transfer_drop(study: Study) -> list[Claim]:
-    """Criterion 4, a claim for each pair of data sets of Table 5."""
+def transfer_drop(study: Study) -> list[Statement]:
+    """Criterion 4, a statement for each pair of data sets of Table 5."""
     return [
-        _claim(pair, f"{pair.row.config.backbone}, {pair.first.dataset} → {pair.second.dataset}", lambda v: v < 0.05)
+        _statement(
+            pair, f"{pair.row.config.backbone}, {pair.first.dataset} → {pair.second.dataset}", lambda v: v < 0.05
+        )
         for pair in comparisons(study, "transfer").of("accuracy")
     ]
 
 
-def overhead(cost: Cost) -> Claim:
+def overhead(cost: Cost) -> Statement:
     """Criterion 5 for a network of Table 6. Its brackets are the lowest and the highest round: no interval, which the few
     rounds of one process cannot give."""
     name = cost.row.name
     if cost.network is None:
-        return Claim(name, "no result", OPEN, cost.missing)
+        return Statement(name, "no result", UNDECIDED, cost.missing)
     middle, low, high = (100 * (ratio - 1) for ratio in cost.network.train_ratio)
     macs = cost.network.macs / cost.bare.macs
     parameters = cost.network.parameters["total"] / cost.bare.parameters["total"]
@@ -171,49 +174,49 @@ def overhead(cost: Cost) -> Claim:
     return _decided(name, result, decide(low, high, lambda v: v < 20), "timing rounds lie on both sides")
 
 
-def significance(study: Study) -> list[Claim]:
+def significance(study: Study) -> list[Statement]:
     """Criterion 6: p-values of Tables 2 and 3 as corrected there, in the direction that is claimed."""
-    claims = [_significant(pair, GAIN["attention"]) for pair in comparisons(study, "attention").of("accuracy")]
-    return claims + _of_best_fusion(study, lambda best: _significant(best, GAIN["fusion"]))
+    statements = [_significant(pair, GAIN["attention"]) for pair in comparisons(study, "attention").of("accuracy")]
+    return statements + _of_best_fusion(study, lambda best: _significant(best, GAIN["fusion"]))
 
 
-def _of_best_fusion(study: Study, claim: Callable[[Compared], Claim]) -> list[Claim]:
+def _of_best_fusion(study: Study, statement: Callable[[Compared], Statement]) -> list[Statement]:
     """What is claimed of the best fusion and the original one, if anything can be said; nothing without a pair."""
     pairs = comparisons(study, "fusion").of("accuracy")
     if not pairs:
         return []
     why = undecided([*(pair.row for pair in pairs), pairs[0].second.row])
     if why:
-        return [Claim("best fusion", "no result", OPEN, why)]
+        return [Statement("best fusion", "no result", UNDECIDED, why)]
     best = best_on_validation([pair.row for pair in pairs])
-    return [claim(next(pair for pair in pairs if pair.row.config == best.config))]
+    return [statement(next(pair for pair in pairs if pair.row.config == best.config))]
 
 
-def _claim(pair: Compared, what: str, good: Callable[[float], bool]) -> Claim:
+def _statement(pair: Compared, what: str, good: Callable[[float], bool]) -> Statement:
     why, result = undecided([pair.first.row, pair.second.row]), pair.result
     if isinstance(result, Missing):
-        return Claim(what, "no result", OPEN, why or result.reason)
+        return Statement(what, "no result", UNDECIDED, why or result.reason)
     if why:
-        return Claim(what, points_text(result), OPEN, why)
+        return Statement(what, points_text(result), UNDECIDED, why)
     return _decided(what, points_text(result), decide(result.low, result.high, good))
 
 
-def _decided(what: str, result: str, verdict: str, unsure: str = "the interval includes the threshold") -> Claim:
-    return Claim(what, result, verdict, unsure if verdict == OPEN else "")
+def _decided(what: str, result: str, verdict: str, unsure: str = "the interval includes the threshold") -> Statement:
+    return Statement(what, result, verdict, unsure if verdict == UNDECIDED else "")
 
 
-def _significant(pair: Compared, gain: float) -> Claim:
+def _significant(pair: Compared, gain: float) -> Statement:
     """Significant, refuted since the interval excludes a gain of more than `gain`, or neither."""
     name, why, result = pair.row.name, undecided([pair.first.row, pair.second.row]), pair.result
     if why or pair.corrected is None:
         reason = result.reason if isinstance(result, Missing) else "no test could be made"
-        return Claim(name, "no p", OPEN, why or reason)
+        return Statement(name, "no p", UNDECIDED, why or reason)
     p = p_statement(pair.corrected)
     if pair.corrected < ALPHA and result.difference > 0:
-        return Claim(name, p, MET)
+        return Statement(name, p, SHOWN)
     if result.high <= gain:
-        return Claim(name, p, NOT_MET, "the interval excludes the gain that is claimed")
-    return Claim(name, p, OPEN, f"p ≥ {ALPHA}, but the interval does not exclude the gain that is claimed")
+        return Statement(name, p, REFUTED, "the interval excludes the gain that is claimed")
+    return Statement(name, p, UNDECIDED, f"p ≥ {ALPHA}, but the interval does not exclude the gain that is claimed")
 
 
 def _epochs_sooner(progressive: Run, original: Run) -> int:

@@ -1,11 +1,10 @@
 """Claims on trial as a table: a row a claim. `python -m lib.report.tables.claims_table` prints it as Markdown, for README."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.claims import CLAIMS, REFUTED, SHOWN, UNDECIDED, Trial, trials
-from lib.claims.claim import ALPHA
+from lib.claims import CLAIMS, Trial, trials
+from lib.claims.claim import ALPHA, tally
 from lib.errors import CommandLine, run_command
 from lib.paths import OUTPUTS, resolve_output
 from lib.report.tables.cells import Cell, points_text
@@ -32,13 +31,7 @@ def claims_table(trials: Sequence[Trial]) -> Table:
 
 def verdict_on_claims(trials: Sequence[Trial]) -> str:
     """One sentence: how many claims are shown, refuted and undecided, and which."""
-    counts = Counter(trial.verdict for trial in trials)
-    parts = [
-        f"{counts[word]} {'is' if counts[word] == 1 else 'are'} {word}"
-        + f" ({', '.join(trial.claim.name for trial in trials if trial.verdict == word)})" * bool(counts[word])
-        for word in (SHOWN, REFUTED, UNDECIDED)
-    ]
-    return f"Of {len(trials)} claims {', '.join(parts[:-1])} and {parts[-1]}."
+    return tally({trial.claim.name: trial.verdict for trial in trials}, "claims")
 
 
 def claim_rows(trials: Sequence[Trial]) -> list[dict[str, str]]:

@@ -4,14 +4,12 @@ import math
 
 import pytest
 
+from lib.claims import REFUTED, SHOWN, UNDECIDED
 from lib.evaluation.efficiency import Efficiency
 from lib.report.study.comparisons import Compared, Family, pairs_of
 from lib.report.study.criteria import (
-    MET,
-    NOT_MET,
-    OPEN,
-    Claim,
     Criterion,
+    Statement,
     accuracy_improvement,
     criteria,
     criteria_table,
@@ -40,22 +38,22 @@ def cost(written, low, high):
 
 def test_a_verdict_needs_the_whole_interval():
     good = lambda v: v > 0.02  # noqa: E731
-    assert decide(0.03, 0.05, good) == MET
-    assert decide(-0.03, 0.01, good) == NOT_MET
-    assert decide(0.01, 0.05, good) == OPEN
-    assert decide(math.nan, math.nan, good) == OPEN
+    assert decide(0.03, 0.05, good) == SHOWN
+    assert decide(-0.03, 0.01, good) == REFUTED
+    assert decide(0.01, 0.05, good) == UNDECIDED
+    assert decide(math.nan, math.nan, good) == UNDECIDED
 
 
 @pytest.mark.parametrize(("verdicts", "together"), [
-    ([MET, MET], MET), ([MET, NOT_MET], NOT_MET), ([MET, OPEN], OPEN), ([NOT_MET, OPEN], NOT_MET), ([], OPEN),
+    ([SHOWN, SHOWN], SHOWN), ([SHOWN, REFUTED], REFUTED), ([SHOWN, UNDECIDED], UNDECIDED), ([REFUTED, UNDECIDED], REFUTED), ([], UNDECIDED),
 ])  # fmt: skip
 def test_claims_make_a_criterion(verdicts, together):
-    assert Criterion("n", [Claim("w", "f", verdict) for verdict in verdicts], "u").verdict == together
+    assert Criterion("n", [Statement("w", "f", verdict) for verdict in verdicts], "u").verdict == together
 
 
 def test_nothing_is_decided_without_runs(written):
     found = criteria(written.study(), [])
-    assert [each.verdict for each in found] == [OPEN] * 6
+    assert [each.verdict for each in found] == [UNDECIDED] * 6
     assert [each.why.split(":")[0] for each in found[:4]] == ["runs are missing"] * 4
     assert len(criteria_table(found).rows) == 6
 
@@ -72,18 +70,18 @@ def test_nothing_is_decided_while_a_run_is_missing(written):
     written.finish_table("attention", {"resnet18": 0.95, "resnet34": 0.95})
     (written.study().rows("attention")[1].runs[2].path / "metrics.json").unlink()
     first, second = accuracy_improvement(written.study())
-    assert (first.verdict, second.verdict) == (MET, OPEN)
+    assert (first.verdict, second.verdict) == (SHOWN, UNDECIDED)
     assert second.why == "runs are missing: resnet34 has 2 of 3 seeds"
 
 
-@pytest.mark.parametrize(("with_attention", "verdict"), [(0.95, MET), (0.5, NOT_MET), (0.72, OPEN)])
+@pytest.mark.parametrize(("with_attention", "verdict"), [(0.95, SHOWN), (0.5, REFUTED), (0.72, UNDECIDED)])
 def test_1_accuracy(written, with_attention, verdict):
     written.finish_table("backbones", {"resnet18": 0.7, "resnet34": 0.7})
     written.finish_table("attention", {"resnet18": with_attention, "resnet34": with_attention})
     assert {claim.verdict for claim in accuracy_improvement(written.study())} == {verdict}
 
 
-@pytest.mark.parametrize(("best", "verdict"), [(0.95, MET), (0.5, NOT_MET), (0.71, OPEN)])
+@pytest.mark.parametrize(("best", "verdict"), [(0.95, SHOWN), (0.5, REFUTED), (0.71, UNDECIDED)])
 def test_2_fusion(written, best, verdict):
     written.finish_table("fusion", {"original": 0.7})
     written.finish_table("fusion", {"learnable_gate": best}, curve=EARLY)
@@ -111,9 +109,9 @@ def test_the_thresholds_are_the_readmes(written, monkeypatch):
     study = written.study()
     gain = Comparison("accuracy", 0.015, 0.012, 0.018, 0.001, 0.1, "g", "t", 3, 240)
     found_for(study, monkeypatch, gain, 0.001)
-    assert {claim.verdict for claim in accuracy_improvement(study)} == {NOT_MET}
-    assert fusion_strategy(study)[0].verdict == MET
-    assert {claim.verdict for claim in significance(study)} == {MET}
+    assert {claim.verdict for claim in accuracy_improvement(study)} == {REFUTED}
+    assert fusion_strategy(study)[0].verdict == SHOWN
+    assert {claim.verdict for claim in significance(study)} == {SHOWN}
 
 
 def test_the_best_fusion_is_chosen_on_validation_not_on_test(written):
@@ -122,12 +120,12 @@ def test_the_best_fusion_is_chosen_on_validation_not_on_test(written):
     written.finish_table("fusion", {"weighted_add": 0.6}, curve=(0.8, 0.9))
     study = written.study()
     assert fusion_strategy(study)[0].what == "weighted_add (best on validation)"
-    assert fusion_strategy(study)[0].verdict == NOT_MET
+    assert fusion_strategy(study)[0].verdict == REFUTED
     assert significance(study)[-1].what == "weighted_add"
 
 
 @pytest.mark.parametrize(
-    ("progressive", "original", "verdict"), [(EARLY, LATE, MET), (LATE, EARLY, NOT_MET), (LATE, LATE, OPEN)]
+    ("progressive", "original", "verdict"), [(EARLY, LATE, SHOWN), (LATE, EARLY, REFUTED), (LATE, LATE, UNDECIDED)]
 )
 def test_3_residual(written, progressive, original, verdict):
     written.finish_table("residual", {"original": 0.7}, curve=original)
@@ -144,7 +142,7 @@ def test_convergence_is_to_the_level_that_both_reach(written):
     assert claim.result.startswith("+1.0 epochs sooner")
 
 
-@pytest.mark.parametrize(("elsewhere", "verdict"), [(0.95, MET), (0.5, NOT_MET), (0.86, OPEN)])
+@pytest.mark.parametrize(("elsewhere", "verdict"), [(0.95, SHOWN), (0.5, REFUTED), (0.86, UNDECIDED)])
 def test_4_transfer(written, transferred, elsewhere, verdict):
     transferred(elsewhere)
     written.finish_table("transfer", {"phantom-lesions": 0.9, "phantom-clinic": 0.9})
@@ -153,7 +151,7 @@ def test_4_transfer(written, transferred, elsewhere, verdict):
     assert claims[0].what == "resnet18, phantom-lesions → phantom-clinic"
 
 
-@pytest.mark.parametrize(("low", "high", "verdict"), [(1.05, 1.1, MET), (1.3, 1.5, NOT_MET), (1.1, 1.3, OPEN)])
+@pytest.mark.parametrize(("low", "high", "verdict"), [(1.05, 1.1, SHOWN), (1.3, 1.5, REFUTED), (1.1, 1.3, UNDECIDED)])
 def test_5_efficiency(written, low, high, verdict):
     claim = overhead(cost(written, low, high))
     assert claim.verdict == verdict
@@ -163,23 +161,23 @@ def test_5_efficiency(written, low, high, verdict):
 def test_5_what_could_not_be_measured_is_not_decidable(written):
     row = written.study().rows("efficiency")[0]
     claim = overhead(Cost(row, None, None, "no memory"))
-    assert (claim.verdict, claim.why) == (OPEN, "no memory")
+    assert (claim.verdict, claim.why) == (UNDECIDED, "no memory")
 
 
-@pytest.mark.parametrize(("better", "verdict"), [(0.95, MET), (0.45, NOT_MET), (0.71, OPEN)])
+@pytest.mark.parametrize(("better", "verdict"), [(0.95, SHOWN), (0.45, REFUTED), (0.71, UNDECIDED)])
 def test_6_significance_is_in_the_direction_of_the_claim(written, better, verdict):
     written.finish_table("backbones", {"resnet18": 0.7, "resnet34": 0.7})
     written.finish_table("attention", {"resnet18": better, "resnet34": better})
     found = criteria(written.study(), [])[5]
-    assert {claim.verdict for claim in found.claims if claim.what != "best fusion"} == {verdict}
-    assert found.claims[-1].verdict == OPEN  # the fusions are not trained
+    assert {claim.verdict for claim in found.statements if claim.what != "best fusion"} == {verdict}
+    assert found.statements[-1].verdict == UNDECIDED  # the fusions are not trained
 
 
 @pytest.mark.parametrize(("low", "high", "verdict"), [
-    (-0.8, 0.8, OPEN),  # nothing is known
-    (-0.01, 0.05, OPEN),  # the gain is within
-    (-0.05, -0.01, NOT_MET),
-    (-0.01, 0.009, NOT_MET),  # no gain of 1 point, far less of 2
+    (-0.8, 0.8, UNDECIDED),  # nothing is known
+    (-0.01, 0.05, UNDECIDED),  # the gain is within
+    (-0.05, -0.01, REFUTED),
+    (-0.01, 0.009, REFUTED),  # no gain of 1 point, far less of 2
 ])  # fmt: skip
 def test_6_what_is_not_significant_is_not_refuted(written, monkeypatch, low, high, verdict):
     for table, names in (("backbones", BACKBONES), ("attention", BACKBONES), ("fusion", FUSIONS)):
@@ -188,7 +186,7 @@ def test_6_what_is_not_significant_is_not_refuted(written, monkeypatch, low, hig
     found = Comparison("accuracy", (low + high) / 2, low, high, 0.3, 0.1, "g", "t", 3, 240)
     found_for(study, monkeypatch, found, 0.6)
     criterion = criteria(study, [])[5]
-    assert {claim.verdict for claim in criterion.claims} == {verdict}
+    assert {claim.verdict for claim in criterion.statements} == {verdict}
     assert criterion.verdict == verdict
     assert "the gain that is claimed" in criterion.why
 
@@ -198,7 +196,7 @@ def test_6_a_gain_of_fifteen_thousandths_is_excluded_by_two_points_only(written,
         written.finish_table(table, dict.fromkeys(names, 0.7))
     study = written.study()
     found_for(study, monkeypatch, Comparison("accuracy", 0.0, -0.015, 0.015, 0.9, 0.1, "g", "t", 3, 240), 0.9)
-    assert [claim.verdict for claim in significance(study)] == [NOT_MET, NOT_MET, OPEN]
+    assert [claim.verdict for claim in significance(study)] == [REFUTED, REFUTED, UNDECIDED]
 
 
 def test_every_row_says_what_its_brackets_are(written):
