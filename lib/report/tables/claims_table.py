@@ -1,9 +1,10 @@
 """Claims on trial as a table: a row a claim. `python -m lib.report.tables.claims_table` prints it as Markdown, for README."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.claims import CLAIMS, Trial, trials
+from lib.claims import CLAIMS, REFUTED, SHOWN, UNDECIDED, Trial, trials
 from lib.claims.claim import ALPHA, tally
 from lib.errors import CommandLine, run_command
 from lib.paths import OUTPUTS, resolve_output
@@ -45,6 +46,28 @@ def claim_rows(trials: Sequence[Trial]) -> list[dict[str, str]]:
         }
         for trial in trials
     ]
+
+
+def claims_figures(trials: Sequence[Trial]) -> dict[str, str]:
+    """The page's few numbers: how many claims have which verdict, on how many seeds, and the largest effects."""
+    counts = Counter(trial.verdict for trial in trials)
+    tried = [trial for trial in trials if trial.comparison is not None]
+    figures = {f"claims {word}": f"{counts[word]} of {len(trials)}" for word in (SHOWN, REFUTED, UNDECIDED)}
+    figures["networks trained"] = str(len({run.path for trial in tried for arm in trial.arms for run in arm}))
+    if tried:
+        least, most = (pick(tried, key=lambda trial: trial.comparison.difference) for pick in (min, max))
+        figures["largest gain"] = f"{most.claim.name}, {effect_text(most)}"
+        figures["smallest gain"] = f"{least.claim.name}, {effect_text(least)}"
+    return figures
+
+
+def sizes_text(trials: Sequence[Trial]) -> str:
+    """Markdown: the smallest effect that matters of each claim, and why that."""
+    return "\n".join(
+        f"- *{trial.claim.name}*: {'±' if trial.claim.expects == 'none' else ''}{100 * trial.claim.size:g} "
+        f"{trial.claim.points_of}, {trial.claim.reason}"
+        for trial in trials
+    )
 
 
 def effect_text(trial: Trial) -> str:
