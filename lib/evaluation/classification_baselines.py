@@ -35,7 +35,7 @@ def linear_probe(prepared: DecodedImages) -> dict[str, float]:
 def _colours(pixels: np.ndarray) -> np.ndarray:
     """float32 [N, places · 3] of uint8 [N, H, W, 3]."""
     parts = [
-        F.adaptive_avg_pool2d(rearrange(torch.from_numpy(part), "b h w c -> b c h w").float(), PLACES)
+        F.adaptive_avg_pool2d(rearrange(torch.tensor(part), "b h w c -> b c h w").float(), PLACES)
         for part in np.array_split(pixels, 1 + len(pixels) // 1024)
     ]
     return torch.cat(parts).flatten(1).numpy()

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from lib.claims import CLAIMS, REFUTED, SHOWN, UNDECIDED, Trial, trials
+from lib.claims import CLAIMS, REFUTED, SHOWN, UNDECIDED, Claim, Trial, trials
 from lib.claims.claim import ALPHA, tally
 from lib.errors import CommandLine, run_command
 from lib.paths import OUTPUTS, resolve_output
@@ -27,7 +28,8 @@ NOTES = (
 def claims_table(trials: Sequence[Trial]) -> Table:
     """Each claim with its source, task, effect, interval, corrected p and verdict, and the notebook that looks closer."""
     seeds = max((trial.comparison.seeds for trial in trials if trial.comparison), default=0)
-    return Table("claims", CAPTION.format(seeds=seeds), [_row(trial) for trial in trials], NOTES)
+    missing = [f"{trial.claim.name}: {trial.missing}" for trial in trials if trial.missing]
+    return Table("claims", CAPTION.format(seeds=seeds), [_row(trial) for trial in trials], [*NOTES, *missing])
 
 
 def verdict_on_claims(trials: Sequence[Trial]) -> str:
@@ -64,8 +66,7 @@ def claims_figures(trials: Sequence[Trial]) -> dict[str, str]:
 def sizes_text(trials: Sequence[Trial]) -> str:
     """Markdown: the smallest effect that matters of each claim, and why that."""
     return "\n".join(
-        f"- *{trial.claim.name}*: {'±' if trial.claim.expects == 'none' else ''}{100 * trial.claim.size:g} "
-        f"{trial.claim.points_of}, {trial.claim.reason}"
+        f"- *{trial.claim.name}*: {_size(trial.claim)} {_singular(trial.claim)}, {trial.claim.reason}"
         for trial in trials
     )
 
@@ -79,23 +80,31 @@ def effect_text(trial: Trial) -> str:
 
 def _row(trial: Trial) -> dict[Heading, Cell]:
     claim, comparison = trial.claim, trial.comparison
-    sign = "± " if claim.expects == "none" else ""
-    effect, p = Cell.missing(trial.missing), Cell.absent()
+    effect, p = Cell("–", note=trial.missing, columns={"missing": trial.missing}), Cell.absent()
     if comparison is not None:
         effect, p = Cell.points(comparison), Cell.p_value(comparison.p, trial.corrected)
+    sides = claim.points_of.removeprefix("points of "), f"{claim.names[0]} − {claim.names[1]}"
     number = claim.notebook.partition("_")[0]
     cells = {
-        "claim": Cell.words(claim.sentence),
-        "source": Cell.words(claim.source),
-        "task": Cell.words(trial.task),
-        "effect": effect,
-        "of": Cell.words(f"{claim.points_of.removeprefix('points of ')}, {claim.names[0]} − {claim.names[1]}"),
-        "matters from": Cell(f"{sign}{100 * claim.size:g}", note=claim.reason, columns={"": 100 * claim.size}),
-        "p (Holm)": p,
         "verdict": Cell.verdict(trial.verdict, trial.missing),
-        "closer": Cell(number, columns={"": number}, link=f"{claim.notebook}.ipynb"),
+        "claim": replace(Cell.words(claim.sentence), below=f"{claim.name} · {claim.source}"),
+        "effect": effect,
+        "of": replace(Cell.words(sides[0]), below=sides[1]),
+        "p (Holm)": p,
+        "matters from": Cell(_size(claim), note=claim.reason, columns={"": 100 * claim.size}),
+        "task": replace(Cell.words(trial.task), below=f"notebook {number}", link=f"{claim.notebook}.ipynb"),
     }
     return {("", name): cell for name, cell in cells.items()}
+
+
+def _size(claim: Claim) -> str:
+    """'2', '± 2'"""
+    return f"{'± ' if claim.expects == 'none' else ''}{100 * claim.size:g}"
+
+
+def _singular(claim: Claim) -> str:
+    """'point of accuracy', if it is one."""
+    return claim.points_of.replace("points", "point", 1) if 100 * claim.size == 1 else claim.points_of
 
 
 def main() -> None:

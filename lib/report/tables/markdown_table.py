@@ -12,15 +12,16 @@ def markdown_of(table: Table, folder: str = "") -> str:
     rule = [":--" if worded else "--:" for worded in table.worded]
     rows = [[_text(cell, folder) for cell in row] for row in table.cells.itertuples(index=False, name=None)]
     lines = [_line(headings), _line(rule), *map(_line, rows)]
-    notes = [f"{note}" for note in all_notes(table)]
-    return "\n".join([f"*{table.caption}*", "", *lines, "", *notes]).rstrip() + "\n"
+    return "\n".join([f"*{table.caption}*", "", *lines, "", *all_notes(table)]).rstrip() + "\n"
 
 
 def _text(cell: Cell, folder: str) -> str:
-    text = " ".join(part for part in (cell.text, cell.below) if part).replace("|", "\\|")
+    text, below = (part.replace("|", "\\|") for part in (cell.text, cell.below))
     if cell.kind == "verdict":
-        return f"**{text}**"
-    return f"[{text}]({folder}{cell.link})" if cell.link else text
+        text = f"**{text}**"
+    if cell.link:
+        text = f"[{text}]({folder}{cell.link})"
+    return f"{text} {below}".rstrip()
 
 
 def _line(words: Iterable[str]) -> str:

@@ -31,11 +31,11 @@ def test_the_table_tells_effect_p_and_verdict_of_each_claim(tried):
     assert [cell.text for cell in table.cells["", "verdict"]] == [SHOWN, REFUTED, UNDECIDED]
     effects = table.cells["", "effect"]
     assert float(effects[0].columns["difference"]) == pytest.approx(20, abs=8)
-    assert effects[2].text == "missing"
-    assert table.missing == [f"It would need identities. ({GAIN.sentence})"]
+    assert effects[2].text == "–"
+    assert table.notes[-1] == "untried: It would need identities."
     html = table._repr_html_()
     assert 'class="verdict shown"' in html
-    assert '<a href="02_glsa_training.ipynb">02</a>' in html
+    assert '<a href="02_glsa_training.ipynb">phantom-lesions</a><small>notebook 02</small>' in html
     assert "3 seeds a side" in table.caption
 
 
@@ -61,8 +61,9 @@ def test_the_index_gets_a_row_a_claim(tried):
 def test_a_table_as_markdown_has_its_links_verdicts_and_intervals_in_a_line_each(tried):
     lines = markdown_of(claims_table(tried), "notebooks/").splitlines()
     assert lines[0].startswith("*The papers' claims on trial")
-    assert lines[2].startswith("| claim | source | task | effect | of |")
-    assert lines[3] == "| :-- | :-- | :-- | --: | :-- | --: | --: | :-- | --: |"
-    assert lines[4].endswith("| **shown** | [02](notebooks/02_glsa_training.ipynb) |")
+    assert lines[2] == "| verdict | claim | effect | of | p (Holm) | matters from | task |"
+    assert lines[3] == "| :-- | :-- | --: | :-- | --: | --: | :-- |"
+    assert lines[4].startswith(f"| **shown** | {GAIN.sentence} GLSA: relations · ")
+    assert lines[4].endswith("| 2 | [phantom-lesions](notebooks/02_glsa_training.ipynb) notebook 02 |")
     assert " [+" in lines[4]
     assert len({line.count("|") for line in lines[2:7]}) == 1
