@@ -14,14 +14,18 @@ import torch
 from einops import einsum, rearrange
 
 import lib.dcal.model
+import lib.lesa.context
 from lib.dcal import AttentionRollout, GlobalLocalCrossAttention, create_dcal_model
 from lib.dcal.selection import top_patches
 from lib.dcal.vit import attend, embed, finish, project
 from lib.gattanet.agreement import MapAgreement
 from lib.glsa import GLSABlock
 from lib.glsa.attention import GlobalAttention
+from lib.lesa import LESA
+from lib.mapped import EVERY
 from lib.models import create_model
 from lib.paths import NOTEBOOKS
+from tests.helpers import randomised
 
 GIVEN: dict[str, Callable[[], dict[str, Any]]] = {}  # by notebook: the names that its cell is given
 ALTERED: list[tuple[str, type | Any, str, Callable]] = []  # notebook, owner, attribute, what takes its place
@@ -102,6 +106,28 @@ def queries_that_are_not_normed(self, x, scores):
 @altered("04", lib.dcal.model, "pairwise_block")
 def a_pair_that_distracts_nobody(block, x, own, other):
     return finish(block, x[:, : own[0].shape[2]], attend(block.attn, *own))
+
+
+@given("06")
+def lesa():
+    layer = randomised(LESA(16, (3, 4), groups=2)).float().eval().requires_grad_(False)
+    x = torch.rand(1, 16, 3, 4)
+    layer(x)
+    rows, columns = (at.flatten() for at in torch.meshgrid(torch.arange(3), torch.arange(4), indexing="ij"))
+    down, right = rows - rows[:, None] + 2, columns - columns[:, None] + 3
+    given = {"layer": layer, "context": layer.context, "x": x, "height": 3, "width": 4, "down": down, "right": right}
+    return {**given, "einsum": einsum, "rearrange": rearrange, "softmax": torch.softmax, "EVERY": EVERY}
+
+
+@altered("06", LESA, "whole")
+def terms_added_without_a_gate(self, x):
+    return self.local(x) + self.context(x)
+
+
+@altered("06", lib.lesa.context, "weights")
+def attention_that_knows_no_positions_of_keys(scored, relative):
+    logits = relative["q"].products(scored["query_position"])
+    return torch.baddbmm(logits, scored["query"], scored["key"].mT).softmax(-1)
 
 
 @given("07")

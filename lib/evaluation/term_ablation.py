@@ -1,6 +1,6 @@
 """Trained networks with a part of them taken away, on the same test images: what they lose by it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,10 +8,12 @@ from torch import nn
 
 from lib import hardware
 from lib.evaluation.test_images import TestImages
+from lib.lesa.layer import TERMS, without
 from lib.statistics.estimates import Comparison, compare
 from lib.statistics.resampling import Tested
 from lib.training.evaluate import predictions_frame
 from lib.training.metrics import measure
+from lib.training.store import Run
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,16 @@ def compare_ablated(ablated: Sequence[Tested], whole: Sequence[Tested], metric: 
         WorkbookValueError: no runs, runs tested on different images, or an unknown metric.
     """
     return compare(ablated, whole, metric, same_networks=True)
+
+
+def compare_without(runs: Sequence[Run], images: TestImages, metrics: Iterable[str]) -> dict[str, list[Comparison]]:
+    """`compare_ablated` for each of `metrics`, by the term of LESA that is switched off in the networks of `runs`, one a
+    seed."""
+    lost = {}
+    for term in TERMS:
+        ablated = []
+        for run in runs:
+            with without(run.model(), term) as network:
+                ablated.append(ablated_answers(network, images))
+        lost[term] = [compare_ablated(ablated, runs, metric) for metric in metrics]
+    return lost

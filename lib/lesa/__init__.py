@@ -7,7 +7,7 @@ from lib.lesa.detection import lesa_backbone, with_pyramid
 from lib.lesa.layer import LESA, SelfAttention, lesa_layers, without
 from lib.lesa.model import BASES, PAPER_BLOCKS, LESANet, insert_lesa, keep_resolution, lesa_net
 from lib.lesa.position import POSITIONS
-from lib.lesa.term_measures import gate_variance, term_statistics
+from lib.lesa.term_measures import context_share, gate_variance, term_statistics
 
 __all__ = [
     "BASES",
@@ -17,6 +17,7 @@ __all__ = [
     "ContextTerm",
     "LESANet",
     "SelfAttention",
+    "context_share",
     "create_lesa",
     "gate_variance",
     "insert_lesa",

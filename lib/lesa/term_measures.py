@@ -1,6 +1,6 @@
 """What trained LESA layers do with images: the gate ω, and the lengths of what it lets through."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -64,3 +64,14 @@ def gate_variance(gate: Tensor, within: Tensor) -> dict[str, float]:
     }
     total = sum(parts.values())
     return {name: (part / total).item() for name, part in parts.items()}
+
+
+def context_share(terms: Sequence[Mapping[str, Mapping[str, Tensor]]]) -> dict[str, float]:
+    """|ω ⊙ b| / (|u| + |ω ⊙ b|) by block: the mean over images and networks of what `term_statistics` gives for each."""
+    shares = {
+        block: [of[block]["context_term"] / (of[block]["local"] + of[block]["context_term"]) for of in terms]
+        for block in terms[0]
+    }
+    return {
+        block: torch.stack([share.mean() for share in of_block]).mean().item() for block, of_block in shares.items()
+    }

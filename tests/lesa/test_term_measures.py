@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lib.errors import WorkbookError, WorkbookValueError
-from lib.lesa import gate_variance, term_statistics
+from lib.lesa import context_share, gate_variance, term_statistics
 from lib.models import create_model
 from tests.helpers import randomised
 
@@ -67,3 +67,9 @@ def test_mistakes_are_told(model, images):
         term_statistics(plain.eval(), [images])
     with pytest.raises(WorkbookError, match=r"call model.eval\(\)"):
         term_statistics(create_model("resnet26_small", num_classes=3, attn_type="lesa"), [images])
+
+
+def test_the_contexts_share_is_a_mean_over_images_and_networks():
+    local, context = torch.full((4,), 3.0), torch.tensor([1.0, 1.0, 3.0, 3.0])
+    terms = [{"layer4.0": {"local": local, "context_term": of}} for of in (context, torch.zeros(4))]
+    assert context_share(terms) == {"layer4.0": pytest.approx((0.25 + 0.5) / 2 / 2)}

@@ -68,13 +68,6 @@ def _means(seed: Mapping[str, Mapping[str, Tensor]], name: str) -> list[float]:
     return [float(block[name].mean()) for block in seed.values()]
 
 
-def context_share(terms: Terms) -> dict[str, float]:
-    """|ω ⊙ b| / (|u| + |ω ⊙ b|) by block: mean over images and seeds of the lengths' means."""
-    shares = [b["context_term"] / (b["local"] + b["context_term"]) for seed in terms for b in seed.values()]
-    means = np.array([float(share.mean()) for share in shares]).reshape(len(terms), -1).mean(axis=0)
-    return dict(zip(terms[0], means.tolist(), strict=True))
-
-
 def gate_sources(shares: Sequence[Mapping[str, Mapping[str, float]]], phantom: bool) -> Figure:
     """What ω follows: `lib.lesa.gate_variance` by seed and block, as stacked bars, a bar a seed."""
     blocks = list(shares[0])
