@@ -9,13 +9,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 from einops import einsum, rearrange
+from torch.nn.functional import normalize, softplus
 
 import lib.dcal.model
 import lib.lesa.context
+import lib.retrieval.ranking
+from lib.data.imageset import JUNK
 from lib.dcal import AttentionRollout, GlobalLocalCrossAttention, create_dcal_model
+from lib.dcal.model import DCALNet
 from lib.dcal.selection import top_patches
 from lib.dcal.vit import attend, embed, finish, project
 from lib.gattanet.agreement import MapAgreement
@@ -25,6 +30,9 @@ from lib.lesa import LESA
 from lib.mapped import EVERY
 from lib.models import create_model
 from lib.paths import NOTEBOOKS
+from lib.retrieval.distances import Embedded
+from lib.retrieval.ranking import retrieval_scores
+from lib.training.triplet import BatchHardTriplet
 from tests.helpers import randomised
 
 GIVEN: dict[str, Callable[[], dict[str, Any]]] = {}  # by notebook: the names that its cell is given
@@ -151,6 +159,34 @@ def agreement_of_queries_with_queries(self, f, q_avg):
 @altered("07", MapAgreement, "mean_query")
 def queries_that_are_summed(self, f):
     return f.sum((2, 3)) @ self.query
+
+
+@given("08")
+def reid():
+    sizes = {"img_size": (32, 16), "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3}
+    network = create_dcal_model("deit_tiny_patch16_224", 5, top_ratio=0.3, **sizes).eval().requires_grad_(False)
+    vectors, people, cameras = torch.randn(24, 48), np.arange(24) // 4, np.arange(24) % 3
+    gallery = Embedded(vectors, np.where(np.arange(24) == 20, JUNK, people), cameras)
+    given = {"network": network, "image": SimpleNamespace(batch=lambda model: torch.rand(1, 3, 32, 16))}
+    given |= {"queries": Embedded(torch.randn(1, 48), [2], [1]), "gallery": gallery, "vectors": vectors}
+    given |= {"people": torch.from_numpy(people), "embed": embed, "BatchHardTriplet": BatchHardTriplet}
+    functions = {"einsum": einsum, "normalize": normalize, "softplus": softplus, "retrieval_scores": retrieval_scores}
+    return {**given, **functions, "np": np}
+
+
+@altered("08", DCALNet, "embed")
+def vectors_of_glca_alone(self, images):
+    return self._run(images).glca_token.repeat(1, 2)
+
+
+@altered("08", BatchHardTriplet, "forward")
+def all_triplets_alike(self, embeddings, identities):
+    return self.loss(embeddings, identities)
+
+
+@altered("08", lib.retrieval.ranking, "_ranks")
+def ranks_that_count_from_zero(matches, keys):
+    return np.cumsum(np.bincount(np.searchsorted(matches, keys), minlength=len(matches) + 1)[:-1]) + 1
 
 
 @pytest.mark.parametrize("number", GIVEN)

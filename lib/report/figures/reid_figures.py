@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.data import ImageSet
@@ -10,7 +11,7 @@ from lib.data.imageset import DISTRACTOR, JUNK
 from lib.evaluation.test_images import TestImages
 from lib.report.figures.retrieval_figures import SHOWN
 from lib.report.figures.run_figures import curves
-from lib.report.figures.style import darkened, figure, overlay, picture, picture_grid
+from lib.report.figures.style import BLUE, GREY, ORANGE, darkened, figure, legend_above, overlay, picture, picture_grid
 from lib.training.store import Run
 
 SEARCH = {
@@ -76,3 +77,49 @@ def maps_on_matches(images: TestImages, titles: Sequence[str], maps: Mapping[str
                 else:
                     overlay(ax, images.sharp[i], heats[i], title)
     return fig
+
+
+def triplets_and_precision(
+    pictures: np.ndarray, distances: np.ndarray, people: np.ndarray, right: np.ndarray, phantom: bool = False
+) -> Figure:
+    """What is computed by hand: what the triplet loss looks at in a batch, and one query's average precision.
+
+    Args:
+        pictures: uint8 [B, H, W, 3], the batch.
+        distances: [B, B] between its images.
+        people: [B], who is on them.
+        right: bool [G], which answers to the query are right, best first.
+    """
+    with figure(9.5, 4.4, phantom) as fig:
+        left, curve = fig.subplots(1, 2, width_ratios=(1, 1.1))
+        _hardest(left, pictures, distances, people[:, None] == people)
+        _precision(curve, right)
+        legend_above(fig, left, curve)
+    return fig
+
+
+def _hardest(ax: Axes, pictures: np.ndarray, distances: np.ndarray, same: np.ndarray) -> None:
+    """Distances, dark where far, with the farthest image of the same person and the nearest of another in each row."""
+    rows = np.arange(len(same))
+    ax.imshow(distances, cmap="Greys")
+    farthest, nearest = np.where(same, distances, -1).argmax(1), np.where(same, np.inf, distances).argmin(1)
+    for marker, at, label, colour in (("o", farthest, "farthest same", BLUE), ("X", nearest, "nearest other", ORANGE)):
+        ax.scatter(at, rows, marker=marker, color=colour, edgecolors="white", s=55, label=label)
+    half = 0.45 * min(1, pictures.shape[2] / pictures.shape[1])
+    for row, each in enumerate(pictures):
+        ax.imshow(each, extent=(-1.1 - half, -1.1 + half, row + 0.45, row - 0.45))
+    ax.set(xlim=(-1.6, len(rows) - 0.5), ylim=(len(rows) - 0.5, -0.5), xticks=[], yticks=[])
+    ax.set(title="A batch: distances", xlabel="image of the batch", ylabel="image of the batch")
+    ax.grid(False)
+
+
+def _precision(ax: Axes, right: np.ndarray) -> None:
+    """The share of right answers down to each rank; its mean at the right ones is AP."""
+    ranks, at = 1 + np.arange(len(right)), np.flatnonzero(right)
+    precision = np.cumsum(right) / ranks
+    ap = precision[at].mean()
+    ax.plot(ranks, precision, color=GREY, linewidth=1)
+    ax.scatter(ranks[at], precision[at], color=BLUE, marker="s", zorder=3, label="right answer")
+    ax.axhline(ap, color=BLUE, linestyle="--", label=f"their mean, AP = {ap:.2f}")
+    ax.set(xlim=(0.5, ranks[at[-1]] + 1.5), ylim=(0, 1.05), xlabel="rank", ylabel="precision down to the rank")
+    ax.set_title("A search: one query")

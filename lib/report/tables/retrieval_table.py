@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 import pandas as pd
+from pandas.io.formats.style import Styler
 
+from lib.data import REID_PARTS, ImageSet
+from lib.data.imageset import DISTRACTOR, JUNK
 from lib.report.tables.cells import points_text
 from lib.retrieval.ranking import RETRIEVAL_METRICS
 from lib.statistics.retrieval_estimates import SeedScores, compare_retrieval, estimate_retrieval
@@ -28,3 +31,20 @@ def scores_table(scores: Mapping[str, SeedScores], reference: str) -> pd.DataFra
     ]
     table.insert(1, f"mAP less {reference}'s (points)", differences)
     return table
+
+
+def split_table(images: ImageSet, parts: pd.Series) -> Styler:
+    """Images, identities, distractors and junk of each part of a re-identification set; `parts` is what
+    `lib.training.prepare` gives."""
+    identities = {part: images.rows["identity"][parts == part] for part in REID_PARTS}
+    counts = {
+        part: {
+            "images": len(of_part),
+            "identities": of_part[of_part > 0].nunique(),
+            "distractors": (of_part == DISTRACTOR).sum(),
+            "junk": (of_part == JUNK).sum(),
+        }
+        for part, of_part in identities.items()
+    }
+    caption = f"{images.name}: the official split; validation is taken from its training identities"
+    return pd.DataFrame(counts).T.style.format("{:,}").set_caption(caption)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lib.data import ImageSet
 from lib.evaluation.test_images import select_images
-from lib.report.figures.reid_figures import gallery_members, maps_on_matches, search_curves
+from lib.report.figures.reid_figures import gallery_members, maps_on_matches, search_curves, triplets_and_precision
 from lib.report.figures.style import PHANTOM_NOTE
 from lib.training import RunConfig
 from lib.training.training_data import DecodedImages
@@ -74,3 +74,16 @@ def test_maps_stand_beside_their_images(images):
     shown, dark = (axes[place].images[0].get_array() for place in (3, 5))
     kept = (shown == dark).all(axis=2)
     assert np.array_equal(kept[:: len(kept) // 4, :: kept.shape[1] // 2], selected[1] == 1)
+
+
+def test_the_hardest_of_each_row_are_marked_and_the_precision_is_that_of_the_ranks():
+    pictures, people = np.zeros((4, 8, 4, 3), np.uint8), np.array([1, 1, 2, 2])
+    distances = np.array([[0, 5, 2, 3], [5, 0, 4, 1], [2, 4, 0, 6], [3, 1, 6, 0]], float)
+    batch, search = drawn(
+        triplets_and_precision(pictures, distances, people, np.array([True, False, False, True]), True)
+    )
+    farthest, nearest = (dots.get_offsets()[:, 0].tolist() for dots in batch.collections)
+    assert farthest == [1, 0, 3, 2]
+    assert nearest == [2, 3, 0, 1]
+    assert search.lines[0].get_ydata().tolist() == pytest.approx([1, 1 / 2, 1 / 3, 2 / 4])
+    assert search.lines[1].get_label() == "their mean, AP = 0.75"

@@ -1,10 +1,12 @@
 """The table of retrieval scores says what the statistics do."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib.report.tables.retrieval_table import score_text, scores_table
+from lib.report.tables.retrieval_table import score_text, scores_table, split_table
 from lib.report.tables.verdicts import comparison_text, verdict
 from lib.retrieval.ranking import COLUMNS, RetrievalScores
 from lib.statistics.retrieval_estimates import compare_retrieval, estimate_retrieval
@@ -44,3 +46,12 @@ def test_comparisons_of_retrieval_are_told_as_those_of_classification(models):
     one = compare_retrieval(models["DCAL"][:1], models["SA"][:1], "cmc_1")
     assert "over test images, one training each" in verdict(one, "DCAL", "SA")
     assert "points of CMC-1" in verdict(one, "DCAL", "SA")
+
+
+def test_the_split_tells_what_each_part_holds():
+    identity = [3, 3, 5, 7, 3, 5, 0, 0, -1, 9]
+    rows = pd.DataFrame({"identity": identity})
+    parts = pd.Series(["train", "train", "val", "query", *["gallery"] * 6])
+    table = split_table(SimpleNamespace(name="made", rows=rows), parts).data
+    assert table.loc["train"].tolist() == [2, 1, 0, 0]
+    assert table.loc["gallery"].tolist() == [6, 3, 2, 1]
