@@ -13,7 +13,7 @@ from lib.data.phantoms.lesions import CLINIC, LESIONS, draw_phantoms
 from lib.data.phantoms.marks import draw_marks
 from lib.data.phantoms.needles import draw_needles
 from lib.data.phantoms.other_birds import draw_other_birds
-from lib.data.phantoms.other_people import OTHER_WARDROBES, draw_other_people
+from lib.data.phantoms.other_people import draw_other_people
 from lib.data.phantoms.patterns import draw_patterns
 from lib.data.phantoms.people import draw_people
 from lib.data.phantoms.wardrobe import draw_wardrobe
@@ -74,9 +74,6 @@ load_phantom_people = _phantoms(draw_people, load_market, people.DEFAULT_IMAGES)
 load_phantom_wardrobe = _phantoms(draw_wardrobe, load_market, wardrobe.DEFAULT_IMAGES)
 load_other_birds = _phantoms(draw_other_birds, load_cub, other_birds.DEFAULT_IMAGES)
 load_other_people = _phantoms(draw_other_people, load_market, other_people.DEFAULT_IMAGES)
-load_other_wardrobes = _phantoms(
-    lambda root, n: draw_other_people(root, n, OTHER_WARDROBES), load_market, other_people.DEFAULT_IMAGES
-)
 
 DATASETS: dict[str, Dataset] = {
     "phantom-lesions": Dataset(load_phantom_lesions, "dermoscopy", 64, built_in=True),
@@ -88,7 +85,6 @@ DATASETS: dict[str, Dataset] = {
     "phantom-wardrobe": Dataset(load_phantom_wardrobe, "person", (128, 64), built_in=True),
     "phantom-birds-other": Dataset(load_other_birds, "fine_grained", 64, built_in=True),
     "phantom-people-other": Dataset(load_other_people, "person", (128, 64), built_in=True),
-    "phantom-wardrobe-other": Dataset(load_other_wardrobes, "person", (128, 64), built_in=True),
     "phantom-patterns": Dataset(load_phantom_patterns, "natural", 64, built_in=True),
     "digits": Dataset(load_digits_set, "shift", 32, built_in=True),
     "HAM10000": Dataset(load_ham10000, "dermoscopy", 96),

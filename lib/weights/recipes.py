@@ -15,7 +15,54 @@ from lib.training.store import Run
 from lib.training.training_data import load_images
 from lib.weights.starting_weights import Shipped, export
 
-RECIPES: dict[str, dict[str, Any]] = {}
+# What the recipes of DCAL's small networks have in common. All that counts is said here, so that no change of a profile
+# makes the weights other than their recipe.
+_VIT = {
+    "attention": "SA",
+    "weights": "none",
+    "split": "official",
+    "sampler": "none",
+    "loss_type": "cross_entropy",
+    "depth": 3,
+    "drop_path": 0.0,
+    "optimizer": "AdamW",
+    "weight_decay": 0.05,
+    "lr_scheduler": "CosineWarmup",
+    "early_stopping_patience": None,
+    "gradient_clip": 5.0,
+}
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "vit_tiny_r_s16_p8_224": {
+        **_VIT,
+        "dataset": "phantom-birds-other",
+        "limit_images": 2400,
+        "image_size": 64,
+        "backbone": "vit_tiny_r_s16_p8_224",
+        "patch_size": 2,
+        "batch_size": 8,
+        "lr": 1e-3,
+        "warmup_epochs": 0.5,
+        "max_epoch": 10,
+    },
+    "test_vit": {
+        **_VIT,
+        "task": "reid",
+        "dataset": "phantom-people-other",
+        "limit_images": 3250,
+        "image_size": 64,
+        "image_width": 32,
+        "augmentation": "none",
+        "backbone": "test_vit",  # timm's smallest: 64 dimensions, 2 heads
+        "patch_size": 4,
+        "batch_size": 16,
+        "images_per_identity": 2,
+        "lr": 2e-3,
+        "warmup_epochs": 1.0,
+        "max_epoch": 6,
+        "precision": "32",
+    },
+}
 
 REHEARSED = ("train_loss", "val_loss")  # columns of training_log.csv
 REHEARSAL = {"limit_images": 96, "max_epoch": 1}

@@ -15,25 +15,31 @@ from PIL import Image
 from lib.data.phantoms.person_drawing import Camera, Person, camera, draw_nobody, draw_person, person
 from lib.progress import Progress
 
-CAMERAS = 6
-PER_IDENTITY = 20  # images, on average: with its share of distractors and junk
 LEAST = 4  # training identities: fewer cannot be divided for validation
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
-
-Dressed = Callable[[Person, np.random.Generator], Person]  # somebody as one camera sees her
 
 
 @dataclass(frozen=True)
 class Street:
     """Who is seen, and by whom.
 
-    `is_train` tells which identities, numbered from 1, are trained on; `dressed`, what somebody wears before a camera.
+    `is_train` tells which identities, numbered from `first`, are trained on. `seen_by` are the fewest and, less one, the most
+    of the `cameras` that see somebody. `who` gives the person of an identity; `dressed`, as what a camera sees her.
     """
 
     title: str
     seed: int
+    first: int = 1
     is_train: Callable[[int], bool] = lambda identity: identity % 2 == 1
-    dressed: Dressed = lambda who, rng: who
+    cameras: int = 6
+    seen_by: tuple[int, int] = (3, 6)
+    who: Callable[[int, np.random.Generator], Person] = lambda identity, rng: person(rng)
+    dressed: Callable[[Person, np.random.Generator], Person] = lambda who, rng: who
+
+    @property
+    def images_an_identity(self) -> float:
+        """On average: four or five a camera, and with its share of distractors and junk."""
+        return 4.5 * (sum(self.seen_by) - 1) / 2 + 2
 
 
 def write_market(folder: Path, street: Street, identities: int) -> None:
@@ -41,10 +47,11 @@ def write_market(folder: Path, street: Street, identities: int) -> None:
     for part in (TRAIN, QUERY, GALLERY):
         (folder / part).mkdir()
     seed = street.seed
-    cameras = [camera(np.random.default_rng([seed, 1, number])) for number in range(CAMERAS)]
-    others = range(identities + 1, identities + 1 + identities // 2)  # a distractor and a junk image for two identities
+    cameras = [camera(np.random.default_rng([seed, 1, number])) for number in range(street.cameras)]
+    last = street.first + identities - 1
+    others = range(last + 1, last + 1 + identities // 2)  # a distractor and a junk image for two identities
     with Progress(identities + 2 * len(others), f"Drawing {street.title}", "people") as bar:
-        for identity in range(1, identities + 1):
+        for identity in range(street.first, last + 1):
             _appear(folder, street, identity, cameras, np.random.default_rng([seed, 2, identity]))
             bar.advance()
         for number in others:
@@ -55,9 +62,9 @@ def write_market(folder: Path, street: Street, identities: int) -> None:
 
 
 def _appear(folder: Path, street: Street, identity: int, cameras: list[Camera], rng: np.random.Generator) -> None:
-    """All images of one person: three to five cameras, three to six images each."""
-    who, frame, is_train = person(rng), 1000 * identity, street.is_train(identity)
-    for number in sorted(rng.choice(CAMERAS, rng.integers(3, 6), replace=False).tolist()):
+    """All images of one person: three to six before each camera that sees her."""
+    who, frame, is_train = street.who(identity, rng), 1000 * identity, street.is_train(identity)
+    for number in sorted(rng.choice(street.cameras, rng.integers(*street.seen_by), replace=False).tolist()):
         dressed = street.dressed(who, rng)
         for image in range(rng.integers(3, 7)):
             frame += int(rng.integers(5, 60))
@@ -72,7 +79,7 @@ def _stray(
     """Two images of a passer-by (prefix 0000), or of a piece of one or of nobody at all (-1)."""
     who = person(rng)
     for image in range(2):
-        place = int(rng.integers(CAMERAS))
+        place = int(rng.integers(len(cameras)))
         nobody = off > 0 and rng.random() < 0.3
         picture = draw_nobody(cameras[place], rng) if nobody else draw_person(who, cameras[place], rng, off)
         _save(picture, gallery / f"{prefix}_c{place + 1}s2_{1000 * number + image:06d}_01.jpg")

@@ -7,7 +7,7 @@ side from which they see people. Half of the identities are there to train on, t
 from pathlib import Path
 
 from lib.data.phantoms.draw_once import draw_once, too_few
-from lib.data.phantoms.market_layout import LEAST, PER_IDENTITY, Street, write_market
+from lib.data.phantoms.market_layout import LEAST, Street, write_market
 
 DEFAULT_IMAGES = 1600
 VERSION = 1  # raise it whenever the same seed would draw other pictures
@@ -27,9 +27,10 @@ def draw_people(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Path
 
 def draw_street(root: Path, version: int, images: int, street: Street) -> Path:
     """Draw about `images` pictures of the people of `street` into the folder `root`, once: see `draw_people`."""
-    identities = 2 * round(images / PER_IDENTITY / 2)
+    identities = 2 * round(images / street.images_an_identity / 2)
     if identities < 2 * LEAST:
-        raise too_few(images, f"{LEAST} identities to train on and {LEAST} to test", 2 * LEAST * PER_IDENTITY)
+        enough = round(2 * LEAST * street.images_an_identity)
+        raise too_few(images, f"{LEAST} identities to train on and {LEAST} to test", enough)
     return draw_once(
         root, street.title, version, images, street.seed, lambda folder: write_market(folder, street, identities)
     )

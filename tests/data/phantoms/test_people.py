@@ -7,13 +7,12 @@ import pytest
 from PIL import Image
 
 from lib.data import DATASETS, load_dataset, split_identities
-from lib.data.phantoms.market_layout import CAMERAS
 from lib.data.phantoms.people import draw_people
 from lib.data.phantoms.person_drawing import HEIGHT, WIDTH, camera, draw_nobody, draw_person, person
 from lib.data.sets.reid import load_market
 from lib.errors import WorkbookFileError, WorkbookValueError
 
-IMAGES = 320
+IMAGES, CAMERAS = 320, 6
 
 
 @pytest.fixture(scope="module")
