@@ -15,7 +15,7 @@ from lib.workbook.parameters import read_parameters
 from lib.workbook.plan import predecessors
 
 ALL = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-TAUGHT = ("02", "07")  # they open with their mechanism
+TAUGHT = ("02", "04", "06", "07", "08")  # they open with their mechanism
 VIEWS = {"02": 1, "03": 2, "04": 1, "05": 1, "06": 2, "07": 2, "08": 1, "09": 1}
 
 
@@ -52,7 +52,7 @@ def test_notebooks_teach_before_they_measure(number):
     assert [text for text in prose if re.fullmatch(r"#+ .*", text)] == []  # a heading says how to read what follows
     assert prose[1].startswith("## The mechanism in ten lines\n")
     assert "$$" in prose[1]
-    assert ["mechanism" in cell.metadata.get("tags", []) for cell in code].count(True) == 1
+    assert ["mechanism" in cell.metadata.get("tags", []) for cell in code].count(True) >= 1
     parameters, setup = code[:2]
     first, _, rest = parameters.source.partition(SELDOM)
     assert 3 <= len(first.splitlines()) <= 10
@@ -97,8 +97,8 @@ def test_dcal_is_ablated_in_every_profile_unless_told_otherwise():
 def test_dcal_tells_every_switchs_accuracy_and_how_much_of_the_object_it_covers(report):
     page = (report / "04_dcal_rollout.html").read_text()
     verdict = page[page.rindex("<strong>Verdict.") :]
-    assert all(f"accuracy, {name}<" in page for name in BRANCHES)
-    assert "about SA+PWCA's attention against SA's" in verdict
+    assert all(f"<li>{name} <b>" in page for name in BRANCHES)
+    assert "SA+PWCA's attention" in verdict
     assert "of coverage of the object" in verdict
 
 

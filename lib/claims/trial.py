@@ -14,11 +14,8 @@ from lib.statistics.estimates import Comparison, Estimate, compare, estimate, ho
 from lib.statistics.retrieval_estimates import compare_retrieval, estimate_retrieval
 from lib.training.config import RunConfig
 from lib.training.fitting import fit
-from lib.training.profiles import profile_config
+from lib.training.profiles import SMOKE, profile_config
 from lib.training.store import Run, RunStore
-
-# The smoke profile runs through the recipes on the built-in data, and shows nothing.
-SMOKE = {"max_epoch": 1, "limit_images": 160}
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     },
 }
 
+SMOKE = {"max_epoch": 1, "limit_images": 160}  # of a drawn task: it is gone through, and shows nothing
 LINEAR = ("fgvc", "lesa-imagenet")  # the rate goes with the batch, which is that of all devices together
 
 
@@ -231,3 +232,13 @@ def config_of(parameters: Mapping[str, Any]) -> RunConfig:
         WorkbookValueError: an unknown profile, or a value that a setting cannot have.
     """
     return profile_config(**{name: value for name, value in parameters.items() if name in {*SETTINGS, "profile"}})
+
+
+def lesa_settings(profile: str, dataset: str | None, backbone: str | None) -> dict[str, Any]:
+    """What LESA is trained by where it is not said: without a data set by the task that was drawn for it, whose recipe
+    is `scales`; on other data its backbone has to have bottlenecks."""
+    preset = PROFILES[choose("profile", profile, PROFILES)]
+    if dataset is None and "dataset" not in preset and "scales" in PROFILES:
+        return {"profile": "scales", **(SMOKE if profile == "smoke" else {})}
+    other = {"dataset": dataset or preset.get("dataset", "digits")}
+    return {**other, "backbone": backbone or preset.get("backbone", "resnet26_small")}

@@ -8,6 +8,7 @@ import pytest
 from lib.claims import CLAIMS, REFUTED, SHOWN, UNDECIDED
 from lib.claims.claim import KINDS, verdict
 from lib.claims.trial import configs, trial, unsuited
+from lib.paths import NOTEBOOKS
 from lib.statistics.estimates import Comparison
 from lib.training.profiles import PROFILES
 from lib.training.store import RunStore
@@ -74,3 +75,8 @@ def test_a_recipe_that_is_not_there_harms_nothing(tmp_path):
     assert told.comparison is None
     assert "pears" in told.missing
     assert told.verdict == UNDECIDED
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=lambda claim: claim.name)
+def test_the_notebook_that_looks_closer_is_there(claim):
+    assert (NOTEBOOKS / f"{claim.notebook}.ipynb").exists()
