@@ -42,6 +42,7 @@ from lib.report.figures.style import show
 from lib.report.pages.key_figures import show_key_figures, show_verdict
 from lib.report.tables.run_tables import recipe_text
 from lib.training import PROFILES, Run, RunConfig, RunStore, config_of, fit, prepare
+from lib.training.build_model import build_model
 from lib.training.training_data import DecodedImages
 
 __all__ = [
@@ -102,6 +103,14 @@ class OpenNotebook:
         """The trained network of `config`, in eval mode, on the CPU."""
         return self.fit(self.config).model()
 
+    def network_of(self, config: RunConfig, train: bool = True) -> nn.Module:
+        """The trained network of another config, or, where it is not there and not to be trained, as it is drawn."""
+        run = self.store.run(config)
+        if train:
+            return self.fit(config).model()
+        classes = len(prepare(config, self.store).images.classes)
+        return run.model() if run.finished else build_model(config, classes, pretrained=False).eval()
+
     @cached_property
     def prepared(self) -> DecodedImages:
         """The images of `config`, decoded."""
@@ -110,6 +119,10 @@ class OpenNotebook:
     def images(self, count: int | None = None, order: str = "classes in turn", **chosen: Any) -> TestImages:
         """Images as `config` is tested on them; see `select_images`."""
         return select_images(self.config, self.prepared, count, order, **chosen)
+
+    def images_of(self, config: RunConfig, count: int, order: str = "classes in turn") -> TestImages:
+        """Images as another config is tested on them."""
+        return select_images(config, prepare(config, self.store), count, order)
 
     @cached_property
     def example(self) -> TestImages:

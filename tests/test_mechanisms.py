@@ -12,10 +12,12 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from einops import einsum, rearrange
+from einops import einsum, rearrange, reduce
+from pytorch_grad_cam import GradCAM
 from torch.nn.functional import normalize, softplus
 
 import lib.dcal.model
+import lib.explain.methods.cam
 import lib.lesa.context
 import lib.retrieval.ranking
 from lib.data.imageset import JUNK
@@ -23,9 +25,14 @@ from lib.dcal import AttentionRollout, GlobalLocalCrossAttention, create_dcal_mo
 from lib.dcal.model import DCALNet
 from lib.dcal.selection import top_patches
 from lib.dcal.vit import attend, embed, finish, project
+from lib.explain import explain
+from lib.explain.methods.activation_tap import ActivationTap
+from lib.explain.methods.target_layers import TargetLayer, target_layer_of
 from lib.gattanet.agreement import MapAgreement
 from lib.glsa import GLSABlock
 from lib.glsa.attention import GlobalAttention
+from lib.glsa.fusion import CrossAttentionFusion, LearnableGateFusion
+from lib.glsa.residual import ProgressiveResidual
 from lib.lesa import LESA
 from lib.mapped import EVERY
 from lib.models import create_model
@@ -35,6 +42,7 @@ from lib.retrieval.ranking import retrieval_scores
 from lib.training.triplet import BatchHardTriplet
 from tests.helpers import randomised
 
+FORWARD = CrossAttentionFusion.forward
 GIVEN: dict[str, Callable[[], dict[str, Any]]] = {}  # by notebook: the names that its cell is given
 ALTERED: list[tuple[str, type | Any, str, Callable]] = []  # notebook, owner, attribute, what takes its place
 
@@ -138,12 +146,54 @@ def attention_that_knows_no_positions_of_keys(scored, relative):
     return torch.baddbmm(logits, scored["query"], scored["key"].mT).softmax(-1)
 
 
+@given("03")
+def fusions():
+    gated = create_model("toynet", num_classes=3, fusion_strategy="learnable_gate", residual_strategy="progressive")
+    crossed = create_model("toynet", num_classes=3, fusion_strategy="cross_attn")
+    names = {"einsum": einsum, "rearrange": rearrange, "image": image()}
+    return {"gated": gated.eval(), "crossed": crossed.eval(), **names}
+
+
+@altered("03", LearnableGateFusion, "mix")
+def a_gate_that_is_turned_over(self, A, L):
+    g = self.gate(torch.cat([A, L], dim=1)).sigmoid()
+    return g * L + (1 - g) * A
+
+
+@altered("03", CrossAttentionFusion, "forward")
+def local_queries_of_global_keys(self, A, L, x_in=None):
+    return FORWARD(self, L, A)
+
+
+@altered("03", ProgressiveResidual, "forward")
+def a_residual_that_adds(self, x_in, fused_features):
+    return x_in + self.logit.sigmoid() * fused_features
+
+
+@given("05")
+def grad_cam():
+    network = create_model("toynet", num_classes=3, fusion_strategy="learnable_gate").eval()
+    tools = {"ActivationTap": ActivationTap, "target_layer_of": target_layer_of, "explain": explain}
+    names = {"einsum": einsum, "reduce": reduce, "interpolate": torch.nn.functional.interpolate}
+    return {"network": network, "image": image(), "answer": 1, **tools, **names}
+
+
+@altered("05", GradCAM, "get_cam_weights")
+def weights_of_the_greatest_gradient(self, images, layer, targets, activations, grads):
+    return grads.max(axis=(2, 3))
+
+
+@altered("05", lib.explain.methods.cam, "target_layer_of")
+def an_earlier_layer(model, images):
+    return TargetLayer(model.backbone.net.conv1)
+
+
 @given("07")
 def gattanet():
     network = create_model("toynet", num_classes=3, attn_type="gatta", dim=8).eval()
     for part in network.agreement:
         part.alpha.data.fill_(2.0)  # 0 at the start, where every pass is the same
-    return {"network": network, "image": image(3), "einsum": einsum}
+    return {"network": network, "image": image(3), "einsum": einsum, "layer_norm": torch.nn.functional.layer_norm}
 
 
 @altered("07", MapAgreement, "modulate")

@@ -22,6 +22,15 @@ def test_a_notebook_has_its_run_its_network_and_an_image(nb, tiny, finished):
     assert "toynet on HAM10000" in repr(nb)
 
 
+def test_another_network_is_drawn_where_it_is_not_to_be_trained(nb, tiny):
+    other = nb.network_of(tiny.replace(seed=7), train=False)
+    assert not other.training
+    assert not nb.store.run(tiny.replace(seed=7)).finished
+    weights = nb.network.state_dict()
+    assert all(value.equal(weights[name]) for name, value in nb.network_of(tiny, train=False).state_dict().items())
+    assert len(nb.images_of(tiny, 2)) == 2
+
+
 def test_what_a_notebook_fixes_wins_over_its_parameters(nb, tiny):
     assert open_notebook(nb.parameters, attention="gatta", gatta_dim=8).config.gatta_dim == 8
 

@@ -10,6 +10,8 @@ HOMES = {
     "View": "lib.explain.views.view",
     "explorer_of": "lib.explain.views.explorer_maps",
     "explore": "lib.explain.views.explorer",
+    "choose_methods": "lib.explain.methods.explain",
+    "forget": "lib.explain.scores.parameter_randomisation",
     "compare_maps": "lib.explain.views.map_comparison",
     "browse_runs": "lib.explain.views.run_browser",
     "REFERENCE_MAPS": "lib.explain.methods.explain",

@@ -6,7 +6,7 @@ import torch
 
 from lib.evaluation.pass_study import pass_changes, study_passes
 from lib.models import create_model
-from lib.report.tables.gattanet_summary import agreement_figures, passes_text
+from lib.report.study.gattanet_conclusions import agreement_figures, passes_text
 from lib.statistics.estimates import Comparison
 from lib.training import RunConfig
 from tests.evaluation.made_images import images_of

@@ -2,7 +2,7 @@
 
 import importlib.util
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -72,6 +72,22 @@ def methods_of(model: nn.Module) -> dict[str, Method]:
     own = {name: Method(partial(network_map, name), _any, by_class=False) for name in network_methods(model)}
     references = {name: suiting.pop(name) for name in REFERENCE_MAPS if name in suiting}
     return {**suiting, **own, **references}
+
+
+def choose_methods(model: nn.Module, names: str | None = None, leave_out: Collection[str] = ()) -> list[str]:
+    """The methods of `model` that `names` tells, by comma; for None all that it has but those to `leave_out`. The
+    reference maps are always among them, and come last.
+
+    Raises:
+        WorkbookValueError: a name that the model has not, or reference maps only.
+    """
+    known = methods_of(model)
+    named = [choose("methods", name.strip(), known) for name in (names or "").split(",") if name.strip()]
+    wanted = named or [name for name in known if name not in leave_out]
+    tried = [name for name in dict.fromkeys(wanted) if name not in REFERENCE_MAPS]
+    if not tried:
+        raise WorkbookValueError(f"methods={names!r} names reference maps only; choose from {', '.join(known)}.")
+    return [*tried, *REFERENCE_MAPS]
 
 
 def explain(

@@ -9,9 +9,11 @@ was before training, which a finished network does not tell. So maps do not chan
 """
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +31,43 @@ class Cascade:
 
     lowest: tuple[str, ...]
     similarity: np.ndarray
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """Cascades of several methods on the same images, a list a method: one for each time that the network forgot."""
+
+    cascades: Mapping[str, Sequence[Cascade]]
+
+    @property
+    def lowest(self) -> tuple[str, ...]:
+        """Down to which module each stage was drawn anew."""
+        return next(iter(self.cascades.values()))[0].lowest
+
+    @property
+    def similarity(self) -> dict[str, np.ndarray]:
+        """[stages, draws · N] of each method."""
+        return {name: np.concatenate([each.similarity for each in found], 1) for name, found in self.cascades.items()}
+
+    @property
+    def by_draw(self) -> dict[str, np.ndarray]:
+        """[draws, stages] of each method, the mean over the images that have a value; NaN where none has."""
+        return {
+            name: np.stack([pd.DataFrame(each.similarity).mean(axis=1).to_numpy() for each in found])
+            for name, found in self.cascades.items()
+        }
+
+
+def forget(
+    model: nn.Module, images: Tensor, targets: Targets, methods: Sequence[str], draws: int = 1, stages: int = 3
+) -> Forgetting:
+    """`randomisation_check` of each of `methods`, with the seeds 0, 1, … of `draws`; it raises the same."""
+    return Forgetting(
+        {
+            name: [randomisation_check(model, images, targets, name, stages=stages, seed=seed) for seed in range(draws)]
+            for name in methods
+        }
+    )
 
 
 @torch.inference_mode(False)  # where a copy of the network would take no gradients

@@ -73,6 +73,13 @@ def _gain(row: Any) -> Interval:
     return Interval(row.gain, row.gain_low, row.gain_high, filled=bool(row.beats), colour=colour)
 
 
+def worth_a_look(methods: Sequence[str], most: int = 5) -> list[str]:
+    """Of many methods those to compare by eye: Grad-CAM, the network's own maps, integrated gradients, then the others."""
+    own = [name for name in methods if not name.endswith(("cam", "cam++", "gradient-x-input", "integrated-gradients"))]
+    first = dict.fromkeys(["grad-cam", *own[:3], "integrated-gradients", *methods])
+    return [name for name in first if name in methods][:most]
+
+
 def agreement_matrix(table: pd.DataFrame, phantom: bool) -> Figure:
     """Rank correlation between the maps of every two methods (`lib.explain.agreement`)."""
     count = len(table)

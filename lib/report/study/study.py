@@ -221,6 +221,12 @@ def study_of(plan: Plan, store: RunStore, **changes: Any) -> Study:
     return Study(plan, store, {name: value for name, value in changes.items() if value is not None})
 
 
+def block_config(study: Study, **settings: Any) -> RunConfig:
+    """A run of the study's first row, an ablation's where it has one, with `settings`, and with a block to look into."""
+    config = next(iter([*study.rows("fusion"), *study.rows("residual"), *study.every_row()])).config
+    return config.replace(**{"attention": "CBAM" if config.attention == "none" else config.attention, **settings})
+
+
 def trained_by_different_code(rows: Iterable[Row]) -> bool:
     """Whether the rows' finished runs were trained by more than one version of the training code."""
     return len({run.basis.get("training code") for row in rows for run in row.finished}) > 1

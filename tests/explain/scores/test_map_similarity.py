@@ -7,9 +7,10 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from lib.errors import WorkbookValueError
-from lib.explain import agreement, randomisation_check
+from lib.explain import REFERENCE_MAPS, agreement, choose_methods, forget, randomisation_check
 from lib.explain.scores.map_similarity import rank_correlation, structural_similarity
 from lib.explain.scores.parameter_randomisation import from_the_top
+from lib.models import create_model
 from tests.explain.models import images, model_of
 
 
@@ -128,3 +129,23 @@ def test_an_unknown_similarity():
 def test_maps_that_are_no_tensors():
     with pytest.raises(WorkbookValueError, match="not ndarray"):
         agreement({"a": maps_of(0).numpy()})
+
+
+def test_forgetting_holds_every_method_and_draw():
+    torch.manual_seed(0)
+    model, images = create_model("toynet", num_classes=3, attn_type="none").eval(), torch.rand(2, 3, 32, 32)
+    found = forget(model, images, [0, 1], ["grad-cam", "centre"], draws=2, stages=2)
+    assert found.similarity["grad-cam"].shape == (2, 2 * 2)
+    assert found.by_draw["centre"].shape == (2, 2)
+    np.testing.assert_allclose(found.by_draw["centre"], 1)  # it knows no network
+    again = randomisation_check(model, images, [0, 1], "grad-cam", stages=2, seed=1)
+    np.testing.assert_array_equal(found.cascades["grad-cam"][1].similarity, again.similarity)
+    assert found.lowest == again.lowest
+
+
+def test_methods_are_chosen_by_name_and_references_come_last():
+    model = create_model("toynet", num_classes=3, attn_type="none").eval()
+    assert choose_methods(model, "Grad_CAM, centre") == ["grad-cam", *REFERENCE_MAPS]
+    assert "ablation-cam" not in choose_methods(model, leave_out={"ablation-cam"})
+    with pytest.raises(WorkbookValueError, match="reference maps only"):
+        choose_methods(model, "random")

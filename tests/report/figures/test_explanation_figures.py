@@ -101,3 +101,15 @@ def test_an_even_map_has_no_similarity():
     found = figures.known_mean(np.array([[0.4, np.nan], [np.nan, np.nan]]))
     assert found[0] == pytest.approx(0.4)
     assert np.isnan(found[1])
+
+
+def test_a_few_methods_are_worth_a_look():
+    tried = ["grad-cam", "grad-cam++", "eigen-cam", "integrated-gradients", "glsa-global", "glsa-local", "glsa-fusion"]
+    assert figures.worth_a_look(tried) == [
+        "grad-cam",
+        "glsa-global",
+        "glsa-local",
+        "glsa-fusion",
+        "integrated-gradients",
+    ]
+    assert figures.worth_a_look(["grad-cam++", "rollout"]) == ["rollout", "grad-cam++"]
