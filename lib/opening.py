@@ -140,10 +140,6 @@ class OpenNotebook:
         positive(**{name: value})
         return value
 
-    def given(self, *names: str) -> dict[str, Any]:
-        """Those of the parameters `names` that are not none."""
-        return {name: self.parameters[name] for name in names if self.parameters[name] is not None}
-
     def _repr_markdown_(self) -> str:
         return f"{recipe_text(self.config)}. Runs are kept in `{self.parameters['output_dir']}/runs`."
 

@@ -8,6 +8,7 @@ import pytest
 from lib.paths import NOTEBOOKS
 from lib.report.pages.index_page import read_entries
 from lib.report.pages.notebook_page import SELDOM
+from lib.report.pages.notebook_summary import key_figures
 from lib.training import RunStore, profile_config
 from lib.training.settings import BRANCHES
 from lib.workbook.commandline import main
@@ -74,6 +75,7 @@ def test_executed_notebooks_have_figures_with_captions_and_a_verdict(path, repor
     assert sum(bool(f.metadata.get("thumbnail")) for f in figures) == 3
     text = "\n".join(o.get("data", {}).get("text/markdown", "") for o in outputs)
     assert "**Verdict.**" in text
+    assert 1 <= len(key_figures(executed)) <= 6
     assert not [o for o in outputs if o.output_type == "error"]
     assert (report / f"{path.stem}.html").stat().st_size < 3_000_000
 

@@ -47,6 +47,5 @@ def test_sizes_are_what_is_given_or_the_profiles(nb):
     assert nb.size("seeds", 5, smoke=2) == 2
     assert nb.size("seeds", 5, quick=2) == 5
     assert nb.size("top", 5, smoke=2) == 3
-    assert nb.given("seeds", "top") == {"top": 3}
     with pytest.raises(WorkbookValueError, match="top must be a whole number of at least 1, not 0"):
         open_notebook(nb.parameters | {"top": 0}).size("top", 5)
