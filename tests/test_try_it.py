@@ -1,4 +1,4 @@
-"""The answers that notebooks 04, 06 and 08 fold below their *Try it* questions are true."""
+"""The answers that notebooks fold below their *Try it* questions are true."""
 
 import math
 
@@ -7,11 +7,69 @@ import pytest
 import torch
 
 from lib.dcal import AttentionRollout, create_dcal_model
+from lib.explain.methods.activation_tap import ActivationTap
+from lib.explain.methods.target_layers import target_layer_of
+from lib.glsa import CBAM, FUSION_STRATEGIES
+from lib.glsa.attention import GlobalAttention
+from lib.glsa.residual import ProgressiveResidual
 from lib.lesa import LESA, POSITIONS
 from lib.mapped import EVERY
+from lib.models import create_model
 from lib.retrieval.ranking import _scores
 from lib.training.triplet import BatchHardTriplet
 from tests.helpers import randomised
+
+
+@torch.inference_mode()
+def test_without_keys_global_attention_is_a_mean():
+    attention, x = GlobalAttention(16, num_heads=2).eval(), torch.rand(1, 16, 3, 4)
+    attention.to_qkv.weight[16:32] = 0  # the keys'
+    attention(x)
+    torch.testing.assert_close(attention.matrix(), torch.full((1, 2, 12, 12), 1 / 12))
+
+
+@torch.inference_mode()
+def test_global_attention_does_not_notice_a_shuffle_and_cbam_does():
+    x, order = torch.rand(1, 16, 5, 5), torch.randperm(25)
+    shuffled = x.flatten(2)[:, :, order].unflatten(2, (5, 5))
+    for part, alike in ((GlobalAttention(16, num_heads=2), True), (CBAM(16), False)):
+        part.eval()
+        same = torch.allclose(part(x).flatten(2)[:, :, order], part(shuffled).flatten(2), atol=1e-5)
+        assert same == alike
+
+
+@pytest.mark.parametrize(
+    ("fusion", "moves"), [("original", False), ("learnable_gate", False), ("weighted_add", False), ("cross_attn", True)]
+)
+@torch.inference_mode()
+def test_only_cross_attention_carries_content_from_one_position_to_another(fusion, moves):
+    fuse, A, L = FUSION_STRATEGIES[fusion].build(16, 2).eval(), torch.rand(1, 16, 4, 4), torch.rand(1, 16, 4, 4)
+    before, L[..., 0, 0] = fuse(A, L), 5.0
+    assert (not torch.equal(before[..., 3, 3], fuse(A, L)[..., 3, 3])) == moves
+
+
+def test_progressive_starts_at_a_tenth_and_not_at_the_sigmoid_of_it():
+    logit = ProgressiveResidual(4).logit.detach()
+    assert (logit.item(), logit.sigmoid().item()) == pytest.approx((-2.197, 0.1), abs=1e-3)
+    assert torch.tensor(0.1).sigmoid().item() == pytest.approx(0.525, abs=1e-3)
+
+
+@pytest.mark.parametrize(("side", "even"), [(64, True), (40, False)])
+def test_grad_cams_gradient_is_even_where_a_mean_and_a_linear_head_follow(side, even):
+    network, images, maps = create_model("resnet18_small", num_classes=3).eval(), torch.rand(1, 3, side, side), []
+    with ActivationTap(network, target_layer_of(network, images)) as tap:
+        tap.point.register_forward_hook(lambda point, given, F: maps.append(F))
+        (gradient,) = torch.autograd.grad(tap(images)[0, 1], maps)
+    spread = gradient.flatten(2).std(-1).max().item()
+    assert (spread < 1e-7) == even
+
+
+@torch.inference_mode()
+def test_without_alpha_a_second_pass_repeats_the_first_and_costs_keys_and_queries():
+    network, images = create_model("toynet", num_classes=3, attn_type="gatta", dim=8).eval(), torch.rand(2, 3, 32, 32)
+    assert torch.equal(network(images), network.backbone(images))
+    wide = [part.key.shape[0] for part in network.agreement]
+    assert network.count_parameters()["gatta"] == sum(2 * channels * 8 + 1 for channels in wide)
 
 
 def test_where_no_head_prefers_anything_the_rollout_is_even():
