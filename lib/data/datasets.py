@@ -3,12 +3,25 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from lib.data.decoding import Size
 from lib.data.imageset import ImageSet, subset
-from lib.data.phantoms import birds, lesions, marks, needles, other_birds, other_people, patterns, people, wardrobe
+from lib.data.phantoms import (
+    birds,
+    discs,
+    lesions,
+    marks,
+    needles,
+    other_birds,
+    other_people,
+    patterns,
+    people,
+    wardrobe,
+)
 from lib.data.phantoms.birds import draw_birds
+from lib.data.phantoms.discs import PAIRS, PAIRS_CLINIC, SINGLE, draw_discs
 from lib.data.phantoms.lesions import CLINIC, LESIONS, draw_phantoms
 from lib.data.phantoms.marks import draw_marks
 from lib.data.phantoms.needles import draw_needles
@@ -67,6 +80,9 @@ def _phantoms(draw: Callable[[Path, int], Path], load: Callable[..., ImageSet], 
 load_phantom_lesions = _phantoms(lambda root, n: draw_phantoms(root, LESIONS, n), load_ham10000, lesions.DEFAULT_IMAGES)
 load_phantom_clinic = _phantoms(lambda root, n: draw_phantoms(root, CLINIC, n), load_ham10000, lesions.DEFAULT_IMAGES)
 load_phantom_birds = _phantoms(draw_birds, load_cub, birds.DEFAULT_IMAGES)
+load_phantom_pairs = _phantoms(partial(draw_discs, PAIRS), load_cub, discs.DEFAULT_IMAGES)
+load_phantom_pairs_clinic = _phantoms(partial(draw_discs, PAIRS_CLINIC), load_cub, discs.DEFAULT_IMAGES)
+load_phantom_single = _phantoms(partial(draw_discs, SINGLE), load_cub, discs.DEFAULT_IMAGES)
 load_phantom_needles = _phantoms(draw_needles, load_cub, needles.DEFAULT_IMAGES)
 load_phantom_marks = _phantoms(draw_marks, load_cub, marks.DEFAULT_IMAGES)
 load_phantom_patterns = _phantoms(draw_patterns, load_cub, patterns.DEFAULT_IMAGES)
@@ -79,6 +95,9 @@ DATASETS: dict[str, Dataset] = {
     "phantom-lesions": Dataset(load_phantom_lesions, "dermoscopy", 64, built_in=True),
     "phantom-clinic": Dataset(load_phantom_clinic, "dermoscopy", 64, built_in=True),
     "phantom-birds": Dataset(load_phantom_birds, "fine_grained", 64, built_in=True),
+    "phantom-pairs": Dataset(load_phantom_pairs, "none", 32, built_in=True),
+    "phantom-pairs-clinic": Dataset(load_phantom_pairs_clinic, "none", 32, built_in=True),
+    "phantom-single": Dataset(load_phantom_single, "none", 32, built_in=True),
     "phantom-needles": Dataset(load_phantom_needles, "none", 40, built_in=True),
     "phantom-marks": Dataset(load_phantom_marks, "none", 40, built_in=True),
     "phantom-people": Dataset(load_phantom_people, "person", (128, 64), built_in=True),

@@ -86,6 +86,21 @@ _SMALL_REID = {
     "top_ratio": 0.3,
 }
 
+# GLSA's task and its control, from scratch and in seconds.
+_DISCS = {
+    **_PLAIN,
+    **_ADAMW,
+    "split": "official",
+    "backbone": "toynet",
+    "attention": "CBAM",
+    "fusion_strategy": "learnable_gate",
+    "lr": 3e-3,
+    "warmup_epochs": 0.5,
+    "batch_size": 10,
+    "max_epoch": 3,
+    "precision": "32",
+}
+
 # DCAL's tasks, from scratch and in seconds. A patch is a tile of the mosaics. The step needs two blocks: attention compares
 # patches by what is linear in them, and a code is not told from tiles at random by that alone.
 _MOSAIC = {
@@ -142,6 +157,8 @@ PROFILES: dict[str, dict[str, Any]] = {
     "fgvc-smoke": {**_SMALL_FGVC, "max_epoch": 2, "limit_images": 120, "image_size": 32, "batch_size": 8},
     "reid-quick": {**_SMALL_REID, "patch_size": 4, "max_epoch": 5},
     "reid-smoke": {**_SMALL_REID, "patch_size": 8, "max_epoch": 1, "limit_images": 320, "batch_size": 8},
+    "pairs": {**_DISCS, "dataset": "phantom-pairs"},
+    "single": {**_DISCS, "dataset": "phantom-single"},
     "needles": {**_MOSAIC, "dataset": "phantom-needles"},
     "marks": {**_MOSAIC, "dataset": "phantom-marks"},
     "gattanet-toynet": {

@@ -1,0 +1,119 @@
+"""phantom-pairs and its control phantom-single: two distant discs of fine texture, on disk exactly as CUB-200-2011 is.
+
+A texture is a grating in one of four directions. In phantom-pairs the class is a relation, whether both discs have the
+same one: each texture is as often in either class and everywhere in the picture, so that no place and no sum over places
+tells it, whatever is looked for there. A network has to tell the texture at a place (a convolution can), to bring the two
+together, which are further apart than it can see at once, and to compare. phantom-single is the same but for its
+question: which texture the one grating has; the other disc has rings in every class. Where the discs are is known
+(`lib.data.sets.cub.load_parts`). phantom-pairs-clinic has other pictures of the same task by the camera of
+`lib.data.phantoms.camera`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from lib.data.phantoms.camera import photograph
+from lib.data.phantoms.cub_layout import Drawn, write_cub
+from lib.data.phantoms.draw_once import draw_once, too_few
+
+DEFAULT_IMAGES = 1500
+LEAST = 6  # images of a class: fewer cannot be split into training, validation and test
+SIDE = 32  # pixels
+RADIUS = 5.0  # of a disc, pixels
+APART = 14.0  # the least distance of two discs' centres, pixels
+PERIOD = 4.0  # of a texture, pixels
+TURN = 0.05  # standard deviation of a grating's direction, radians; two textures are 0.79 apart
+NOISE = 0.02  # standard deviation of every pixel's noise, full scale is 1
+GREY, SWING = 0.5, 0.2  # of the picture; of a texture at contrast 1
+CONTRAST = (0.9, 1.2)
+
+DIRECTIONS = {"flat": 0.0, "falling": np.pi / 4, "upright": np.pi / 2, "rising": 3 * np.pi / 4}  # radians
+RINGS = "rings"
+SAME, DIFFERENT = "same", "different"
+
+
+def pair(kind: str, rng: np.random.Generator) -> tuple[str, str]:
+    """The textures of the two discs of a picture of class SAME or DIFFERENT."""
+    names = list(DIRECTIONS)
+    first = rng.integers(len(names))
+    second = first if kind == SAME else (first + rng.integers(1, len(names))) % len(names)
+    return names[first], names[second]
+
+
+def single(kind: str, rng: np.random.Generator) -> tuple[str, str]:
+    """The same for a picture whose class is a texture of DIRECTIONS."""
+    return kind, RINGS
+
+
+@dataclass(frozen=True)
+class Discs:
+    """A task with two discs a picture."""
+
+    name: str
+    version: int  # raise it whenever the same seed would draw other pictures
+    kinds: tuple[str, ...]
+    textures: Callable[[str, np.random.Generator], tuple[str, str]]
+    parts: tuple[str, ...]  # the discs that decide, from the first on
+    seed: int = 0  # another seed: other pictures
+    camera: Callable[[np.ndarray, np.random.Generator], np.ndarray] = lambda picture, rng: picture
+
+
+PAIRS = Discs("phantom-pairs", 1, (DIFFERENT, SAME), pair, ("first", "second"))
+SINGLE = Discs("phantom-single", 1, tuple(DIRECTIONS), single, ("grating",))
+PAIRS_CLINIC = Discs("phantom-pairs-clinic", 1, PAIRS.kinds, pair, PAIRS.parts, seed=1_000_003, camera=photograph)
+
+
+def draw_discs(task: Discs, root: Path, images: int = DEFAULT_IMAGES) -> Path:
+    """Draw `images` pictures of 32×32 pixels, equally many of each class, into the folder `root`, once; returns `root`.
+
+    Every third of a class is a test image. More images add pictures and change none.
+
+    Raises:
+        WorkbookValueError: `images` is too small for six of every class.
+        WorkbookError: as `draw_once`.
+    """
+    if images < LEAST * len(task.kinds):
+        raise too_few(images, f"{LEAST} of each of {len(task.kinds)} classes", LEAST * len(task.kinds))
+
+    def write(folder: Path) -> None:
+        write_cub(folder, task.name, task.kinds, task.parts, images, partial(discs, task))
+
+    return draw_once(root, task.name, task.version, images, task.seed, write)
+
+
+def discs(task: Discs, kind: str, number: int) -> Drawn:
+    """The picture and the truth of one image: a function of its arguments alone."""
+    rng = np.random.default_rng([task.seed, task.kinds.index(kind), number])
+    places = two_places(rng)  # [2, (x, y)]
+    picture = GREY + NOISE * rng.standard_normal((SIDE, SIDE, 3))
+    for place, texture in zip(places, task.textures(kind, rng), strict=True):
+        picture += SWING * rng.uniform(*CONTRAST) * disc(place, texture, rng)[..., None]
+    low, high = places.min(0) - RADIUS, places.max(0) + RADIUS
+    truth = {part: (*place, True) for part, place in zip(task.parts, places.tolist(), strict=False)}
+    pixels = np.clip(255 * picture + 0.5, 0, 255).astype(np.uint8)
+    return Drawn(task.camera(pixels, rng), (*low, *(high - low)), truth)
+
+
+def two_places(rng: np.random.Generator) -> np.ndarray:
+    """The centres of two discs that lie in the picture, [2, (x, y)]."""
+    while True:
+        places = rng.uniform(RADIUS, SIDE - 1 - RADIUS, (2, 2))
+        if np.hypot(*(places[0] - places[1])) >= APART:
+            return places
+
+
+def disc(place: np.ndarray, texture: str, rng: np.random.Generator) -> np.ndarray:
+    """A texture in a disc with a soft edge, [SIDE, SIDE] in [−1, 1] and 0 elsewhere; its phase is random."""
+    y, x = np.mgrid[:SIDE, :SIDE] - place[::-1, None, None]
+    radius = np.hypot(x, y)
+    if texture == RINGS:
+        along = radius
+    else:
+        angle = DIRECTIONS[texture] + TURN * rng.standard_normal()
+        along = y * np.cos(angle) - x * np.sin(angle)  # across the grating's lines
+    wave = np.sin(2 * np.pi / PERIOD * along + rng.uniform(0, 2 * np.pi))
+    return wave * np.exp(-((radius / RADIUS) ** 4))
