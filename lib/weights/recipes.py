@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from lib.dcal.model import DCALNet
-from lib.training import RunConfig, RunStore, fit, profile_config
+from lib.training import RunConfig, RunStore, fit
 from lib.training.store import Run
 from lib.training.training_data import load_images
 from lib.weights.starting_weights import Shipped, export
@@ -65,12 +65,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 REHEARSED = ("train_loss", "val_loss")  # columns of training_log.csv
-REHEARSAL = {"limit_images": 96, "max_epoch": 1}
+REHEARSAL = {"limit_images": 240, "max_epoch": 1}
 
 
 def recipe(name: str) -> RunConfig:
     """The run that the weights `name` come from."""
-    return profile_config(**RECIPES[name])
+    return RunConfig.from_dict(RECIPES[name])
 
 
 def rehearse(name: str, store: RunStore) -> dict[str, float]:
