@@ -106,8 +106,9 @@ def measured(claim: Claim, *arms: Sequence[Run]) -> Comparison:
     if callable(claim.measure):
         return claim.measure(*arms)
     if claim.measure in RETRIEVAL_METRICS:
-        return compare_retrieval(*([run.retrieval for run in arm] for arm in arms), claim.measure)
-    return compare(*arms, claim.measure)
+        scores = [[run.retrieval for run in arm] for arm in arms]
+        return compare_retrieval(*scores, claim.measure, same_networks=claim.seed_by_seed)
+    return compare(*arms, claim.measure, same_networks=claim.seed_by_seed)
 
 
 def unsuited(claim: Claim, dataset: str | None) -> str:

@@ -48,6 +48,7 @@ def test_a_claim_can_be_read_and_its_arms_differ_in_the_mechanism_alone(claim):
     assert claim.sentence.endswith(".")
     assert claim.reason
     assert 0 < claim.size < 0.1
+    assert (NOTEBOOKS / f"{claim.notebook}.ipynb").exists()
     assert claim.kinds or claim.needs  # what it takes of a data set
     assert {*claim.kinds} <= {*KINDS}
     assert claim.points_of.startswith("points of ")

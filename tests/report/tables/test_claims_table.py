@@ -8,7 +8,7 @@ from lib.claims import CLAIMS, REFUTED, SHOWN, UNDECIDED, Trial
 from lib.claims.trial import configs, measured
 from lib.report.tables.claims_table import claim_rows, claims_table, verdict_on_claims
 from lib.report.tables.markdown_table import markdown_of
-from lib.statistics.estimates import holm
+from lib.statistics.estimates import SAME_NETWORKS, SEEDS_AND_IMAGES, holm
 
 GAIN = replace(CLAIMS["GLSA: relations"], recipe="quick")
 
@@ -37,6 +37,15 @@ def test_the_table_tells_effect_p_and_verdict_of_each_claim(tried):
     assert 'class="verdict shown"' in html
     assert '<a href="02_glsa_training.ipynb">phantom-lesions</a><small>notebook 02</small>' in html
     assert "3 seeds a side" in table.caption
+
+
+def test_arms_may_be_compared_seed_by_seed(tried):
+    trial = tried[0]
+    paired = replace(GAIN, seed_by_seed=True)
+    assert measured(paired, *trial.arms).test == SAME_NETWORKS
+    assert trial.comparison.test == SEEDS_AND_IMAGES
+    assert [round(level.mean, 1) for level in trial.levels] == [0.8, 0.6]
+    assert len(trial.scores[0]) == 3
 
 
 def test_the_verdict_is_one_sentence_that_names_the_claims(tried):
