@@ -11,7 +11,7 @@ LINES = 80  # letters of one on a card
 NO_TEST = "no p; 1 seed a side"  # in a value that says nothing about a method
 KeyFigures = list[tuple[str, str | list[tuple[str, str]]]]  # pairs, because notebooks are saved with sorted keys
 # JupyterLab would set the cells to the right; the report's pages have their own sheet.
-IN_LAB = "table.key-figures :is(th, td) { text-align: left } table.key-figures ul { columns: 11rem }"
+IN_LAB = "table.key-figures :is(th, td) { text-align: left } table.key-figures ul { columns: 14rem }"
 
 
 def show_key_figures(figures: Mapping[str, object]) -> None:

@@ -7,7 +7,7 @@ from pandas.io.formats.style import Styler
 
 from lib.evaluation.attention_study import AttentionMeasures, compare_attention, estimate_attention
 from lib.report.study.chance import chance_reached
-from lib.report.tables.verdicts import comparison_text, verdict
+from lib.report.tables.verdicts import comparison_text, estimate_text, verdict
 from lib.statistics.estimates import compare, estimate
 from lib.training.store import Run
 
@@ -44,9 +44,8 @@ def key_figures(
     methods: Methods, measures: Measures, reference: Measures, selections: pd.DataFrame
 ) -> dict[str, str | dict[str, str]]:
     """Accuracy, where DCAL looks, what PWCA spreads, and what GLCA's selection changes; names to values, as read."""
-    accuracies = {name: estimate(runs, "accuracy") for name, runs in methods.items()}
     figures: dict[str, str | dict[str, str]] = {
-        "accuracy": {name: f"{each.mean:.3f} [{each.low:.3f}, {each.high:.3f}]" for name, each in accuracies.items()},
+        "accuracy": {name: estimate_text(estimate(runs, "accuracy")) for name, runs in methods.items()},
         "DCAL − SA": comparison_text(compare(methods["DCAL"], methods["SA"], "accuracy")),
     }
     for name in known_places(measures):

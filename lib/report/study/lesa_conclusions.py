@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lib.evaluation.efficiency import Efficiency, count_macs
 from lib.lesa import context_share
-from lib.report.tables.verdicts import ablation_text, ablation_verdict, comparison_text, verdict
+from lib.report.tables.verdicts import ablation_text, ablation_verdict, comparison_text, estimate_text, verdict
 from lib.statistics.estimates import Comparison, compare, estimate
 from lib.training.build_model import build_model
 from lib.training.config import RunConfig
@@ -45,9 +45,8 @@ def key_figures(
 ) -> dict[str, str | dict[str, str]]:
     """Accuracy, what LESA gains over both others, what a term taken away costs, where context is let in, and the price."""
     plain, attention, lesa = methods
-    accuracies = {name: estimate(runs, "accuracy") for name, runs in methods.items()}
     return {
-        "accuracy": {name: f"{each.mean:.3f} [{each.low:.3f}, {each.high:.3f}]" for name, each in accuracies.items()},
+        "accuracy": {name: estimate_text(estimate(runs, "accuracy")) for name, runs in methods.items()},
         **{f"{lesa} − {other}": comparison_text(_gain(methods, other)) for other in (plain, attention)},
         "taken away after training": {f"the {term} term": ablation_text(found[0]) for term, found in lost.items()},
         "context's share of the length": {

@@ -6,11 +6,10 @@ the networks with ", re-ranked"; `pixels` the one search that compares raw pixel
 
 from collections.abc import Mapping, Sequence
 
-from lib.report.tables.retrieval_table import score_text
-from lib.report.tables.verdicts import comparison_text, verdict
+from lib.report.tables.verdicts import comparison_text, estimate_text, verdict
 from lib.retrieval.ranking import RETRIEVAL_METRICS, RetrievalScores
 from lib.statistics.estimates import Comparison
-from lib.statistics.retrieval_estimates import compare_retrieval
+from lib.statistics.retrieval_estimates import compare_retrieval, estimate_retrieval
 
 Searches = Mapping[str, Sequence[RetrievalScores]]
 
@@ -22,10 +21,12 @@ def key_figures(
     there were; `chance` is the mAP of a gallery in random order."""
     sides = {**scores, "pixels": pixels}
     figures: dict[str, str | dict[str, str]] = {
-        RETRIEVAL_METRICS[metric]: {name: score_text(each, metric) for name, each in sides.items()}
+        RETRIEVAL_METRICS[metric]: {
+            name: estimate_text(estimate_retrieval(each, metric)) for name, each in sides.items()
+        }
         for metric in ("map", "cmc_1")
     }
-    figures["mAP"] |= {"chance": f"{chance:.3f}"}
+    figures["mAP"] |= {"chance": f"{chance:.2f}"}
     first = scores["DCAL"][0]
     return figures | {
         "DCAL − SA": comparison_text(compare_retrieval(scores["DCAL"], scores["SA"])),
@@ -37,11 +38,19 @@ def key_figures(
 
 def sentences(scores: Searches, again: Searches, pixels: Sequence[RetrievalScores]) -> list[str]:
     """The verdict on DCAL against SA, on both against raw pixels, and on re-ranking."""
-    told = [verdict(compare_retrieval(scores["DCAL"], scores["SA"]), "DCAL", "SA")]
-    for metric in ("map", "cmc_1"):
-        told += [verdict(_beyond(pixels, each, metric), name, "comparing pixels") for name, each in scores.items()]
+    beyond = [
+        name
+        for name, of_network in scores.items()
+        if all(_beyond(pixels, of_network, metric).low > 0 for metric in ("map", "cmc_1"))
+    ]
+    find = "find" if len(beyond) > 1 else "finds"
+    more = "more than a comparison of pixels, in mAP and at rank 1"
     words = ("better than", "worse than")
-    return [*told, verdict(reranking_gain(scores, again), "DCAL re-ranked", "DCAL as it is", words)]
+    return [
+        verdict(compare_retrieval(scores["DCAL"], scores["SA"]), "DCAL", "SA"),
+        f"{' and '.join(beyond)} {find} {more}." if beyond else f"That a network finds {more}, is not shown.",
+        verdict(reranking_gain(scores, again), "DCAL re-ranked", "DCAL as it is", words),
+    ]
 
 
 def reranking_gain(scores: Searches, again: Searches) -> Comparison:

@@ -6,7 +6,7 @@ from lib.evaluation.attention_measures import NAMES as ATTENTION_MEASURES
 from lib.report.tables.cells import p_statement, signed
 from lib.report.tables.run_tables import value_with_interval
 from lib.retrieval.ranking import RETRIEVAL_METRICS
-from lib.statistics.estimates import Comparison, compare
+from lib.statistics.estimates import Comparison, Estimate, compare
 from lib.statistics.metric_names import METRICS
 from lib.training.store import Run
 
@@ -17,6 +17,11 @@ IMAGES_ONLY = (
     "The interval covers the choice of test lesions only: one seed of each cannot say whether another training would "
     "repeat it."
 )
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """'0.71 [0.66, 0.76]', for the list of a key figure"""
+    return f"{estimate.mean:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def comparison_text(comparison: Comparison) -> str:

@@ -5,15 +5,14 @@ import pandas as pd
 import pytest
 
 from lib.report.study.reid_conclusions import key_figures, sentences
-from lib.report.tables.retrieval_table import score_text
-from lib.report.tables.verdicts import comparison_text
+from lib.report.tables.verdicts import comparison_text, estimate_text
 from lib.retrieval.ranking import COLUMNS, RetrievalScores
-from lib.statistics.retrieval_estimates import compare_retrieval
+from lib.statistics.retrieval_estimates import compare_retrieval, estimate_retrieval
 
 
 def scores(seed, skill):
     ap = 1 / (1 + np.exp(-skill - np.random.default_rng(seed).normal(0, 0.5, 80)))
-    columns = (np.arange(80) // 2, np.arange(80) % 2, np.full(80, 5), ap, ap**2, np.ceil(1 / ap))
+    columns = (np.arange(80) // 2, np.arange(80) % 2, np.full(80, 5), ap, ap**2, np.round(1 / ap))
     table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
     unmatched = pd.DataFrame([(99, 0, 0, np.nan, np.nan, np.nan)], columns=COLUMNS)
     return RetrievalScores(pd.concat([table, unmatched], ignore_index=True))
@@ -30,18 +29,19 @@ def test_key_figures_are_six_and_those_of_the_comparisons(searches):
     networks, _, pixels = searches
     figures = key_figures(*searches, chance=0.1234)
     assert len(figures) == 6
-    assert figures["mAP"]["DCAL"] == score_text(networks["DCAL"])
-    assert figures["mAP"]["chance"] == "0.123"
-    assert figures["CMC-1"]["pixels"] == score_text(pixels, "cmc_1")
+    assert figures["mAP"]["DCAL"] == estimate_text(estimate_retrieval(networks["DCAL"]))
+    assert figures["mAP"]["chance"] == "0.12"
+    assert figures["CMC-1"]["pixels"] == estimate_text(estimate_retrieval(pixels, "cmc_1"))
     assert figures["DCAL − SA"] == comparison_text(compare_retrieval(networks["DCAL"], networks["SA"]))
     assert "3 seeds a side" in figures["DCAL − pixels"]  # what has no seeds stands beside each
     assert figures["queries"] == "80, and 1 that no other camera has seen"
 
 
 def test_sentences_follow_the_intervals(searches):
-    told = sentences(*searches)
-    assert told[0].startswith("DCAL is ahead of SA: +")
-    assert told[1].startswith("SA is behind comparing pixels: −")
-    assert told[2].startswith("DCAL is ahead of comparing pixels: +")
-    assert "points of CMC-1" in told[3]
-    assert told[-1].startswith("DCAL re-ranked is better than DCAL as it is: +")
+    networks, again, _ = searches
+    ahead, beyond, reranked = sentences(*searches)
+    assert ahead.startswith("DCAL is ahead of SA: +")
+    assert beyond == "DCAL finds more than a comparison of pixels, in mAP and at rank 1."
+    assert reranked.startswith("DCAL re-ranked is better than DCAL as it is: +")
+    assert sentences(networks, again, [scores(9, -2)])[1].startswith("SA and DCAL find more")
+    assert sentences(networks, again, [scores(9, 4)])[1].endswith("is not shown.")
