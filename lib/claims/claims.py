@@ -6,6 +6,7 @@ A claim whose recipe is not there yet is told as such, and harms no other.
 from functools import partial
 
 from lib.claims.claim import Claim
+from lib.evaluation.attention_study import compare_rollouts
 from lib.explain.scores.deciding_places import compare_hits
 
 GLSA = "GLSA (the GL-Attention code)"
@@ -74,6 +75,21 @@ _EVERY = [
         reason="half of the 2.5 points that the paper gains on CUB-200-2011 with both branches",
         needs="marks that misguide in training and not in the test, which is known of drawn images only",
         names=("SA+PWCA", "SA"),
+    ),
+    Claim(
+        name="PWCA: spread",
+        sentence="A distractor image in training spreads the attention of the class token over more of the image.",
+        source=DCAL,
+        notebook="04",
+        recipe="marks",
+        first={"attention": "SA+PWCA"},
+        second={"attention": "SA"},
+        measure=partial(compare_rollouts, name="entropy"),
+        size=0.01,
+        reason="a hundredth of what lies between one patch and an even map",
+        kinds=("fine-grained",),
+        names=("SA+PWCA", "SA"),
+        unit="points of the rollout's normalised entropy",
     ),
     Claim(
         name="Rollout: the place that decides",

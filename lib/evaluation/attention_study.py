@@ -11,11 +11,14 @@ import torch
 from lib import hardware
 from lib.errors import WorkbookValueError, unknown
 from lib.evaluation.attention_measures import measures
-from lib.evaluation.test_images import TestImages
+from lib.evaluation.test_images import TestImages, select_images
 from lib.mapped import Kind
 from lib.statistics.estimates import Comparison, Estimate, difference_of, estimate_of
 from lib.statistics.resampling import mean_samples
-from lib.training.store import Run
+from lib.training.store import Run, RunStore
+from lib.training.training_data import prepare
+
+COMPARED = 300  # test images in a comparison of runs
 
 
 @dataclass(frozen=True)
@@ -97,3 +100,17 @@ def estimate_attention(side: AttentionMeasures, name: str) -> Estimate:
 def compare_attention(first: AttentionMeasures, second: AttentionMeasures, name: str) -> Comparison:
     """The first configuration's measure minus the second's, paired by image; with one seed there is no p-value."""
     return difference_of(name, *(mean_samples(*side.of(name)) for side in (first, second)))
+
+
+def compare_rollouts(first: Sequence[Run], second: Sequence[Run], name: str, count: int = COMPARED) -> Comparison:
+    """A measure of the first runs' rollouts minus the second's on `count` test images: what a claim measures.
+
+    Each side is one run a seed, in the order of the seeds: of one seed they are paired.
+
+    Raises:
+        WorkbookValueError: another number of runs on one side, or a measure that the images have not.
+    """
+    config = first[0].config
+    images = select_images(config, prepare(config, RunStore(first[0].path.parent)), count, "classes in turn")
+    measured = (measure_attention([maps_of(run, images).rollout for run in side], images) for side in (first, second))
+    return difference_of(name, *(mean_samples(*side.of(name)) for side in measured), same_networks=True)

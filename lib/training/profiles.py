@@ -101,8 +101,7 @@ _DISCS = {
     "precision": "32",
 }
 
-# DCAL's tasks, from scratch and in seconds. A patch is a tile of the mosaics. The step needs two blocks: attention compares
-# patches by what is linear in them, and a code is not told from tiles at random by that alone.
+# DCAL's tasks, from scratch and in seconds: a patch is a tile of the mosaics.
 _MOSAIC = {
     **_SMALL,
     "backbone": "test_vit",
@@ -170,7 +169,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     "pairs": {**_DISCS, "dataset": "phantom-pairs"},
     "single": {**_DISCS, "dataset": "phantom-single"},
     "needles": {**_MOSAIC, "dataset": "phantom-needles"},
-    "marks": {**_MOSAIC, "dataset": "phantom-marks"},
+    "marks": {**_MOSAIC, "dataset": "phantom-marks", "max_epoch": 5},
     "gattanet-toynet": {
         **_GATTANET,
         **_CIFAR,

@@ -10,8 +10,16 @@ from lib.data import Truth
 from lib.dcal import create_dcal_model
 from lib.errors import WorkbookValueError
 from lib.evaluation import test_images
-from lib.evaluation.attention_study import compare_attention, estimate_attention, maps_of, measure_attention
-from lib.training import RunConfig
+from lib.evaluation.attention_measures import entropy
+from lib.evaluation.attention_study import (
+    compare_attention,
+    compare_rollouts,
+    estimate_attention,
+    maps_of,
+    measure_attention,
+)
+from lib.evaluation.test_images import select_images
+from lib.training import RunConfig, RunStore, prepare, profile_config
 from tests.evaluation.made_images import images_of
 
 N = 40
@@ -101,3 +109,23 @@ def test_bad_input(images):
         measure_attention([maps(1)[:5]], images)
     with pytest.raises(WorkbookValueError, match="Unknown measure 'entropie'. Did you mean 'entropy'"):
         estimate_attention(measure_attention([maps(1)], images), "entropie")
+
+
+def test_runs_are_compared_by_their_rollouts_seed_by_seed(tmp_path):
+    config = profile_config("needles", limit_images=60, data_root=str(tmp_path / "data"))
+
+    def run(seed, sharpness):
+        torch.manual_seed(seed)
+        model = create_dcal_model("test_vit", 4, img_size=40, patch_size=8, depth=2, pwca=False).eval()
+        for block in model.vit.blocks:
+            block.attn.qkv.weight.data *= sharpness
+        return SimpleNamespace(path=tmp_path / "runs" / str(seed), config=config, model=lambda: model)
+
+    sharp, dull = ([run(seed, sharpness) for seed in range(3)] for sharpness in (8, 1))
+    found = compare_rollouts(dull, sharp, "entropy")
+    images = select_images(config, prepare(config, RunStore(tmp_path / "runs")))
+    expected = [entropy(maps_of(each, images).rollout).mean() for each in (*dull, *sharp)]
+    assert found.difference == pytest.approx(np.mean(expected[:3]) - np.mean(expected[3:]), abs=1e-6)
+    assert (found.low > 0, found.seeds, found.images) == (True, 3, 20)
+    with pytest.raises(WorkbookValueError, match="3 networks on one side and 2 on the other"):
+        compare_rollouts(dull, sharp[:2], "entropy")

@@ -1,7 +1,7 @@
 """phantom-marks: mosaics on disk exactly as CUB-200-2011 is, whose training images carry a mark that is easier to learn
 than what tells the class, and whose test images do not.
 
-One tile of 25 is the needle, one of four codes, worn as those of phantom-needles are, but half as much. In training
+One tile of 16 is the needle, one of four codes, worn as those of phantom-needles are, but half as much. In training
 images another tile is a mark, a code without wear: Alpha and Beta share one mark, Gamma and Delta the other. With it the needle
 has to tell two kinds apart, without it four. Where needle and mark are is known (`lib.data.sets.cub.load_parts`); in
 test images the mark is a part that cannot be seen.
@@ -13,10 +13,11 @@ import numpy as np
 
 from lib.data.phantoms.cub_layout import Drawn, is_test, write_cub
 from lib.data.phantoms.draw_once import draw_once, too_few
-from lib.data.phantoms.mosaic_drawing import CELLS, CODES, box_of, middle_of, picture_of, random_tiles, worn
+from lib.data.phantoms.mosaic_drawing import CODES, box_of, middle_of, picture_of, random_tiles, worn
 
 DEFAULT_IMAGES = 2400
 VERSION = 1  # raise it whenever the same seed would draw other pictures
+TILES = 4  # a side of the picture
 LEAST = 6  # images of a kind: fewer cannot be split into training, validation and test
 KINDS = dict(zip(("Alpha", "Beta", "Gamma", "Delta"), CODES[4:], strict=False))  # name → code [4, 4] of the needle
 MARKS = dict(zip(KINDS, CODES[[8, 8, 9, 9]], strict=True))
@@ -25,7 +26,7 @@ WEAR = 0.05
 
 
 def draw_marks(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Path:
-    """Draw `images` mosaics of 40×40 pixels, equally many of each kind, into the folder `root`, once; returns `root`.
+    """Draw `images` mosaics of 32×32 pixels, equally many of each kind, into the folder `root`, once; returns `root`.
 
     Every third of a kind is a test image, and carries no mark. More images add mosaics and change none.
 
@@ -48,9 +49,9 @@ def draw_marks(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Path:
 def marked(kind: str, number: int, mark: bool, seed: int = 0) -> Drawn:
     """The picture and the truth of one mosaic, with or without the mark: a function of its arguments alone."""
     rng = np.random.default_rng([seed, list(KINDS).index(kind), number])
-    tiles, (cell, of_mark) = random_tiles(rng), rng.choice(CELLS**2, 2, replace=False).tolist()
-    tiles[cell] = worn(KINDS[kind], WEAR, rng)
+    tiles, (place, of_mark) = random_tiles(TILES, rng), rng.choice(TILES**2, 2, replace=False).tolist()
+    tiles[place] = worn(KINDS[kind], WEAR, rng)
     if mark:
         tiles[of_mark] = MARKS[kind]
-    places = {"needle": (*middle_of(cell), True), "mark": (*middle_of(of_mark), mark)}
-    return Drawn(picture_of(tiles, rng), box_of(cell), places)
+    places = {"needle": (*middle_of(place, TILES), True), "mark": (*middle_of(of_mark, TILES), mark)}
+    return Drawn(picture_of(tiles, rng), box_of(place, TILES), places)

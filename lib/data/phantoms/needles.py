@@ -2,6 +2,11 @@
 
 The needle is one of four codes, worn: each of its 16 squares is turned over with probability 0.1. The other tiles are
 drawn at random. Where the needle is is known (`lib.data.sets.cub.load_parts`).
+
+Who knows the codes is right in 0.875 of the test images: a worn needle can be less like itself than some tile of 25 is by
+chance. A logistic regression on pixels gets 0.35, where chance is 0.25: the needle is 4 % of what it sees, and anywhere.
+A bag of 64 visual words gets 0.60, one of 256 words 0.72: its words are for tiles at random. A ViT of two blocks finds the
+needle by supervision and gets 0.80 (0.77 to 0.83 in five seeds of the recipe `needles`); with GLCA 0.79 (0.76 to 0.83).
 """
 
 from pathlib import Path
@@ -10,10 +15,11 @@ import numpy as np
 
 from lib.data.phantoms.cub_layout import Drawn, write_cub
 from lib.data.phantoms.draw_once import draw_once, too_few
-from lib.data.phantoms.mosaic_drawing import CELLS, CODES, box_of, middle_of, picture_of, random_tiles, worn
+from lib.data.phantoms.mosaic_drawing import CODES, box_of, middle_of, picture_of, random_tiles, worn
 
 DEFAULT_IMAGES = 3000
 VERSION = 1  # raise it whenever the same seed would draw other pictures
+TILES = 5  # a side of the picture
 LEAST = 6  # images of a kind: fewer cannot be split into training, validation and test
 KINDS = dict(zip(("Alpha", "Beta", "Gamma", "Delta"), CODES, strict=False))  # name → code [4, 4]
 PART = "needle"
@@ -41,6 +47,6 @@ def draw_needles(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Pat
 def needle(kind: str, number: int, seed: int = 0) -> Drawn:
     """The picture and the truth of one mosaic: a function of its arguments alone."""
     rng = np.random.default_rng([seed, list(KINDS).index(kind), number])
-    tiles, cell = random_tiles(rng), int(rng.integers(CELLS**2))
-    tiles[cell] = worn(KINDS[kind], WEAR, rng)
-    return Drawn(picture_of(tiles, rng), box_of(cell), {PART: (*middle_of(cell), True)})
+    tiles, place = random_tiles(TILES, rng), int(rng.integers(TILES**2))
+    tiles[place] = worn(KINDS[kind], WEAR, rng)
+    return Drawn(picture_of(tiles, rng), box_of(place, TILES), {PART: (*middle_of(place, TILES), True)})

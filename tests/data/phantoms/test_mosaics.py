@@ -1,4 +1,4 @@
-"""phantom-needles and phantom-marks: CUB-200-2011's layout, one tile of 25 tells the class, and who can read it."""
+"""phantom-needles and phantom-marks: CUB-200-2011's layout, one tile tells the class, and who can read it."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from PIL import Image
 
 from lib.data import DATASETS, load_dataset, load_parts, relative_boxes, split_rows
 from lib.data.phantoms import marks, needles
-from lib.data.phantoms.mosaic_drawing import CELLS, CODES, SIDE, SQUARES, TILE, random_tiles
+from lib.data.phantoms.mosaic_drawing import CODES, SQUARES, TILE, random_tiles
 from lib.errors import WorkbookFileError, WorkbookValueError
 from tests.data.phantoms.brackets import linear_probe, patch_bag
 
@@ -27,10 +27,10 @@ def parts_of(drawn):
 
 
 def squares(pictures):
-    """Which squares of which tiles are light: [N, H, W] → [N, 25, 16] of 1 and −1"""
-    sides = (len(pictures), CELLS, SQUARES, 2, CELLS, SQUARES, 2)
-    means = (pictures - pictures.mean()).reshape(sides).mean((3, 6))
-    return np.sign(means.swapaxes(2, 3).reshape(len(pictures), CELLS**2, SQUARES**2))
+    """Which squares of which tiles are light: [N, H, W] → [N, tiles, 16] of 1 and −1"""
+    side = pictures.shape[1] // TILE
+    means = (pictures - pictures.mean()).reshape(-1, side, SQUARES, 2, side, SQUARES, 2).mean((3, 6))
+    return np.sign(means.swapaxes(2, 3).reshape(len(pictures), side**2, SQUARES**2))
 
 
 def oracle(pictures, kinds, wear):
@@ -54,7 +54,8 @@ def test_the_real_sets_loader_reads_them(images):
     assert (images.is_phantom, DATASETS[images.name].built_in) == (True, True)
     assert images.counts.to_dict() == dict.fromkeys(module.KINDS, 30)
     assert images.rows["part"].value_counts().to_dict() == {"train": 80, "test": 40}
-    assert {Image.open(path).size for path in images.rows["path"]} == {(SIDE, SIDE)}
+    assert {Image.open(path).size for path in images.rows["path"]} == {(module.TILES * TILE,) * 2}
+    assert DATASETS[images.name].quick_size == module.TILES * TILE
     assert set(split_rows(images, "official")) == {"train", "val", "test"}
 
 
@@ -63,12 +64,14 @@ def test_the_needle_is_where_the_list_and_the_box_say(images):
     module, parts = NAMES[images.name], load_parts(images)
     pictures = np.stack([np.asarray(Image.open(path)).mean(2) for path in images.rows["path"]])
     agreeing = []
-    for tiles, row, box in zip(squares(pictures), images.rows.itertuples(), relative_boxes(images) * SIDE, strict=True):
+    for tiles, row, box in zip(
+        squares(pictures), images.rows.itertuples(), relative_boxes(images) * pictures.shape[1], strict=True
+    ):
         x, y, visible = parts[row.image_id]["needle"]
         assert visible
         np.testing.assert_allclose(box, [x - TILE / 2, y - TILE / 2, TILE, TILE])
         code = module.KINDS[images.classes[row.label]].ravel()
-        agreeing.append((tiles[int(y) // TILE * CELLS + int(x) // TILE] == code).sum())
+        agreeing.append((tiles[int(y) // TILE * module.TILES + int(x) // TILE] == code).sum())
     assert np.mean(agreeing) > 13
 
 
@@ -76,7 +79,7 @@ def test_codes_are_half_light_and_agree_in_half_of_their_squares_as_tiles_at_ran
     flat = CODES.reshape(-1, SQUARES**2)
     np.testing.assert_array_equal(flat @ flat.T, SQUARES**2 * np.eye(15))
     assert not flat.sum(1).any()
-    tiles = random_tiles(np.random.default_rng(0)).reshape(-1, SQUARES**2)
+    tiles = random_tiles(5, np.random.default_rng(0)).reshape(-1, SQUARES**2)
     assert not tiles.sum(1).any()
     assert abs((tiles @ flat.T).mean()) < 0.5
 
@@ -91,7 +94,7 @@ def test_marks_are_shared_by_two_kinds_in_training_and_nowhere_in_the_test(tmp_p
     assert not {*codes} & {code.tobytes() for code in marks.KINDS.values()}
     drawn = marks.marked("Gamma", 4, mark=True)
     x, y, _ = drawn.parts["mark"]
-    tile = squares(drawn.picture[None].mean(3))[0, int(y) // TILE * CELLS + int(x) // TILE]
+    tile = squares(drawn.picture[None].mean(3))[0, int(y) // TILE * marks.TILES + int(x) // TILE]
     np.testing.assert_array_equal(tile, marks.MARKS["Gamma"].ravel())
     assert not marks.marked("Gamma", 4, mark=False).parts["mark"][2]
 
@@ -107,11 +110,11 @@ def test_needles_are_bracketed(of_needles):
 
 
 def test_marks_are_bracketed(of_marks):
-    """The needle alone suffices, and does so for a classifier that weighs all words."""
+    """The needle alone suffices, and nearly does so for a classifier that weighs all words, mark or not."""
     train, test = of_marks
     assert (oracle(test[0], marks.KINDS.values(), marks.WEAR) == test[1]).mean() > 0.95
-    assert linear_probe(train, test) < 0.45
-    assert patch_bag(train, test, TILE) < 0.8
+    assert linear_probe(train, test) < 0.5
+    assert 0.7 < patch_bag(train, test, TILE) < 0.9
     by_mark = oracle(train[0], CODES[[8, 9]], 0.01)  # in training the mark tells which two kinds it may be
     assert (by_mark == train[1] // 2).mean() > 0.98
 

@@ -8,8 +8,8 @@ import torch
 
 from lib import create_model
 from lib.data import Truth
-from lib.data.phantoms.mosaic_drawing import CELLS, SQUARES
-from lib.data.phantoms.needles import KINDS
+from lib.data.phantoms.mosaic_drawing import SQUARES
+from lib.data.phantoms.needles import KINDS, TILES
 from lib.errors import WorkbookValueError
 from lib.evaluation.test_images import select_images
 from lib.explain.methods.explain import METHODS, REFERENCE_MAPS, Method
@@ -21,13 +21,13 @@ COUNT = 120  # images of phantom-needles, a third of them to test on
 
 def best_tile(model, images, targets):
     """[B, 5, 5]: how well each tile agrees with any code, which finds the needle without a network."""
-    squares = images.mean(1).unflatten(1, (CELLS, SQUARES, 2)).unflatten(4, (CELLS, SQUARES, 2)).mean((3, 6))
+    squares = images.mean(1).unflatten(1, (TILES, SQUARES, 2)).unflatten(4, (TILES, SQUARES, 2)).mean((3, 6))
     codes = torch.from_numpy(np.stack(list(KINDS.values()))).float()
     return torch.einsum("b y s x t, k s t -> b k y x", squares, codes).amax(1).clamp(min=0) ** 3
 
 
 def even(model, images, targets):
-    return torch.ones(len(images), CELLS, CELLS)
+    return torch.ones(len(images), TILES, TILES)
 
 
 @pytest.fixture
