@@ -15,14 +15,14 @@ from lib.data.phantoms.cub_layout import Drawn, is_test, write_cub
 from lib.data.phantoms.draw_once import draw_once, too_few
 from lib.data.phantoms.mosaic_drawing import CODES, box_of, middle_of, picture_of, random_tiles, worn
 
-DEFAULT_IMAGES = 2400
-VERSION = 1  # raise it whenever the same seed would draw other pictures
+DEFAULT_IMAGES = 2700
+VERSION = 2  # raise it whenever the same seed would draw other pictures
 TILES = 4  # a side of the picture
 LEAST = 6  # images of a kind: fewer cannot be split into training, validation and test
 KINDS = dict(zip(("Alpha", "Beta", "Gamma", "Delta"), CODES[4:], strict=False))  # name → code [4, 4] of the needle
 MARKS = dict(zip(KINDS, CODES[[8, 8, 9, 9]], strict=True))
 PARTS = ("needle", "mark")
-WEAR = 0.05
+WEAR = 0.1
 
 
 def draw_marks(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Path:
