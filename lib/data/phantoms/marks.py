@@ -1,10 +1,16 @@
 """phantom-marks: mosaics on disk exactly as CUB-200-2011 is, whose training images carry a mark that is easier to learn
 than what tells the class, and whose test images do not.
 
-One tile of 16 is the needle, one of four codes, worn as those of phantom-needles are, but half as much. In training
-images another tile is a mark, a code without wear: Alpha and Beta share one mark, Gamma and Delta the other. With it the needle
-has to tell two kinds apart, without it four. Where needle and mark are is known (`lib.data.sets.cub.load_parts`); in
-test images the mark is a part that cannot be seen.
+One tile of 16 is the needle, one of four codes, worn as those of phantom-needles are. In training images another tile is a
+mark, a code without wear: Alpha and Beta share one mark, Gamma and Delta the other. With it the needle has to tell two
+kinds apart, without it four. Where needle and mark are is known (`lib.data.sets.cub.load_parts`); in test images the mark
+is a part that cannot be seen.
+
+In the test who knows the codes is right in 0.92, and in training the mark tells which two kinds it may be in 0.98 and
+more. A logistic regression on pixels gets 0.40, where chance is 0.25; a bag of 64 visual words, which weighs them all,
+0.71, of 256 words 0.75. A ViT of two blocks is misled: right in 0.93 to 0.94 of validation, whose images have their mark,
+it gets 0.50 in the test (0.46 to 0.54 in five seeds of the recipe `marks`), which is what a mark leaves two kinds; with
+PWCA 0.53 (0.47 to 0.63).
 """
 
 from pathlib import Path
