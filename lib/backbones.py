@@ -3,7 +3,8 @@
 ResNet: arXiv 1512.03385, cut after `layer3`. VGG: arXiv 1409.1556, cut after the fourth max-pool. Both cuts see 14×14
 positions for a 224×224 image. The networks themselves are torchvision's, unchanged, so that its weights load as they
 are. The toy network is `lib.toynet`'s, for images of 32 pixels, of which its cut sees 8×8 positions. `resnet18_small` and
-`resnet26_small`, one with basic blocks and one with bottlenecks, are for images of 40 to 64 pixels on a CPU.
+`resnet26_small`, one with basic blocks and one with bottlenecks, are for images of 40 to 64 pixels on a CPU, and
+`resnet14_patches` for mosaics of tiles.
 """
 
 from pathlib import Path
@@ -85,15 +86,20 @@ class NarrowResNet18(nn.Module):
         self.layer4 = basic_stage(4 * width, 8 * width, stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(8 * width, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):  # as torchvision draws them
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        draw_kernels(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] → [B, num_classes]"""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.avgpool(x).flatten(1))
+
+
+def draw_kernels(net: nn.Module) -> None:
+    """Draw the weights of all convolutions of `net` anew, as torchvision does."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def basic_stage(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -130,10 +136,34 @@ class SmallResNetBackbone(ResNetBackbone):
         return keep_resolution(keep_resolution(net, "layer3"), "layer4")
 
 
+class PatchResNetBackbone(ResNetBackbone):
+    """A ResNet of one bottleneck a stage that looks at patches of 8×8 pixels, and beyond them in `layer4` alone.
+
+    Its stem cuts the image as a ViT does and all other kernels are 1×1, so that what brings patches together is the 3×3
+    convolution of `layer4` or what takes its place. The plain network sees windows of 3×3 patches, one by one, and sums up
+    what it sees in them.
+    """
+
+    @classmethod
+    def untrained(cls, name: str, num_classes: int, width: int = 32, patch: int = 8) -> nn.Module:
+        net = ResNet(NarrowBottleneck, [1, 1, 1, 1], num_classes)
+        net.conv1 = nn.Conv2d(3, width, patch, stride=patch, bias=False)
+        net.bn1, net.maxpool = nn.BatchNorm2d(width), nn.Identity()
+        for stage in ("layer1", "layer2", "layer3", "layer4"):
+            setattr(net, stage, nn.Sequential(NarrowBottleneck(width, width)))
+            if stage != "layer4":
+                getattr(net, stage)[0].conv2 = nn.Conv2d(width, width, 1, bias=False)
+        net.fc = nn.Linear(width, num_classes)
+        draw_kernels(net)
+        return net
+
+
 def keep_resolution(net: ResNet, stage: str = "layer4") -> ResNet:
     """Take the stride out of a stage of a bottleneck ResNet, in place and without dilation."""
     block = getattr(net, stage)[0]
-    block.conv2.stride = block.downsample[0].stride = (1, 1)
+    block.conv2.stride = (1, 1)
+    if block.downsample is not None:
+        block.downsample[0].stride = (1, 1)
     block.stride = 1
     return net
 
@@ -184,6 +214,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"), ResNetBackbone),
     "resnet18_small": NarrowResNet18Backbone,
     "resnet26_small": SmallResNetBackbone,
+    "resnet14_patches": PatchResNetBackbone,
     **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), VGGBackbone),
     "toynet": ToyNetBackbone,
 }

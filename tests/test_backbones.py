@@ -50,7 +50,7 @@ def test_other_sizes(name, size):
         assert backbone(torch.empty(1, 3, *size)).shape == (1, 7)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet18_small", "vgg11", "toynet"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet18_small", "resnet14_patches", "vgg11", "toynet"])
 def test_images_that_cannot_be(name):
     with torch.device("meta"):
         backbone = build_backbone(name, num_classes=7)

@@ -9,6 +9,7 @@ from pathlib import Path
 from lib.data.decoding import Size
 from lib.data.imageset import ImageSet, subset
 from lib.data.phantoms import (
+    ambiguous,
     birds,
     discs,
     lesions,
@@ -18,8 +19,10 @@ from lib.data.phantoms import (
     other_people,
     patterns,
     people,
+    scales,
     wardrobe,
 )
+from lib.data.phantoms.ambiguous import draw_ambiguous
 from lib.data.phantoms.birds import draw_birds
 from lib.data.phantoms.discs import PAIRS, PAIRS_CLINIC, SINGLE, draw_discs
 from lib.data.phantoms.lesions import CLINIC, LESIONS, draw_phantoms
@@ -29,6 +32,7 @@ from lib.data.phantoms.other_birds import draw_other_birds
 from lib.data.phantoms.other_people import draw_other_people
 from lib.data.phantoms.patterns import draw_patterns
 from lib.data.phantoms.people import draw_people
+from lib.data.phantoms.scales import draw_scales
 from lib.data.phantoms.wardrobe import draw_wardrobe
 from lib.data.sets.aircraft import BANNER, load_aircraft
 from lib.data.sets.array_sets import load_cifar10, load_cifar100, load_stl10
@@ -86,6 +90,8 @@ load_phantom_single = _phantoms(partial(draw_discs, SINGLE), load_cub, discs.DEF
 load_phantom_needles = _phantoms(draw_needles, load_cub, needles.DEFAULT_IMAGES)
 load_phantom_marks = _phantoms(draw_marks, load_cub, marks.DEFAULT_IMAGES)
 load_phantom_patterns = _phantoms(draw_patterns, load_cub, patterns.DEFAULT_IMAGES)
+load_phantom_ambiguous = _phantoms(draw_ambiguous, load_cub, ambiguous.DEFAULT_IMAGES)
+load_phantom_scales = _phantoms(draw_scales, load_cub, scales.DEFAULT_IMAGES)
 load_phantom_people = _phantoms(draw_people, load_market, people.DEFAULT_IMAGES)
 load_phantom_wardrobe = _phantoms(draw_wardrobe, load_market, wardrobe.DEFAULT_IMAGES)
 load_other_birds = _phantoms(draw_other_birds, load_cub, other_birds.DEFAULT_IMAGES)
@@ -100,6 +106,8 @@ DATASETS: dict[str, Dataset] = {
     "phantom-single": Dataset(load_phantom_single, "none", 32, built_in=True),
     "phantom-needles": Dataset(load_phantom_needles, "none", 40, built_in=True),
     "phantom-marks": Dataset(load_phantom_marks, "none", 32, built_in=True),
+    "phantom-scales": Dataset(load_phantom_scales, "none", 40, built_in=True),
+    "phantom-ambiguous": Dataset(load_phantom_ambiguous, "none", 40, built_in=True),
     "phantom-people": Dataset(load_phantom_people, "person", (128, 64), built_in=True),
     "phantom-wardrobe": Dataset(load_phantom_wardrobe, "person", (128, 64), built_in=True),
     "phantom-birds-other": Dataset(load_other_birds, "fine_grained", 64, built_in=True),

@@ -110,7 +110,7 @@ def bottleneck(net: ResNet, stage: str, number: int) -> Bottleneck:
 
 def stride_before(net: ResNet, stage: str, number: int) -> int:
     """Pixels of the image between two positions of the map that block `number` of a stage works on."""
-    stride = 4  # of the stem
+    stride = net.conv1.stride[0] * getattr(net.maxpool, "stride", 1)  # of the stem
     for name in STAGES[: STAGES.index(stage) + 1]:
         for block in getattr(net, name)[: number if name == stage else None]:
             stride *= block.stride

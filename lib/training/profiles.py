@@ -113,6 +113,18 @@ _MOSAIC = {
     "precision": "32",
 }
 
+# LESA's and GAttANet's tasks, from scratch and in seconds: each tile is one patch, which neither turns nor moves.
+_GLYPHS = {
+    **_PLAIN,
+    **_ADAMW,
+    "backbone": "resnet14_patches",
+    "split": "official",
+    "lr": 2e-2,
+    "batch_size": 32,
+    "warmup_epochs": 0.5,
+    "precision": "32",
+}
+
 PROFILES: dict[str, dict[str, Any]] = {
     "smoke": {**_MODERN, "image_size": 32, "limit_images": 600, "max_epoch": 2, "batch_size": 32},
     # at the data set's own image size
@@ -196,6 +208,15 @@ PROFILES: dict[str, dict[str, Any]] = {
         "lr": 0.1,
         "batch_size": 256,
         "max_epoch": 90,
+    },
+    "scales": {**_GLYPHS, "dataset": "phantom-scales", "attention": "lesa", "max_epoch": 4},
+    # Without its LayerNorm the agreement grows with the features, and does not bear so high a rate.
+    "ambiguous": {
+        **_GLYPHS,
+        "dataset": "phantom-ambiguous",
+        "attention": "gatta",
+        "gatta_norm": "layer",
+        "max_epoch": 4,
     },
     # LESA, section 4.1: 95 epochs and 5 of warm-up, rate 0.05 at batch 512. The share of one of the paper's four GPUs; the
     # whole is `--devices 4 --batch_size 512`.

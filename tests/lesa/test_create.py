@@ -94,3 +94,14 @@ def test_mistakes_are_told_with_their_remedy():
         without(small("self_attention").eval(), "local"),
     ):
         pass
+
+
+@pytest.mark.parametrize("attention", ["lesa", "self_attention"])
+def test_where_patches_are_positions_layer4_alone_brings_them_together(attention):
+    model = create_model("resnet14_patches", num_classes=4, attn_type=attention, image_size=(40, 48)).eval()
+    assert list(model.blocks) == ["layer4.0"]
+    layer = model.blocks["layer4.0"]
+    assert layer.context.position.size == (5, 6)
+    with torch.no_grad():
+        assert model(torch.randn(2, 3, 40, 48)).shape == (2, 4)
+    assert model.maps((0, 0))["context"].shape[-2:] == (5, 6)
