@@ -125,6 +125,9 @@ _GLYPHS = {
     "precision": "32",
 }
 
+# From weights that have learned to see other people before other cameras.
+_SEEN_PEOPLE = {"weights": "test_vit", "patch_size": 4, "max_epoch": 2, "lr": 1e-3, "warmup_epochs": 0.3}
+
 PROFILES: dict[str, dict[str, Any]] = {
     "smoke": {**_MODERN, "image_size": 32, "limit_images": 600, "max_epoch": 2, "batch_size": 32},
     # at the data set's own image size
@@ -175,8 +178,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "warmup_epochs": 0.3,
     },
     "fgvc-smoke": {**_SMALL_FGVC, "max_epoch": 2, "limit_images": 120, "image_size": 32, "batch_size": 8},
-    "reid-quick": {**_SMALL_REID, "patch_size": 4, "max_epoch": 5},
-    "wardrobe": {**_SMALL_REID, "dataset": "phantom-wardrobe", "patch_size": 4, "max_epoch": 5},
+    "reid-quick": {**_SMALL_REID, **_SEEN_PEOPLE},
+    "wardrobe": {**_SMALL_REID, **_SEEN_PEOPLE, "dataset": "phantom-wardrobe"},
     "reid-smoke": {**_SMALL_REID, "patch_size": 8, "max_epoch": 1, "limit_images": 320, "batch_size": 8},
     "pairs": {**_DISCS, "dataset": "phantom-pairs"},
     "single": {**_DISCS, "dataset": "phantom-single"},

@@ -49,7 +49,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         **_VIT,
         "task": "reid",
         "dataset": "phantom-people-other",
-        "limit_images": 3250,
+        "limit_images": 2000,
         "image_size": 64,
         "image_width": 32,
         "augmentation": "none",

@@ -1,8 +1,7 @@
 """phantom-people-other: people of no drawn set that is tested on, before other cameras, to train starting weights on.
 
-On disk exactly as Market-1501 is. As in phantom-wardrobe all colours change from camera to camera, and there are four
-times as many cameras: what a network can learn here is to see patterns, hats, burdens and legs in any colour and light.
-No identity has the four of anybody who is searched for in phantom-people or phantom-wardrobe. Five in six are there to
+On disk exactly as Market-1501 is, drawn as phantom-people are, before four times as many cameras. No identity has the
+pattern, hat, bag and legs of anybody who is searched for in phantom-people or phantom-wardrobe. Five in six are there to
 train on, the sixth to see how well.
 """
 
@@ -15,9 +14,9 @@ import numpy as np
 from lib.data.phantoms import people, wardrobe
 from lib.data.phantoms.market_layout import Street
 from lib.data.phantoms.people import draw_street
-from lib.data.phantoms.person_drawing import SHAPES, Person, changed, person
+from lib.data.phantoms.person_drawing import SHAPES, Person, person
 
-DEFAULT_IMAGES = 3250
+DEFAULT_IMAGES = 2000
 VERSION = 1  # raise it whenever the same seed would draw other pictures
 SEED = 7_000_002  # no other set's
 FIRST = 5001  # number of an identity: nobody's elsewhere
@@ -57,8 +56,6 @@ def draw_other_people(root: Path, images: int = DEFAULT_IMAGES, seed: int = SEED
         first=FIRST,
         is_train=lambda identity: identity % 6 != 0,
         cameras=24,
-        seen_by=(12, 17),
         who=somebody,
-        dressed=changed,
     )
     return draw_street(root, VERSION, images, street)

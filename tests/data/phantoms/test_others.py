@@ -42,8 +42,8 @@ def test_nobody_and_no_camera_is_in_two_sets():
 
 
 def test_nobody_who_is_searched_for_has_the_shapes_of_another_whom_weights_know():
-    known = {shapes(somebody(identity, np.random.default_rng(0))) for identity in range(FIRST, FIRST + 60)}
-    assert len(known) == 60
+    known = {shapes(somebody(identity, np.random.default_rng(0))) for identity in range(FIRST, FIRST + 100)}
+    assert len(known) == 100
     for seed in (0, wardrobe.SEED):
         searched = {shapes(person(np.random.default_rng([seed, 2, identity]))) for identity in range(2, 81, 2)}
         assert len(searched) > 30
@@ -55,7 +55,7 @@ def shapes(who):
 
 
 def test_most_of_the_other_people_are_trained_on(tmp_path):
-    images = load_dataset("phantom-people-other", tmp_path, limit=520)
+    images = load_dataset("phantom-people-other", tmp_path, limit=240)
     shown = images.rows[images.rows["identity"] > 0].groupby("part")["identity"].nunique()
-    assert shown.to_dict() == {"train": 7, "query": 1, "gallery": 1}
-    assert images.rows["camera"].nunique() == 24
+    assert shown.to_dict() == {"train": 10, "query": 2, "gallery": 2}
+    assert images.rows["camera"].nunique() > 12
