@@ -15,8 +15,28 @@ from lib.training.store import Run
 from lib.training.training_data import load_images
 from lib.weights.starting_weights import Shipped, export
 
-# What the recipes of DCAL's small networks have in common. All that counts is said here, so that no change of a profile
-# makes the weights other than their recipe.
+# All that counts is said in the recipes, so that no change of a profile makes the weights other than their recipe.
+
+# What those of the small ResNets have in common.
+_PATTERNS = {
+    "dataset": "phantom-patterns",
+    "split": "official",
+    "limit_images": 7200,
+    "image_size": 64,
+    "attention": "none",
+    "weights": "none",
+    "sampler": "sqrt",
+    "loss_type": "label_smoothing",
+    "optimizer": "AdamW",
+    "weight_decay": 0.05,
+    "lr": 2e-3,
+    "lr_scheduler": "CosineWarmup",
+    "warmup_epochs": 0.5,
+    "batch_size": 64,
+    "precision": "32",
+}
+
+# What those of DCAL's small networks have in common.
 _VIT = {
     "attention": "SA",
     "weights": "none",
@@ -62,6 +82,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "max_epoch": 6,
         "precision": "32",
     },
+    "resnet18_small": {**_PATTERNS, "backbone": "resnet18_small", "max_epoch": 16},
 }
 
 REHEARSED = ("train_loss", "val_loss")  # columns of training_log.csv
@@ -100,8 +121,6 @@ def told(config: RunConfig, run: Run) -> dict[str, Any]:
         "settings": changed,
         "classes": list(load_images(config).classes),
         "test": run.metrics["test"],
-        **{
-            name: run.provenance[name] for name in ("images", "data_fingerprint", "commit", "versions", "train_seconds")
-        },
+        **{name: run.provenance[name] for name in ("images", "data_fingerprint", "versions", "train_seconds")},
         "made": datetime.now(UTC).date().isoformat(),
     }

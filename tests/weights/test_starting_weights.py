@@ -153,6 +153,8 @@ def test_a_profiles_weights_go_with_its_backbone(monkeypatch):
     assert profile_config("toy", weights=None).weights == "toy"
     assert profile_config("toy", weights="none").weights == "none"
     assert profile_config("toy", backbone="resnet18").weights == "none"
+    assert profile_config("toy", backbone="resnet18", pretrained=True).weights == "none"
+    assert profile_config("toy", pretrained=True).weights == "none"
     export(build_backbone("resnet26_small", 3).net, "resnet26_small", "resnet26_small", "fc", (64, 64), {})
     assert profile_config("toy", backbone="resnet26_small").weights == "resnet26_small"
     assert shipped_names() == ["eyes", "resnet26_small", "toy"]

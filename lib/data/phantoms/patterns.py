@@ -16,7 +16,7 @@ from lib.data.phantoms.pattern_drawing import SHAPES, TEXTURES, draw_pattern
 DEFAULT_IMAGES = 2400
 VERSION = 1  # raise it whenever the same seed would draw other pictures
 SEED = 7_000_003  # no other set's
-LEAST = 6  # images of a kind: fewer cannot be split into training, validation and test
+LEAST = 4  # images of a kind: fewer cannot be split into training, validation and test
 KINDS = {
     f"{texture}_{shape}": (texture, shape)
     for row, texture in enumerate(TEXTURES)
@@ -30,7 +30,7 @@ def draw_patterns(root: Path, images: int = DEFAULT_IMAGES, seed: int = SEED) ->
     """Draw `images` patterns of 160×120 pixels, equally many of each kind, into the folder `root`, once; returns `root`.
 
     Raises:
-        WorkbookValueError: `images` is too small for six of every kind, or `seed` is negative.
+        WorkbookValueError: `images` is too small for four of every kind, or `seed` is negative.
         WorkbookError: as `draw_once`.
     """
     if images < LEAST * len(KINDS):

@@ -14,7 +14,7 @@ from lib.data.phantoms.pattern_drawing import SHAPES, TEXTURES
 from lib.data.phantoms.patterns import KINDS, draw_patterns, pattern
 from lib.errors import WorkbookValueError
 
-FEW = 144
+FEW = 96
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_a_picture_follows_from_its_kind_and_number_alone(images):
 
 
 def test_too_few_are_refused(tmp_path):
-    with pytest.raises(WorkbookValueError, match="143 images are too few for 6 of each of 24 kinds; ask for 144"):
+    with pytest.raises(WorkbookValueError, match="95 images are too few for 4 of each of 24 kinds; ask for 96"):
         draw_patterns(tmp_path / "set", FEW - 1)
 
 

@@ -1,0 +1,62 @@
+"""The files that ship: small, of kinds that are tested nowhere, and trained as their recipes say."""
+
+import pytest
+import torch
+
+from lib import create_model
+from lib.data import DATASETS
+from lib.errors import WorkbookError
+from lib.paths import ROOT
+from lib.training import PROFILES, RunConfig, RunStore
+from lib.weights import shipped, shipped_names
+from lib.weights.__main__ import compare, main
+from lib.weights.recipes import RECIPES, recipe, rehearse
+
+MIB = 2**20
+
+
+def test_every_file_has_a_recipe_and_is_small():
+    assert {*shipped_names()} <= {*RECIPES}
+    sizes = [shipped(name).file.stat().st_size for name in shipped_names()]
+    assert max(sizes) <= 4 * MIB
+    assert sum(sizes) <= 16 * MIB
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_a_file_says_where_it_comes_from(name):
+    said, config = shipped(name), recipe(name)
+    assert RunConfig.from_dict(said.provenance["settings"]) == config
+    assert (said.network, said.size) == (config.backbone, config.size)
+    assert {"classes", "images", "data_fingerprint", "versions", "test", "made"} <= {*said.provenance}
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_its_first_steps_are_those_that_were_recorded(name, tmp_path):
+    compare(name, shipped(name).provenance["rehearsal"], rehearse(name, RunStore(tmp_path / "runs")))
+
+
+def test_no_set_that_weights_were_trained_on_is_tested_anywhere():
+    """That their kinds are no other set's, by name and by how they are drawn, the tests of the sets hold."""
+    learned = {recipe(name).dataset for name in shipped_names()}
+    assert all(DATASETS[name].built_in for name in learned)
+    assert not learned & {profile.get("dataset") for profile in PROFILES.values()}
+    for file in (*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "protocols").glob("*.yaml")):
+        assert not any(name in file.read_text() for name in learned), file.name
+
+
+@pytest.mark.parametrize("attention", ["none", "CBAM", "gatta"])
+def test_a_small_resnet_starts_with_every_attention(attention):
+    model = create_model("resnet18_small", num_classes=5, attn_type=attention, weights="resnet18_small")
+    assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
+
+
+def test_the_command_lists_them(capsys):
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == shipped_names()
+    assert all(shipped(line.split()[0]).digest in line and "phantom-" in line for line in lines)
+
+
+def test_a_recipe_that_begins_otherwise_is_told():
+    with pytest.raises(WorkbookError, match="does not begin as it did: train_loss is 3.3000, not 3.2000"):
+        compare("resnet18_small", {"train_loss": 3.2}, {"train_loss": 3.3})
