@@ -42,6 +42,7 @@ PALETTES = {
     "hat_colour": CLOTH,
     "bag_colour": CLOTH,
 }
+CLOTHES = ("top", "second", "bottom")  # what somebody changes
 SHAPES = {"pattern": PATTERNS, "hat": HATS, "bag": BAGS, "legs": LEGS}
 
 
@@ -87,8 +88,9 @@ def person(rng: np.random.Generator) -> Person:
 
 
 def changed(who: Person, rng: np.random.Generator) -> Person:
-    """The same build, clothes and burden in other colours, hair and skin included: no colour tells who it is."""
-    return replace(who, **_colours(rng))
+    """The same person in clothes of the same pattern and cut, but of other colours."""
+    colours = _colours(rng)
+    return replace(who, **{name: colours[name] for name in CLOTHES})
 
 
 def _colours(rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -1,10 +1,13 @@
-"""phantom-wardrobe: phantom-people who change the colours of all they wear and carry from camera to camera.
+"""phantom-wardrobe: phantom-people who change the colours of their clothes from camera to camera.
 
 On disk exactly as Market-1501 is. Who somebody is follows from build, from the clothes' pattern and cut, and from what is
-worn on the head and carried; before each camera all colours are drawn anew, hair's and skin's included. So whoever
-compares colours, place by place or at all, stays at chance but for the shapes that the colours outline, and whoever
-reads the five shapes off the drawing finds almost everybody: two people may be dressed alike, and a badge or a rucksack
-is hidden from one side.
+worn on the head and carried, hair, skin and shoes; before each camera the clothes' colours are drawn anew. So whoever
+compares colours place by place stays near chance, and whoever reads pattern, hat, bag and legs off the drawing finds
+almost everybody: two people may be dressed alike, and a badge or a rucksack is hidden from one side.
+
+No network of the workbook has solved it yet: the recipe `wardrobe`, seconds of fine-tuning of weights that know people by
+their colours, stays near chance as raw pixels do (mAP 0.04 with SA and with DCAL, raw pixels 0.05, chance 0.03, one
+seed), so that it decides nothing about DCAL.
 """
 
 from pathlib import Path
@@ -14,7 +17,7 @@ from lib.data.phantoms.people import draw_street
 from lib.data.phantoms.person_drawing import changed
 
 DEFAULT_IMAGES = 1600
-VERSION = 1  # raise it whenever the same seed would draw other pictures
+VERSION = 2  # raise it whenever the same seed would draw other pictures
 SEED = 7_000_004  # nobody of phantom-people is here
 
 

@@ -1,4 +1,4 @@
-"""phantom-wardrobe: Market-1501's layout, and people whom no colour tells."""
+"""phantom-wardrobe: Market-1501's layout, and people whom the colour of their clothes does not tell."""
 
 from dataclasses import fields
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lib.data import load_dataset, load_pixels, split_identities
-from lib.data.phantoms.person_drawing import PALETTES, SHAPES, changed, person
+from lib.data.phantoms.person_drawing import CLOTHES, PALETTES, SHAPES, changed, person
 from lib.data.phantoms.wardrobe import SEED, draw_wardrobe
 from lib.data.sets.reid import load_market
 from lib.evaluation.retrieval_baselines import chance_of_map, pixel_scores
@@ -33,16 +33,17 @@ def test_it_loads_by_name_as_a_phantom(folder, people):
     assert {"train", "val_query", "val_gallery", "query", "gallery"} == set(split_identities(images, 0.25))
 
 
-def test_all_colours_change_and_nothing_else():
+def test_the_clothes_colours_change_and_nothing_else():
     rng = np.random.default_rng(0)
     who = person(rng)
     other = changed(who, rng)
     assert {f.name for f in fields(who)} == {*PALETTES, *SHAPES, "stout"}
-    assert all(np.abs(getattr(who, name) - getattr(other, name)).max() > 1 for name in PALETTES)
+    assert all(np.abs(getattr(who, name) - getattr(other, name)).max() > 1 for name in CLOTHES)
+    assert all(getattr(who, name) is getattr(other, name) for name in {*PALETTES} - {*CLOTHES})
     assert all(getattr(who, name) == getattr(other, name) for name in (*SHAPES, "stout"))
 
 
-def test_pixels_stay_at_chance_and_shapes_find_almost_everybody(people, folder):
+def test_pixels_find_few_and_shapes_find_almost_everybody(people, folder):
     """The bracket: chance, raw pixels, an oracle on what was drawn. (A network lies between the last two.)"""
     parts = split_identities(people, 0.25)
     decoded = load_pixels(people, (64, 32), folder / "cache")
@@ -50,7 +51,8 @@ def test_pixels_stay_at_chance_and_shapes_find_almost_everybody(people, folder):
     query, gallery = (_oracle(people.rows[parts == part]) for part in ("query", "gallery"))
     chance = chance_of_map(query, gallery)
     found = retrieval_scores(query, gallery, "euclidean", skip_unmatched=True).metrics()["map"]
-    assert pixels < chance + 0.1
+    assert chance < found
+    assert pixels < chance + 0.2
     assert found > 0.85
 
 
