@@ -4,6 +4,10 @@ Mosaics of 5×5 tiles. Two figures, one red and one blue, stand on the ground; e
 which are the classes. The sky, the upper row, has one of the two hues: the figure of that hue tells the class. A window of
 3×3 tiles that holds a figure holds nothing of the sky, so that what adds up the votes of such windows hears both figures
 alike. In every fourth picture there is one figure, of the sky's hue, and nothing is ambiguous.
+
+Who solves it (recipe `ambiguous`, five seeds): adding up tiles has 0.625 at most; the plain ResNet 0.55 (0.48 of the
+ambiguous pictures, 0.74 of the clear ones); GAttANet with two passes 0.90, since the second can raise what is of the sky's
+hue; with three 0.86, from 0.67 to 1.00; an oracle that knows the glyphs above 0.95.
 """
 
 from pathlib import Path
