@@ -307,7 +307,6 @@ def lesa_settings(profile: str, dataset: str | None, backbone: str | None) -> di
     """What LESA is trained by where it is not said: without a data set by the task that was drawn for it, whose recipe
     is `scales`; on other data its backbone has to have bottlenecks."""
     preset = PROFILES[choose("profile", profile, PROFILES)]
-    if dataset is None and "dataset" not in preset and "scales" in PROFILES:
+    if dataset is None and "dataset" not in preset:
         return {"profile": "scales", **(SMOKE if profile == "smoke" else {})}
-    other = {"dataset": dataset or preset.get("dataset", "digits")}
-    return {**other, "backbone": backbone or preset.get("backbone", "resnet26_small")}
+    return {"backbone": backbone or preset.get("backbone", "resnet26_small")}

@@ -17,6 +17,7 @@ from lib.training import PROFILES, RunConfig, profile_config
 from lib.training.build_model import build_model
 from lib.training.losses import LOSSES, build_loss
 from lib.training.optimisers import LR_SCHEDULERS, build_optimisation
+from lib.training.profiles import SMOKE, lesa_settings
 from lib.training.settings import SETTINGS
 
 
@@ -193,3 +194,12 @@ def test_lesas_settings_count_where_lesa_stands():
 )
 def test_fine_grained_recipes_split_other_data_by_lesion(dataset, given, split):
     assert profile_config("fgvc-quick", dataset=dataset, split=given).split == split
+
+
+def test_lesa_is_tried_on_its_own_task_unless_a_data_set_is_given():
+    assert lesa_settings("quick", None, None) == {"profile": "scales"}
+    assert lesa_settings("smoke", None, None) == {"profile": "scales", **SMOKE}
+    assert lesa_settings("quick", "digits", None) == {"backbone": "resnet26_small"}
+    assert lesa_settings("full", "HAM10000", None) == {"backbone": "resnet50"}
+    assert lesa_settings("quick", "digits", "resnet101") == {"backbone": "resnet101"}
+    assert lesa_settings("lesa-imagenet", None, None) == {"backbone": "resnet50"}

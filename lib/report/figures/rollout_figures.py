@@ -140,7 +140,10 @@ def _class_of(images: TestImages, i: int) -> str:
 
 
 def _peak(title: str, heat: np.ndarray) -> str:
-    """The title of a map, with how much more than an even share its greatest patch has."""
+    """The title of a map, with how much more than an even share its greatest patch has. A head may leave nothing to the
+    patches: the class token then attends to itself alone."""
+    if not heat.any():
+        return f"{title}\nnothing on patches"
     return f"{title}\nup to {shares(heat[None]).max() * heat.size:.1f} × even"
 
 

@@ -66,6 +66,12 @@ def test_every_figure_of_maps_has_its_columns_and_says_what_is_drawn(images):
         assert fig.get_supxlabel() == PHANTOM_NOTE
 
 
+def test_a_head_that_leaves_nothing_to_the_patches_is_told(images):
+    maps = some_maps(0)
+    maps.heads[1, 0, 0] = 0  # all of it is on the class token
+    assert titles(figures.single_heads(images, maps))[2] == "layer 2, head 1\nnothing on patches"
+
+
 def test_figures_of_measures_draw_what_is_estimated(images):
     looks = {"SA": looks_of(images, (0, 1)), "DCAL": looks_of(images, (2, 3), 1.0)}
     ground = {name: measure_attention([each] * 2, images) for name, each in reference_maps(*GRID, N).items()}
