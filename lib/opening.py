@@ -156,5 +156,11 @@ def open_notebook(
         parameters: the notebook's, `globals()` in the cell below them: names that are no settings are left out of the run.
         defaults: what a setting is where neither a parameter nor the profile says it.
         settings: what the notebook fixes.
+
+    Raises:
+        WorkbookValueError: of a notebook that trains one run (it has a `seed`), a value that no run can have.
     """
-    return OpenNotebook(dict(parameters), settings, defaults or {})
+    nb = OpenNotebook(dict(parameters), settings, defaults or {})
+    if "seed" in nb.parameters:
+        _ = nb.config
+    return nb

@@ -84,7 +84,7 @@ def test_efficiency_is_measured_and_runs_that_two_tables_share_are_one(tmp_path)
         ("notebook: 02\nseeds: 3\ntables: {leak: {lr: 1}}", 2, "seeds must be a list"),
         ("notebook: 02\nseeds: [a]\ntables: {leak: {lr: 1}}", 2, "Parameter 'seed' must be int"),
         ("notebook: 02\nseeds: []\ntables: {leak: {lr: 1}}", 2, "the grid over seeds is empty"),
-        ("notebook: 02\ntables: {leak: {seed: [1]}}", 2, "Unknown parameter 'seed'. Known: profile"),
+        ("notebook: 02\ntables: {leak: {seed: [1]}}", 2, "Unknown parameter 'seed'."),
         ("notebook: 02\nthen: 03\ntables: {leak: {lr: 1}}", 2, "then must be a list"),
         ("notebook: 02\ndata_roots: {HAM10000: nowhere}\ntables: {leak: {lr: 1}}", 2, "does not exist or is not a folder"),
         ("notebook: 02\ntables: {leak: {dataset: [HAM1000]}}", 2, "Unknown dataset 'HAM1000'. Did you mean 'HAM10000'"),
