@@ -7,6 +7,12 @@ together, which are further apart than it can see at once, and to compare. phant
 question: which texture the one grating has; the other disc has rings in every class. Where the discs are is known
 (`lib.data.sets.cub.load_parts`). phantom-pairs-clinic has other pictures of the same task by the camera of
 `lib.data.phantoms.camera`.
+
+Test accuracy on phantom-pairs, where chance is 0.50: a linear probe of pixels and one of counts of patches stay there; the
+recipe's bare toynet 0.78 (five seeds: 0.50 to 0.91), with a GLSA block 0.99 (0.98 to 1.00); matched filters at the two
+places 1.00. On phantom-single, where chance is 0.25, counts of patches tell more than 0.7, either network 1.00. A bare
+network is not blind to the relation: it learns it later, and about as soon as with the block where it starts from weights
+that tell other textures.
 """
 
 from collections.abc import Callable
