@@ -1,6 +1,6 @@
 """phantom-pairs and its control phantom-single: two distant discs of fine texture, on disk exactly as CUB-200-2011 is.
 
-A texture is a grating in one of four directions. In phantom-pairs the class is a relation, whether both discs have the
+A texture is a grating in one of six directions. In phantom-pairs the class is a relation, whether both discs have the
 same one: each texture is as often in either class and everywhere in the picture, so that no place and no sum over places
 tells it, whatever is looked for there. A network has to tell the texture at a place (a convolution can), to bring the two
 together, which are further apart than it can see at once, and to compare. phantom-single is the same but for its
@@ -32,12 +32,12 @@ SIDE = 32  # pixels
 RADIUS = 5.0  # of a disc, pixels
 APART = 14.0  # the least distance of two discs' centres, pixels
 PERIOD = 4.0  # of a texture, pixels
-TURN = 0.05  # standard deviation of a grating's direction, radians; two textures are 0.79 apart
+TURN = 0.05  # standard deviation of a grating's direction, radians; two textures are 0.52 apart
 NOISE = 0.02  # standard deviation of every pixel's noise, full scale is 1
 GREY, SWING = 0.5, 0.2  # of the picture; of a texture at contrast 1
 CONTRAST = (0.9, 1.2)
 
-DIRECTIONS = {"flat": 0.0, "falling": np.pi / 4, "upright": np.pi / 2, "rising": 3 * np.pi / 4}  # radians
+DIRECTIONS = {f"turned {angle:03}": np.deg2rad(angle) for angle in range(0, 180, 30)}  # degrees → radians
 RINGS = "rings"
 SAME, DIFFERENT = "same", "different"
 

@@ -26,7 +26,7 @@ TASKS = {task.name: task for task in (PAIRS, SINGLE, PAIRS_CLINIC)}
 
 @pytest.fixture(scope="module", params=TASKS)
 def images(request, tmp_path_factory):
-    return load_dataset(request.param, tmp_path_factory.mktemp("data"), limit=60)
+    return load_dataset(request.param, tmp_path_factory.mktemp("data"), limit=90)
 
 
 def drawn(task, each):
@@ -52,8 +52,8 @@ def read(picture, place):
 def test_the_real_sets_loader_reads_them(images):
     task = TASKS[images.name]
     assert (images.is_phantom, DATASETS[images.name].built_in) == (True, True)
-    assert images.counts.to_dict() == dict.fromkeys(task.kinds, 60 // len(task.kinds))
-    assert images.rows["part"].value_counts().to_dict() == {"train": 40, "test": 20}
+    assert images.counts.to_dict() == dict.fromkeys(task.kinds, 90 // len(task.kinds))
+    assert images.rows["part"].value_counts().to_dict() == {"train": 60, "test": 30}
     assert {Image.open(path).size for path in images.rows["path"]} == {(SIDE, SIDE)}
     assert set(split_rows(images, "official")) == {"train", "val", "test"}
 
