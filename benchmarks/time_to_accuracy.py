@@ -97,7 +97,7 @@ FORMER: dict[str, dict[str, Any]] = {
         "backbone": "resnet18",
         "image_size": 96,
         "loss_type": "label_smoothing",
-        "max_epoch": 5,
+        "max_epoch": 9,  # as README had it: five end below the target
         "batch_size": 64,
         "lr": 2e-3,
         "warmup_epochs": 0.5,
@@ -105,7 +105,7 @@ FORMER: dict[str, dict[str, Any]] = {
 }
 
 # From scratch, too: what is known of skin is learned from these images alone.
-HAM10000_TODAY = profile_config("quick", dataset="HAM10000", **_GLSA)
+HAM10000_TODAY = profile_config("quick", dataset="HAM10000", weights="none", image_size=64, max_epoch=14, **_GLSA)
 
 Score = Callable[[torch.nn.Module, RunConfig, DecodedImages], float]
 

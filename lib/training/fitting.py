@@ -159,7 +159,10 @@ def _train_and_evaluate(
     log.info("run %s", run.path.name)
     log.debug("config %s", json.dumps(config.to_dict()))
     began = time.monotonic()
-    seconds = train(config, run, model, training_data, claim.check, followed)
+    recipe = config
+    if followed is not None:  # the rate falls over the chosen epochs as it would have over all
+        recipe = config.replace(max_epoch=len(followed), early_stopping_patience=None)
+    seconds = train(recipe, run, model, training_data, claim.check, followed)
     gc.collect()  # Lightning's objects hold each other, and with them the optimiser's state: runs would add up
     facts = provenance(config, training_data, classes, device, seconds, model)
     write_text(run.path / "provenance.json", json.dumps(facts, indent=1))

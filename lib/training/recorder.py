@@ -27,8 +27,8 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
     never interrupted. The best epoch has the highest `RunConfig.monitor`, a validation metric; the test split is not
     touched. Of several processes each has one, with equal numbers, and the first writes.
 
-    A refit has no validation: it follows the log of the run that has chosen the epochs, `followed`, in how many there
-    are and in what a plateau did to the learning rate, and keeps the last.
+    A refit has no validation: what a plateau did to the learning rate stands in the log of the run that has chosen the
+    epochs, `followed`, and the last epoch is kept.
     """
 
     def __init__(
@@ -61,9 +61,7 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
             if isinstance(scheduler, ReduceLROnPlateau):  # here and not by Lightning: see Classifier
                 self._step_plateau(scheduler, row)
         self._keep_best(row, module, trainer.is_global_zero)
-        stop = (
-            self._has_followed(row) if self.followed is not None else self._waited_too_long(row, module.config.monitor)
-        )
+        stop = self._waited_too_long(row, module.config.monitor)
         trainer.should_stop = trainer.should_stop or stop
         self.finished = stop or row["epoch"] >= module.config.max_epoch
         for logger in trainer.loggers:
@@ -79,12 +77,9 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
     def _step_plateau(self, scheduler: ReduceLROnPlateau, row: dict[str, float]) -> None:
         if self.followed is None:
             scheduler.step(row["val_loss"])
-        elif not self._has_followed(row):
+        elif row["epoch"] < len(self.followed):
             for group in scheduler.optimizer.param_groups:
                 group["lr"] = float(self.followed["learning_rate"].iloc[int(row["epoch"])])  # of the next epoch
-
-    def _has_followed(self, row: dict[str, float]) -> bool:
-        return row["epoch"] >= len(self.followed)
 
     def _keep_best(self, row: dict[str, float], module: Classifier, writes: bool) -> None:
         value = row.get(module.config.monitor, row["epoch"])  # in a refit the later epoch is the better one
@@ -107,7 +102,7 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         log.info(
             "epoch %d/%d: train loss %.4f, accuracy %.3f; %slr %.2g; %s",
             row["epoch"],
-            config.max_epoch if self.followed is None else len(self.followed),
+            config.max_epoch,
             row["train_loss"],
             row["train_accuracy"],
             "" if config.refits else self._validation(row, config.monitor),

@@ -56,14 +56,15 @@ RECIPES: dict[str, dict[str, Any]] = {
     "vit_tiny_r_s16_p8_224": {
         **_VIT,
         "dataset": "phantom-birds-other",
-        "limit_images": 2400,
+        "limit_images": 3500,
         "image_size": 64,
         "backbone": "vit_tiny_r_s16_p8_224",
         "patch_size": 2,
         "batch_size": 8,
         "lr": 1e-3,
         "warmup_epochs": 0.5,
-        "max_epoch": 10,
+        "max_epoch": 14,
+        "precision": "32",
     },
     "test_vit": {
         **_VIT,

@@ -1,13 +1,13 @@
 """What a notebook's code says about itself."""
 
 from lib.errors import choose
-from lib.training import config_of
+from lib.opening import open_notebook
 from lib.workbook.notebook_source import check_of
 from lib.workbook.plan import find_notebooks
 
 
 def test_a_training_notebook_names_what_checks_its_parameters():
-    assert check_of(find_notebooks(["02"])[0]) is config_of
+    assert check_of(find_notebooks(["02"])[0]) is open_notebook
     assert check_of(find_notebooks(["03"])[0]) is None
 
 
