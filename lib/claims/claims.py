@@ -1,7 +1,4 @@
-"""The claims that are tried. Each stands alone: its task and recipe say how, its measure what is compared.
-
-A claim whose recipe is not there yet is told as such, and harms no other.
-"""
+"""The claims that are tried. Each stands alone: its task and recipe say how, its measure what is compared."""
 
 from functools import partial
 

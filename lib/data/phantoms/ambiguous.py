@@ -14,13 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.phantoms.cub_layout import Drawn, write_cub
-from lib.data.phantoms.draw_once import draw_once, too_few
+from lib.data.phantoms.cub_layout import Drawn, draw_cub_once
 from lib.data.phantoms.glyph_drawing import BARS, Mosaic, drawn, shade
 
 DEFAULT_IMAGES = 2400
 VERSION = 1  # raise it whenever the same seed would draw other pictures
-LEAST = 6  # images of a kind: fewer cannot be split into training, validation and test
 KINDS = BARS
 SIDE = 5  # tiles
 GROUND_ROWS = (3, 4)  # where figures stand: three tiles below the sky
@@ -38,13 +36,16 @@ def draw_ambiguous(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> P
         WorkbookValueError: `images` is too small for six of every kind, or `seed` is negative.
         WorkbookError: as `draw_once`.
     """
-    if images < LEAST * len(KINDS):
-        raise too_few(images, f"{LEAST} of each of {len(KINDS)} kinds", LEAST * len(KINDS))
-
-    def write(folder: Path) -> None:
-        write_cub(folder, "phantom-ambiguous", KINDS, PARTS, images, lambda kind, number: ambiguous(kind, number, seed))
-
-    return draw_once(root, "phantom-ambiguous", VERSION, images, seed, write)
+    return draw_cub_once(
+        root,
+        "phantom-ambiguous",
+        VERSION,
+        KINDS,
+        PARTS,
+        images,
+        seed,
+        lambda kind, number: ambiguous(kind, number, seed),
+    )
 
 
 def ambiguous(kind: str, number: int, seed: int = 0) -> Drawn:

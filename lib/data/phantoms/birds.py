@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from lib.data.phantoms.bird_drawing import PARTS, Marks, draw_bird
-from lib.data.phantoms.cub_layout import Drawn, write_cub
-from lib.data.phantoms.draw_once import draw_once, too_few
+from lib.data.phantoms.cub_layout import Drawn, draw_cub_once
 
 DEFAULT_IMAGES = 3000
 VERSION = 1  # raise it whenever the same seed would draw other pictures
-LEAST = 6  # images of a kind: fewer cannot be split into training, validation and test
 KINDS: dict[str, Marks] = {
     "Alder_Phantom": Marks("red", "yellow", "blue", "short", False),
     "Birch_Phantom": Marks("red", "yellow", "blue", "long", False),
@@ -39,13 +37,9 @@ def draw_birds(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Path:
         WorkbookValueError: `images` is too small for six of every kind, or `seed` is negative.
         WorkbookError: as `draw_once`.
     """
-    if images < LEAST * len(KINDS):
-        raise too_few(images, f"{LEAST} of each of {len(KINDS)} kinds", LEAST * len(KINDS))
-
-    def write(folder: Path) -> None:
-        write_cub(folder, "phantom-birds", list(KINDS), PARTS, images, lambda kind, number: bird(kind, number, seed))
-
-    return draw_once(root, "phantom-birds", VERSION, images, seed, write)
+    return draw_cub_once(
+        root, "phantom-birds", VERSION, list(KINDS), PARTS, images, seed, lambda kind, number: bird(kind, number, seed)
+    )
 
 
 def bird(kind: str, number: int, seed: int = 0) -> Drawn:

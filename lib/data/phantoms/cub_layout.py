@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lib.data.phantoms.draw_once import draw_once, too_few
 from lib.progress import Progress
+
+LEAST = 6  # images of a kind: fewer cannot be split into training, validation and test
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,30 @@ class Drawn:
 def is_test(number: int) -> bool:
     """Whether picture `number` of a kind, from 0, is a test image: every third is."""
     return number % 3 == 2
+
+
+def draw_cub_once(
+    root: Path,
+    name: str,
+    version: int,
+    kinds: Sequence[str],
+    parts: Sequence[str],
+    images: int,
+    seed: int,
+    draw: Callable[[str, int], Drawn],
+    least: int = LEAST,
+) -> Path:
+    """Let `write_cub` draw the set `name` into the folder `root`, once; returns `root`.
+
+    Raises:
+        WorkbookValueError: `images` is too small for `least` of every kind, or `seed` is negative.
+        WorkbookError: as `draw_once`.
+    """
+    if images < least * len(kinds):
+        raise too_few(images, f"{least} of each of {len(kinds)} kinds", least * len(kinds))
+    return draw_once(
+        root, name, version, images, seed, lambda folder: write_cub(folder, name, kinds, parts, images, draw)
+    )
 
 
 def write_cub(

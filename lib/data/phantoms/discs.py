@@ -21,11 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from lib.data.phantoms.camera import photograph
-from lib.data.phantoms.cub_layout import Drawn, write_cub
-from lib.data.phantoms.draw_once import draw_once, too_few
+from lib.data.phantoms.cub_layout import Drawn, draw_cub_once
 
 DEFAULT_IMAGES = 1500
-LEAST = 6  # images of a class: fewer cannot be split into training, validation and test
 SIDE = 32  # pixels
 RADIUS = 5.0  # of a disc, pixels
 APART = 14.0  # the least distance of two discs' centres, pixels
@@ -80,13 +78,7 @@ def draw_discs(task: Discs, root: Path, images: int = DEFAULT_IMAGES) -> Path:
         WorkbookValueError: `images` is too small for six of every class.
         WorkbookError: as `draw_once`.
     """
-    if images < LEAST * len(task.kinds):
-        raise too_few(images, f"{LEAST} of each of {len(task.kinds)} classes", LEAST * len(task.kinds))
-
-    def write(folder: Path) -> None:
-        write_cub(folder, task.name, task.kinds, task.parts, images, partial(discs, task))
-
-    return draw_once(root, task.name, task.version, images, task.seed, write)
+    return draw_cub_once(root, task.name, task.version, task.kinds, task.parts, images, task.seed, partial(discs, task))
 
 
 def discs(task: Discs, kind: str, number: int) -> Drawn:

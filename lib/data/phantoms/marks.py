@@ -17,14 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.phantoms.cub_layout import Drawn, is_test, write_cub
-from lib.data.phantoms.draw_once import draw_once, too_few
+from lib.data.phantoms.cub_layout import Drawn, draw_cub_once, is_test
 from lib.data.phantoms.mosaic_drawing import CODES, box_of, middle_of, picture_of, random_tiles, worn
 
 DEFAULT_IMAGES = 2700
 VERSION = 2  # raise it whenever the same seed would draw other pictures
 TILES = 4  # a side of the picture
-LEAST = 6  # images of a kind: fewer cannot be split into training, validation and test
 KINDS = dict(zip(("Alpha", "Beta", "Gamma", "Delta"), CODES[4:], strict=False))  # name → code [4, 4] of the needle
 MARKS = dict(zip(KINDS, CODES[[8, 8, 9, 9]], strict=True))
 PARTS = ("needle", "mark")
@@ -40,16 +38,11 @@ def draw_marks(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Path:
         WorkbookValueError: `images` is too small for six of every kind, or `seed` is negative.
         WorkbookError: as `draw_once`.
     """
-    if images < LEAST * len(KINDS):
-        raise too_few(images, f"{LEAST} of each of {len(KINDS)} kinds", LEAST * len(KINDS))
 
-    def write(folder: Path) -> None:
-        def draw(kind: str, number: int) -> Drawn:
-            return marked(kind, number, not is_test(number), seed)
+    def draw(kind: str, number: int) -> Drawn:
+        return marked(kind, number, not is_test(number), seed)
 
-        write_cub(folder, "phantom-marks", list(KINDS), PARTS, images, draw)
-
-    return draw_once(root, "phantom-marks", VERSION, images, seed, write)
+    return draw_cub_once(root, "phantom-marks", VERSION, list(KINDS), PARTS, images, seed, draw)
 
 
 def marked(kind: str, number: int, mark: bool, seed: int = 0) -> Drawn:

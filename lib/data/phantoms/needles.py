@@ -16,14 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.phantoms.cub_layout import Drawn, write_cub
-from lib.data.phantoms.draw_once import draw_once, too_few
+from lib.data.phantoms.cub_layout import Drawn, draw_cub_once
 from lib.data.phantoms.mosaic_drawing import CODES, box_of, middle_of, picture_of, random_tiles, worn
 
 DEFAULT_IMAGES = 3000
 VERSION = 1  # raise it whenever the same seed would draw other pictures
 TILES = 5  # a side of the picture
-LEAST = 6  # images of a kind: fewer cannot be split into training, validation and test
 KINDS = dict(zip(("Alpha", "Beta", "Gamma", "Delta"), CODES, strict=False))  # name → code [4, 4]
 PART = "needle"
 WEAR = 0.1
@@ -38,13 +36,9 @@ def draw_needles(root: Path, images: int = DEFAULT_IMAGES, seed: int = 0) -> Pat
         WorkbookValueError: `images` is too small for six of every kind, or `seed` is negative.
         WorkbookError: as `draw_once`.
     """
-    if images < LEAST * len(KINDS):
-        raise too_few(images, f"{LEAST} of each of {len(KINDS)} kinds", LEAST * len(KINDS))
-
-    def write(folder: Path) -> None:
-        write_cub(folder, "phantom-needles", list(KINDS), [PART], images, lambda kind, n: needle(kind, n, seed))
-
-    return draw_once(root, "phantom-needles", VERSION, images, seed, write)
+    return draw_cub_once(
+        root, "phantom-needles", VERSION, list(KINDS), [PART], images, seed, lambda kind, n: needle(kind, n, seed)
+    )
 
 
 def needle(kind: str, number: int, seed: int = 0) -> Drawn:

@@ -13,13 +13,11 @@ import numpy as np
 
 from lib.data.phantoms import birds
 from lib.data.phantoms.bird_drawing import BEAKS, COLOURS, PARTS, Marks, draw_bird
-from lib.data.phantoms.cub_layout import Drawn, write_cub
-from lib.data.phantoms.draw_once import draw_once, too_few
+from lib.data.phantoms.cub_layout import Drawn, draw_cub_once
 
 DEFAULT_IMAGES = 2400
 VERSION = 2  # raise it whenever the same seed would draw other pictures
 SEED = 7_000_001  # no other set's
-LEAST = 6  # images of a kind: fewer cannot be split into training, validation and test
 _ALL = [Marks(*order, beak, ring) for order in permutations(COLOURS) for beak, ring in product(BEAKS, (False, True))]
 KINDS = {f"Other_{i:02d}": marks for i, marks in enumerate(m for m in _ALL if m not in birds.KINDS.values())}
 
@@ -31,13 +29,16 @@ def draw_other_birds(root: Path, images: int = DEFAULT_IMAGES, seed: int = SEED)
         WorkbookValueError: `images` is too small for six of every kind, or `seed` is negative.
         WorkbookError: as `draw_once`.
     """
-    if images < LEAST * len(KINDS):
-        raise too_few(images, f"{LEAST} of each of {len(KINDS)} kinds", LEAST * len(KINDS))
-
-    def write(folder: Path) -> None:
-        write_cub(folder, "phantom-birds-other", list(KINDS), PARTS, images, lambda kind, n: other_bird(kind, n, seed))
-
-    return draw_once(root, "phantom-birds-other", VERSION, images, seed, write)
+    return draw_cub_once(
+        root,
+        "phantom-birds-other",
+        VERSION,
+        list(KINDS),
+        PARTS,
+        images,
+        seed,
+        lambda kind, n: other_bird(kind, n, seed),
+    )
 
 
 def other_bird(kind: str, number: int, seed: int = SEED) -> Drawn:

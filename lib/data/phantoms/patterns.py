@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.phantoms.cub_layout import Drawn, write_cub
-from lib.data.phantoms.draw_once import draw_once, too_few
+from lib.data.phantoms.cub_layout import Drawn, draw_cub_once
 from lib.data.phantoms.pattern_drawing import SHAPES, TEXTURES, draw_pattern
 
 DEFAULT_IMAGES = 2400
@@ -33,13 +32,11 @@ def draw_patterns(root: Path, images: int = DEFAULT_IMAGES, seed: int = SEED) ->
         WorkbookValueError: `images` is too small for four of every kind, or `seed` is negative.
         WorkbookError: as `draw_once`.
     """
-    if images < LEAST * len(KINDS):
-        raise too_few(images, f"{LEAST} of each of {len(KINDS)} kinds", LEAST * len(KINDS))
 
-    def write(folder: Path) -> None:
-        write_cub(folder, "phantom-patterns", list(KINDS), PARTS, images, lambda kind, n: pattern(kind, n, seed))
+    def draw(kind: str, number: int) -> Drawn:
+        return pattern(kind, number, seed)
 
-    return draw_once(root, "phantom-patterns", VERSION, images, seed, write)
+    return draw_cub_once(root, "phantom-patterns", VERSION, list(KINDS), PARTS, images, seed, draw, LEAST)
 
 
 def pattern(kind: str, number: int, seed: int = SEED) -> Drawn:
