@@ -14,7 +14,7 @@ from lib.statistics.estimates import Comparison, Estimate, compare, estimate, ho
 from lib.statistics.retrieval_estimates import compare_retrieval, estimate_retrieval
 from lib.training.config import RunConfig
 from lib.training.fitting import fit
-from lib.training.profiles import SMOKE, profile_config
+from lib.training.profiles import SMOKE, lesa_settings, profile_config
 from lib.training.store import Run, RunStore
 
 
@@ -95,6 +95,8 @@ def configs(
     recipe, sizes = claim.recipe, SMOKE if profile == "smoke" else {}
     if dataset is not None:
         recipe, sizes = KINDS[_kind(dataset)][profile], {"dataset": dataset}
+        if claim.first.get("attention") == "lesa":  # whose backbone has to have bottlenecks
+            sizes |= lesa_settings(profile, dataset, None)
     arms = [claim.first] if claim.second is None else [claim.first, claim.second]
     return tuple(
         [profile_config(recipe, **{**sizes, **arm, **changes, "seed": seed}) for seed in range(seeds)] for arm in arms

@@ -80,3 +80,11 @@ def test_a_recipe_that_is_not_there_harms_nothing(tmp_path):
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=lambda claim: claim.name)
 def test_the_notebook_that_looks_closer_is_there(claim):
     assert (NOTEBOOKS / f"{claim.notebook}.ipynb").exists()
+
+
+def test_lesa_is_tried_on_real_images_with_a_backbone_that_it_can_have():
+    arms = configs(CLAIMS["LESA: context term"], seeds=1, dataset="HAM10000")
+    assert [(arm[0].backbone, arm[0].attention) for arm in arms] == [
+        ("resnet26_small", "lesa"),
+        ("resnet26_small", "none"),
+    ]
