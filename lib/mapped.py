@@ -45,8 +45,21 @@ class Every:
 
 EVERY = Every()
 
-# A position (row, column), every position, or None: the class token where a network has one, else the centre.
-Query = tuple[int, int] | Every | None
+
+@dataclass(frozen=True)
+class At:
+    """The position at these shares of the height and the width, from 0 to below 1: there is one in a map of any size."""
+
+    y: float
+    x: float
+
+    def of(self, height: int, width: int) -> tuple[int, int]:
+        """(row, column) in a map of that size."""
+        return int(self.y * height), int(self.x * width)
+
+
+# A position, every position, or None: the class token where a network has one, else the centre.
+Query = tuple[int, int] | At | Every | None
 
 
 @dataclass(frozen=True)
@@ -152,7 +165,7 @@ class Mapped(nn.Module):
 
     def attended(self, name: str, rows: Tensor, query: Query, height: int, width: int) -> Map:
         """The attention `rows` [..., M, height · width] that `query_positions` pay, as the map `name`."""
-        query = query or (height // 2, width // 2)
+        query = (height // 2, width // 2) if query is None else query
         return self.typed(name, on_grid(rows, height, query), query=query, queries=(height, width))
 
     def maps(self, query: Query = None) -> dict[str, Map]:
@@ -202,7 +215,7 @@ def query_positions(query: Query, height: int, width: int) -> list[int]:
     """
     if isinstance(query, Every):
         return [row * width + column for row in query.of(height) for column in query.of(width)]
-    row, column = query or (height // 2, width // 2)
+    row, column = query.of(height, width) if isinstance(query, At) else query or (height // 2, width // 2)
     if not (0 <= row < height and 0 <= column < width):
         raise WorkbookValueError(
             f"The query (row {row}, column {column}) is outside the {height}×{width} map: "

@@ -10,6 +10,7 @@ HOMES = {
     "View": "lib.explain.views.view",
     "explorer_of": "lib.explain.views.explorer_maps",
     "explore": "lib.explain.views.explorer",
+    "explore_networks": "lib.explain.views.live_explorer",
     "choose_methods": "lib.explain.methods.explain",
     "forget": "lib.explain.scores.parameter_randomisation",
     "compare_maps": "lib.explain.views.map_comparison",

@@ -7,19 +7,19 @@ start(async (data, numbers) => {
 
   const panels = data.panels.map(panel => {
     const canvas = panel.place && el('canvas', {...fitting(pictures[0], 320), role: 'img'});
-    const text = panel.texts && el('p', {className: 'text'}), bars = panel.bars && el('dl', {className: 'bars'});
+    const text = panel.texts && el('p', {className: 'text'}), list = panel.bars && el('dl', {className: 'bars'});
     const heading = el('h4', {textContent: panel.name});
-    const node = el('section', {className: 'panel'}, ...[heading, canvas, text, bars].filter(Boolean));
-    return {name: panel.name, panel, canvas, text, bars, node};
+    const node = el('section', {className: 'panel'}, ...[heading, canvas, text, list].filter(Boolean));
+    return {name: panel.name, panel, canvas, text, list, node};
   });
 
   const draw = () => {
     const {name} = data.images[now.image];
     title.textContent = data.labels ? `${name}, true class: ${data.classes[data.labels[now.image]]}` : name;
-    for (const {panel, canvas, text, bars} of panels) {
+    for (const {panel, canvas, text, list} of panels) {
       if (canvas) show(canvas, panel, name);
       if (text) text.textContent = panel.texts[now.image];
-      if (bars) bars.replaceChildren(...panel.bars[now.image].flatMap(bar));
+      if (list) list.replaceChildren(...bars(panel.bars[now.image], data.classes, data.labels?.[now.image]));
     }
   };
 
@@ -40,13 +40,6 @@ start(async (data, numbers) => {
       Object.assign(context, {strokeStyle, lineWidth, lineCap: 'square'});
       context.stroke(path);
     }
-  };
-
-  const bar = ([k, p]) => {
-    const kind = data.labels?.[now.image] === k ? 'true' : '', length = el('div', {className: `bar ${kind}`});
-    length.style.width = `${100 * p}%`;
-    const name = el('dt', {className: kind, textContent: data.classes[k]});
-    return [name, el('dd', {'aria-hidden': 'true'}, length), el('dd', {textContent: `${Math.round(100 * p)} %`})];
   };
 
   const title = el('p', {className: 'text', 'aria-live': 'polite'});

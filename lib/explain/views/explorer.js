@@ -55,7 +55,7 @@ start(async (data, numbers) => {
     const first = level + index * height * width, chosen = colours[now.colours];
     const shown = levels.subarray(first, first + height * width);
     overlay(canvas, pictures[now.image], shown, [height, width], chosen, now.opacity);
-    if (queries) mark(queries.rows[row], queries.columns[column], queries.of);
+    if (queries) frame(canvas, queries.rows[row], queries.columns[column], queries.of);
     paint(bar, Uint8Array.from({length: 256}, (_, i) => i), 1, 256, chosen);
     [low.textContent, high.textContent] = [0, 1].map(side => short(ranges[2 * (map + index) + side]));
     tell(queries ? `query at row ${queries.rows[row] + 1}, column ${queries.columns[column] + 1}` : '');
@@ -67,40 +67,19 @@ start(async (data, numbers) => {
     const depth = kind().layers.length > 1 ? name : '', head = heads.length > 1 ? heads[now.head] : '';
     const parts = [data.images[now.image].name, model().name, kind().name, depth, head, query];
     const words = parts.filter(Boolean).join(' · ');
-    const how = queries ? ' Arrow keys move the query position.' : '';
     text.textContent = words;
-    canvas.setAttribute('role', queries ? 'application' : 'img');
-    canvas.setAttribute('aria-label', `${words}. From ${low.textContent} to ${high.textContent}.${how}`);
-    canvas.tabIndex = queries ? 0 : -1;
-    canvas.classList.toggle('query', Boolean(queries));
+    describe(canvas, `${words}. From ${low.textContent} to ${high.textContent}.`, queries);
     hint.hidden = !queries;
   };
 
-  const mark = (row, column, [rows, columns]) => {
-    const context = canvas.getContext('2d'), [width, height] = [canvas.width / columns, canvas.height / rows];
-    for (const [strokeStyle, lineWidth] of [['#000', 6], ['#fff', 3]]) {
-      Object.assign(context, {strokeStyle, lineWidth});
-      context.strokeRect(column * width, row * height, width, height);
-    }
+  const moved = (rows, columns) => {
+    const {queries} = layer(), inside = (kept, at) => kept[Math.max(0, Math.min(at, kept.length - 1))];
+    const [row, column] = place(queries);
+    now.y = (inside(queries.rows, row + rows) + .5) / queries.of[0];
+    now.x = (inside(queries.columns, column + columns) + .5) / queries.of[1];
+    draw();
   };
-
-  canvas.addEventListener('click', event => {
-    const {queries} = layer(), box = canvas.getBoundingClientRect();
-    if (!queries) return;
-    now.x = (event.clientX - box.left) / box.width;
-    now.y = (event.clientY - box.top) / box.height;
-    draw();
-  });
-  canvas.addEventListener('keydown', event => {
-    const step = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[event.key];
-    const {queries} = layer();
-    if (!step || !queries) return;
-    event.preventDefault(); // the page would scroll
-    const [row, column] = place(queries), inside = (kept, at) => kept[Math.max(0, Math.min(at, kept.length - 1))];
-    now.y = (inside(queries.rows, row + step[0]) + .5) / queries.of[0];
-    now.x = (inside(queries.columns, column + step[1]) + .5) / queries.of[1];
-    draw();
-  });
+  pointing(canvas, () => layer().queries, (y, x) => { Object.assign(now, {y, x}); draw(); }, moved);
 
   now.layer = kind().layers.length - 1;
   offer();

@@ -120,6 +120,45 @@ const overlay = (canvas, picture, levels, [height, width], colours, opacity) => 
   context.globalAlpha = 1;
 };
 
+// Bars of probability, [class, probability] each, as the children of a `dl`; the true class is marked.
+const bars = (ranked, classes, truth) => ranked.flatMap(([k, p]) => {
+  const kind = k === truth ? 'true' : '', length = el('div', {className: `bar ${kind}`});
+  length.style.width = `${100 * p}%`;
+  const name = el('dt', {className: kind, textContent: classes[k]});
+  return [name, el('dd', {'aria-hidden': 'true'}, length), el('dd', {textContent: `${Math.round(100 * p)} %`})];
+});
+
+// A frame around one of rows × columns positions of a canvas.
+const frame = (canvas, row, column, [rows, columns]) => {
+  const context = canvas.getContext('2d'), [width, height] = [canvas.width / columns, canvas.height / rows];
+  for (const [strokeStyle, lineWidth] of [['#000', 6], ['#fff', 3]]) {
+    Object.assign(context, {strokeStyle, lineWidth});
+    context.strokeRect(column * width, row * height, width, height);
+  }
+};
+
+// While `active()`, a click on a canvas is `chosen(y, x)`, as shares of it, and an arrow key `moved(rows, columns)`.
+const pointing = (canvas, active, chosen, moved) => {
+  canvas.addEventListener('click', event => {
+    const box = canvas.getBoundingClientRect();
+    if (active()) chosen((event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width);
+  });
+  canvas.addEventListener('keydown', event => {
+    const step = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[event.key];
+    if (!step || !active()) return;
+    event.preventDefault(); // the page would scroll
+    moved(...step);
+  });
+};
+
+// A canvas in words, for those who do not see it, and whether a position on it can be chosen.
+const describe = (canvas, words, chooses) => {
+  canvas.setAttribute('role', chooses ? 'application' : 'img');
+  canvas.setAttribute('aria-label', words + (chooses ? ' Arrow keys move the query position.' : ''));
+  canvas.tabIndex = chooses ? 0 : -1;
+  canvas.classList.toggle('query', Boolean(chooses));
+};
+
 // Read the payload (lib/explain/views/view.py writes it), let `build` make the view, then show it in the still's place.
 const start = async build => {
   const packed = Uint8Array.from(atob(root.dataset.payload), c => c.charCodeAt(0));

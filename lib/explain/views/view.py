@@ -35,10 +35,10 @@ QUALITY = 88  # of pictures, in per cent
 
 @dataclass(frozen=True, repr=False, eq=False)
 class View:
-    """What a notebook displays: `script` names the file in views/ that draws `data` and `numbers`.
+    """What a notebook displays: `script` names the files in views/ that draw `data` and `numbers`, one after the other.
 
     `caption` says in one sentence what is to be seen; it is the alternative text too. `still` is the static picture,
-    `left_out` what did not fit.
+    `left_out` what did not fit, `bridge` the name of its line to a kernel, where it has one (`lib.explain.views.live`).
     """
 
     script: str
@@ -48,6 +48,7 @@ class View:
     numbers: bytes = b""
     left_out: Sequence[str] = ()
     phantom: bool = False
+    bridge: str = ""
 
     @cached_property
     def picture(self) -> bytes:
@@ -64,16 +65,23 @@ class View:
     @cached_property
     def html(self) -> str:
         """The whole view; whatever comes from data is escaped or compressed."""
-        style, script = _read("view.css"), _read("view.js") + _read(f"{self.script}.js")
+        style, code = _read("view.css"), "".join(script(name) for name in ["view", *self.script.split()])
+        bridge = f' data-bridge="{self.bridge}"' * bool(self.bridge)
         still = as_webp(Image.open(io.BytesIO(self.picture)))
         notes = [PHANTOM_NOTE] * self.phantom + list(self.left_out)
         small = "".join(f'<span class="note">{escape(note)}</span>' for note in notes)
         return (
-            f'<figure class="attention-view" data-payload="{payload(self.data, self.numbers)}"><style>{style}</style>'
+            f'<figure class="attention-view"{bridge} data-payload="{payload(self.data, self.numbers)}">'
+            f"<style>{style}</style>"
             f'<img class="still" src="{still}" alt="{escape(self.caption)}">'
             f'<div class="live" hidden></div><figcaption>{escape(self.caption)}{small}</figcaption>'
-            f"<script>{{\n{script}}}</script></figure>"
+            f"<script>{{\n{code}}}</script></figure>"
         )
+
+
+def script(name: str) -> str:
+    """The text of a script in views/."""
+    return _read(f"{name}.js")
 
 
 def _read(name: str) -> str:

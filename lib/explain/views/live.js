@@ -1,0 +1,85 @@
+// What a live view shares: it asks the kernel (lib/explain/views/live.py) while there is one, and has what the page brought.
+const MOST_KNOWN = 400, PATIENCE = 5000; // answers; ms
+const known = new Map(), waiting = new Map(); // answers by wish; by channel what is asked there
+const me = unique();
+const status = el('p', {className: 'status', role: 'status'});
+let kernel = null, asked = 0, sending = null;
+
+// Wishes are written in one order of names, so that equal ones are equal texts.
+const textOf = wish => JSON.stringify(Object.fromEntries(Object.entries(wish).sort(([a], [b]) => a < b ? -1 : 1)));
+
+// What the page brought along: answers with the bytes that belong to each.
+const remember = (data, numbers) => {
+  for (const {wish, answer, at, size} of data.answers) {
+    known.set(textOf(wish), {...answer, bytes: new Uint8Array(numbers, at, size)});
+  }
+};
+
+// Ask on a channel, of which only the last wish counts: `answered` is called with each part of its answer, at once where
+// the answer is known. `buffers` are sent along.
+const ask = (channel, wish, answered, buffers = []) => {
+  const text = textOf(wish), answer = known.get(text);
+  if (answer) {
+    waiting.delete(channel);
+    mark();
+    answered(answer);
+  } else if (kernel) {
+    waiting.set(channel, {number: ++asked, channel, wish, answered, buffers, sent: false});
+    sending ??= setTimeout(send, 8); // of many moves of a slider within one frame the last
+    mark();
+  } else {
+    say('That is not in this page: it can be computed where a kernel runs.');
+  }
+};
+
+const send = () => {
+  sending = null;
+  for (const each of [...waiting.values()].filter(({sent}) => !sent)) {
+    each.sent = true;
+    each.late = setTimeout(() => {
+      const still = waiting.get(each.channel) === each;
+      if (still) say('No answer yet: the kernel computes, is busy with a cell, or is gone (then run this cell again).');
+    }, PATIENCE);
+    const {number, channel, wish} = each;
+    kernel.send({from: `${me} ${channel}`, number, wish}, undefined, each.buffers);
+  }
+};
+
+const hear = ({to = '', number, answer, error, done, lasting}, buffers = []) => {
+  const [view, channel] = to.split(' '), each = waiting.get(channel);
+  if (view !== me || each?.number !== number) return; // another view's, or overtaken
+  clearTimeout(each.late);
+  if (done) waiting.delete(channel);
+  mark();
+  say(error ?? '');
+  if (!answer) return;
+  const [{buffer, byteOffset, byteLength} = new DataView(new ArrayBuffer(0))] = buffers;
+  const whole = {...answer, bytes: new Uint8Array(buffer, byteOffset, byteLength)};
+  if (lasting) known.set(textOf(each.wish), whole);
+  if (known.size > MOST_KNOWN) known.delete(known.keys().next().value);
+  if (lasting) fresh = true;
+  each.answered(whole);
+};
+
+const say = text => { if (status.textContent !== text) status.textContent = text; };
+const mark = () => {
+  root.classList.toggle('busy', waiting.size > 0);
+  root.setAttribute('aria-busy', waiting.size > 0);
+};
+
+// `changed` is called when a kernel is there, or is no more. `state` tells what is shown: the page that is saved opens so.
+let fresh = false; // something was computed that the page does not hold yet
+const connect = (changed, state) => {
+  root.addEventListener('kernel', ({detail}) => {
+    kernel = detail;
+    kernel.on('msg:custom', hear);
+    changed();
+  });
+  const keep = () => {
+    if (!kernel || !fresh || root.matches(':hover') || root.contains(document.activeElement)) return;
+    fresh = false;
+    kernel.send({keep: state()});
+  };
+  for (const left of ['mouseleave', 'focusout']) root.addEventListener(left, () => setTimeout(keep, 1000));
+  queueMicrotask(() => root.dispatchEvent(new CustomEvent('attention-view', {bubbles: true})));
+};
