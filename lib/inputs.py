@@ -8,6 +8,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from lib.file_tree import files_below
+
 NOTES = "WORKBOOK_INPUTS"  # the environment's name of the file to append to
 _noted: set[str] = set()
 
@@ -48,9 +50,7 @@ def state(path: str | Path) -> str:
 
 def _folder(path: Path) -> str:
     digest = hashlib.sha256()
-    for parent, folders, files in os.walk(path, followlinks=True):
-        folders.sort()
-        for name in sorted(files):
-            stat = os.stat(os.path.join(parent, name))
-            digest.update(f"{os.path.relpath(parent, path)}/{name}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    for file in sorted(files_below(path)):
+        stat = os.stat(file)
+        digest.update(f"{file[len(str(path)) :]}|{stat.st_size}|{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return f"folder {digest.hexdigest()[:16]}"

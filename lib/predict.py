@@ -11,8 +11,8 @@ import numpy as np
 from lib import hardware
 from lib.data import DATASETS
 from lib.data.decoding import decode_many
-from lib.data.file_finder import images_by_stem
-from lib.data.imageset import IMAGE_SUFFIXES, refuse_unreadable
+from lib.data.image_files import IMAGE_SUFFIXES, ImageFiles, image_name, is_image, pictures_below
+from lib.data.imageset import refuse_unreadable
 from lib.data.table_reader import read_table
 from lib.errors import CommandLine, WorkbookFileError, WorkbookValueError, run_command
 from lib.files import save_whole
@@ -107,13 +107,11 @@ def find_images(source: Path) -> tuple[list[tuple[str, Path]], list[str]]:
             f"{source} does not exist; give an image, a folder of images, or a CSV that lists them."
         )
     if source.is_dir():
-        paths = sorted(
-            p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.stem.endswith("_segmentation")
-        )
+        paths = [Path(path) for path in pictures_below(source)]
         if not paths:
             raise WorkbookFileError(f"The folder {source} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
         return [(p.stem, p) for p in paths], []
-    if source.suffix.lower() in IMAGE_SUFFIXES:
+    if is_image(source):
         return [(source.stem, source)], []
     return _listed(source)
 
@@ -126,15 +124,15 @@ def _listed(table_path: Path) -> tuple[list[tuple[str, Path]], list[str]]:
         raise WorkbookFileError(
             f"{table_path} has none of the columns {', '.join(known)}; it has {', '.join(table.columns)}."
         )
-    by_stem = images_by_stem(table_path.parent)
+    files = ImageFiles(table_path.parent)
     images, missing = [], []
     for i, name in enumerate(table[column]):
-        direct, image_id = table_path.parent / name, Path(name).stem if column in PATH_COLUMNS else name
-        path = direct if direct.is_file() else by_stem.get(image_id)
+        direct = table_path.parent / name
+        path = direct if direct.is_file() else files.path(name)
         if path is None:
             missing.append(f"{table_path}, row {i + 2}: no image file for {name!r}")
         else:
-            images.append((image_id, path))
+            images.append((image_name(name), Path(path)))
     if not images:
         raise WorkbookFileError(
             f"None of the {len(table)} images that {table_path} lists is below {table_path.parent}."

@@ -13,6 +13,7 @@ from lib.paths import ROOT
 GROUND = {
     "errors",
     "files",
+    "file_tree",
     "paths",
     "progress",
     "inputs",

@@ -1,17 +1,21 @@
 """Where a data set lies on disk: its folder, its images, and the image of each row of its lists."""
 
+import fnmatch
 import os
-from collections.abc import Callable, Iterable
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from lib.data.imageset import IMAGE_SUFFIXES, refuse_unreadable
+from lib.data.image_files import image_key
+from lib.data.imageset import refuse_unreadable
 from lib.data.table_reader import refuse_rows
 from lib.errors import WorkbookFileError
+from lib.file_tree import data_in, files_below
 
-# A list of images: its file, its rows (column `image_id`; the index tells the file's rows), image id → image file.
-ImageList = tuple[Path, pd.DataFrame, dict[str, Path]]
+# A list of images: its file, its rows (column `image_id`; the index tells the file's rows), and what tells an id's file.
+ImageList = tuple[Path, pd.DataFrame, Callable[[str], str | None]]
 
 
 def folder(root: Path, what: str) -> Path:
@@ -47,7 +51,8 @@ def find_base(root: Path, name: str, landmark: str, advice: str = "") -> Path:
         WorkbookFileError: there is none; see `no_data_set`.
     """
     root = folder(root, name)
-    for base in (root, *sorted(root.glob("[!.]*")), *sorted(root.glob("[!.]*/[!.]*"))):
+    inside = folders_in(root)
+    for base in (root, *inside, *(deeper for path in inside for deeper in folders_in(path))):
         if (base / landmark).exists():
             return base
     raise no_data_set(root, name, landmark, advice)
@@ -61,24 +66,36 @@ def no_data_set(root: Path, name: str, landmark: str, advice: str = "") -> Workb
     )
 
 
-def images_by_stem(root: Path) -> dict[str, Path]:
-    """All image files below `root`, by file name without suffix; of namesakes the first in sorted order wins.
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, by name; see `lib.file_tree`."""
+    return [path for path in data_in(folder) if path.is_dir()]
 
-    (Archives from some mirrors hold every image twice, in `ham10000_images_part_1` and `HAM10000_images_part_1`.)
+
+def files_named(root: Path, pattern: str) -> list[Path]:
+    """The files below `root` whose names match a pattern of the shell, whatever their case; in sorted order."""
+    pattern = pattern.casefold()
+    found = (path for path in files_below(root) if fnmatch.fnmatchcase(os.path.basename(path).casefold(), pattern))
+    return sorted(map(Path, found))
+
+
+def listed_files(table: pd.DataFrame, base: Path) -> Callable[[str], str | None]:
+    """Image id → file, as the columns `image_id` and `file` tell it below `base`; None where it is not there.
+
+    A file that is not there by the very letters of the list is looked for as `image_key` compares names.
     """
-    images: dict[str, Path] = {}
-    for parent, _, files in sorted(os.walk(root, followlinks=True)):
-        for name in files:
-            path = Path(parent, name)
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                images.setdefault(path.stem, path)
-    return images
+    paths = {image_id: f"{base}/{file}" for image_id, file in zip(table["image_id"], table["file"], strict=True)}
+    found = {image_id: path for image_id, path in paths.items() if os.path.isfile(path)}
+    if len(found) < len(paths) and base.is_dir():
+        there = {_place(path): path for path in files_below(base)}
+        found |= {i: there[_place(path)] for i, path in paths.items() if i not in found and _place(path) in there}
+    return found.get
 
 
-def listed_files(table: pd.DataFrame, base: Path) -> dict[str, Path]:
-    """Image id → file, as the columns `image_id` and `file` tell it below `base`; those that are there."""
-    paths = {image_id: base / file for image_id, file in zip(table["image_id"], table["file"], strict=True)}
-    return {image_id: path for image_id, path in paths.items() if path.is_file()}
+def _place(path: str) -> str:
+    """A path without its suffix, equal for all that `image_key` takes for one name."""
+    path = path.replace("\\", "/")
+    folders = unicodedata.normalize("NFC", os.path.dirname(path)).casefold()
+    return f"{folders}/{image_key(path)}"
 
 
 def attach_images(lists: Iterable[ImageList], skip_unreadable: bool) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -89,14 +106,16 @@ def attach_images(lists: Iterable[ImageList], skip_unreadable: bool) -> tuple[pd
     Raises:
         WorkbookValueError: an image id stands twice in a list. WorkbookFileError: a row without an image, unless skipped.
     """
-    attached = [_attach(path, table, files, skip_unreadable) for path, table, files in lists]
+    attached = [_attach(*entry, skip_unreadable) for entry in lists]
     return pd.concat([rows for rows, _ in attached], ignore_index=True), sum((lines for _, lines in attached), ())
 
 
-def _attach(path: Path, table: pd.DataFrame, files: dict[str, Path], skip: bool) -> tuple[pd.DataFrame, tuple]:
+def _attach(
+    path: Path, table: pd.DataFrame, file_of: Callable[[str], str | None], skip: bool
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
     repeated = table["image_id"][table["image_id"].duplicated()]
     refuse_rows(path, repeated, "image {value!r} stands there a second time; remove one row")
-    paths = table["image_id"].map(files)
+    paths = table["image_id"].map(file_of)
     missing = table.loc[paths.isna(), "image_id"]
     lines = tuple(f"{path}, row {i}: no image file {name}.*" for i, name in missing.items())
     if lines and len(lines) == len(table):
@@ -104,21 +123,23 @@ def _attach(path: Path, table: pd.DataFrame, files: dict[str, Path], skip: bool)
             f"None of the {len(table)} images that {path} lists was found; give the folder that holds both the list and the images."
         )
     refuse_unreadable(lines, skip)
-    return table[paths.notna()].assign(path=paths.dropna().map(str)), lines
+    return table[paths.notna()].assign(path=paths.dropna()), lines
 
 
 def class_folder_rows(
-    folders: Iterable[Path], paths_in: Callable[[Path], Iterable[Path]], id_of: Callable[[Path], str]
+    folders: Iterable[Path], pictures_in: Callable[[Path], Mapping[str, str]], id_of: Callable[[Path], str]
 ) -> pd.DataFrame:
-    """image_id, path and label of the images that `paths_in` finds in each of the class folders; the first is label 0.
+    """image_id, path, mask and label of the pictures of each class folder; the first is label 0.
+
+    `pictures_in` gives the path of each picture and that of its mask, as `pictures_below` does.
 
     Raises:
         WorkbookFileError: a class folder without an image.
     """
     rows = []
     for label, class_folder in enumerate(folders):
-        paths = sorted(path for path in paths_in(class_folder) if path.suffix.lower() in IMAGE_SUFFIXES)
-        if not paths:
+        pictures = pictures_in(class_folder)
+        if not pictures:
             raise WorkbookFileError(f"The class folder {class_folder} holds no image; fill or remove it.")
-        rows += [(id_of(path), str(path), label) for path in paths]
-    return pd.DataFrame(rows, columns=["image_id", "path", "label"])
+        rows += [(id_of(Path(path)), path, mask, label) for path, mask in pictures.items()]
+    return pd.DataFrame(rows, columns=["image_id", "path", "mask", "label"])

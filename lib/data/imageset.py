@@ -15,7 +15,6 @@ from lib.errors import WorkbookFileError, WorkbookValueError
 
 log = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 JUNK = -1  # the identity of images that no evaluation counts
 DISTRACTOR = 0  # that of images in a gallery that are nobody's right answer
 # Columns that a loader may leave out, and what they hold then.

@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from lib.data.boxes import read_boxes
-from lib.data.file_finder import attach_images, find_base, images_by_stem
+from lib.data.file_finder import attach_images, find_base
+from lib.data.image_files import ImageFiles
 from lib.data.imageset import ImageSet
 from lib.data.table_reader import label_indices, lookup, read_list
 
@@ -31,8 +32,8 @@ def load_aircraft(root: Path, name: str = "FGVCAircraft", skip_unreadable: bool 
     variants = base / "variants.txt"
     classes = tuple(lookup(variants, read_list(variants, "variant"), "variant", "variant"))
     boxes = read_boxes(base / "images_box.txt", "image_id", ("xmin", "ymin", "xmax", "ymax"), corners=True)
-    files = images_by_stem(base / "images")
-    lists = ((base / file, _variants(base / file, classes, part), files) for part, file in LISTS.items())
+    files = ImageFiles(base / "images")
+    lists = ((base / file, _variants(base / file, classes, part), files.path) for part, file in LISTS.items())
     rows, missing = attach_images(lists, skip_unreadable)
     rows["box"] = rows["image_id"].map(boxes).fillna("")
     return ImageSet(name, classes, rows, unreadable=missing)

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from lib.data.file_finder import attach_images, images_by_stem, unpacked
+from lib.data.file_finder import attach_images, unpacked
+from lib.data.image_files import ImageFiles
 from lib.data.imageset import ImageSet
 from lib.data.table_reader import label_indices, read_table
 from lib.errors import WorkbookFileError
@@ -41,7 +42,7 @@ def load_array_set(which: str, root: Path, name: str, skip_unreadable: bool = Fa
     table = read_table(index, ("image_id", "class", "part"))
     classes = tuple(sorted(set(table["class"])))
     table = table.assign(label=label_indices(index, table["class"], classes))
-    rows, missing = attach_images([(index, table, images_by_stem(pictures))], skip_unreadable)
+    rows, missing = attach_images([(index, table, ImageFiles(pictures).path)], skip_unreadable)
     return ImageSet(name, classes, rows, unreadable=missing)
 
 

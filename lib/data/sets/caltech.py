@@ -10,12 +10,14 @@ import re
 from functools import partial
 from pathlib import Path
 
-from lib.data.file_finder import class_folder_rows, unpacked
+from lib.data.file_finder import class_folder_rows, folders_in, unpacked
+from lib.data.image_files import is_image
 from lib.data.imageset import ImageSet
 from lib.errors import WorkbookFileError
+from lib.file_tree import data_in
 
 # The folder that holds the class folders, and the pattern of their names; its group is the class.
-CALTECH101 = ("101_ObjectCategories", r"(?!BACKGROUND_Google$|\.)(.+)")
+CALTECH101 = ("101_ObjectCategories", r"(?!BACKGROUND_Google$)(.+)")
 CALTECH256 = ("256_ObjectCategories", r"\d{3}\.(?!clutter$)(.+)")
 
 
@@ -27,13 +29,17 @@ def load_caltech(layout: tuple[str, str], root: Path, name: str, skip_unreadable
     """
     categories, pattern = layout
     base = unpacked(root, name, categories)
-    named = ((path, re.fullmatch(pattern, path.name)) for path in sorted(base.iterdir()) if path.is_dir())
+    named = ((path, re.fullmatch(pattern, path.name)) for path in folders_in(base))
     classes = {path: match[1] for path, match in named if match}
     if len(classes) < 2:
         raise WorkbookFileError(f"{base} needs at least two class folders, it has {len(classes)}; unpack {name} again.")
-    # What lies deeper in the official archives is stray.
-    rows = class_folder_rows(classes, lambda path: path.glob("[!.]*"), lambda path: f"{path.parent.name}/{path.stem}")
+    rows = class_folder_rows(classes, _pictures_in, lambda path: f"{path.parent.name}/{path.stem}")
     return ImageSet(name, tuple(classes.values()), rows)
+
+
+def _pictures_in(class_folder: Path) -> dict[str, str]:
+    """Without masks, and not below: what lies deeper in the official archives is stray."""
+    return {str(path): "" for path in data_in(class_folder) if is_image(path)}
 
 
 load_caltech101 = partial(load_caltech, CALTECH101)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from lib.data.boxes import box_texts
-from lib.data.file_finder import ImageList, attach_images, find_base, folder, listed_files
+from lib.data.file_finder import ImageList, attach_images, find_base, folder, folders_in, listed_files
 from lib.data.imageset import ImageSet
 from lib.data.table_reader import numbers, whole_numbers
 from lib.errors import WorkbookFileError, WorkbookValueError
@@ -36,8 +36,8 @@ def load_cars(root: Path, name: str = "StanfordCars", skip_unreadable: bool = Fa
         WorkbookValueError: annotations that lack a field, hold no number in one, or name a class that does not exist.
     """
     root = folder(root, name)
-    both = (path for pattern in ("", "*/") for path in sorted(root.glob(f"{pattern}cars_annos.mat")))
-    single = next((path for path in both if (path.parent / "car_ims").is_dir()), None)
+    both = (path / "cars_annos.mat" for path in (root, *folders_in(root)) if (path / "car_ims").is_dir())
+    single = next(filter(Path.is_file, both), None)
     if single is not None:
         sources = [(single, single.parent, "")]
         names = _field(single, "class_names")

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lib.data.file_finder import class_folder_rows, folder
+from lib.data.file_finder import class_folder_rows, folder, folders_in
+from lib.data.image_files import pictures_below
 from lib.data.imageset import ImageSet
 from lib.errors import WorkbookFileError
 from lib.files import save_folder
@@ -21,7 +22,7 @@ def load_image_folder(root: Path, name: str = "imagefolder", skip_unreadable: bo
         WorkbookFileError: fewer than two class folders, or one without an image.
     """
     root = folder(root, name)
-    classes = tuple(sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    classes = tuple(path.name for path in folders_in(root))
     if len(classes) < 2:
         raise WorkbookFileError(f"{root} is no folder of class folders: it needs at least two, it has {len(classes)}.")
     parts = PART_OF.keys() & {name.casefold() for name in classes}
@@ -31,7 +32,7 @@ def load_image_folder(root: Path, name: str = "imagefolder", skip_unreadable: bo
             "or put the images of each class together; the workbook splits them itself."
         )
     rows = class_folder_rows(
-        (root / name for name in classes), lambda path: path.rglob("*"), lambda path: path.relative_to(root).as_posix()
+        (root / name for name in classes), pictures_below, lambda path: path.relative_to(root).as_posix()
     )
     return ImageSet(name, classes, rows)
 

@@ -7,12 +7,12 @@ Expected below the data root, in any arrangement of folders: `HAM10000_metadata.
 
 from pathlib import Path
 
-from lib.data.file_finder import attach_images, folder, images_by_stem, no_data_set
+from lib.data.file_finder import attach_images, files_named, folder, no_data_set
+from lib.data.image_files import ImageFiles, image_name
 from lib.data.imageset import ImageSet
 from lib.data.table_reader import label_indices, read_table
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
-MASK = "_segmentation"
 
 
 def load_ham10000(root: Path, name: str = "HAM10000", skip_unreadable: bool = False) -> ImageSet:
@@ -23,15 +23,16 @@ def load_ham10000(root: Path, name: str = "HAM10000", skip_unreadable: bool = Fa
         WorkbookValueError: a missing column, an unknown class, an image listed twice.
     """
     root = folder(root, name)
-    tables = sorted(p for p in root.rglob("HAM10000_metadata*") if p.suffix in ("", ".csv", ".tab") and p.is_file())
+    tables = [path for path in files_named(root, "HAM10000_metadata*") if path.suffix in ("", ".csv", ".tab")]
     if not tables:
         raise no_data_set(root, "HAM10000", "HAM10000_metadata.csv")
     table = read_table(tables[0], ("lesion_id", "image_id", "dx"))
-    table = table.assign(label=label_indices(tables[0], table["dx"], CLASSES))
-    files = images_by_stem(root)
-    rows, missing = attach_images([(tables[0], table, files)], skip_unreadable)
+    label = label_indices(tables[0], table["dx"], CLASSES)
+    table = table.assign(label=label, image_id=table["image_id"].map(image_name))
+    files = ImageFiles(root)
+    rows, missing = attach_images([(tables[0], table, files.path)], skip_unreadable)
     rows = rows.assign(
         group=rows["lesion_id"].where(rows["lesion_id"] != "", rows["image_id"]),
-        mask=rows["image_id"].map(lambda image_id: str(files.get(image_id + MASK, ""))),
+        mask=rows["image_id"].map(files.mask),
     )
     return ImageSet(name, CLASSES, rows, unreadable=missing)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.data.file_finder import ImageList, attach_images, folder, images_by_stem, no_data_set
+from lib.data.file_finder import ImageList, attach_images, files_named, folder, no_data_set
+from lib.data.image_files import ImageFiles, image_name
 from lib.data.imageset import ImageSet
-from lib.data.sets.ham10000 import CLASSES, MASK
+from lib.data.sets.ham10000 import CLASSES
 from lib.data.table_reader import read_table, refuse_rows
 
 log = logging.getLogger(__name__)
@@ -31,28 +32,30 @@ def load_isic2018(root: Path, name: str = "isic-2018-task-3", skip_unreadable: b
         WorkbookValueError: a missing column, or a row that is not one-hot.
     """
     root = folder(root, name)
-    tables = {
-        part: min(root.rglob(f"ISIC2018_Task3_{word}_GroundTruth.csv"), default=None) for part, word in PARTS.items()
-    }
+    tables = {part: _table(root, f"{word}_GroundTruth") for part, word in PARTS.items()}
     if tables["train"] is None:
         raise no_data_set(root, "isic-2018-task-3", "ISIC2018_Task3_Training_GroundTruth.csv")
-    files = images_by_stem(root)
+    files = ImageFiles(root)
     rows, missing = attach_images(_lists(root, tables, files), skip_unreadable)
     rows = rows.assign(
         group=rows["image_id"].map(_lesions(root)).fillna(rows["image_id"]),
-        mask=rows["image_id"].map(lambda image_id: str(files.get(image_id + MASK, ""))),
+        mask=rows["image_id"].map(files.mask),
     )
     return ImageSet(name, CLASSES, rows, unreadable=missing)
 
 
-def _lists(root: Path, tables: dict[str, Path | None], files: dict[str, Path]) -> Iterator[ImageList]:
+def _lists(root: Path, tables: dict[str, Path | None], files: ImageFiles) -> Iterator[ImageList]:
     """The parts whose images are there; that of training must be."""
     for part, path in tables.items():
         table = None if path is None else _labels(path)
-        if table is None or (part != "train" and not table["image_id"].isin(files).any()):
+        if table is None or (part != "train" and not table["image_id"].map(files.path).notna().any()):
             log.info("ISIC-2018 Task 3: no images of the %s set below %s, left out", PARTS[part].lower(), root)
         else:
-            yield path, table.assign(part=part), files
+            yield path, table.assign(part=part), files.path
+
+
+def _table(root: Path, what: str) -> Path | None:
+    return min(files_named(root, f"ISIC2018_Task3_{what}.csv"), default=None)
 
 
 def _labels(path: Path) -> pd.DataFrame:
@@ -61,12 +64,12 @@ def _labels(path: Path) -> pd.DataFrame:
     one_hot = ((values == 1).sum(axis=1) == 1) & ((values == 0).sum(axis=1) == len(COLUMNS) - 1)
     complaint = f"image {{value!r}} must have a single 1.0 among {', '.join(COLUMNS)} and 0.0 elsewhere"
     refuse_rows(path, table["image"][~one_hot], complaint)
-    return pd.DataFrame({"image_id": table["image"], "label": values.argmax(axis=1)})
+    return pd.DataFrame({"image_id": table["image"].map(image_name), "label": values.argmax(axis=1)})
 
 
 def _lesions(root: Path) -> dict[str, str]:
     """Image → lesion, from the challenge's groupings; empty where the file is missing."""
-    path = min(root.rglob("ISIC2018_Task3_Training_LesionGroupings.csv"), default=None)
+    path = _table(root, "Training_LesionGroupings")
     if path is None:
         log.warning(
             "No lesion groupings below %s: every image counts as a lesion of its own, views of one lesion may leak between splits",
@@ -74,4 +77,4 @@ def _lesions(root: Path) -> dict[str, str]:
         )
         return {}
     table = read_table(path, ("image", "lesion_id"))
-    return dict(zip(table["image"], table["lesion_id"], strict=True))
+    return dict(zip(table["image"].map(image_name), table["lesion_id"], strict=True))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.data.file_finder import attach_images, find_base, images_by_stem
+from lib.data.file_finder import attach_images, find_base
+from lib.data.image_files import ImageFiles
 from lib.data.imageset import ImageSet
 from lib.data.table_reader import read_list, refuse_rows, whole_numbers
 from lib.errors import WorkbookValueError
@@ -32,7 +33,7 @@ def load_pets(root: Path, name: str = "oxford-iiit-pet", skip_unreadable: bool =
     refuse_rows(path, unnamed, "{value!r} does not tell the breed as in Abyssinian_100; restore the official list")
     table["number"], table["breed"] = whole_numbers(path, table["class"]), table["image_id"].str.rsplit("_", n=1).str[0]
     breeds = _breeds(path, table)
-    rows, missing = attach_images([(path, table, images_by_stem(base / "images"))], skip_unreadable)
+    rows, missing = attach_images([(path, table, ImageFiles(base / "images").path)], skip_unreadable)
     rows["label"] = rows["number"].map({number: label for label, number in enumerate(breeds)})
     rows["part"] = ""
     for file, part in PARTS.items():

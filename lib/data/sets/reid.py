@@ -13,9 +13,11 @@ from pathlib import Path
 import pandas as pd
 
 from lib.data.file_finder import ImageList, attach_images, find_base, listed_files
-from lib.data.imageset import IMAGE_SUFFIXES, ImageSet, label_identities
+from lib.data.image_files import is_image
+from lib.data.imageset import ImageSet, label_identities
 from lib.data.table_reader import read_list
 from lib.errors import WorkbookFileError, WorkbookValueError
+from lib.file_tree import data_in
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _list(layout: Layout, base: Path, part: str, name: str) -> ImageList:
 
 def _files(inside: Path, name: str) -> pd.Series:
     """Names of the images in a folder, in sorted order; the index counts from 1."""
-    names = sorted(path.name for path in inside.glob("[!.]*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    names = [path.name for path in data_in(inside) if is_image(path)]
     if not names:
         raise WorkbookFileError(f"{inside} holds no image, but {name} has a part there; unpack the set again.")
     return pd.Series(names, index=range(1, len(names) + 1))

@@ -14,6 +14,7 @@ import pandas as pd
 from lib.data.file_finder import folder
 from lib.data.sets.folders import PART_OF
 from lib.errors import WorkbookError, WorkbookFileError
+from lib.file_tree import data_in
 from lib.inputs import note
 from lib.paths import DATA
 
@@ -93,7 +94,7 @@ def list_shards(where: str | Path) -> list[str]:
     if any(sign in str(where) for sign in ("{", "://")) or str(where).endswith(".tar"):
         shards = expand(str(where))
     else:
-        shards = sorted(map(str, folder(Path(where), "tar shards").glob("*.tar")))
+        shards = [str(path) for path in data_in(folder(Path(where), "tar shards")) if path.suffix.lower() == ".tar"]
         note(where)
     if not shards:
         raise WorkbookFileError(f"There is no .tar file in {str(where)!r}; give the folder that holds the shards.")

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from lib.data.decoding import Size, decode
-from lib.data.imageset import IMAGE_SUFFIXES, refuse_unreadable
+from lib.data.image_files import IMAGE_SUFFIXES
+from lib.data.imageset import refuse_unreadable
 from lib.data.shards.listing import Shard, webdataset
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, positive
 

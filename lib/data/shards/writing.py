@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib.data.file_finder import folder
+from lib.data.file_finder import folder, folders_in
 from lib.data.imageset import ImageSet
 from lib.data.sets.folders import PART_OF, load_image_folder
 from lib.data.shards.listing import webdataset
@@ -73,9 +73,8 @@ def find_parts(source: Path, val_fraction: float, test_fraction: float, seed: in
     Raises:
         WorkbookFileError: neither, or the parts have not the same classes.
     """
-    sources = {
-        PART_OF[p.name.casefold()]: p for p in folder(source, "images").iterdir() if p.name.casefold() in PART_OF
-    }
+    inside = folders_in(folder(source, "images"))
+    sources = {PART_OF[path.name.casefold()]: path for path in inside if path.name.casefold() in PART_OF}
     if "train" not in sources:
         images = load_image_folder(source)
         return images, split_rows(images, "lesion", val_fraction, test_fraction, seed)
