@@ -1,6 +1,8 @@
 """Tables and lists that come with data sets, read as text and checked row by row: each complaint names file and row."""
 
-from collections.abc import Iterable
+import csv
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,29 +10,108 @@ import pandas as pd
 
 from lib.errors import WorkbookFileError, WorkbookValueError, did_you_mean
 
+SEPARATORS = ",;\t"
+# What programs and people write where they know nothing, in any case.
+MISSING = frozenset({"", "na", "n/a", "<na>", "nan", "none", "null", "unknown", "unk", "?", "-"})
+
 
 def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     """A table separated by commas, tabs or semicolons, with all of `columns`; text stays text (ids keep their zeros).
 
-    The index counts the file's rows as an editor does: the header is row 1.
+    Blanks round a field, empty rows, separators at a row's end, and R's names of rows, which its header does not count,
+    are left out. The index numbers the rows as an editor numbers the file's lines.
 
     Raises:
-        WorkbookFileError: not a table. WorkbookValueError: a column is missing.
+        WorkbookFileError: not a table, or one without rows. WorkbookValueError: a column is missing, or a row has more
+            fields than the header.
     """
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            header = file.readline()
-        separator = next((sign for sign in "\t;" if sign in header), ",")
-        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise WorkbookFileError(f"{path} is not a readable CSV table ({error}).") from error
+    columns = tuple(columns)
+    headers = {separator: _header(path, separator) for separator in SEPARATORS}
+    separator = max(SEPARATORS, key=lambda sign: (len({*headers[sign]} & {*columns}), len(headers[sign])))
+    header = headers[separator]
+    if not header:
+        raise WorkbookFileError(f"{path} is empty; restore the data set's own table.")
+    table = _named(path, _fields(path, separator, len(header)), header)
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise WorkbookValueError(
-            f"{path} lacks the column {missing[0]!r}; it has {', '.join(map(str, table.columns))}. "
+            f"{path} lacks the column {missing[0]!r}; it has {', '.join(table.columns)}. "
             "Is this the data set's own metadata file?"
         )
-    return table.set_axis(table.index + 2)
+    if table.empty:
+        raise WorkbookFileError(f"{path} has a header and no rows; restore the data set's own table.")
+    return table
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    """The fields of the first row that is not empty, if they are divided by `separator`; none of an empty file."""
+    with _readable(path), open(path, encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=separator, skipinitialspace=True)
+        return next(([name.strip() for name in row] for row in rows if any(row)), [])
+
+
+def _fields(path: Path, separator: str, width: int) -> pd.DataFrame:
+    """All rows of a table that hold anything, the header first, with one column more than its `width`, or as many as
+    the longest row has; the index counts lines."""
+    try:
+        table = _parsed(path, separator, width + 1)
+    except WorkbookFileError:  # perhaps since a row is longer
+        with _readable(path), open(path, encoding="utf-8-sig") as file:
+            longest = max(line.count(separator) for line in file) + 1
+        table = _parsed(path, separator, max(longest, width + 1))
+    raw = path.read_bytes()
+    breaks = 0
+    if len(table) < max(raw.count(b"\n"), raw.count(b"\r")):  # some fields hold line breaks
+        breaks = sum(table[column].str.count(r"\r\n|\r|\n") for column in table).cumsum().shift(fill_value=0)
+    table = table.set_axis(table.index + 1 + breaks)
+    empty = table[0] == ""
+    if empty.any():
+        table = table[~empty | (table != "").any(axis=1)]
+    if any(blank in raw for blank in (f" {separator}".encode(), b" \n", b" \r", "\xa0".encode())):
+        table = table.apply(lambda column: column.str.strip())
+    return table
+
+
+def _parsed(path: Path, separator: str, width: int) -> pd.DataFrame:
+    """Every row as `width` texts, "" where it ends before; a WorkbookFileError where one is longer."""
+    with _readable(path):
+        return pd.read_csv(
+            path, sep=separator, header=None, names=range(width), dtype=str, keep_default_na=False,
+            skip_blank_lines=False, skipinitialspace=True, encoding="utf-8-sig",
+        )  # fmt: skip
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What is raised about a file that is no table becomes a WorkbookFileError that names it."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise WorkbookFileError(f"{path} is not a readable CSV table ({error}); save it as CSV in UTF-8.") from error
+    except (OSError, ValueError, csv.Error) as error:  # pandas' own are ValueErrors
+        raise WorkbookFileError(f"{path} is not a readable CSV table ({str(error).strip()}).") from error
+
+
+def _named(path: Path, table: pd.DataFrame, header: list[str]) -> pd.DataFrame:
+    """The rows below the header, with its names; of two columns of one name the first counts."""
+    rows, width = table.iloc[1:], len(header)
+    if _has_row_names(rows, width):
+        rows = rows.iloc[:, 1:]
+    surplus = (rows.iloc[:, width:] != "").any(axis=1)
+    if surplus.any():
+        row = surplus.idxmax()
+        raise WorkbookValueError(
+            f"{path}, row {row}: there are more fields than the header's {width} ({', '.join(header)}); quote a field that "
+            "holds the separator, or give every column its name."
+        )
+    named = rows.iloc[:, :width].set_axis(header, axis=1)
+    return named.loc[:, ~named.columns.duplicated()]
+
+
+def _has_row_names(rows: pd.DataFrame, width: int) -> bool:
+    """Whether a column of names, all different, stands before the `width` columns of the header, as R writes them."""
+    last = rows.iloc[:, width : width + 1]
+    return rows.shape[1] == width + 1 and len(rows) > 0 and bool((last != "").all(axis=None)) and rows[0].is_unique
 
 
 def label_indices(path: Path, values: pd.Series, classes: tuple[str, ...]) -> pd.Series:
@@ -117,3 +198,9 @@ def lookup(path: Path, table: pd.DataFrame, key: str, value: str) -> dict[str, s
     repeated = table[key][table[key].duplicated()]
     refuse_rows(path, repeated, "{name} {value!r} stands there a second time; restore the official list")
     return dict(zip(table[key], table[value], strict=True))
+
+
+def filled(values: pd.Series, otherwise: pd.Series) -> pd.Series:
+    """`values`, and where one is missing, or a word says so (see MISSING), what `otherwise` has there."""
+    missing = [value for value in values.unique() if value.casefold() in MISSING]
+    return values.where(~values.isin(missing), otherwise)
