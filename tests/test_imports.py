@@ -22,6 +22,7 @@ GROUND = {
     "launch",
     "malloc",
     "hardware",
+    "view_files",
 }
 PAPERS = {"glsa", "dcal", "lesa", "gattanet"}
 STREETS = {"explain", "report"}  # whose rooms have ranks of their own

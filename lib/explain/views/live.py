@@ -19,9 +19,10 @@ from matplotlib.figure import Figure
 
 from lib.errors import WorkbookError
 from lib.explain.views.packing import MOST_BYTES
-from lib.explain.views.view import View, script
+from lib.explain.views.view import View
 from lib.explain.views.worker import WORKER
 from lib.progress import is_interactive
+from lib.view_files import view_file
 
 PART = "part"  # of an answer: there is more to come
 MOST_KEPT = 16_000_000  # bytes of answers that a view remembers
@@ -109,7 +110,7 @@ class LiveView:
         import traitlets
 
         class Bridge(anywidget.AnyWidget):
-            _esm = script("bridge")
+            _esm = view_file("bridge.js")
             view = traitlets.Unicode().tag(sync=True)
 
         return Bridge(view=self.name)

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -27,15 +26,15 @@ from PIL import Image
 
 from lib.inputs import note
 from lib.report.figures.style import PHANTOM_NOTE, STYLE
+from lib.view_files import FOLDER, script_files, view_file, view_script
 
-SCRIPTS = Path(__file__).parent
 STILL_DPI = 110
 QUALITY = 88  # of pictures, in per cent
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class View:
-    """What a notebook displays: `script` names the files in views/ that draw `data` and `numbers`, one after the other.
+    """What a notebook displays: `script`, one of `lib.view_files.SCRIPTS`, draws `data` and `numbers`.
 
     `caption` says in one sentence what is to be seen; it is the alternative text too. `still` is the static picture,
     `left_out` what did not fit, `bridge` the name of its line to a kernel, where it has one (`lib.explain.views.live`).
@@ -65,28 +64,19 @@ class View:
     @cached_property
     def html(self) -> str:
         """The whole view; whatever comes from data is escaped or compressed."""
-        style, code = _read("view.css"), "".join(script(name) for name in ["view", *self.script.split()])
+        for name in ("view.css", *script_files(self.script)):
+            note(FOLDER / name)  # a notebook whose views draw otherwise is executed again
         bridge = f' data-bridge="{self.bridge}"' * bool(self.bridge)
         still = as_webp(Image.open(io.BytesIO(self.picture)))
         notes = [PHANTOM_NOTE] * self.phantom + list(self.left_out)
         small = "".join(f'<span class="note">{escape(note)}</span>' for note in notes)
         return (
             f'<figure class="attention-view"{bridge} data-payload="{payload(self.data, self.numbers)}">'
-            f"<style>{style}</style>"
+            f"<style>{view_file('view.css')}</style>"
             f'<img class="still" src="{still}" alt="{escape(self.caption)}">'
             f'<div class="live" hidden></div><figcaption>{escape(self.caption)}{small}</figcaption>'
-            f"<script>{{\n{code}}}</script></figure>"
+            f"<script>{view_script(self.script)}</script></figure>"
         )
-
-
-def script(name: str) -> str:
-    """The text of a script in views/."""
-    return _read(f"{name}.js")
-
-
-def _read(name: str) -> str:
-    note(SCRIPTS / name)  # a notebook whose views draw otherwise is executed again
-    return (SCRIPTS / name).read_text(encoding="utf-8")
 
 
 def payload(data: Mapping[str, Any], numbers: bytes) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from lib.progress import duration
 from lib.report.pages import notebook_summary
@@ -77,8 +78,8 @@ def _card(report: Path, stem: str, entry: Entry) -> dict[str, Any]:
         "error": entry.error,
         "duration": duration(entry.duration),
         "finished": datetime.fromisoformat(entry.finished).strftime("%d %B %Y, %H:%M"),
-        "page": f"{stem}.html",
-        "notebook": f"notebooks/{stem}.ipynb",
+        "page": quote(f"{stem}.html"),
+        "notebook": quote(f"notebooks/{stem}.ipynb"),
     }
 
 

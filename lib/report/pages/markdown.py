@@ -4,9 +4,14 @@ import re
 from dataclasses import dataclass
 from html import escape, unescape
 from itertools import chain, count
+from xml.etree.ElementTree import tostring
 
-from latex2mathml.converter import convert
+from latex2mathml.converter import convert_to_element
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+# Addresses that text from anywhere may link to. What is left out: other schemes, however they are written, and other
+# machines' shares (`//host/share`, which is a file's address in a page that is a file).
+HARMLESS = r"https?://|mailto:|#|[\w.%-]+(/[\w.%-]+)*/?([?#]|$)"
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,9 @@ class Page:
 
 
 def render_untrusted(source: str) -> str:
-    """The HTML of `source`, tags in it escaped."""
-    return MarkdownWithMath(renderer=_Renderer(Page(), escape=True)).render(source)
+    """The HTML of `source`, which may hold anything: its tags are text, its links lead to the web, to mail or into the
+    report, and of its pictures their names are left."""
+    return MarkdownWithMath(renderer=_Untrusted(Page(), escape=True)).render(source)
 
 
 def plain_text(source: str) -> str:
@@ -92,6 +98,19 @@ class _Renderer(IPythonRenderer):
         return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
 
 
+class _Untrusted(_Renderer):
+    """What `escape` leaves open: addresses, and code that a library would draw as a diagram."""
+
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        return super().link(text, url, title) if re.match(HARMLESS, url) else text
+
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        return text
+
+    def block_mermaidjs(self, code: str) -> str:
+        return f"<pre><code>{escape(code)}</code></pre>\n"
+
+
 def strip_tags(html: str) -> str:
     """The text in `html`; a bare "<", as in "p < 0.05", is text."""
     return unescape(re.sub(r"</?[a-zA-Z][^>]*>", "", html))
@@ -100,6 +119,9 @@ def strip_tags(html: str) -> str:
 def _mathml(tex: str, display: str) -> str:
     """The formula as MathML, which browsers draw by themselves; as code where it cannot be converted."""
     try:
-        return convert(tex.strip(), display=display)
+        formula = convert_to_element(tex.strip(), display=display)
     except Exception:  # latex2mathml has no common base for its errors
         return f"<code>{escape(tex)}</code>"
+    for element in formula.iter():  # latex2mathml writes symbols as entities, and its `convert` opens tags with them
+        element.text = unescape(element.text or "")
+    return tostring(formula, encoding="unicode")

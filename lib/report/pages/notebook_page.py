@@ -10,10 +10,11 @@ from papermill.execute import ERROR_MARKER_TAG
 from traitlets.config import Config
 
 from lib.files import write_text
-from lib.report.pages.frame import CONTENT_SECURITY, TEMPLATES, style
+from lib.report.pages.frame import TEMPLATES, content_security, style
 from lib.report.pages.markdown import Heading, link_pages, render_untrusted
 from lib.report.pages.notebook_summary import title
 from lib.report.pages.toc import SHOWN, table_of_contents
+from lib.view_files import view_scripts
 
 LONG_LOG = 12  # lines; longer ones are folded
 SELDOM = "# Seldom changed"  # the comment in a parameters cell above what most people leave as it is
@@ -26,7 +27,9 @@ def export_html(executed_notebook: Path, target: Path, problem: str | None = Non
     opens with the first exception that the notebook holds.
     """
     notebook = read_executed(executed_notebook)
-    page = {"style": style(), "security": CONTENT_SECURITY, "name": executed_notebook.stem, "long_log": LONG_LOG}
+    script = (TEMPLATES / "notebook.js").read_text(encoding="utf-8")
+    page = {"style": style(), "script": script, "security": content_security(script, *view_scripts())}
+    page |= {"name": executed_notebook.stem, "long_log": LONG_LOG}
     headings = [place for place in table_of_contents(notebook) if isinstance(place, Heading) and place.level <= 3]
     page |= {"title": title(notebook), "headings": headings, "failed": _mark_failed(notebook)}
     page |= {"problem": problem or page["failed"], "parameters": _injected_parameters(notebook)}

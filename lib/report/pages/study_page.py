@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from lib.files import write_text
 from lib.progress import duration
@@ -58,7 +59,7 @@ def _row(run: StudyRun, varied: Sequence[str]) -> dict[str, Any]:
         "status": entry.status if entry else "missing",
         "duration": duration(entry.duration) if entry else "",
         "error": entry.error if entry else None,
-        "page": f"../runs/{run.folder}/index.html" if entry else None,
+        "page": quote(f"../runs/{run.folder}/index.html") if entry else None,
     }
 
 
