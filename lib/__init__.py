@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from lib.malloc import keep_freed_memory
+from lib.progress import WATCHERS
 
 HOMES = {
     "create_dcal_model": "lib.dcal",
@@ -32,3 +33,4 @@ def __dir__() -> list[str]:
 
 
 keep_freed_memory()
+WATCHERS["training"] = "lib.report.figures.live_curves"

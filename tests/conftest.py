@@ -17,6 +17,7 @@ from PIL import Image
 
 from lib.data.sets.ham10000 import CLASSES
 from lib.training import Run, RunConfig, fit, profile_config
+from tests.lab import serve
 
 torch.set_num_threads(1)
 # Tests started behind "&" in a script ignore Ctrl-C, and what they start inherits that, also where it is to be heard.
@@ -106,3 +107,18 @@ def browser():
         browser = machinery.chromium.launch(executable_path=path, args=CHROMIUM)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def lab(browser, tmp_path_factory):
+    """A JupyterLab for the tests of a module; see `tests.lab`."""
+    pytest.importorskip("jupyterlab")
+    with serve(tmp_path_factory.mktemp("lab"), browser) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def desk(lab):
+    """An empty notebook in JupyterLab, with a kernel, for the tests of a module: each puts cells of its own into it."""
+    with lab.open() as desk:
+        yield desk

@@ -23,8 +23,32 @@ def test_headless_progress_speaks_every_few_seconds(monkeypatch, capsys):
     assert lines[0] == "counting: 5/20 steps (25 %), 15 s left, n"
 
 
-def test_a_terminal_gets_a_bar(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "is_interactive", lambda: True)
+@pytest.mark.parametrize(
+    ("total", "done", "unit", "said"),
+    [(20, 3, "images", "3/20 images (15 %)"), (0, 3, "images", "3 images"), (0, 2_500_000, "bytes", "2.5 MB")],
+)
+def test_a_count_in_words(total, done, unit, said):
+    """A host that does not tell the size of a file leaves the total unknown."""
+    progress = Progress(total, "", unit, done)
+    assert progress.count == said
+    assert progress.line(1.0) == f": {said}"
+
+
+def test_who_has_lines_of_its_own_says_them(monkeypatch, capsys):
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    with Progress(2, "sweep", "runs", quiet=True) as bar:
+        bar.say("1/2 a run: ok")
+        bar.advance()
+    assert capsys.readouterr().out == "1/2 a run: ok\n"
+
+
+def test_a_terminal_gets_a_bar_with_lines_above(monkeypatch, capsys):
+    monkeypatch.delenv(progress.HEADLESS, raising=False)
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
     with Progress(3, "counting") as bar:
         bar.advance(3)
-    assert "counting" in capsys.readouterr().err
+        bar.say("a line")
+    shown = capsys.readouterr()
+    assert "counting" in shown.err
+    assert "a line" in shown.out

@@ -9,6 +9,7 @@ from typing import Any
 from lib.claims.claim import KINDS, UNDECIDED, Claim, verdict
 from lib.data import DATASETS
 from lib.errors import WorkbookError, choose
+from lib.progress import Progress
 from lib.retrieval.ranking import RETRIEVAL_METRICS
 from lib.statistics.estimates import Comparison, Estimate, compare, estimate, holm
 from lib.statistics.retrieval_estimates import compare_retrieval, estimate_retrieval
@@ -68,7 +69,11 @@ def trials(
         changes: `profile` and settings of every run, such as `data_root`; None leaves the recipe's.
     """
     store = store if isinstance(store, RunStore) else RunStore(store)
-    raw = [trial(claim, store, seeds, dataset, **changes) for claim in claims]
+    claims, raw = list(claims), []
+    with Progress(len(claims), "trying claims", "claims") as bar:
+        for claim in claims:
+            raw.append(trial(claim, store, seeds, dataset, **changes))
+            bar.advance()
     corrected = holm([None if each.comparison is None else each.comparison.p for each in raw])
     return [replace(each, corrected=p) for each, p in zip(raw, corrected, strict=True)]
 

@@ -1,9 +1,10 @@
 """The callback that keeps a run: one line an epoch, the best weights, and the state to resume from."""
 
+import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
     never interrupted. The best epoch has the highest `RunConfig.monitor`, a validation metric; the test split is not
     touched. Of several processes each has one, with equal numbers, and the first writes.
 
+    `watch` gets the lines after every epoch, and after the last one the best epoch.
+
     A refit has no validation: what a plateau did to the learning rate stands in the log of the run that has chosen the
     epochs, `followed`, and the last epoch is kept.
     """
@@ -37,8 +40,10 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         patience: int | None,
         before_saving: Callable[[], None],
         followed: pd.DataFrame | None = None,
+        watch: Callable[[Sequence[Mapping[str, float]], int | None], object] = lambda rows, best: None,
     ) -> None:
         self.folder, self.patience, self.before_saving, self.followed = folder, patience, before_saving, followed
+        self.watch = watch
         self.rows: list[dict[str, float]] = []
         self.best, self.best_epoch, self.finished = -math.inf, 0, False
         self.seconds = 0.0  # of training, over all sessions
@@ -67,6 +72,7 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         for logger in trainer.loggers:
             logger.log_metrics(row, step=int(row["epoch"]))
         self._report(row, module)
+        self.watch(self.rows, self.best_epoch if self.finished else None)
         if not trainer.is_global_zero:
             trainer.save_checkpoint(self.folder / "last.ckpt")  # writes nothing: the first process waits for the others
             return
@@ -127,12 +133,12 @@ class BatchProgress(pl.Callback):
     def __init__(self, name: str, verbose: bool) -> None:
         self.name = name
         self.level = logging.INFO if verbose else logging.DEBUG
-        self.bar = Progress(0, "")
+        self.shown = contextlib.ExitStack()
 
     def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
         total = trainer.num_training_batches * trainer.max_epochs
-        self.bar = Progress(total, f"training {self.name}", "batches", done=trainer.global_step)
-        self.bar.__enter__()
+        progress = Progress(total, f"training {self.name}", "batches", done=trainer.global_step)
+        self.bar = self.shown.enter_context(progress)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Classifier, outputs: Any, batch: Any, batch_idx: int
@@ -146,7 +152,7 @@ class BatchProgress(pl.Callback):
             )
 
     def on_train_end(self, trainer: pl.Trainer, module: Classifier) -> None:
-        self.bar.__exit__()
+        self.shown.close()
 
     def on_exception(self, trainer: pl.Trainer, module: Classifier, exception: BaseException) -> None:
-        self.bar.__exit__()
+        self.shown.__exit__(type(exception), exception, exception.__traceback__)

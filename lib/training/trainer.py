@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lib import hardware
 from lib.data import BatchShares, EpochBatches, rows_of
 from lib.data.shards import ShardSet
+from lib.progress import watcher
 from lib.training.classifier import Classifier
 from lib.training.config import RunConfig
 from lib.training.distributed import rank_of
@@ -69,7 +70,9 @@ def train(
     Of several processes each calls this at the same time, with equal models. `before_saving` is called after every epoch;
     what it raises ends the training with the last epoch's files intact. A refit follows the log `followed`.
     """
-    recorder = Recorder(run.path, config.early_stopping_patience, before_saving, followed)
+    phantom = isinstance(training_data, DecodedImages) and training_data.images.is_phantom
+    watch = watcher("training", run.path.name, phantom)
+    recorder = Recorder(run.path, config.early_stopping_patience, before_saving, followed, watch)
     checkpoint = _resume_from(run.path / "last.ckpt", recorder)
     if recorder.finished:
         return recorder.seconds

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lib.errors import CommandLine, WorkbookError, WorkbookValueError, choose
+from lib.progress import Progress
 from lib.report.pages.execution_records import Entry
 from lib.report.pages.index_page import write_index
 from lib.report.pages.study_page import StudyRun, write_study
@@ -73,9 +74,15 @@ def perform_study(
     entries: dict[Task, Entry] = dict(sweep_plan.done)
     try:
         if sweep_plan.todo:
-            with backend as place:
-                print(sweep_plan.estimate(place.slots), flush=True)
-                Sweep(sweep_plan, place, lambda line: print(line, flush=True), entries, dict(how)).run()
+            counted = Progress(len(sweep_plan.tasks), protocol.name, "runs", done=len(entries), quiet=True)
+            with backend as place, counted as bar:
+                bar.say(sweep_plan.estimate(place.slots))
+
+                def tell(line: str) -> None:
+                    bar.say(line)
+                    bar.advance(len(entries) - bar.done)
+
+                Sweep(sweep_plan, place, tell, entries, dict(how)).run()
     finally:
         runs = [StudyRun(task.name, task.job.parameters, entries.get(task)) for task in sweep_plan.tasks]
         page = write_study(report, protocol.name, protocol.title, runs)

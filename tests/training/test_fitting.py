@@ -85,8 +85,12 @@ def test_two_runs_of_one_config_are_identical(finished, tiny, tmp_path):
     assert all(torch.equal(first[k], second[k]) for k in first)
 
 
-def test_another_seed_is_another_run_and_verbose_tells_its_batches(finished, tiny, tmp_path, capsys):
+def test_another_seed_is_another_run_and_verbose_tells_its_batches(finished, tiny, tmp_path, capsys, monkeypatch):
+    told = []
+    monkeypatch.setattr(trainer, "watcher", lambda *about: lambda rows, best: told.append((*about, len(rows), best)))
     other = fit(tiny.replace(seed=1, verbose=True), tmp_path / "runs")
+    about = ("training", other.path.name, False)  # who watches is told of every epoch, and of the best one in the end
+    assert told == [(*about, 1, None), (*about, 2, other.metrics["best_epoch"])]
     console = capsys.readouterr().err
     assert "epoch 1, batch 1: loss" in console
     assert "epoch 2/2: train loss" in console

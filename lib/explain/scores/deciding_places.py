@@ -23,6 +23,7 @@ from lib.evaluation.test_images import TestImages, select_images
 from lib.explain.methods.explain import REFERENCE_MAPS, explain, methods_of
 from lib.explain.scores.leaderboard import leaderboard
 from lib.explain.scores.mask_scores import pointing_game
+from lib.progress import Progress
 from lib.statistics.estimates import Comparison, difference_of
 from lib.statistics.resampling import mean_samples
 from lib.training.store import Run, RunStore
@@ -80,13 +81,16 @@ def hits_of(
         raise WorkbookValueError("There are no networks to explain: give runs, one a seed; fit(config) makes them.")
     masks = place_masks(images.truth, images.config.size, parts)
     hits: dict[str, list[np.ndarray]] = {}
-    for run in runs:
-        model = run.model().to(hardware.device()).eval()
-        batch = images.batch(model)
-        methods = list(methods_of(model)) if methods is None else methods
-        for name in dict.fromkeys([*methods, *REFERENCE_MAPS]):
-            maps = explain(model, batch, method=name, precision=run.config.precision)
-            hits.setdefault(name, []).append(pointing_game(maps, masks))
+    with Progress(len(runs), "explaining", "networks") as bar:
+        for run in runs:
+            model = run.model().to(hardware.device()).eval()
+            batch = images.batch(model)
+            methods = list(methods_of(model)) if methods is None else methods
+            for name in dict.fromkeys([*methods, *REFERENCE_MAPS]):
+                maps = explain(model, batch, method=name, precision=run.config.precision)
+                hits.setdefault(name, []).append(pointing_game(maps, masks))
+                bar.advance(0, name)
+            bar.advance()
     return {name: np.stack(of_runs) for name, of_runs in hits.items()}
 
 

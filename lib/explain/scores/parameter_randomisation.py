@@ -11,6 +11,7 @@ was before training, which a finished network does not tell. So maps do not chan
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from lib.explain.methods.explain import explain
 from lib.explain.methods.targets import Targets
 from lib.explain.scores.map_similarity import SIMILARITIES
 from lib.explain.scores.perturbed_inference import PerturbedInference
+from lib.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,12 @@ def forget(
     model: nn.Module, images: Tensor, targets: Targets, methods: Sequence[str], draws: int = 1, stages: int = 3
 ) -> Forgetting:
     """`randomisation_check` of each of `methods`, with the seeds 0, 1, … of `draws`; it raises the same."""
-    return Forgetting(
-        {
-            name: [randomisation_check(model, images, targets, name, stages=stages, seed=seed) for seed in range(draws)]
-            for name in methods
-        }
-    )
+    cascades: dict[str, list[Cascade]] = {name: [] for name in methods}
+    with Progress(len(cascades) * draws, "forgetting", "cascades") as bar:
+        for name, seed in product(cascades, range(draws)):
+            cascades[name].append(randomisation_check(model, images, targets, name, stages=stages, seed=seed))
+            bar.advance(note=name)
+    return Forgetting(cascades)
 
 
 @torch.inference_mode(False)  # where a copy of the network would take no gradients

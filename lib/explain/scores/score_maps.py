@@ -12,6 +12,7 @@ from lib.explain.scores.deletion_insertion import deletion, insertion
 from lib.explain.scores.mask_scores import energy_inside, overlap, pointing_game
 from lib.explain.scores.perturbed_inference import BATCH, PerturbedInference
 from lib.explain.scores.road import road_probabilities
+from lib.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,12 @@ def score_maps(
             raise WorkbookValueError(f"{name!r} needs masks of the objects: give masks, or leave the score out.")
     inference = PerturbedInference(model, images, targets, batch_size, precision)
 
-    def scored(score: Score, method_maps: Tensor) -> np.ndarray:
-        return score.of(method_maps, masks) if score.needs_masks else score.of(inference, method_maps, steps)
+    with Progress(len(maps) * len(names), "scoring maps", "scores") as bar:
 
-    return {method: {name: scored(SCORES[name], method_maps) for name in names} for method, method_maps in maps.items()}
+        def scored(method: str, name: str) -> np.ndarray:
+            score, of = SCORES[name], maps[method]
+            values = score.of(of, masks) if score.needs_masks else score.of(inference, of, steps)
+            bar.advance(note=f"{name} of {method}")
+            return values
+
+        return {method: {name: scored(method, name) for name in names} for method in maps}

@@ -35,20 +35,37 @@ DASHES = {"training": (4, 2), "validation": ""}
 
 
 def curves(runs: Mapping[str, Run], panels: Mapping[str, tuple[str, Sequence[str]]] = CLASSIFICATION) -> Figure:
-    """Columns of the runs' logs over the epochs: training dashed, validation full, the best epoch dotted.
-
-    `panels`: the title of each, with its unit and its columns; all but losses are fractions.
-    """
+    """The logs of finished runs, as `log_curves` draws them."""
     phantom = any(run.provenance["is_phantom"] for run in runs.values())
-    logs = pd.concat({name: run.log for name, run in runs.items()}, names=["network"]).reset_index("network")
+    best = {name: run.metrics["best_epoch"] for name, run in runs.items()}
+    return log_curves({name: run.log for name, run in runs.items()}, best, phantom, panels)
+
+
+def log_curves(
+    logs: Mapping[str, pd.DataFrame],
+    best: Mapping[str, int],
+    phantom: bool,
+    panels: Mapping[str, tuple[str, Sequence[str]]] = CLASSIFICATION,
+) -> Figure:
+    """Columns of training logs over the epochs: training dashed, validation full, the best epoch dotted.
+
+    `panels`: the title of each, with its unit and its columns; all but losses are fractions. A panel whose columns no log
+    has, those of validation in a refit, is left out.
+    """
+    table = pd.concat(logs, names=["network"]).reset_index("network")
+    there = {title: (unit, [name for name in names if name in table]) for title, (unit, names) in panels.items()}
+    panels = {title: (unit, names) for title, (unit, names) in there.items() if names}
     with figure(10, 3.7, phantom) as fig:
-        axes = fig.subplots(1, len(panels))
+        axes = fig.subplots(1, len(panels), squeeze=False)[0]
         for ax, (title, (unit, columns)) in zip(axes, panels.items(), strict=True):
-            table = logs.melt(["network", "epoch"], columns, "part")
-            table["part"] = table["part"].str.split("_").str[0].map({"train": "training", "val": "validation"})
-            sns.lineplot(table, x="epoch", y="value", hue="network", style="part", dashes=DASHES, ax=ax)
-            for number, run in enumerate(runs.values()):
-                ax.axvline(run.metrics["best_epoch"], color=f"C{number}", linestyle=":", linewidth=1)
+            values = table.melt(["network", "epoch"], columns, "part")
+            values["part"] = values["part"].str.split("_").str[0].map({"train": "training", "val": "validation"})
+            sns.lineplot(values, x="epoch", y="value", hue="network", style="part", dashes=DASHES, ax=ax)
+            for number, name in enumerate(logs):
+                if name in best:
+                    ax.axvline(best[name], color=f"C{number}", linestyle=":", linewidth=1)
+            for line in (line for line in ax.lines if len(line.get_xdata()) == 1):
+                line.set_marker("o")  # after one epoch there is no line to see
             ax.get_legend().remove()
             ax.set(title=title, xlabel="epoch", ylabel=unit)
             ax.xaxis.get_major_locator().set_params(integer=True)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 
 from lib.errors import WorkbookError
+from lib.progress import Progress
 from lib.report.study.study import Study, study_of
 from lib.training.fitting import fit
 
@@ -18,11 +19,13 @@ def train_missing(study: Study, seeds: int, tables: Iterable[str] | None = None)
     missing, and the log says why. What is finished is not looked at, whatever code it was trained by.
     """
     rows = study.every_row() if tables is None else (row for table in tables for row in study.rows(table))
-    for config in dict.fromkeys(config for row in rows for config in study.configs(row)[:seeds]):
-        if study.store.run(config).finished:
-            continue
-        try:
-            fit(config, study.store)
-        except WorkbookError as error:
-            log.warning("%s stays missing: %s", config.name, error)
+    wanted = dict.fromkeys(config for row in rows for config in study.configs(row)[:seeds])
+    missing = [config for config in wanted if not study.store.run(config).finished]
+    with Progress(len(missing), "training what is missing", "runs") as bar:
+        for config in missing:
+            try:
+                fit(config, study.store)
+            except WorkbookError as error:
+                log.warning("%s stays missing: %s", config.name, error)
+            bar.advance()
     return study_of(study.plan, study.store, **study.changes)

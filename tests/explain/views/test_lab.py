@@ -1,84 +1,18 @@
-"""A person opens notebook 04 in JupyterLab, runs it, drags the layer slider, clicks a patch: the picture follows."""
+"""What a person sees in JupyterLab: pictures that follow the mouse, bars that fill."""
 
-import json
 import os
-import socket
-import subprocess
-import sys
-import urllib.request
-from urllib.error import URLError
 
-import nbformat
 import pytest
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from lib.paths import NOTEBOOKS, OUTPUTS, ROOT
-
-TOKEN = "of-this-test"
-PATIENCE = 240_000  # ms, for a machine that is busy; the picture itself has one second
-SETTINGS = {  # no pop-up in the way; cells out of sight are there, too
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
-    "notebook-extension/tracker": {"windowingMode": "none"},
-}
+from lib.paths import NOTEBOOKS, OUTPUTS
+from tests.lab import PATIENCE
 
 SMALL = {"profile": "smoke", "switches": False, "measured": 20}  # of notebook 04, in seconds
-
-# "Run all" is silently lost before the kernel is connected and idle.
-READY = """() => {
-    const context = window.jupyterapp?.shell.currentWidget?.context?.sessionContext, kernel = context?.session?.kernel;
-    return Boolean(context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle');
-}"""
+SCREENSHOTS = OUTPUTS / "screenshots"  # to be looked at; git does not know them
 ACTIVE = "window.jupyterapp.shell.currentWidget.content.activeCellIndex"
 CANVAS = "document.querySelector('.attention-view .stage canvas').toDataURL()"
-
-
-@pytest.fixture
-def lab(tmp_path):
-    """The address of a JupyterLab of its own, whose folder holds the notebook."""
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
-    for name, values in SETTINGS.items():
-        settings = tmp_path / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
-        settings.parent.mkdir(parents=True)
-        settings.write_text(json.dumps(values))
-    notebook = load_notebook_node(str(NOTEBOOKS / "04_dcal_rollout.ipynb"))
-    small = parameterize_notebook(notebook, {**SMALL, "output_dir": str(tmp_path / "outputs")}, kernel_name="python3")
-    nbformat.write(small, folder / "look.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    private = {
-        "JUPYTERLAB_SETTINGS_DIR": "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-        "IPYTHONDIR": "ipython",
-    }
-    private |= {f"JUPYTER_{name.upper()}_DIR": name for name in ("config", "data", "runtime")}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **{name: str(tmp_path / at) for name, at in private.items()}}
-    options = [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
-    options += ["--ServerApp.ip=127.0.0.1", f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True"]
-    with (tmp_path / "lab.log").open("w") as log:
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *options]
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/api?token={TOKEN}", server, tmp_path / "lab.log")
-        yield f"http://127.0.0.1:{port}/lab/tree/look.ipynb?token={TOKEN}"
-    finally:
-        server.terminate()  # and with it its kernels
-        server.wait(timeout=30)
-
-
-def wait_for(address: str, server: subprocess.Popen, log) -> None:
-    while True:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except URLError:
-            try:
-                server.wait(timeout=0.2)
-            except subprocess.TimeoutExpired:
-                continue
-            pytest.fail(f"JupyterLab did not start: {log.read_text()[-2000:]}")
 
 
 def changes(page, action) -> None:
@@ -97,29 +31,107 @@ def drag(page, slider, to: float) -> None:
     page.mouse.up()
 
 
-def test_in_jupyterlab_the_picture_follows_the_slider_and_the_click(browser, lab):
-    page, errors = browser.new_page(viewport={"width": 1280, "height": 900}), []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(lab)
-    page.wait_for_function(READY, timeout=PATIENCE)
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_selector(".attention-view .live:not([hidden])", state="attached", timeout=PATIENCE)
-    view, told = page.locator(".attention-view"), page.locator(".attention-view .stage .text")
-    assert told.text_content().endswith("SA · rollout of the class token · layer 3")
+def test_in_jupyterlab_the_picture_follows_the_slider_and_the_click(lab, tmp_path):
+    notebook = load_notebook_node(str(NOTEBOOKS / "04_dcal_rollout.ipynb"))
+    small = parameterize_notebook(notebook, {**SMALL, "output_dir": str(tmp_path / "outputs")}, kernel_name="python3")
+    with lab.open(small) as desk:
+        page = desk.page
+        desk.command("notebook:run-all-cells")
+        page.wait_for_selector(".attention-view .live:not([hidden])", state="attached", timeout=PATIENCE)
+        view, told = page.locator(".attention-view"), page.locator(".attention-view .stage .text")
+        assert told.text_content().endswith("SA · rollout of the class token · layer 3")
 
-    layer = view.get_by_label("layer", exact=True)
-    changes(page, lambda: drag(page, layer, 0.0))
-    assert "layer 1" in told.text_content()
-    cell = page.evaluate(ACTIVE)
-    changes(page, lambda: layer.press("ArrowUp"))
-    assert "layer 2" in told.text_content()
-    assert page.evaluate(ACTIVE) == cell  # Lab has not moved on to another one
-    changes(page, lambda: view.get_by_label("map", exact=True).select_option("attention of a patch"))
-    changes(page, lambda: view.locator(".stage canvas").first.click(position={"x": 20, "y": 20}))
-    assert "row 1, column 1" in told.text_content()
-    changes(page, lambda: page.keyboard.press("ArrowDown"))
-    assert "row 2, column 1" in told.text_content()
-    assert errors == []
-    (OUTPUTS / "screenshots").mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=OUTPUTS / "screenshots" / "explorer_in_lab.png")
-    page.close()
+        layer = view.get_by_label("layer", exact=True)
+        changes(page, lambda: drag(page, layer, 0.0))
+        assert "layer 1" in told.text_content()
+        cell = page.evaluate(ACTIVE)
+        changes(page, lambda: layer.press("ArrowUp"))
+        assert "layer 2" in told.text_content()
+        assert page.evaluate(ACTIVE) == cell  # Lab has not moved on to another one
+        changes(page, lambda: view.get_by_label("map", exact=True).select_option("attention of a patch"))
+        changes(page, lambda: view.locator(".stage canvas").first.click(position={"x": 20, "y": 20}))
+        assert "row 1, column 1" in told.text_content()
+        changes(page, lambda: page.keyboard.press("ArrowDown"))
+        assert "row 2, column 1" in told.text_content()
+        assert desk.errors == []
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / "explorer_in_lab.png")
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """A pipe that holds up a cell: `open(gate).read()` there waits until it is opened for writing here."""
+    os.mkfifo(tmp_path / "gate")
+    return tmp_path / "gate"
+
+
+def test_a_bar_fills_and_leaves_a_line(desk, gate):
+    outputs = desk.start(f"""
+        from lib import progress
+        progress.NotebookBar.pause = progress.LONG = 0
+        with progress.Progress(4_000_000, "downloading images.zip", "bytes") as bar:
+            bar.advance(1_000_000, "a mirror")
+            open({str(gate)!r}).read()
+            bar.advance(3_000_000)
+    """)
+    bar = outputs.locator(".widget-hprogress")
+    bar.wait_for()
+    outputs.get_by_text("1.0/4.0 MB (25 %)").wait_for()
+    assert "downloading images.zip:" in outputs.text_content()
+    assert "left, a mirror" in outputs.text_content()
+    desk.page.screenshot(path=SCREENSHOTS / "bar_in_lab.png")
+    gate.write_text("")
+    outputs.get_by_text("downloading images.zip: 4.0/4.0 MB (100 %), done after").wait_for()
+    assert bar.count() == 0
+
+
+def test_a_short_work_leaves_nothing_and_an_interrupted_one_says_so(desk):
+    outputs = desk.run("""
+        progress.LONG = 1
+        with progress.Progress(3, "drawing") as bar:
+            bar.advance(3)
+    """)
+    assert outputs.text_content().strip() == ""
+    outputs = desk.run("""
+        progress.LONG = 0
+        try:
+            with progress.Progress(0, "drawing") as bar:
+                bar.advance(3)
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            pass
+    """)
+    assert outputs.text_content().strip() == "drawing: 3 images, stopped after 0 s"
+
+
+def test_the_curves_of_a_training_grow_epoch_by_epoch_and_stay(desk, gate):
+    """Two trainings of a cell share a picture, which shows more after every epoch that is told."""
+    outputs = desk.start(f"""
+        from lib.progress import watcher
+        from lib.report.figures import live_curves
+        live_curves.SHARE = 1e9  # of the time: every epoch is drawn
+        rows = [dict(epoch=n, train_loss=2 / n, val_loss=3 / n) for n in range(1, 4)]
+        for name in ("with attention", "without"):
+            tell = watcher("training", name, True)
+            tell(rows[:1], None)
+            open({str(gate)!r}).read()
+            tell(rows[:2], None)
+            open({str(gate)!r}).read()
+            tell(rows, 3)
+    """)
+    picture, seen = outputs.locator(".jp-RenderedImage img"), []
+    for _ in range(4):
+        seen.append(new_source(picture, seen))
+        gate.write_text("")
+    new_source(picture, seen)
+    assert picture.count() == 1
+    assert picture.get_attribute("width") == "1100"  # known, the page does not jump
+    desk.page.screenshot(path=SCREENSHOTS / "live_curves_in_lab.png")
+
+
+def new_source(picture, seen: list[str]) -> str:
+    """The source of a picture, as soon as it is none of those that were seen."""
+    picture.wait_for(timeout=PATIENCE)
+    other = "seen => !seen.includes([...document.querySelectorAll('.jp-RenderedImage img')].at(-1).src)"
+    picture.page.wait_for_function(other, arg=seen, timeout=PATIENCE)
+    return picture.get_attribute("src")

@@ -45,6 +45,20 @@ def test_curves_are_those_of_the_log_training_dashed_and_the_best_epoch_dotted(r
     ]
 
 
+def test_of_a_training_that_goes_on_there_are_the_epochs_so_far_and_of_a_refit_no_validation():
+    log = pd.DataFrame(LOG)
+    log = log.drop(columns="val_balanced_accuracy")
+    first, refit = log[:1], log[["epoch", "train_loss", "train_accuracy"]]
+    fig = figures.log_curves({"first": first, "refit": refit}, {"refit": 3}, phantom=False)
+    loss, accuracy = fig.axes  # no panel of balanced accuracy without a balanced accuracy
+    assert [line.get_marker() for line in loss.lines if len(line.get_ydata()) == 1 and line.get_ydata()[0] == 3.0] == [
+        "o"
+    ]
+    assert [(line.get_xdata()[0], line.get_color()) for line in accuracy.lines if line.get_linestyle() == ":"] == [
+        (3, "C1")
+    ]
+
+
 def test_the_matrix_tells_counts_and_shares_of_the_true_class(run):
     ax = figures.confusion(run, "title").axes[0]
     told = np.array([text.get_text() for text in ax.texts]).reshape(3, 3)
