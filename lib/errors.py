@@ -2,11 +2,14 @@
 
 import argparse
 import difflib
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import NoReturn
+
+_warned: set[str] = set()  # what this process has warned of already
 
 
 class WorkbookError(Exception):
@@ -64,6 +67,13 @@ def positive(**sizes: int) -> None:
     for name, size in sizes.items():
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise WorkbookValueError(f"{name} must be a whole number of at least 1, not {size!r}.")
+
+
+def warn_once(log: logging.Logger, warning: str) -> None:
+    """Warn of what many places look at, such as a damaged file, the first time only."""
+    if warning not in _warned:
+        _warned.add(warning)
+        log.warning("%s", warning)
 
 
 class CommandLine(argparse.ArgumentParser):

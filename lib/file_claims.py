@@ -10,6 +10,7 @@ claim: an owner that had only been asleep finds the newer generation and stops.
 import contextlib
 import glob
 import json
+import logging
 import math
 import os
 import platform
@@ -18,10 +19,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
+from lib.disk.processes import is_running, machine, started
+from lib.errors import WorkbookError, warn_once
+from lib.files import told, write_text
 
-from lib.errors import WorkbookError
-from lib.files import write_text
+log = logging.getLogger(__name__)
 
 BEAT_S = 5.0  # between two signs of life
 STALE_S = 60.0  # without a sign of life an owner on another machine counts as dead
@@ -42,16 +44,18 @@ class FileClaim:
         self._released = threading.Event()
 
     def acquire(self) -> bool:
-        """Take the claim if it is free or its owner is dead; False when a living process holds it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Take the claim if it is free or its owner is dead; False when a living process holds it.
+
+        Raises:
+            WorkbookError: the folder cannot be written.
+        """
+        with told(self.path.parent):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         latest = self._latest()
         while not (latest and self._alive(latest)):
             latest += 1
-            try:
-                self._create(latest)
-            except FileExistsError:
-                continue  # another was first: is it alive?
-            return True
+            if self._create(latest):
+                return True  # else another was first: is it alive?
         return False
 
     def wait(self, report: Callable[[str], object], patience: float = math.inf) -> bool:
@@ -112,25 +116,34 @@ class FileClaim:
         """Whether our generation is there and the newest; asked without listing the folder, so often."""
         return self._file(self._generation).exists() and not self._file(self._generation + 1).exists()
 
-    def _create(self, generation: int) -> None:
-        with open(self._file(generation), "x", encoding="utf-8") as file:
-            json.dump(_ourselves(), file)
+    def _create(self, generation: int) -> bool:
+        """Whether it is ours now: False where another was first."""
+        file, content = self._file(generation), json.dumps(_ourselves())
+        with told(file, len(content)):
+            try:
+                _write_new(file, content)
+            except FileExistsError:
+                return False
         self._generation = generation
         self._released = threading.Event()
-        threading.Thread(target=_beat, args=(self._file(generation), self._released), daemon=True).start()
+        threading.Thread(target=_beat, args=(file, self._released), daemon=True).start()
+        return True
 
     def _read(self, generation: int) -> dict:
+        """Who holds it; nothing where its writer is at it just now, or died over it."""
         try:
-            return json.loads(self._file(generation).read_text(encoding="utf-8"))
+            owner = json.loads(self._file(generation).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return {}  # being written at this moment, or its writer died over it
+            return {}
+        return owner if isinstance(owner, dict) else {}
 
     def _alive(self, generation: int) -> bool:
         owner = self._read(generation)
         if owner.get("released"):
             return False
-        if owner.get("machine") == _machine():
-            return _is_running(owner["pid"], owner["started"])
+        if owner.get("machine") == machine():
+            with contextlib.suppress(LookupError, TypeError, ValueError, OverflowError):  # it is damaged
+                return is_running(int(owner["pid"]), float(owner["started"]))
         try:
             with open(self._file(generation), "rb") as file:  # on NFS only opening asks the server
                 sign = (generation, os.fstat(file.fileno()).st_mtime_ns)
@@ -138,6 +151,8 @@ class FileClaim:
             return False
         if self._seen[0] != sign:
             self._seen = (sign, time.monotonic())  # by our own clock: machines' clocks differ
+        elif not owner:
+            warn_once(log, f"{self._file(generation)} is damaged: it counts as given up after {STALE_S:.0f} s")
         return time.monotonic() - self._seen[1] < STALE_S
 
 
@@ -149,27 +164,16 @@ def _beat(file: Path, released: threading.Event) -> None:
             return  # taken over, or removed by hand: `check` tells
 
 
-def _machine() -> str:
-    """Tells machines apart, and containers on one machine: only within one of these do process numbers mean anything."""
-    parts = [platform.node()]
-    for path, read in (
-        ("/proc/sys/kernel/random/boot_id", lambda p: Path(p).read_text().strip()),
-        ("/proc/self/ns/pid", os.readlink),
-    ):
-        with contextlib.suppress(OSError):
-            parts.append(read(path))
-    return "/".join(parts)
+def _write_new(file: Path, content: str) -> None:
+    """Raises FileExistsError where the file is there already; on a full disk there is none afterwards."""
+    with open(file, "x", encoding="utf-8") as opened:
+        try:
+            opened.write(content)
+            opened.flush()
+        except OSError:
+            file.unlink(missing_ok=True)
+            raise
 
 
 def _ourselves() -> dict:
-    process = psutil.Process()
-    return {"machine": _machine(), "host": platform.node(), "pid": process.pid, "started": process.create_time()}
-
-
-def _is_running(pid: int, started: float) -> bool:
-    """Whether that process still runs; numbers are used again, so its start must fit."""
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    return {"machine": machine(), "host": platform.node(), "pid": os.getpid(), "started": started()}

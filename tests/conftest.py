@@ -39,6 +39,15 @@ def _memory_is_bounded():
         )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _the_power_stays_on():
+    """Nothing is flushed to the disk, which would cost a minute; tests/test_files.py asks for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        patch.setattr(os, "sync", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_root(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("shared")

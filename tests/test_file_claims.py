@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -39,7 +40,7 @@ def test_a_claim_has_one_owner_until_it_is_released(tmp_path):
     first, second = FileClaim(tmp_path / "work"), FileClaim(tmp_path / "work")
     assert first.acquire()
     assert not second.acquire()
-    assert second.owner() == f"process {os.getpid()} on {file_claims.platform.node()}"
+    assert second.owner() == f"process {os.getpid()} on {platform.node()}"
     first.check()
     first.release()
     assert second.acquire()
@@ -93,7 +94,7 @@ def test_who_acts_late_on_what_it_saw_does_not_become_a_second_owner(tmp_path, m
             assert quick[0].acquire()
             quick[0].release()
             assert quick[1].acquire()
-        create(claim, generation)
+        return create(claim, generation)
 
     monkeypatch.setattr(FileClaim, "_create", overtaken)
     assert not late.acquire()
@@ -165,4 +166,4 @@ def test_waiting_tells_the_owner_once_and_ends_with_the_claim(tmp_path, monkeypa
     monkeypatch.setattr(time, "sleep", sleep)
     FileClaim(tmp_path / "work").wait(told.append)
     assert len(polls) == 3
-    assert told == [f"process {os.getpid()} on {file_claims.platform.node()}"]
+    assert told == [f"process {os.getpid()} on {platform.node()}"]

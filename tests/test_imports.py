@@ -18,6 +18,7 @@ GROUND = {
     "progress",
     "inputs",
     "code_digest",
+    "disk",
     "file_claims",
     "launch",
     "malloc",

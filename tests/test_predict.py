@@ -10,6 +10,7 @@ from PIL import Image
 
 from lib.errors import WorkbookError, WorkbookFileError
 from lib.predict import find_images, main, predict
+from tests.helpers import unsealed
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_a_folder_leaves_masks_out_and_a_file_is_one_row(finished, shared_ham, t
 
 def test_the_banner_that_a_set_cuts_off_is_cut_off_here_too(finished, tmp_path, store):
     run, images = tmp_path / finished.path.name, tmp_path / "images"
-    shutil.copytree(finished.path, run)
+    unsealed(shutil.copytree(finished.path, run))
     (run / "config.json").write_text(json.dumps(finished.config.to_dict() | {"dataset": "FGVCAircraft"}))
     images.mkdir()
     picture = np.random.default_rng(0).integers(0, 255, (100, 90, 3), dtype=np.uint8)

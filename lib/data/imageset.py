@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, Self
 
 import numpy as np
@@ -97,9 +98,19 @@ class ImageSet:
     def fingerprint(self) -> str:
         """Eight hex digits that follow ids, labels, groups and file sizes, wherever the files lie."""
         digest = hashlib.sha256()
-        for row in self.rows.itertuples():
-            digest.update(f"{row.image_id}|{row.label}|{row.group}|{os.path.getsize(row.path)}\n".encode())
+        for row, size in zip(self.rows.itertuples(), self._stats[:, 0].tolist(), strict=True):
+            digest.update(f"{row.image_id}|{row.label}|{row.group}|{size}\n".encode())
         return digest.hexdigest()[:8]
+
+    def stamp(self) -> str:
+        """Eight hex digits that follow the files' sizes and times: others after one was replaced, and of a copy."""
+        return hashlib.sha256(self._stats.tobytes()).hexdigest()[:8]
+
+    @cached_property
+    def _stats(self) -> np.ndarray:
+        """Size in bytes and time of the last change [ns] of each file, [N, 2]."""
+        stats = map(os.stat, self.rows["path"])
+        return np.array([(stat.st_size, stat.st_mtime_ns) for stat in stats], np.int64).reshape(-1, 2)
 
 
 def _refuse_repeated(name: str, rows: pd.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 from pathlib import Path
 from typing import IO
@@ -10,8 +11,11 @@ import numpy as np
 
 from lib.data.decoding import Size, decode_many, height_and_width
 from lib.data.imageset import ImageSet, refuse_unreadable
+from lib.disk.manifest import difference, entry
 from lib.files import save_whole, write_text
 from lib.progress import Progress
+
+log = logging.getLogger(__name__)
 
 DECODER = 1  # raise it when `lib.data.decoding.decode` changes what it returns
 
@@ -22,7 +26,8 @@ def load_pixels(
     """All images of the set as a read-only uint8 array [n, height, width, 3], from the cache folder or decoded into it.
 
     `size` is a side, or (height, width). Returns the set (without unreadable images, when these may be skipped) and
-    the array, row by row. The cache's name changes with any file's size or time, so a replaced image is seen.
+    the array, row by row. The cache's name changes with any file's size or time, so a replaced image is seen; a cache that
+    is not what was written is made anew.
 
     Raises:
         WorkbookFileError: images that cannot be read, listed once, unless `skip_unreadable`.
@@ -32,21 +37,44 @@ def load_pixels(
     shape = f"{height}" if height == width else f"{height}x{width}"
     stem = cache / f"{images.name}-{shape}-{_key(images, shape)}"
     array, notes = stem.with_suffix(".npy"), stem.with_suffix(".json")
-    if not (array.exists() and notes.exists()):
-        problems: dict[str, str] = {}
-        save_whole(array, lambda scratch: problems.update(_decode_into(scratch, images, (height, width))))
-        write_text(notes, json.dumps(problems))
-    problems = json.loads(notes.read_text())
+    problems = _kept(array, notes)
+    if problems is None:
+        problems = {}
+        size_in_bytes = len(images.rows) * height * width * 3
+        save_whole(
+            array, lambda scratch: problems.update(_decode_into(scratch, images, (height, width))), size_in_bytes
+        )
+        write_text(notes, json.dumps({"problems": problems, "array": entry(array)}))
     refuse_unreadable(problems.values(), skip_unreadable)
     pixels = np.load(array, mmap_mode="r")
     return (images.without(problems) if problems else images), pixels
+
+
+def content_digest(pixels: np.ndarray) -> str:
+    """32 hex digits that follow every pixel of [n, height, width, 3], wherever the images lie."""
+    return hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=16).hexdigest()
+
+
+def _kept(array: Path, notes: Path) -> dict[str, str] | None:
+    """The problems of an earlier decoding; None where there is none, or what is kept of it is damaged."""
+    if not (array.exists() and notes.exists()):
+        return None
+    try:
+        kept = json.loads(notes.read_text(encoding="utf-8"))
+        problems, what = dict(kept["problems"]), difference(array, kept["array"], trusting=True)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        what = f"{notes.name} beside it is damaged, or of an earlier build"
+    if what:
+        log.warning("%s is made anew: %s", array, what)
+    return None if what else problems
 
 
 def _key(images: ImageSet, shape: str) -> str:
     stats = ((path, os.stat(path)) for path in images.rows["path"])
     files = "\n".join(f"{path}|{stat.st_size}|{stat.st_mtime_ns}" for path, stat in stats)
     what = f"{shape}-{images.banner}" if images.banner else shape
-    return hashlib.sha256(f"{DECODER}|{what}|{files}".encode()).hexdigest()[:12]
+    key = f"{DECODER}|{what}|{files}".encode("utf-8", "surrogateescape")
+    return hashlib.sha256(key).hexdigest()[:12]
 
 
 def _decode_into(path: Path, images: ImageSet, size: tuple[int, int]) -> dict[str, str]:

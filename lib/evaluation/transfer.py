@@ -16,7 +16,6 @@ Kept beside the run, so that a second call only reads:
 """
 
 import hashlib
-import json
 import logging
 import math
 import warnings
@@ -29,6 +28,7 @@ from torch import nn
 
 from lib import hardware
 from lib.data import ImageSet, load_dataset, load_pixels, rows_of, split_rows
+from lib.data.pixels import content_digest
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.files import write_text
 from lib.inputs import wrote
@@ -36,6 +36,7 @@ from lib.training.config import RunConfig
 from lib.training.evaluate import predictions_frame
 from lib.training.inference import decoded_size, predict_rows
 from lib.training.metrics import Resampled, intervals
+from lib.training.run_digest import CONTENT, changed
 from lib.training.store import Run, RunStore
 from lib.training.training_data import prepare
 
@@ -52,9 +53,12 @@ class Transfer(Run):
     left to test on, `predictions` is empty, `metrics['test']` too, and `missing` tells why.
     """
 
+    files = ("predictions.csv",)
+
     def __init__(self, run: Run, dataset: str, path: Path) -> None:
         super().__init__(path)
         self.run, self.dataset = run, dataset
+        self.remedy = f"Restore it, or remove {path} and transfer the run again."
 
     @property
     def config(self) -> RunConfig:
@@ -80,18 +84,10 @@ class Transfer(Run):
     @cached_property
     def metrics(self) -> dict:
         """{'test': {metric: value}, 'intervals': {metric: [low, high]}, 'dropped': …, 'images': …, 'split': …}."""
-        kept = self._json("metrics.json")
+        kept = self.read_json("metrics.json")
         kept["test"] = {name: _number(value) for name, value in kept["test"].items()}
         kept["intervals"] = {name: [_number(v) for v in ends] for name, ends in kept["intervals"].items()}
         return kept
-
-    def _json(self, name: str) -> dict:
-        try:
-            return super()._json(name)
-        except WorkbookFileError as error:  # whose remedy, to train again, would be too much
-            raise WorkbookFileError(
-                f"{self.path / name} is missing or damaged: remove {self.path} and transfer the run again."
-            ) from error
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -136,7 +132,7 @@ def transfer(
     images = load_dataset(dataset, data_root, limit_images, skip_unreadable)
     to_ours = match_classes(run, images)
     transferred = Transfer(run, images.name, run.path / "transfer" / f"{images.name}-{images.fingerprint()}")
-    if transferred.finished:
+    if transferred.sound:
         return transferred
     store = store or RunStore(run.path.parent)
     images, pixels = load_pixels(images, decoded_size(run.config), store.root.parent / "cache", skip_unreadable)
@@ -155,7 +151,7 @@ def transfer(
     frame = predictions_frame(table, labels, answers, run.classes)
     results |= {"dropped": dropped, "images": len(rows), "split": split, "is_phantom": images.is_phantom}
     write_text(transferred.path / "predictions.csv", frame.to_csv(index=False, float_format="%.7g"))
-    write_text(transferred.path / "metrics.json", json.dumps(results, indent=1, allow_nan=False))
+    transferred.finish(results)
     wrote(transferred.path / "metrics.json")
     return transferred
 
@@ -218,7 +214,7 @@ def _own_data(run: Run, store: RunStore) -> tuple[ImageSet, np.ndarray, np.ndarr
         raise WorkbookFileError(
             f"What {run.path.name} was trained on cannot be left out of the test, for its own data cannot be had: {error}"
         ) from error
-    if own.fingerprint() != run.provenance["data_fingerprint"]:
+    if own.fingerprint() != run.provenance["data_fingerprint"] or changed(run.basis, {CONTENT: content_digest(pixels)}):
         raise WorkbookError(
             f"The data of {run.path.name} ({own.name}) have changed since it was trained, so what it has seen cannot be "
             f"left out of the test: restore them, or remove {run.path} and train it again."

@@ -1,6 +1,5 @@
 """The test of a trained run: once, with the best weights. Predictions or answers first, `metrics.json` last."""
 
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -49,7 +48,7 @@ def evaluate(run: Run, model: nn.Module, training_data: TrainingData, device: to
         answer = _answer_stream if isinstance(training_data, ShardSet) else _answer_rows
         results = _classify(run, model, answer(run.config, model, training_data))
     best = len(run.log) if run.config.refits else int(run.log["epoch"][run.log[run.config.monitor].idxmax()])
-    write_text(run.path / "metrics.json", json.dumps({"best_epoch": best, **results}, indent=1))
+    run.finish({"best_epoch": best, **results})
 
 
 def predictions_frame(

@@ -18,7 +18,7 @@ from lib.data import ImageSet
 from lib.data.shards import ShardSet
 from lib.errors import WorkbookFileError
 from lib.file_claims import FileClaim
-from lib.files import write_text
+from lib.files import told, write_text
 from lib.inputs import wrote
 from lib.launch import launch
 from lib.progress import duration
@@ -29,7 +29,7 @@ from lib.training.evaluate import evaluate
 from lib.training.identities import trained_identities
 from lib.training.logs import explain_out_of_memory, run_log
 from lib.training.provenance import provenance
-from lib.training.run_digest import run_digests
+from lib.training.run_digest import STAMP, changed, run_digests, seen
 from lib.training.settings import NO_REFIT
 from lib.training.store import Run, RunStore
 from lib.training.training_data import TrainingData, load_images, load_training_data
@@ -44,8 +44,9 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None, refit: bo
     validation part, by the run of `config`, and a second one is trained for as many epochs on its images too. With
     `config.refit="all"` that is on all images, and nothing is left to test it on.
 
-    A run that was begun with other data or other code is set aside (in `superseded/`) and trained anew. Where the data
-    cannot be read, a finished run is taken as it is.
+    A run that was begun with other data or other code, or whose files are damaged, is set aside (in `superseded/`) and
+    trained anew; where only results of its test are damaged, it is tested again. Where the data cannot be read, a finished
+    run is taken as it is.
 
     Raises:
         WorkbookError: anything wrong with the data, the settings or the disk; the run can be resumed afterwards.
@@ -58,6 +59,7 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None, refit: bo
         images = load_images(config)
     except WorkbookFileError:
         if run.finished:
+            run.refuse_damaged()
             log.warning("%s is taken as it is: its data are not here to be compared", run.path.name)
             return run
         raise
@@ -79,9 +81,16 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None, refit: bo
 
 
 def _up_to_date(config: RunConfig, store: RunStore, images: ImageSet | ShardSet) -> bool:
-    """Whether the run is finished, and its data and code are what they were."""
+    """Whether the run is finished and whole, and its data and code are what they were."""
     run = store.run(config)
-    return run.finished and run.basis == _basis(config, store, images, build_structure(config, len(images.classes)))
+    if not run.finished or run.damage():
+        return False
+    then = run.basis
+    if changed(then, _basis(config, store, images, build_structure(config, len(images.classes)))):
+        return False
+    if STAMP not in then or then[STAMP] == images.stamp():
+        return True
+    return not changed(then, seen(load_training_data(config, store, images)))  # copies of the same images, or others?
 
 
 def _basis(config: RunConfig, store: RunStore, images: ImageSet | ShardSet, model: nn.Module) -> dict[str, str]:
@@ -113,16 +122,15 @@ def _fit_alone(
     with _alone(run) as claim:
         torch.manual_seed(config.seed)
         model = build_model(config, len(classes))
-        basis = _basis(config, store, images, model)
-        wanted = not (run.finished and run.basis == basis)
+        basis = _basis(config, store, images, model) | seen(training_data)
+        wanted = _set_aside(run, basis) or not run.sound
+        run = store.run(config)  # of what was set aside this one may have read something
+        tell(wanted and not run.trained)
         if wanted:
-            _set_aside(run, basis)
-        tell(wanted)
-        if wanted:
-            run.path.mkdir(parents=True, exist_ok=True)
             with run_log(run.path / "train.log"):
-                write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
-                write_text(run.path / "basis.json", json.dumps(basis, indent=1))
+                if not run.trained:
+                    write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
+                    write_text(run.path / "basis.json", json.dumps(basis, indent=1))
                 followed = _followed(config, store)
                 _train_and_evaluate(config, run, model, classes, training_data, device, claim, followed)
 
@@ -162,10 +170,11 @@ def _train_and_evaluate(
     recipe = config
     if followed is not None:  # the rate falls over the chosen epochs as it would have over all
         recipe = config.replace(max_epoch=len(followed), early_stopping_patience=None)
-    seconds = train(recipe, run, model, training_data, claim.check, followed)
-    gc.collect()  # Lightning's objects hold each other, and with them the optimiser's state: runs would add up
-    facts = provenance(config, training_data, classes, device, seconds, model)
-    write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
+    if not run.trained:
+        seconds = train(recipe, run, model, training_data, claim.check, followed)
+        gc.collect()  # Lightning's objects hold each other, and with them the optimiser's state: runs would add up
+        facts = provenance(config, training_data, classes, device, seconds, model)
+        write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
     model.to(memory_format=torch.contiguous_format)  # as it is when somebody loads it
     with explain_out_of_memory(config):
         evaluate(run, run.load_best(model), training_data, device)
@@ -189,14 +198,24 @@ def _alone(run: Run) -> Iterator[FileClaim]:
         claim.release()
 
 
-def _set_aside(run: Run, basis: dict) -> None:
-    """Move a run that was begun on another basis, as by an earlier build, out of the way; nothing of it is lost."""
-    changed = [name for name, value in basis.items() if run.basis.get(name) != value]
-    if not (run.path.exists() and changed):
-        return
+def _set_aside(run: Run, basis: dict[str, str]) -> bool:
+    """Move a run out of the way that was begun on another basis, as by an earlier build, or whose training is damaged;
+    nothing of it is lost. Returns whether there was one."""
+    if not run.path.exists() or (why := _unusable(run, basis)) is None:
+        return False
     shelf = run.path.parent / "superseded"
-    shelf.mkdir(exist_ok=True)
-    place = next(p for n in itertools.count(1) if not (p := shelf / f"{run.path.name}-{n}").exists())
-    message = "%s was begun with other %s: it is trained again, the old one is kept in %s"
-    log.warning(message, run.path.name, ", ".join(changed), place)
-    run.path.rename(place)
+    with told(shelf):
+        shelf.mkdir(exist_ok=True)
+        place = next(p for n in itertools.count(1) if not (p := shelf / f"{run.path.name}-{n}").exists())
+        log.warning("%s %s: it is trained again, the old one is kept in %s", run.path.name, why, place)
+        run.path.rename(place)
+    return True
+
+
+def _unusable(run: Run, basis: dict[str, str]) -> str | None:
+    """Why what is there of a run cannot be gone on with; None where it can, as where only its test is to be done again."""
+    damage = run.damage()
+    if damage and not run.trained:
+        return f"is damaged ({'; '.join(f'{name}: {what}' for name, what in damage.items())})"
+    other = changed(run.basis, basis)
+    return f"was begun with other {', '.join(other)}" if other else None

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from typing import Any
 
 import torch
 
-from lib.errors import WorkbookError
+from lib.errors import WorkbookError, warn_once
+from lib.files import told
 from lib.training.config import RunConfig
 from lib.training.distributed import rank_of
 
@@ -25,11 +27,13 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def run_log(path: Path) -> Iterator[None]:
-    """Send the workbook's log to `path` (DEBUG) and to the console (INFO) while the run lasts."""
+    """Send the workbook's log to `path`, whose folder is made, (DEBUG) and to the console (INFO) while the run lasts."""
     root = logging.getLogger("lib")
     before = root.level
+    with told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = _LogFile(path, encoding="utf-8", errors="surrogateescape")
     root.setLevel(logging.DEBUG)
-    handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     console = logging.StreamHandler()
     console.setFormatter(logging.Formatter("%(message)s"))
@@ -44,8 +48,16 @@ def run_log(path: Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         root.removeHandler(console)
-        handler.close()
+        with contextlib.suppress(OSError):
+            handler.close()
         root.setLevel(before)
+
+
+class _LogFile(logging.FileHandler):
+    """Messages that a full disk has no room for are left out: nothing rests on them, and the training goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        warn_once(log, f"{self.baseFilename} cannot be written ({sys.exc_info()[1]}): messages are missing in it")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
-"""The code that decides what a run computes, as digests: a run whose code has changed is trained again.
+"""What decides what a run computes, as digests: a run whose code or images have changed is trained again.
 
-Of the files that the model's classes stand in, and of those that they import, everything counts but other networks'
+Of the code: of the files that the model's classes stand in, and of those that they import, everything counts but other networks'
 layers and the registries: a new fusion strategy makes no other strategy's runs stale. Of the rest, the whole files do.
 """
 
@@ -9,14 +9,17 @@ import hashlib
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType
 
 from torch import nn
 
 from lib.code_digest import imported, statements, statements_of
+from lib.data.pixels import content_digest
+from lib.data.shards import ShardSet
 from lib.training.config import RunConfig
 from lib.training.settings import BRANCHES
+from lib.training.training_data import TrainingData
 
 DECIDING = (
     "lib.data.augmentation",
@@ -47,6 +50,10 @@ REIDENTIFICATION = (
     "lib.training.triplet",
 )
 NOT_OURS = {"torch", "torchvision", "timm", "einops", *sys.stdlib_module_names}  # versions are in the provenance
+CONTENT, STAMP = (
+    "images",
+    "image files",
+)  # in a run's basis: what is decoded of the images, and how to know it at a glance
 ASIDE = {"lib", "lib.errors", "lib.paths"}  # of what a model's files import: what it says, not what it computes
 
 
@@ -55,6 +62,20 @@ def run_digests(config: RunConfig, model: nn.Module) -> dict[str, str]:
     names = DECIDING + FINE_GRAINED * (config.attention in BRANCHES) + REIDENTIFICATION * (config.task == "reid")
     names += STREAMED * config.streams + DISTRIBUTED * (config.processes > 1)
     return {"model code": _digest(_model_code(model)), "training code": _digest(map(statements_of, names))}
+
+
+def seen(training_data: TrainingData) -> dict[str, str]:
+    """{CONTENT: digest, STAMP: digest} of images that are all at hand; of streamed ones nothing but their sizes is known."""
+    if isinstance(training_data, ShardSet):
+        return {}
+    return {CONTENT: content_digest(training_data.pixels), STAMP: training_data.images.stamp()}
+
+
+def changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What is other `now` than in the basis that a run was begun with; those of earlier builds do not tell the content."""
+    aside = {STAMP} if CONTENT in then else {STAMP, CONTENT}
+    other = [name for name, value in now.items() if name not in aside and then.get(name) != value]
+    return [name for name in other if name != CONTENT or "data" not in other]  # other data have other images
 
 
 def _model_code(model: nn.Module) -> Iterator[str]:

@@ -4,7 +4,7 @@
 <store>/.claims/        who is training what (lib.file_claims)
 <store>/<readable name>-<hash8>/
     config.json         what was asked for
-    basis.json          digests of the data and of the code that the run was begun with
+    basis.json          digests of the data, of the images as decoded, and of the code that the run was begun with
     training_log.csv    a line an epoch: epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,…
     train.log           everything that was logged, DEBUG
     best.safetensors    weights of the epoch that did best on validation
@@ -13,10 +13,13 @@
     queries.csv         instead, of re-identification: image_id, identity, camera, matches, average_precision, …
     metrics.json        test metrics with intervals; its presence says that the run is finished
     provenance.json     commit, versions, device, data, seeds, wall time
+    manifest.json       digests of all these but the two logs that are only for people (lib.disk.manifest)
+    nan_loss.json       where the loss became NaN: the batch, its images, the learning rate, the gradient's norm
 """
 
-import json
-from collections.abc import Iterator
+import logging
+import re
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -26,66 +29,83 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from lib.errors import WorkbookFileError, did_you_mean
-from lib.inputs import note
+from lib.disk.manifest import MANIFEST
+from lib.disk.sealed_folder import SealedFolder
+from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, did_you_mean, warn_once
 from lib.paths import OUTPUTS
 from lib.retrieval.ranking import RetrievalScores
 from lib.training.build_model import build_model
 from lib.training.config import RunConfig
 
+log = logging.getLogger(__name__)
+
 RUNS = OUTPUTS / "runs"
+TRAINED = ("config.json", "basis.json", "training_log.csv", "best.safetensors", "provenance.json")
+TESTED = ("predictions.csv", "queries.csv", "metrics.json")  # what a test writes: anew, where one is damaged
+READERS = {
+    "config.json": "config",
+    "metrics.json": "metrics",
+    "provenance.json": "provenance",
+    "training_log.csv": "log",
+}
+CLASSIFIED, RANKED = {"predictions.csv": "predictions"}, {"queries.csv": "retrieval"}
+NAMES = ("image_id", "group", "label", "prediction")  # of predictions.csv; a class may be called 0, or NA
 
 
-class Run:
+class Run(SealedFolder):
     """One folder of the store, read lazily."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    files = (*TRAINED, *TESTED[:2])
+    spare = "best.safetensors"
+    remedy = "Restore it, or let fit(config) compute it again; what was there is kept in superseded/."
 
     def __repr__(self) -> str:
         return f"Run({self.path.name!r}, {'finished' if self.finished else 'unfinished'})"
 
     @property
-    def finished(self) -> bool:
-        note(self.path / "metrics.json")
-        return (self.path / "metrics.json").exists()
+    def trained(self) -> bool:
+        """Whether all that a training leaves is there as its manifest says: at most the test is to be done again."""
+        return (self.path / MANIFEST).exists() and not self.damage().keys() - set(TESTED)
 
     @cached_property
     def config(self) -> RunConfig:
-        return RunConfig.from_dict(self._json("config.json"))
+        try:
+            return RunConfig.from_dict(self.read_json("config.json"))
+        except WorkbookValueError as error:
+            raise WorkbookFileError(f"{self.path / 'config.json'} cannot be used: {error}") from error
 
     @property
     def basis(self) -> dict[str, str]:
-        """Digests of the data and code that the run was begun with; empty before it was."""
+        """Digests of the data and code that the run was begun with; empty before it was, and where they are damaged."""
         try:
-            return json.loads((self.path / "basis.json").read_text())
-        except (OSError, ValueError):
+            return self.read_json("basis.json") if (self.path / "basis.json").exists() else {}
+        except WorkbookFileError as error:
+            warn_once(log, str(error))
             return {}
 
     @cached_property
     def log(self) -> pd.DataFrame:
         """training_log.csv, a row an epoch."""
-        return pd.read_csv(self._file("training_log.csv"))
+        return self.read_table("training_log.csv", "epoch")
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """predictions.csv of the test split, a row an image."""
-        names = dict.fromkeys(("image_id", "group", "label", "prediction"), str)  # a class may be called 0, or NA
-        return pd.read_csv(self._file("predictions.csv"), dtype=names, keep_default_na=False)
+        return self.read_table("predictions.csv", *NAMES, dtype=dict.fromkeys(NAMES, str), keep_default_na=False)
 
     @cached_property
     def retrieval(self) -> RetrievalScores:
         """Of a re-identification run: queries.csv, what the gallery answers to each query."""
-        return RetrievalScores(pd.read_csv(self._file("queries.csv"), dtype={"image_id": str}))
+        return RetrievalScores(self.read_table("queries.csv", "image_id", "matches", dtype={"image_id": str}))
 
     @cached_property
     def metrics(self) -> dict:
         """{'best_epoch': int, 'test': {metric: value}, 'intervals': {metric: [low, high]}}."""
-        return self._json("metrics.json")
+        return self.read_json("metrics.json", "test", "intervals")
 
     @cached_property
     def provenance(self) -> dict:
-        return self._json("provenance.json")
+        return self.read_json("provenance.json", "classes")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -111,31 +131,36 @@ class Run:
         Raises:
             WorkbookFileError: the weights are missing or do not fit.
         """
-        path = self._file("best.safetensors")
+        path = self.file("best.safetensors")
         try:
             model.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError, OSError) as error:
-            raise WorkbookFileError(
-                f"{path} cannot be loaded ({error}); remove the run's folder and train it again."
-            ) from error
+            raise WorkbookFileError(f"{path} cannot be loaded ({error}). {self.remedy}") from error
         return model.eval()
 
-    def _file(self, name: str) -> Path:
-        path = self.path / name
-        if not path.exists():
-            raise WorkbookFileError(
-                f"The run {self.path.name} has no {name}: it is not finished, or not a run. Train it with fit(config)."
-            )
-        return path
+    def unreadable(self) -> dict[str, str]:
+        found = self._failing(READERS)
+        if not found and self.metrics["test"]:
+            found = self._failing(RANKED if self.config.task == "reid" else CLASSIFIED)
+        return found or self._renamed()
 
-    def _json(self, name: str) -> dict:
-        path = self._file(name)
-        try:
-            return json.loads(path.read_text())
-        except ValueError as error:
-            raise WorkbookFileError(
-                f"{path} is not valid JSON ({error}); remove the run's folder and train it again."
-            ) from error
+    def _failing(self, readers: Mapping[str, str]) -> dict[str, str]:
+        """{file: why the attribute that reads it cannot}"""
+        found = {}
+        for name, attribute in readers.items():
+            try:
+                getattr(self, attribute)
+            except WorkbookError as error:
+                found[name] = str(error)
+        return found
+
+    def _renamed(self) -> dict[str, str]:
+        """The config, where it is not the one that the folder is named by; a shipped network of another build has another
+        digest, so that names with it cannot be compared."""
+        named = re.fullmatch(r".*-([0-9a-f]{8})", self.path.name)
+        if named is None or self.config.uses("weights") or self.config.hash == named[1]:
+            return {}
+        return {"config.json": f"it was edited: its settings are those of {self.config.name}"}
 
 
 class RunStore:

@@ -1,6 +1,7 @@
 """Training of one run with pytorch-lightning: loaders, resumption, the Trainer's settings."""
 
 import logging
+import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins import TorchCheckpointIO
 from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
+from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lib import hardware
 from lib.data import BatchShares, EpochBatches, rows_of
 from lib.data.shards import ShardSet
+from lib.errors import WorkbookFileError
 from lib.progress import watcher
 from lib.training.classifier import Classifier
 from lib.training.config import RunConfig
@@ -31,6 +34,8 @@ from lib.training.store import Run
 from lib.training.training_data import DecodedImages, TrainingData, stream_of
 
 log = logging.getLogger(__name__)
+
+PROTO = b"\x80"  # how a pickle begins; a checkpoint is a zip file
 
 Setup = tuple[Classifier, Iterable, Iterable]  # what a task trains, and this process's batches to train and to validate
 
@@ -83,7 +88,7 @@ def train(
     batches.sampler.set_epoch(len(recorder.rows))
     with lightning_manners(), explain_out_of_memory(config), tracking(config, run.path) as logger:
         trainer = _trainer(config, run, recorder, logger)
-        trainer.fit(module, batches, None if config.refits else val_batches, ckpt_path=checkpoint, weights_only=False)
+        trainer.fit(module, batches, None if config.refits else val_batches, ckpt_path=checkpoint, weights_only=True)
     return recorder.seconds
 
 
@@ -183,15 +188,36 @@ def _trainer(config: RunConfig, run: Run, recorder: Recorder, logger: Logger | b
 
 
 def _resume_from(path: Path, recorder: Recorder) -> str | None:
-    """The checkpoint to go on from; a damaged one is named and removed, and training starts over."""
+    """The checkpoint to go on from; a damaged one is named and removed, and training starts over.
+
+    Raises:
+        WorkbookFileError: it asks for code to be run. Ours hold numbers and names.
+    """
     if not path.exists():
         return None
+    if code := _code_in(path):
+        raise WorkbookFileError(
+            f"{path} asks for code to be run ({', '.join(code)}) and is refused: nothing of it was loaded. Remove it, and the "
+            "training starts from the first epoch; whoever has put it there may have changed other files beside it, too."
+        )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=False)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         recorder.load_state_dict(state["callbacks"][recorder.state_key])
     except Exception as error:  # torch raises half a dozen types on damaged files
-        log.warning("%s cannot be read (%s); starting from the first epoch", path, error)
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
+        log.warning("%s cannot be read (%s); starting from the first epoch", path, reason)
         path.unlink(missing_ok=True)  # another process may be at it
         return None
     log.info("resuming after epoch %d", len(recorder.rows))
     return str(path)
+
+
+def _code_in(path: Path) -> list[str]:
+    """What a pickle in `path` would import that no checkpoint of numbers needs."""
+    with open(path, "rb") as file:
+        if file.read(1) == PROTO:
+            return ["a bare pickle, which torch.save does not write"]
+    try:
+        return get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # what cannot be read asks for nothing
+        return []

@@ -13,6 +13,7 @@ from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.evaluation.transfer import Transfer, match_classes, transfer
 from lib.training import RunStore
 from lib.training.metrics import measure
+from tests.helpers import unsealed
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def unseen(run):
 
 def change_own(run, **changes):
     """Rewrite the run's record, as if its data had been elsewhere or other ones."""
+    unsealed(run.path)
     for name in ("config.json", "provenance.json"):
         values = json.loads((run.path / name).read_text())
         (run.path / name).write_text(json.dumps(values | {k: v for k, v in changes.items() if k in values}))
@@ -142,7 +144,7 @@ def test_when_nothing_is_left_the_result_is_empty_and_says_why(run, tmp_path):
 
 def test_a_second_call_predicts_nothing(run, shared_ham, monkeypatch):
     first = transfer(run, "HAM10000", str(shared_ham))
-    assert {p.name for p in first.path.iterdir()} == {"predictions.csv", "metrics.json"}
+    assert {p.name for p in first.path.iterdir()} == {"predictions.csv", "metrics.json", "manifest.json"}
     for name in ("predict_rows", "load_pixels", "prepare"):
         monkeypatch.setattr(
             sys.modules[Transfer.__module__], name, lambda *_, name=name: pytest.fail(f"{name} was called")
@@ -161,11 +163,18 @@ def test_an_interrupted_transfer_is_done_again(run, shared_ham):
     assert (again.path / "metrics.json").read_text() == before
 
 
-def test_a_damaged_result_does_not_cost_the_run(run, shared_ham):
+@pytest.mark.parametrize("name", ["predictions.csv", "metrics.json"])
+def test_a_damaged_result_is_named_and_made_anew(run, shared_ham, name, caplog):
     first = transfer(run, "HAM10000", str(shared_ham))
-    (first.path / "metrics.json").write_text("{")
-    with pytest.raises(WorkbookFileError, match=rf"remove {first.path} and transfer the run again"):
-        _ = transfer(run, "HAM10000", str(shared_ham)).metrics
+    before = (first.path / name).read_text()
+    (first.path / name).write_text(before.replace("1", "2"))
+    with pytest.raises(
+        WorkbookFileError, match=rf"{name} is damaged: .*remove {first.path} and transfer the run again"
+    ):
+        _ = Transfer(run, "HAM10000", first.path).read_json(name)
+    transfer(run, "HAM10000", str(shared_ham))
+    assert f"{name} is damaged" in caplog.text
+    assert (first.path / name).read_text() == before
 
 
 def test_a_result_with_drawn_images_says_so(run, shared_ham):

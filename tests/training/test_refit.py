@@ -7,8 +7,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lib.errors import WorkbookValueError
 from lib.predict import predict
-from lib.training import RunConfig, RunStore, fit, prepare, profile_config
+from lib.training import Run, RunConfig, RunStore, fit, prepare, profile_config
 from lib.training.optimisers import LR_SCHEDULERS
+from tests.helpers import unsealed
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def test_it_is_there_already_when_it_is_wanted_again_until_another_number_of_epo
     refitted = fit(tiny, store, refit=True)
     finished = (refitted.path / "metrics.json").stat().st_mtime_ns
     assert (fit(tiny.replace(refit="val"), store).path / "metrics.json").stat().st_mtime_ns == finished
-    choosing = store.run(tiny)
+    choosing = Run(unsealed(store.run(tiny).path))
     metrics = (choosing.path / "metrics.json").read_text()
     other = 3 - choosing.metrics["best_epoch"]  # of two
     changed = metrics.replace(f'"best_epoch": {choosing.metrics["best_epoch"]}', f'"best_epoch": {other}')

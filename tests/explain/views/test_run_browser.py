@@ -10,7 +10,7 @@ from lib.errors import WorkbookValueError
 from lib.explain import View, browse_runs
 from lib.explain.views.run_browser import MOST_CLASSES, MOST_POINTS, MOST_STILLS, _still
 from lib.training import Run, RunStore
-from tests.helpers import unpacked
+from tests.helpers import unpacked, unsealed
 
 WEIGHTS = shutil.ignore_patterns("*.ckpt", "*.safetensors")
 
@@ -19,7 +19,7 @@ WEIGHTS = shutil.ignore_patterns("*.ckpt", "*.safetensors")
 def store(finished, tmp_path):
     """A finished run, one that was interrupted, one whose metrics are cut off, one whose config is."""
     for name in ("finished", "interrupted", "cut", "broken"):
-        shutil.copytree(finished.path, tmp_path / name, ignore=WEIGHTS)
+        unsealed(shutil.copytree(finished.path, tmp_path / name, ignore=WEIGHTS))
     (tmp_path / "interrupted" / "metrics.json").unlink()
     (tmp_path / "cut" / "metrics.json").write_text('{"test": ')
     (tmp_path / "broken" / "config.json").write_text("{")
@@ -53,7 +53,7 @@ def test_a_confusion_matrix_counts_the_test_images(store, finished):
 
 def test_columns_are_the_settings_that_differ(finished, tiny, tmp_path):
     other = Run(tmp_path / tiny.replace(seed=1).name)
-    shutil.copytree(finished.path, other.path, ignore=WEIGHTS)
+    unsealed(shutil.copytree(finished.path, other.path, ignore=WEIGHTS))
     config = (other.path / "config.json").read_text()
     (other.path / "config.json").write_text(config.replace('"seed": 0', '"seed": 1'))
     assert unpacked(browse_runs([finished, other]))[0]["settings"] == ["seed"]
@@ -61,7 +61,7 @@ def test_columns_are_the_settings_that_differ(finished, tiny, tmp_path):
 
 
 def test_long_logs_are_thinned_and_it_is_told(finished, tmp_path):
-    shutil.copytree(finished.path, tmp_path / "long", ignore=WEIGHTS)
+    unsealed(shutil.copytree(finished.path, tmp_path / "long", ignore=WEIGHTS))
     header, line, *_ = (finished.path / "training_log.csv").read_text().splitlines()
     epochs = 2 * MOST_POINTS // len([name for name in header.split(",") if "recall" not in name])
     lines = [f"{n},{line.partition(',')[2]}" for n in range(1, epochs)]
