@@ -41,7 +41,7 @@ from lib.report.figures.diagram import show_diagram
 from lib.report.figures.style import show
 from lib.report.pages.key_figures import show_key_figures, show_verdict
 from lib.report.tables.run_tables import recipe_text
-from lib.training import PROFILES, Run, RunConfig, RunStore, config_of, fit, prepare
+from lib.training import PROFILES, Run, RunConfig, RunStore, config_of, fit, fit_all, prepare
 from lib.training.build_model import build_model
 from lib.training.training_data import DecodedImages
 
@@ -91,7 +91,7 @@ class OpenNotebook:
 
     def fit_seeds(self, config: RunConfig, seeds: int) -> list[Run]:
         """The finished runs of `config` with the seeds 0, 1, …"""
-        return [self.fit(config.replace(seed=seed)) for seed in range(seeds)]
+        return [*fit_all([config.replace(seed=seed) for seed in range(seeds)], self.store).values()]
 
     def cost(self, run: Run) -> Efficiency:
         """Parameters, multiply-accumulates and times of a run's network, measured for `efficiency_seconds`."""

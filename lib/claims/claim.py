@@ -1,4 +1,4 @@
-"""A claim, and the words that a comparison earns it: shown, refuted or undecided."""
+"""A claim, and the words that a comparison earns it: shown, refuted or undecided; without one it is not tried."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from lib.statistics.estimates import Comparison
 from lib.statistics.metric_names import METRICS
 
 SHOWN, REFUTED, UNDECIDED = "shown", "refuted", "undecided"
+NOT_TRIED = "not tried"
 ALPHA = 0.05  # of the p-values as Holm corrects them
 
 # What a real data set can be tried for, and the recipes (of PROFILES) that it is tried with, by the report's profile.
@@ -55,9 +56,12 @@ class Claim:
 
 
 def tally(verdicts: Mapping[str, str], what: str) -> str:
-    """One sentence on the verdicts by name: 'Of 3 claims 1 is shown (a), 2 are refuted (b, c) and 0 are undecided.'"""
+    """One sentence on the verdicts by name: 'Of 3 claims 1 is shown (a), 2 are refuted (b, c) and 0 are undecided.'
+
+    What was not tried is told where there is some.
+    """
     parts = []
-    for word in (SHOWN, REFUTED, UNDECIDED):
+    for word in (SHOWN, REFUTED, UNDECIDED, *[NOT_TRIED] * (NOT_TRIED in verdicts.values())):
         names = [name for name, verdict in verdicts.items() if verdict == word]
         parts.append(
             f"{len(names)} {'is' if len(names) == 1 else 'are'} {word}" + f" ({', '.join(names)})" * bool(names)

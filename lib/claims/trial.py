@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lib.claims.claim import KINDS, UNDECIDED, Claim, verdict
+from lib.claims.claim import KINDS, NOT_TRIED, Claim, verdict
 from lib.data import DATASETS
 from lib.errors import WorkbookError, choose
 from lib.progress import Progress
@@ -14,7 +14,7 @@ from lib.retrieval.ranking import RETRIEVAL_METRICS
 from lib.statistics.estimates import Comparison, Estimate, compare, estimate, holm
 from lib.statistics.retrieval_estimates import compare_retrieval, estimate_retrieval
 from lib.training.config import RunConfig
-from lib.training.fitting import fit
+from lib.training.fitting import fit_all
 from lib.training.profiles import SMOKE, lesa_settings, profile_config
 from lib.training.store import Run, RunStore
 
@@ -51,8 +51,8 @@ class Trial:
 
     @property
     def verdict(self) -> str:
-        """One of SHOWN, REFUTED and UNDECIDED."""
-        return UNDECIDED if self.comparison is None else verdict(self.claim, self.comparison, self.corrected)
+        """One of SHOWN, REFUTED and UNDECIDED, or NOT_TRIED where there is no comparison."""
+        return NOT_TRIED if self.comparison is None else verdict(self.claim, self.comparison, self.corrected)
 
 
 def trials(
@@ -83,7 +83,9 @@ def trial(claim: Claim, store: RunStore, seeds: int = 5, dataset: str | None = N
     if missing := unsuited(claim, dataset):
         return Trial(claim, missing=missing)
     try:
-        arms = tuple([fit(config, store) for config in arm] for arm in configs(claim, seeds, dataset, **changes))
+        wanted = configs(claim, seeds, dataset, **changes)
+        runs = fit_all([config for arm in wanted for config in arm], store)
+        arms = tuple([runs[config] for config in arm] for arm in wanted)
         return Trial(claim, arms, measured(claim, *arms))
     except WorkbookError as error:
         return Trial(claim, missing=" ".join(str(error).split()))

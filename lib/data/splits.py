@@ -164,7 +164,11 @@ def _stratified(labels: pd.Series, groups: pd.Series, shares: dict[str, float], 
     """Class by class, shuffled groups fill each part of `shares` up to its share of the class's images, then 'train'."""
     rng = np.random.default_rng(seed)
     table = pd.DataFrame({"label": labels.to_numpy(), "group": groups.to_numpy()})
-    sizes = table.groupby("group")["label"].agg(size="size", label=lambda labels: labels.mode().iloc[0])
+    counts = (
+        table.value_counts(["group", "label"]).sort_index().reset_index()
+    )  # sorted, so that a tie goes to the first
+    commonest = counts.sort_values("count", ascending=False, kind="stable").groupby("group")["label"].first()
+    sizes = pd.DataFrame({"size": table.groupby("group").size(), "label": commonest})
     part_of: dict[str, str] = {}
     for _, members in sizes.groupby("label"):
         members = members.iloc[rng.permutation(len(members))]

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
+from lib import hardware
 from lib.data import AUGMENTATIONS
 from lib.data.augmentation import centre_view
 from lib.errors import WorkbookError
@@ -60,9 +61,9 @@ class Classifier(pl.LightningModule):
 
     def _augmented(self, images: Tensor) -> Tensor:
         """A function of (seed, epoch, batch) and nothing else, so that all models see the same images."""
-        with torch.random.fork_rng():
-            torch.manual_seed((self.config.seed * 1_000_003 + self.current_epoch) * 1_000_003 + self.augmented)
-            self.augmented += self.trainer.world_size
+        seed = (self.config.seed * 1_000_003 + self.current_epoch) * 1_000_003 + self.augmented
+        self.augmented += self.trainer.world_size
+        with hardware.drawing_from(seed, images.device):
             return self.augment(images)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> Tensor:

@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -78,6 +78,21 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None, refit: bo
         _fit_alone(config, store, images, device)
     wrote(run.path / "metrics.json")
     return Run(run.path)
+
+
+def fit_all(configs: Iterable[RunConfig], store: RunStore | str | Path | None = None) -> dict[RunConfig, Run]:
+    """The finished run of each of `configs`, in their order; see `fit`.
+
+    A run that another process is training at the moment is left to it until nothing else is left to do: processes that
+    want the same runs, as two notebooks of one report do, share them out.
+
+    Raises:
+        WorkbookError: as `fit`, of the first run that cannot be trained.
+    """
+    store = store if isinstance(store, RunStore) else RunStore(store)
+    configs = list(dict.fromkeys(configs))
+    runs = {config: fit(config, store) for config in configs if _claim_of(store.run(config)).is_free()}
+    return {config: runs.get(config) or fit(config, store) for config in configs}
 
 
 def _up_to_date(config: RunConfig, store: RunStore, images: ImageSet | ShardSet) -> bool:
@@ -187,10 +202,14 @@ def _train_and_evaluate(
     log.info("finished after %s: %s", taken, result)
 
 
+def _claim_of(run: Run) -> FileClaim:
+    return FileClaim(run.path.parent / ".claims" / run.path.name)
+
+
 @contextlib.contextmanager
 def _alone(run: Run) -> Iterator[FileClaim]:
     """Claim the run: another process that wants the same one waits, and then finds it finished."""
-    claim = FileClaim(run.path.parent / ".claims" / run.path.name)
+    claim = _claim_of(run)
     claim.wait(lambda owner: log.warning("%s is being trained by %s; waiting for it", run.path.name, owner))
     try:
         yield claim

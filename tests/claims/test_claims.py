@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lib.claims import CLAIMS, REFUTED, SHOWN, UNDECIDED
+from lib.claims import CLAIMS, NOT_TRIED, REFUTED, SHOWN, UNDECIDED
 from lib.claims.claim import KINDS, verdict
 from lib.claims.trial import configs, trial, unsuited
 from lib.paths import NOTEBOOKS
@@ -67,14 +67,14 @@ def test_a_claim_that_a_data_set_does_not_suit_says_what_it_would_need(tmp_path)
     assert unsuited(GAIN, "Market-1501") == (
         "It would need a data set for classification; Market-1501 is for re-identification."
     )
-    assert trial(GAIN, RunStore(tmp_path), dataset="Market-1501").verdict == UNDECIDED
+    assert trial(GAIN, RunStore(tmp_path), dataset="Market-1501").verdict == NOT_TRIED
 
 
 def test_a_recipe_that_is_not_there_harms_nothing(tmp_path):
     told = trial(replace(GAIN, recipe="pears"), RunStore(tmp_path))
     assert told.comparison is None
     assert "pears" in told.missing
-    assert told.verdict == UNDECIDED
+    assert told.verdict == NOT_TRIED
 
 
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=lambda claim: claim.name)

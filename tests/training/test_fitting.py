@@ -24,7 +24,7 @@ from lib.data import load_dataset, split_rows
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.file_claims import FileClaim
 from lib.paths import ROOT
-from lib.training import RunStore, fit, fitting, profile_config, trainer
+from lib.training import RunStore, fit, fit_all, fitting, profile_config, trainer
 from lib.training import build_model as build_file
 from lib.training import classifier as module_file
 from lib.training import recorder as recorder_file
@@ -98,6 +98,18 @@ def test_another_seed_is_another_run_and_verbose_tells_its_batches(finished, tin
     assert "epoch 2/2: train loss" in console
     assert (other.path / "training_log.csv").read_text() != (finished.path / "training_log.csv").read_text()
     assert other.predictions["image_id"].tolist() == finished.predictions["image_id"].tolist()  # so runs can be paired
+
+
+def test_of_several_runs_what_another_process_trains_is_left_to_it_until_the_end(tiny, tmp_path, monkeypatch):
+    asked, wanted = [], [tiny, tiny.replace(seed=1), tiny, tiny.replace(seed=2)]
+    monkeypatch.setattr(fitting, "fit", lambda config, store: asked.append(config.seed) or store.run(config))
+    claim = FileClaim(tmp_path / ".claims" / tiny.name)  # as `fit` takes it
+    assert claim.acquire()
+    runs = fit_all(wanted, tmp_path)
+    claim.release()
+    assert asked == [1, 2, 0]
+    assert [(config.seed, run.path.name) for config, run in runs.items()] == [(c.seed, c.name) for c in runs]
+    assert [config.seed for config in runs] == [0, 1, 2]
 
 
 def test_a_run_builds_its_network_once(tiny, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ class ClaimRow(TypedDict):
 
     claim: str  # a sentence
     effect: str  # with its interval and unit, or why there is none
-    verdict: str  # shown, refuted or undecided
+    verdict: str  # shown, refuted, undecided or not tried
     notebook: str  # the stem of the one that looks closer
 
 

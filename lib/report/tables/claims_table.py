@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lib.claims import CLAIMS, REFUTED, SHOWN, UNDECIDED, Claim, Trial, trials
+from lib.claims import CLAIMS, NOT_TRIED, REFUTED, SHOWN, UNDECIDED, Claim, Trial, trials
 from lib.claims.claim import ALPHA, tally
 from lib.errors import CommandLine, run_command
 from lib.paths import OUTPUTS, resolve_output
@@ -54,7 +54,8 @@ def claims_figures(trials: Sequence[Trial]) -> dict[str, str]:
     """The page's few numbers: how many claims have which verdict, on how many seeds, and the largest effects."""
     counts = Counter(trial.verdict for trial in trials)
     tried = [trial for trial in trials if trial.comparison is not None]
-    figures = {f"claims {word}": f"{counts[word]} of {len(trials)}" for word in (SHOWN, REFUTED, UNDECIDED)}
+    words = (SHOWN, REFUTED, UNDECIDED, *[NOT_TRIED] * (NOT_TRIED in counts))
+    figures = {f"claims {word}": f"{counts[word]} of {len(trials)}" for word in words}
     figures["networks trained"] = str(len({run.path for trial in tried for arm in trial.arms for run in arm}))
     if tried:
         least, most = (pick(tried, key=lambda trial: trial.comparison.difference) for pick in (min, max))

@@ -29,7 +29,7 @@ STYLES = [
     },
     {"selector": ".shown", "props": f"color: var(--good, {GREEN})"},  # the report's pages have their own colours
     {"selector": ".refuted", "props": f"color: var(--bad, {RED})"},
-    {"selector": ".undecided", "props": "color: var(--soft, inherit)"},
+    {"selector": ".undecided, .not-tried", "props": "color: var(--soft, inherit)"},
 ]
 
 
@@ -126,7 +126,7 @@ def _html_cell(cell: Cell) -> str:
     text = escape(cell.text)
     if cell.link:
         text = f'<a href="{escape(cell.link)}">{text}</a>'
-    look = {"missing": "missing", "verdict": f"verdict {escape(cell.text)}"}.get(cell.kind, "")
+    look = {"missing": "missing", "verdict": f"verdict {escape(cell.text.replace(' ', '-'))}"}.get(cell.kind, "")
     if cell.note or look:
         attributes = f' class="{look}"' * bool(look) + f' title="{escape(cell.note)}"' * bool(cell.note)
         text = f"<span{attributes}>{text}</span>"

@@ -16,7 +16,7 @@ from lib.report.pages.notebook_summary import verdict
 EVIL = "<script>alert(1)</script>"
 ROWS = [
     {"claim": f"A block helps {EVIL}.", "effect": "+22.1 [+17.0, +27.2]", "verdict": "shown", "notebook": "02_b"},
-    {"claim": "A branch helps.", "effect": "It would need parts.", "verdict": "undecided", "notebook": "04_gone"},
+    {"claim": "A branch helps.", "effect": "It would need parts.", "verdict": "not tried", "notebook": "04_gone"},
 ]
 
 
@@ -58,7 +58,7 @@ def card(index: str, number: int) -> str:
 def test_the_claims_stand_first_with_their_verdicts_and_lead_to_the_pages_that_are_there(index):
     first = card(index, 0)
     assert 'class="card claims"' in first
-    assert re.findall(r'class="badge (\w+)"', first) == ["ok", "shown", "undecided"]
+    assert re.findall(r'class="badge ([\w -]+)"', first) == ["ok", "shown", "not-tried"]
     assert '<a href="02_b.html" aria-label="notebook 02_b">02</a>' in first
     assert "04_gone" not in first
     assert "It would need parts." in first

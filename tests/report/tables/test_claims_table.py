@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from lib.claims import CLAIMS, REFUTED, SHOWN, UNDECIDED, Trial
+from lib.claims import CLAIMS, NOT_TRIED, REFUTED, SHOWN, Trial
 from lib.claims.trial import configs, measured
-from lib.report.tables.claims_table import claim_rows, claims_table, verdict_on_claims
+from lib.report.tables.claims_table import claim_rows, claims_figures, claims_table, verdict_on_claims
 from lib.report.tables.markdown_table import markdown_of
 from lib.statistics.estimates import SAME_NETWORKS, SEEDS_AND_IMAGES, holm
 
@@ -28,13 +28,14 @@ def tried(written):
 
 def test_the_table_tells_effect_p_and_verdict_of_each_claim(tried):
     table = claims_table(tried)
-    assert [cell.text for cell in table.cells["", "verdict"]] == [SHOWN, REFUTED, UNDECIDED]
+    assert [cell.text for cell in table.cells["", "verdict"]] == [SHOWN, REFUTED, NOT_TRIED]
     effects = table.cells["", "effect"]
     assert float(effects[0].columns["difference"]) == pytest.approx(20, abs=8)
     assert effects[2].text == "–"
     assert table.notes[-1] == "untried: It would need identities."
     html = table._repr_html_()
     assert 'class="verdict shown"' in html
+    assert 'class="verdict not-tried"' in html
     assert '<a href="02_glsa_training.ipynb">phantom-lesions</a><small>notebook 02</small>' in html
     assert "3 seeds a side" in table.caption
 
@@ -50,19 +51,24 @@ def test_arms_may_be_compared_seed_by_seed(tried):
 
 def test_the_verdict_is_one_sentence_that_names_the_claims(tried):
     assert verdict_on_claims(tried) == (
-        "Of 3 claims 1 is shown (GLSA: relations), 1 is refuted (a loss) and 1 is undecided (untried)."
+        "Of 3 claims 1 is shown (GLSA: relations), 1 is refuted (a loss), 0 are undecided and 1 is not tried (untried)."
     )
+    assert verdict_on_claims(tried[:2]) == (
+        "Of 2 claims 1 is shown (GLSA: relations), 1 is refuted (a loss) and 0 are undecided."
+    )
+    assert claims_figures(tried)["claims not tried"] == "1 of 3"
+    assert "claims not tried" not in claims_figures(tried[:2])
 
 
 def test_the_index_gets_a_row_a_claim(tried):
     rows = claim_rows(tried)
-    assert [row["verdict"] for row in rows] == [SHOWN, REFUTED, UNDECIDED]
+    assert [row["verdict"] for row in rows] == [SHOWN, REFUTED, NOT_TRIED]
     assert rows[0]["effect"].startswith("+")
     assert rows[0]["effect"].endswith("points of balanced accuracy")
     assert rows[2] == {
         "claim": GAIN.sentence,
         "effect": "It would need identities.",
-        "verdict": UNDECIDED,
+        "verdict": NOT_TRIED,
         "notebook": "02_glsa_training",
     }
 
