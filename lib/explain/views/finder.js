@@ -10,13 +10,15 @@ const finder = (data, now, chosen) => {
       button.setAttribute('aria-pressed', id === now.image);
       button.addEventListener('click', () => {
         for (const each of buttons) each.setAttribute('aria-pressed', each === button);
-        chosen(id);
+        pick(id);
       });
       return button;
     });
     row.replaceChildren(...buttons);
     row.hidden = images.length < 2 && !kernel;
   };
+
+  const pick = id => { say('bring', ''); chosen(id); };
 
   const find = () => {
     ask('find', {what: 'find', network: now.network, ...search}, ({count: all, start, images}) => {
@@ -49,19 +51,20 @@ const finder = (data, now, chosen) => {
   const pages = el('p', {className: 'pages', hidden: true}, back, on, count, file, button('Your own image…', () => file.click()));
 
   // A file in pieces, since a server drops a connection whose message is larger than 10 MB.
-  const PIECE = 2 ** 20, LARGEST = 64 * PIECE;
+  const PIECE = 4 * 2 ** 20, LARGEST = 16 * PIECE;
   const bring = async brought => {
     if (!brought) return;
     if (brought.size > LARGEST) {
-      return say(`${brought.name} has ${Math.round(brought.size / PIECE)} MB: bring an image of at most 64 MB.`);
+      return say('bring', `${brought.name} has ${Math.round(brought.size / 2 ** 20)} MB: bring an image of at most 64 MB.`);
     }
     const parts = Math.max(1, Math.ceil(brought.size / PIECE));
     for (let part = 0; part < parts; part++) {
       const piece = await brought.slice(part * PIECE, (part + 1) * PIECE).arrayBuffer();
       const taken = await new Promise(resolve => {
         ask('bring', {what: 'bring', name: brought.name, part, parts}, resolve, [piece]);
+        if (parts > 1) say('bring', `${brought.name}: piece ${part + 1} of ${parts} on its way.`);
       });
-      if (taken.image) chosen(taken.image);
+      if (taken.image) pick(taken.image);
     }
   };
   root.addEventListener('dragover', event => { if (kernel) event.preventDefault(); });
@@ -76,9 +79,9 @@ const finder = (data, now, chosen) => {
     node: el('div', {}, controls, pages, row),
     find: () => { controls.hidden = pages.hidden = false; find(); },
     // Without a kernel: the images of which the page holds maps.
-    hold: ids => show([...new Set(ids)].map(id => {
+    hold: ids => { controls.hidden = pages.hidden = true; show([...new Set(ids)].map(id => {
       const [, picture] = [...known].find(([wish]) => { const {what, image} = JSON.parse(wish); return what === 'image' && image === id; });
       return {id, name: id, src: picture.src};
-    })),
+    })); },
   };
 };

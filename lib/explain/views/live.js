@@ -1,6 +1,7 @@
 // What a live view shares: it asks the kernel (lib/explain/views/live.py) while there is one, and has what the page brought.
 const MOST_KNOWN = 400, PATIENCE = 5000; // answers; ms
-const known = new Map(), waiting = new Map(); // answers by wish; by channel what is asked there
+const known = new Map(), waiting = new Map(), told = new Map(); // answers by wish; by channel what is asked, what is wrong
+const LATE = 'No answer yet: the kernel computes, is busy with a cell, or is gone (then run this cell again).';
 const me = unique();
 const status = el('p', {className: 'status', role: 'status'});
 let kernel = null, asked = 0, sending = null;
@@ -19,6 +20,7 @@ const remember = (data, numbers) => {
 // the answer is known. `buffers` are sent along.
 const ask = (channel, wish, answered, buffers = []) => {
   const text = textOf(wish), answer = known.get(text);
+  say(channel, '');
   if (answer) {
     waiting.delete(channel);
     mark();
@@ -28,20 +30,25 @@ const ask = (channel, wish, answered, buffers = []) => {
     sending ??= setTimeout(send, 8); // of many moves of a slider within one frame the last
     mark();
   } else {
-    say('That is not in this page: it can be computed where a kernel runs.');
+    say(channel, 'That is not in this page: it can be computed where a kernel runs.');
   }
 };
 
 const send = () => {
   sending = null;
   for (const each of [...waiting.values()].filter(({sent}) => !sent)) {
+    const {number, channel, wish, buffers} = each;
     each.sent = true;
-    each.late = setTimeout(() => {
-      const still = waiting.get(each.channel) === each;
-      if (still) say('No answer yet: the kernel computes, is busy with a cell, or is gone (then run this cell again).');
-    }, PATIENCE);
-    const {number, channel, wish} = each;
-    kernel.send({from: `${me} ${channel}`, number, wish}, undefined, each.buffers);
+    each.late = setTimeout(() => { if (waiting.get(channel) === each) say(channel, LATE); }, PATIENCE);
+    try {
+      kernel.send({from: `${me} ${channel}`, number, wish}, undefined, buffers);
+    } catch { // its comm is closed: it was restarted, or has died
+      [kernel, fresh] = [null, false];
+      for (const each of [waiting, told]) each.clear();
+      mark();
+      changed();
+      return say('kernel', 'The kernel that answered has gone: run this cell again.');
+    }
   }
 };
 
@@ -51,27 +58,37 @@ const hear = ({to = '', number, answer, error, done, lasting}, buffers = []) => 
   clearTimeout(each.late);
   if (done) waiting.delete(channel);
   mark();
-  say(error ?? '');
+  say(channel, error ?? '');
   if (!answer) return;
   const [{buffer, byteOffset, byteLength} = new DataView(new ArrayBuffer(0))] = buffers;
   const whole = {...answer, bytes: new Uint8Array(buffer, byteOffset, byteLength)};
-  if (lasting) known.set(textOf(each.wish), whole);
-  if (known.size > MOST_KNOWN) known.delete(known.keys().next().value);
-  if (lasting) fresh = true;
+  if (lasting) {
+    fresh = true;
+    known.set(textOf(each.wish), whole);
+    if (known.size > MOST_KNOWN) known.delete(known.keys().next().value);
+  }
   each.answered(whole);
 };
 
-const say = text => { if (status.textContent !== text) status.textContent = text; };
+// What is wrong with what was asked on a channel, in one line; nothing where all is well.
+const say = (channel, text) => {
+  if (text) told.set(channel, text); else told.delete(channel);
+  const all = [...new Set(told.values())].join(' ');
+  if (status.textContent !== all) status.textContent = all;
+};
+
 const mark = () => {
   root.classList.toggle('busy', waiting.size > 0);
   root.setAttribute('aria-busy', waiting.size > 0);
 };
 
-// `changed` is called when a kernel is there, or is no more. `state` tells what is shown: the page that is saved opens so.
-let fresh = false; // something was computed that the page does not hold yet
-const connect = (changed, state) => {
+// `redraw` is called when a kernel is there, or is no more. `state` tells what is shown: the page that is saved opens so.
+let fresh = false, changed = null; // whether something was computed that the page does not hold yet
+const connect = (redraw, state) => {
+  changed = redraw;
   root.addEventListener('kernel', ({detail}) => {
     kernel = detail;
+    say('kernel', '');
     kernel.on('msg:custom', hear);
     changed();
   });

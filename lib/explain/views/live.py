@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lib.errors import WorkbookError
 from lib.explain.views.packing import MOST_BYTES
@@ -50,7 +51,7 @@ class LiveView:
         script: str,
         data: Mapping[str, Any],
         answers: Answers,
-        still: Callable[[], Figure],
+        still: Callable[[], Figure | Image.Image],
         caption: str,
         *,
         lasting: Collection[str] = (),
@@ -63,7 +64,7 @@ class LiveView:
         self._still, self.name, self.memory = still, f"view-{uuid4().hex}", Memory()
 
     @cached_property
-    def still(self) -> Figure:
+    def still(self) -> Figure | Image.Image:
         return self._still()
 
     def look(self, wish: Wish, buffer: bytes = b"") -> Iterator[Answer]:
@@ -97,11 +98,10 @@ class LiveView:
         self.visit(self.first if live else [*self.first, *self.tour])
         display(self.view(live), display_id=self.name)
         if live:
-            display({"application/vnd.jupyter.widget-view+json": self._bridge_reference()}, raw=True)
-
-    def _bridge_reference(self) -> dict[str, Any]:
-        self.bridge.on_msg(self.hear)
-        return {"version_major": 2, "version_minor": 0, "model_id": self.bridge.model_id}
+            self.bridge.on_msg(self.hear)
+            reference = {"version_major": 2, "version_minor": 0, "model_id": self.bridge.model_id}
+            # where nobody knows widgets, as in an exported page, it is nothing at all
+            display({"application/vnd.jupyter.widget-view+json": reference, "text/html": ""}, raw=True)
 
     @cached_property
     def bridge(self) -> Any:

@@ -3,7 +3,7 @@ start(async (data, numbers) => {
   remember(data, numbers);
   const colours = ramps(data.colours);
   const now = {method: null, target: 'answer', layer: null, head: 0, at: [.5, .5], opacity: .6, colours: 0, ...data.now};
-  let network = null, image = null, map = null; // what was answered
+  let network = null, shown = null; // what the network is, what the canvas shows
   const method = () => network.methods.find(({name}) => name === now.method);
   const layer = () => method().layers.find(({name}) => name === now.layer);
 
@@ -71,42 +71,46 @@ start(async (data, numbers) => {
     return {what: 'map', image, network, method, target: asked_target(), layer, head, at: place()};
   };
 
-  // Ask for all that is shown now. The picture is drawn when all of it has come.
+  // Ask for all that is to be shown; it is shown when all of it has come, so that no map stands under another's name.
   const look = () => {
     const {image: id, network: name} = now;
     ask('network', {what: 'network', network: name}, answer => {
       network = answer;
       offer();
+      const of = wish(), come = {};
+      const arrive = part => {
+        Object.assign(come, part);
+        if (!come.picture || !come.map || textOf(of) !== textOf(wish())) return;
+        shown = {...come, network, at: of.at, words: words(of, come)};
+        draw();
+      };
       ask('image', {what: 'image', image: id, network: name}, async answer => {
         const picture = el('img', {src: answer.src});
         await picture.decode();
-        image = {...answer, id, name, picture};
-        draw();
+        arrive({picture, image: answer});
       });
-      ask('map', wish(), answer => { map = {...answer, id, name, at: place()}; draw(); });
+      ask('map', of, map => arrive({map}));
     });
   };
 
   const draw = () => {
-    const late = each => each?.id !== now.image || each.name !== now.network;
-    if (late(image) || late(map)) return;
-    Object.assign(canvas, fitting(image.picture, 512));
-    overlay(canvas, image.picture, map.bytes, map.grid, colours[now.colours], now.opacity);
-    if (map.at) frame(canvas, map.at[0], map.at[1], map.at.slice(2));
+    if (!shown) return;
+    const {picture, map, image, network, words, at} = shown;
+    Object.assign(canvas, fitting(picture, 512));
+    overlay(canvas, picture, map.bytes, map.grid, colours[now.colours], now.opacity);
+    if (at) frame(canvas, at[0], at[1], at.slice(2));
     paint(bar, Uint8Array.from({length: 256}, (_, i) => i), 1, 256, colours[now.colours]);
     [low.textContent, high.textContent] = [short(map.low), short(map.high)];
     list.replaceChildren(...bars(image.ranked, network.classes, image.truth));
-    tell();
-  };
-
-  const tell = () => {
-    const truth = image.truth === null ? '' : `, truly ${network.classes[image.truth]}`;
-    const of = map.target === undefined ? '' : `of ${network.classes[map.target]}`;
-    const head = layer().heads > 1 && now.head ? `head ${now.head}` : '';
-    const query = map.at ? `query at row ${map.at[0] + 1}, column ${map.at[1] + 1}` : '';
-    const words = [now.image + truth, now.method, of, now.layer, head, query].filter(Boolean).join(' · ');
     text.textContent = words;
     describe(canvas, `${words}. From ${low.textContent} to ${high.textContent}.`, layer().queries && kernel);
+  };
+
+  const words = ({image: id, method, layer, head, at}, {image, map}) => {
+    const truth = image.truth === null ? '' : `, truly ${network.classes[image.truth]}`;
+    const of = map.target === undefined ? '' : `of ${network.classes[map.target]}`;
+    const query = at ? `query at row ${at[0] + 1}, column ${at[1] + 1}` : '';
+    return [id + truth, method, of, layer, head ? `head ${head}` : '', query].filter(Boolean).join(' · ');
   };
 
   const choose = (...shares) => { now.at = shares; look(); };
@@ -117,9 +121,12 @@ start(async (data, numbers) => {
   pointing(canvas, () => kernel && layer().queries, choose, moved);
 
   const images = finder(data, now, id => { now.image = id; look(); });
-  connect(() => { images.find(); look(); }, () => now);
-  look();
-  images.hold(held().map(({image}) => image));
+  const begin = () => {
+    if (kernel) images.find(); else images.hold(held().map(({image}) => image));
+    look();
+  };
+  connect(begin, () => now);
+  begin();
   const stage = el('div', {className: 'stage'}, canvas, el('div', {className: 'scale'}, low, bar, high), text);
   const controls = el('div', {className: 'controls'}, ...Object.values(pick), hint, list);
   return [images.node, el('div', {className: 'columns'}, stage, controls), status];

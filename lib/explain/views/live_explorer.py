@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
+from PIL import Image
 
 from lib.data import ImageSet
 from lib.errors import WorkbookValueError, choose
@@ -14,11 +15,10 @@ from lib.explain.views.live import LiveView, Wish
 from lib.explain.views.network_answers import ANSWERED, LASTING, ORDERS, NetworkAnswers
 from lib.explain.views.networks import Given, Networks
 from lib.explain.views.pictures import Pictures
-from lib.explain.views.view import plain
-from lib.report.figures.style import figure, overlay, picture, picture_grid
 
 CAPTION = "What a network looks at: choose or bring an image, and ask any network for any of its maps."
 TOURED = 6  # images of a page that no person explores before it is saved
+STILL, GAP = 320, 12  # pixels, of the static picture's halves and between them
 SLOW = {"ablation-cam", "integrated-gradients"}  # methods that such a page is not kept waiting for
 
 
@@ -103,13 +103,17 @@ def _wish(network: str, image: str, method: str) -> Wish:
     return {**what, "target": "answer", "layer": "", "head": 0, "at": None}
 
 
-def _still(answers: NetworkAnswers, network: str, image: str) -> Figure:
-    """The image, and over it the map that the view opens with."""
+def _still(answers: NetworkAnswers, network: str, image: str) -> Image.Image:
+    """The image, and beside it the map that the view opens with over it."""
+    seen = answers.pictures.shown(image, answers.networks[network].config, STILL)
     method = next(iter(methods_of(answers.networks.model(network))))
-    seen, (told, levels) = answers.seen(image, network), next(answers(_wish(network, image, method)))
-    heat, shown = np.frombuffer(levels, np.uint8).reshape(told["grid"]), seen.sharp[0]
-    with figure(4.4, 2.3 * shown.shape[0] / shown.shape[1] + 0.4, seen.is_phantom) as fig:
-        axes = picture_grid(fig, 1, 2)[0]
-        picture(axes[0], shown, plain(image))
-        overlay(axes[1], shown, heat, plain(method))
-    return fig
+    told, levels = next(answers(_wish(network, image, method)))
+    heat = Image.fromarray(
+        mpl.colormaps["inferno"](np.frombuffer(levels, np.uint8).reshape(told["grid"]), bytes=True)[..., :3]
+    )
+    plain = Image.fromarray(seen)
+    covered = Image.blend(plain, heat.resize(plain.size, Image.Resampling.BILINEAR), 0.55)
+    still = Image.new("RGB", (2 * plain.width + GAP, plain.height), "white")
+    still.paste(plain, (0, 0))
+    still.paste(covered, (plain.width + GAP, 0))
+    return still

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lib.errors import WorkbookFileError, WorkbookValueError, choose
 from lib.evaluation.test_images import TestImages
-from lib.explain.methods.explain import explain, methods_of
+from lib.explain.methods.explain import REFERENCE_MAPS, explain, methods_of
 from lib.explain.views.live import Answer, Wish
 from lib.explain.views.networks import Networks
 from lib.explain.views.own_maps import own_kinds, own_map
@@ -21,6 +21,7 @@ from lib.mapped import At
 from lib.training.inference import network_input
 
 LASTING = ("network", "image", "map")  # kinds of wishes whose answers stay true
+WHOLE = {"name": "", "heads": 1, "queries": None}  # the layer of a method that knows none
 PAGE = 24  # images that a search shows at once
 BEST = 5  # classes with the greatest probability
 ANSWERED = {  # by what a network answered; the images of which that is not known are in the first alone
@@ -67,12 +68,13 @@ class NetworkAnswers:
     def describe_network(self, network: str) -> Iterator[Answer]:
         """Its classes, and the methods that it has: [{name, by_class, layers: [{name, heads, queries}]}]."""
         run, model = self.networks[network], self.networks.model(network)
+        named = {name: (method.by_class, [WHOLE]) for name, method in methods_of(model).items()}
+        references = {name: named.pop(name) for name in REFERENCE_MAPS if name in named}
+        own = {kind: (False, layers) for kind, layers in self.own_kinds(network).items()}
         methods = [
-            {"name": name, "by_class": method.by_class, "layers": [{"name": "", "heads": 1, "queries": None}]}
-            for name, method in methods_of(model).items()
+            {"name": name, "by_class": by_class, "layers": layers}
+            for name, (by_class, layers) in {**named, **own, **references}.items()
         ]
-        own = self.own_kinds(network)
-        methods += [{"name": name, "by_class": False, "layers": layers} for name, layers in own.items()]
         yield {"classes": list(run.classes), "methods": methods}, b""
 
     def show_image(self, image: str, network: str, longest: int = SHOWN) -> Iterator[Answer]:

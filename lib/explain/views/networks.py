@@ -25,25 +25,29 @@ class Networks:
     def __init__(self, given: Given, device: str = "auto") -> None:
         self._given, self._device = given, hardware.device(device)
         self._loaded: OrderedDict[str, nn.Module] = OrderedDict()
-        if not self.names:
+        self._runs = self._listed()
+        if not self._runs:
             raise WorkbookValueError("There is no finished run that tells classes apart: train one with fit(config).")
 
-    @property
-    def runs(self) -> dict[str, Run]:
-        """By name, as they are now."""
+    def _listed(self) -> dict[str, Run]:
+        """By name, as they are now; a config is read when its network is asked, since a store may be large."""
         if isinstance(self._given, Mapping):
             return dict(self._given)
         runs = [self._given] if isinstance(self._given, Run) else self._given
-        return {run.path.name: run for run in runs if run.finished and run.config.task != "reid"}
+        return {run.path.name: run for run in runs if run.finished and (run.path / "predictions.csv").exists()}
 
     @property
     def names(self) -> list[str]:
-        return list(self.runs)
+        """Of all networks that are there now."""
+        there = self._listed()
+        self._runs = there | self._runs  # what has been read already stays
+        return list(there)
 
     def __getitem__(self, name: str) -> Run:
-        """The run called `name`; a WorkbookValueError where it has gone."""
-        runs = self.runs
-        return runs[choose("network", name, runs)]
+        """The run called `name`; a WorkbookValueError where there is none."""
+        if name not in self._runs:
+            choose("network", name, self.names)
+        return self._runs[name]
 
     def model(self, name: str) -> nn.Module:
         """The network of that run in eval mode, on the device, for the views' thread alone.

@@ -42,7 +42,7 @@ class View:
 
     script: str
     data: Mapping[str, Any]  # JSON types
-    still: Figure
+    still: Figure | Image.Image
     caption: str
     numbers: bytes = b""
     left_out: Sequence[str] = ()
@@ -53,8 +53,11 @@ class View:
     def picture(self) -> bytes:
         """The static picture as a PNG."""
         buffer = io.BytesIO()
-        with mpl.rc_context(STYLE):
-            self.still.savefig(buffer, format="png", dpi=STILL_DPI)
+        if isinstance(self.still, Image.Image):
+            self.still.save(buffer, "PNG")
+        else:
+            with mpl.rc_context(STYLE):
+                self.still.savefig(buffer, format="png", dpi=STILL_DPI)
         return buffer.getvalue()
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
