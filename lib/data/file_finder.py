@@ -1,7 +1,9 @@
 """Where a data set lies on disk: its folder, its images, and the image of each row of its lists."""
 
 import fnmatch
+import logging
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -13,6 +15,8 @@ from lib.data.imageset import refuse_unreadable
 from lib.data.table_reader import refuse_rows
 from lib.errors import WorkbookFileError
 from lib.file_tree import data_in, files_below
+
+log = logging.getLogger(__name__)
 
 # A list of images: its file, its rows (column `image_id`; the index tells the file's rows), and what tells an id's file.
 ImageList = tuple[Path, pd.DataFrame, Callable[[str], str | None]]
@@ -76,6 +80,30 @@ def files_named(root: Path, pattern: str) -> list[Path]:
     pattern = pattern.casefold()
     found = (path for path in files_below(root) if fnmatch.fnmatchcase(os.path.basename(path).casefold(), pattern))
     return sorted(map(Path, found))
+
+
+def find_table(root: Path, name: str, suffixes: tuple[str, ...] = (".csv",)) -> Path | None:
+    """The table `name` below `root`, in whatever case, the one with the shortest way; None without.
+
+    Where none is called just that, its one copy is meant, as browsers and people make them: `name (1).csv`.
+
+    Raises:
+        WorkbookFileError: there are several copies, and no table of that very name.
+    """
+    tables = [path for path in files_named(root, f"{name}*") if path.suffix.lower() in suffixes]
+    for ending in ("", "[ (~-].*", ".*"):
+        named = [path for path in tables if re.fullmatch(re.escape(name) + ending, path.stem, re.IGNORECASE)]
+        if named and ending and len(named) > 1:
+            copies = ", ".join(str(path.relative_to(root)) for path in named)
+            raise WorkbookFileError(
+                f"There is no table {name} below {root}, but {copies}: give the right one that name, without more."
+            )
+        if named:
+            first, *others = sorted(named, key=lambda path: len(path.parts))
+            for other in others:
+                log.warning("%s is read, and %s, of the same name, is not", first, other)
+            return first
+    return None
 
 
 def listed_files(table: pd.DataFrame, base: Path) -> Callable[[str], str | None]:

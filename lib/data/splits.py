@@ -216,6 +216,10 @@ def _check_fraction(name: str, value: float) -> None:
 
 
 def _check_classes(images: ImageSet, parts: pd.Series) -> None:
+    if len(images.classes) < 2:
+        raise WorkbookValueError(
+            f"{images.name} has images of the class {images.classes[0]!r} only, so that there is nothing to tell apart; add images of another."
+        )
     for part in PARTS:
         present = set(images.rows.loc[parts == part, "label"])
         empty = [name for i, name in enumerate(images.classes) if i not in present]

@@ -121,7 +121,7 @@ def transfer(
     kept whole, where the run's was the official one). `store` says whose pixel cache to use: the run's own if left out.
 
     Raises:
-        WorkbookValueError: the data set has other classes than the run; the split cannot be had.
+        WorkbookValueError: the data set has classes that the run does not know; the split cannot be had.
         WorkbookFileError: the run is not finished; the data of `dataset`, or the run's own, are not there.
         WorkbookError: the run's own data have changed, so that what it has seen cannot be known.
     """
@@ -160,7 +160,7 @@ def match_classes(run: Run, images: ImageSet) -> np.ndarray:
     """The run's class index for each class index of `images`; order and, if need be, case do not matter.
 
     Raises:
-        WorkbookValueError: the two have not the same classes.
+        WorkbookValueError: `images` has a class that the run does not know.
     """
     if run.config.task == "reid":
         raise WorkbookValueError(
@@ -168,11 +168,11 @@ def match_classes(run: Run, images: ImageSet) -> np.ndarray:
         )
     for spelling in (str, str.casefold):
         ours, theirs = ([spelling(name) for name in names] for names in (run.classes, images.classes))
-        if sorted(ours) == sorted(theirs):
+        if {*theirs} <= {*ours} and len({*theirs}) == len(theirs):
             return np.array([ours.index(name) for name in theirs])
     raise WorkbookValueError(
         f"{run.path.name} cannot be tested on {images.name}: it tells {', '.join(run.classes)} apart, and the data set has "
-        f"the classes {', '.join(images.classes)}. Choose a data set with the same classes."
+        f"the classes {', '.join(images.classes)}. Choose a data set whose classes are among the run's."
     )
 
 

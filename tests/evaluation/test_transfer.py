@@ -194,6 +194,8 @@ def test_classes_match_without_case_in_any_order(run):
     shuffled = tuple(name.upper() for name in reversed(run.classes))
     assert match_classes(run, type(images)(images.name, shuffled, images.rows)).tolist() == [6, 5, 4, 3, 2, 1, 0]
     assert match_classes(run, images).tolist() == list(range(7))
+    some = type(images)(images.name, images.classes[4:1:-1], images.rows)  # whose other classes have no image
+    assert match_classes(run, some).tolist() == [4, 3, 2]
 
 
 def test_a_run_that_is_not_finished_is_told(run, shared_ham):

@@ -2,9 +2,9 @@
 
 `devkit/cars_meta.mat`, `devkit/cars_train_annos.mat`, `cars_train/`, and, if there, `cars_test/` with
 `cars_test_annos_withlabels.mat` (beside them or in `devkit`): 8,144 images to train on, 8,041 to test. Or the later
-archive: `cars_annos.mat`, which tells the parts too, beside `car_ims/`. Copies on Kaggle nest the images in
-`cars_train/cars_train/` and `cars_test/cars_test/`, which is read too. The official host no longer serves either, and
-torchvision's download of it is dead.
+archive: `cars_annos.mat`, which tells the parts too, beside `car_ims/`. Copies on Kaggle nest `devkit` in `car_devkit/`
+and the images in `cars_train/cars_train/` and `cars_test/cars_test/`, which is read too. The official host no longer
+serves either, and torchvision's download of it is dead.
 """
 
 import logging
@@ -14,7 +14,15 @@ import numpy as np
 import pandas as pd
 
 from lib.data.boxes import box_texts
-from lib.data.file_finder import ImageList, attach_images, find_base, folder, folders_in, listed_files
+from lib.data.file_finder import (
+    ImageList,
+    attach_images,
+    find_base,
+    find_table,
+    folder,
+    folders_in,
+    listed_files,
+)
 from lib.data.imageset import ImageSet
 from lib.data.table_reader import numbers, whole_numbers
 from lib.errors import WorkbookFileError, WorkbookValueError
@@ -42,9 +50,13 @@ def load_cars(root: Path, name: str = "StanfordCars", skip_unreadable: bool = Fa
         sources = [(single, single.parent, "")]
         names = _field(single, "class_names")
     else:
-        base = find_base(root, name, "devkit/cars_train_annos.mat", ADVICE)
-        names = _field(base / "devkit" / "cars_meta.mat", "class_names")
-        sources = [(base / "devkit" / "cars_train_annos.mat", _images(base, "train"), "train"), *_test(base)]
+        devkit = find_base(root, name, "devkit/cars_train_annos.mat", ADVICE) / "devkit"
+        base = next(
+            (path for path in devkit.parents if path.is_relative_to(root) and (path / "cars_train").is_dir()),
+            devkit.parent,
+        )
+        names = _field(devkit / "cars_meta.mat", "class_names")
+        sources = [(devkit / "cars_train_annos.mat", _images(base, "train"), "train"), *_test(base)]
     rows, missing = attach_images((_annotations(*source) for source in sources), skip_unreadable)
     present = sorted(rows["class"].unique())
     if present[0] < 1 or present[-1] > len(names):
@@ -62,8 +74,7 @@ def _images(base: Path, part: str) -> Path:
 
 def _test(base: Path) -> list[tuple[Path, Path, str]]:
     """The test part, where its images and their labels are there."""
-    places = (base / folder / "cars_test_annos_withlabels.mat" for folder in (".", "devkit"))
-    path = next((place for place in places if place.is_file()), None)
+    path = find_table(base, "cars_test_annos_withlabels", (".mat",))
     if path is None or not (base / "cars_test").is_dir():
         absent = "cars_test_annos_withlabels.mat" if path is None else "folder cars_test"
         log.warning("Stanford Cars: no %s in %s, the test part is left out", absent, base)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from lib.data.file_finder import class_folder_rows, folder, folders_in
@@ -16,23 +17,54 @@ PART_OF = {"train": "train", "training": "train", "val": "val", "valid": "val", 
 
 
 def load_image_folder(root: Path, name: str = "imagefolder", skip_unreadable: bool = False) -> ImageSet:
-    """`root/<class>/**/<image>`: every image is a group of its own.
+    """`root/<class>/**/<image>`, or `root/<part>/<class>/**/<image>` with the parts train and val or test, or all three,
+    which are the set's official ones. Every image is a group of its own.
 
     Raises:
-        WorkbookFileError: fewer than two class folders, or one without an image.
+        WorkbookFileError: fewer than two class folders, one without an image, or parts of different classes.
     """
     root = folder(root, name)
-    classes = tuple(path.name for path in folders_in(root))
-    if len(classes) < 2:
-        raise WorkbookFileError(f"{root} is no folder of class folders: it needs at least two, it has {len(classes)}.")
-    parts = PART_OF.keys() & {name.casefold() for name in classes}
-    if parts:
+    parts = part_folders(root)
+    if not parts:
+        return _class_folders(root, root, name)
+    sets = {part: _class_folders(path, root, name) for part, path in parts.items()}
+    classes = sets["train"].classes
+    for part, images in sets.items():
+        if images.classes != classes:
+            odd = ", ".join(sorted(set(images.classes) ^ set(classes))[:5])
+            raise WorkbookFileError(f"{parts[part]} and {parts['train']} differ in class folders: {odd}.")
+    rows = pd.concat([images.rows.assign(part=part) for part, images in sets.items()], ignore_index=True)
+    return ImageSet(name, classes, rows)
+
+
+def part_folders(root: Path) -> dict[str, Path]:
+    """The folders of a set's parts, train and at least one more; none where the folders are classes, of which one may
+    be called test.
+
+    Raises:
+        WorkbookFileError: parts and other folders stand side by side, or two folders are the same part.
+    """
+    part_of = {path: PART_OF.get(path.name.casefold()) for path in folders_in(root)}
+    parts = {part: path for path, part in part_of.items() if part}
+    if "train" not in parts or len(parts) < 2:
+        return {}
+    others = [path.name for path, part in part_of.items() if path not in parts.values()]
+    if others:
+        named = ", ".join(path.name for path in parts.values())
         raise WorkbookFileError(
-            f"{root} holds {', '.join(sorted(parts))} where class folders should be: give one of them as the data root, "
-            "or put the images of each class together; the workbook splits them itself."
+            f"{root} holds {named}, which are parts of a set, and beside them {', '.join(others[:5])}: move these elsewhere, "
+            "or rename what is a class and no part."
         )
+    return parts
+
+
+def _class_folders(base: Path, root: Path, name: str) -> ImageSet:
+    """The images of the class folders in `base`; their ids are their places below `root`."""
+    classes = tuple(path.name for path in folders_in(base))
+    if len(classes) < 2:
+        raise WorkbookFileError(f"{base} is no folder of class folders: it needs at least two, it has {len(classes)}.")
     rows = class_folder_rows(
-        (root / name for name in classes), pictures_below, lambda path: path.relative_to(root).as_posix()
+        (base / name for name in classes), pictures_below, lambda path: path.relative_to(root).as_posix()
     )
     return ImageSet(name, classes, rows)
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.data.file_finder import ImageList, attach_images, files_named, folder, no_data_set
+from lib.data.file_finder import ImageList, attach_images, find_table, folder, no_data_set
 from lib.data.image_files import ImageFiles, image_name
 from lib.data.imageset import ImageSet
-from lib.data.sets.ham10000 import CLASSES
-from lib.data.table_reader import read_table, refuse_rows
+from lib.data.sets.ham10000 import CLASSES, lesion_set
+from lib.data.table_reader import label_indices, lookup, read_table, refuse_rows
+from lib.errors import WorkbookValueError
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +30,16 @@ def load_isic2018(root: Path, name: str = "isic-2018-task-3", skip_unreadable: b
 
     Raises:
         WorkbookFileError: no ground truth, or a row without an image (unless `skip_unreadable`).
-        WorkbookValueError: a missing column, or a row that is not one-hot.
+        WorkbookValueError: a missing column, a row that is not one-hot, or groupings of other images.
     """
     root = folder(root, name)
-    tables = {part: _table(root, f"{word}_GroundTruth") for part, word in PARTS.items()}
+    tables = {part: find_table(root, f"ISIC2018_Task3_{word}_GroundTruth") for part, word in PARTS.items()}
     if tables["train"] is None:
         raise no_data_set(root, "isic-2018-task-3", "ISIC2018_Task3_Training_GroundTruth.csv")
     files = ImageFiles(root)
     rows, missing = attach_images(_lists(root, tables, files), skip_unreadable)
-    rows = rows.assign(
-        group=rows["image_id"].map(_lesions(root)).fillna(rows["image_id"]),
-        mask=rows["image_id"].map(files.mask),
-    )
-    return ImageSet(name, CLASSES, rows, unreadable=missing)
+    rows = rows.assign(lesion_id=_lesions(root, rows), mask=rows["image_id"].map(files.mask))
+    return lesion_set(name, rows, missing)
 
 
 def _lists(root: Path, tables: dict[str, Path | None], files: ImageFiles) -> Iterator[ImageList]:
@@ -54,27 +52,38 @@ def _lists(root: Path, tables: dict[str, Path | None], files: ImageFiles) -> Ite
             yield path, table.assign(part=part), files.path
 
 
-def _table(root: Path, what: str) -> Path | None:
-    return min(files_named(root, f"ISIC2018_Task3_{what}.csv"), default=None)
-
-
 def _labels(path: Path) -> pd.DataFrame:
+    """image_id, label and lesion_id, which is missing in all tables but Dataverse's of the test set."""
+    table = read_table(path, ())
+    if {"image_id", "dx", "lesion_id"} <= {*table}:  # as HAM10000's own
+        label = label_indices(path, table["dx"], CLASSES)
+        return pd.DataFrame(
+            {"image_id": table["image_id"].map(image_name), "label": label, "lesion_id": table["lesion_id"]}
+        )
     table = read_table(path, ("image", *COLUMNS))
     values = table[list(COLUMNS)].apply(pd.to_numeric, errors="coerce").to_numpy()
     one_hot = ((values == 1).sum(axis=1) == 1) & ((values == 0).sum(axis=1) == len(COLUMNS) - 1)
     complaint = f"image {{value!r}} must have a single 1.0 among {', '.join(COLUMNS)} and 0.0 elsewhere"
     refuse_rows(path, table["image"][~one_hot], complaint)
-    return pd.DataFrame({"image_id": table["image"].map(image_name), "label": values.argmax(axis=1)})
+    return pd.DataFrame({"image_id": table["image"].map(image_name), "label": values.argmax(axis=1), "lesion_id": ""})
 
 
-def _lesions(root: Path) -> dict[str, str]:
-    """Image → lesion, from the challenge's groupings; empty where the file is missing."""
-    path = _table(root, "Training_LesionGroupings")
+def _lesions(root: Path, rows: pd.DataFrame) -> pd.Series:
+    """The lesion of each of `rows` by the challenge's groupings, or as it is where they tell none.
+
+    Raises:
+        WorkbookValueError: they tell that of no image.
+    """
+    path = find_table(root, "ISIC2018_Task3_Training_LesionGroupings")
     if path is None:
-        log.warning(
-            "No lesion groupings below %s: every image counts as a lesion of its own, views of one lesion may leak between splits",
-            root,
-        )
-        return {}
+        log.warning("No lesion groupings below %s", root)
+        return rows["lesion_id"]
     table = read_table(path, ("image", "lesion_id"))
-    return dict(zip(table["image"].map(image_name), table["lesion_id"], strict=True))
+    table = table.assign(image=table["image"].map(image_name)).drop_duplicates(["image", "lesion_id"])
+    lesions = rows["image_id"].map(lookup(path, table, "image", "lesion_id"))
+    if lesions.isna().all():
+        raise WorkbookValueError(
+            f"{path} tells the lesion of none of the {len(rows)} images: it lists {table['image'].iloc[0]} and its like, and "
+            f"they are called {rows['image_id'].iloc[0]} and its like. Restore the official table, or remove it to go on without."
+        )
+    return lesions.fillna(rows["lesion_id"])

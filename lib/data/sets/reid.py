@@ -2,8 +2,8 @@
 
 `0002_c1s1_000451_03.jpg` is identity 2, camera 1 (Market-1501, Zheng et al., ICCV 2015; −1 is junk, 0 a distractor),
 `0001_c2_f0046182.jpg` identity 1, camera 2 (DukeMTMC-reID, Zheng et al., ICCV 2017; its authors withdrew DukeMTMC in
-2019), `0001_c001_00016450_0.jpg` identity 1, camera 1 (VeRi-776, Liu et al., ECCV 2016). An image's id is its folder
-and name: VeRi's queries stand in its gallery, too, where the protocol leaves them out as seen by the same camera.
+2019), `0001_c001_00016450_0.jpg` identity 1, camera 1 (VeRi-776, Liu et al., ECCV 2016). Market-1501 as it is shipped
+has a file `1488_c1s6_023021_00.jpg.jpg`. An image's id is its folder and name: VeRi's queries stand in its gallery, too, where the protocol leaves them out as seen by the same camera.
 """
 
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ def _list(layout: Layout, base: Path, part: str, name: str) -> ImageList:
         path, names = base / listed, read_list(base / listed, "file")["file"]
     else:
         path, names = inside, _files(inside, name)
-    numbers = names.str.extract(rf"^{layout.names}\.\w+$")[["identity", "camera"]]
+    numbers = names.str.extract(rf"^{layout.names}(?:\.\w+){{1,2}}$")[["identity", "camera"]]
     malformed = names[numbers["identity"].isna()]
     if len(malformed):
         raise WorkbookValueError(

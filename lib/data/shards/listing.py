@@ -6,7 +6,7 @@ import re
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 
 import pandas as pd
@@ -14,9 +14,11 @@ import pandas as pd
 from lib.data.file_finder import folder
 from lib.data.sets.folders import PART_OF
 from lib.errors import WorkbookError, WorkbookFileError
-from lib.file_tree import data_in
+from lib.file_tree import data_in, is_data
 from lib.inputs import note
 from lib.paths import DATA
+
+META = re.compile(r"__[^/]*__($|/)")  # what webdataset keeps for itself
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,10 @@ def is_remote(shard: str) -> bool:
 
 
 def count_images(shard: str) -> int:
-    """Images in a local shard, from its headers.
+    """Images in a local shard, from its headers, as webdataset itself counts them.
 
     Raises:
-        WorkbookFileError: the shard is remote, or no tar file.
+        WorkbookFileError: the shard is remote, no tar file, or holds two files for one.
     """
     if is_remote(shard):
         raise WorkbookFileError(
@@ -120,9 +122,29 @@ def count_images(shard: str) -> int:
         )
     try:
         with tarfile.open(shard) as archive:
-            return sum(Path(member.name).suffix == ".cls" for member in archive)
-    except tarfile.TarError as error:
-        raise WorkbookFileError(f"{shard} is not a whole tar file ({error}). Fetch it again.") from error
+            names = (member.name for member in archive if member.isreg() and is_member(member.name))
+            files = ({"fname": name, "data": b"", "__url__": shard} for name in names)
+            return sum(1 for _ in webdataset().tariterators.group_by_keys(files))
+    except (tarfile.TarError, ValueError) as error:
+        raise unreadable(shard, error) from error
+
+
+def is_member(name: str) -> bool:
+    """Whether a tar file's entry of that name is part of an image: nothing that systems leave behind, nor webdataset's."""
+    return all(map(is_data, PurePosixPath(name).parts)) and not META.match(name)
+
+
+def unreadable(shard: str, error: Exception) -> WorkbookFileError:
+    """What tarfile, webdataset or the system raises about a shard, told with its remedy."""
+    reason = next((text for text in error.args if isinstance(text, str)), type(error).__name__)
+    if "duplicate file name" in reason:
+        return WorkbookFileError(
+            f"The shard {shard} holds two files for one ({reason}): of a name, what stands before its first dot tells the "
+            "image, and what follows the kind of file, in small letters. Pack it again under other names."
+        )
+    return WorkbookFileError(
+        f"The shard {shard} cannot be read, it is not a whole tar file ({reason}). Fetch it again."
+    )
 
 
 def webdataset() -> ModuleType:

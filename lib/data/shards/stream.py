@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from lib.data.decoding import Size, decode
-from lib.data.image_files import IMAGE_SUFFIXES
+from lib.data.image_files import is_image
 from lib.data.imageset import refuse_unreadable
-from lib.data.shards.listing import Shard, webdataset
+from lib.data.shards.listing import Shard, is_member, unreadable, webdataset
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, positive
 
 BUFFER = 5000  # images held for shuffling, encoded, by each worker
@@ -130,11 +130,15 @@ class ShardStream(IterableDataset):
     def _unpacked(self, sample: dict) -> tuple[str, bytes, int]:
         """What messages call an image, its file, and its label."""
         name = f"{sample['__url__']}, image {sample['__key__']!r}"
-        encoded = next((value for key, value in sample.items() if f".{key.lower()}" in IMAGE_SUFFIXES), None)
-        if encoded is None or "cls" not in sample:
-            what = "no image file" if encoded is None else "no .cls file with its class"
-            raise WorkbookFileError(f"{name} has {what}; a shard holds <key>.jpg and <key>.cls for each image.")
-        label = sample["cls"].decode(errors="replace").strip()
+        images = [value for kind, value in sample.items() if is_image(f"image.{kind}")]
+        classes = [value for kind, value in sample.items() if f".{kind}".endswith(".cls")]
+        for what, files in (("image file", images), (".cls file with its class", classes)):
+            if len(files) != 1:
+                raise WorkbookFileError(
+                    f"{name} has {len(files) or 'no'} {what}{'s' * (len(files) > 1)}; a shard holds <key>.jpg and <key>.cls for "
+                    "each image, and a key ends at its first dot."
+                )
+        encoded, label = images[0], classes[0].decode(errors="replace").strip()
         if not label.isdecimal():
             raise WorkbookFileError(f"{name}: its .cls file holds {label!r}, not the number of a class.")
         if int(label) >= self.classes:
@@ -198,11 +202,11 @@ def read_shards(shards: Iterable[Shard]) -> Iterator[dict]:
     for shard in shards:
         number = 0
         try:
-            for number, sample in enumerate(webdataset().tariterators.tarfile_samples([{"url": shard.url}]), 1):  # noqa: B007
+            files = webdataset().tariterators.tarfile_samples([{"url": shard.url}], select_files=is_member)
+            for number, sample in enumerate(files, 1):  # noqa: B007
                 yield sample
         except (tarfile.TarError, OSError, ValueError) as error:
-            reason = next((text for text in error.args if isinstance(text, str)), type(error).__name__)
-            raise WorkbookFileError(f"The shard {shard.url} cannot be read ({reason}). Fetch it again.") from error
+            raise unreadable(shard.url, error) from error
         if number < shard.images:
             raise WorkbookFileError(
                 f"The shard {shard.url} ends after {number} of {shard.images} images: fetch it again, or correct sizes.json."

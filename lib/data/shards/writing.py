@@ -1,15 +1,13 @@
 """Folders of images packed into tar shards."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lib.data.file_finder import folder, folders_in
 from lib.data.imageset import ImageSet
-from lib.data.sets.folders import PART_OF, load_image_folder
+from lib.data.sets.folders import load_image_folder
 from lib.data.shards.listing import webdataset
 from lib.data.splits import rows_of, split_rows
 from lib.errors import WorkbookFileError, positive
@@ -71,22 +69,10 @@ def find_parts(source: Path, val_fraction: float, test_fraction: float, seed: in
     class folders in each; where there is no val/, `val_fraction` of train/ is held out.
 
     Raises:
-        WorkbookFileError: neither, or the parts have not the same classes.
+        WorkbookFileError: see `load_image_folder`.
     """
-    inside = folders_in(folder(source, "images"))
-    sources = {PART_OF[path.name.casefold()]: path for path in inside if path.name.casefold() in PART_OF}
-    if "train" not in sources:
-        images = load_image_folder(source)
+    images = load_image_folder(source, Path(source).name)
+    parts = images.rows["part"]
+    if not parts.any():
         return images, split_rows(images, "lesion", val_fraction, test_fraction, seed)
-    sets = {part: load_image_folder(path, part) for part, path in sources.items()}
-    classes = sets["train"].classes
-    for part, images in sets.items():
-        if images.classes != classes:
-            odd = sorted(set(images.classes) ^ set(classes))
-            raise WorkbookFileError(
-                f"{sources[part]} and {sources['train']} differ in class folders: {', '.join(odd[:5])}."
-            )
-    rows = pd.concat([images.rows.assign(part=part) for part, images in sets.items()], ignore_index=True)
-    rows["image_id"] = rows["group"] = rows["part"] + "/" + rows["image_id"]
-    images = replace(sets["train"], name=source.name, rows=rows)
-    return images, rows["part"] if "val" in sources else split_rows(images, "official", val_fraction, seed=seed)
+    return images, parts if "val" in set(parts) else split_rows(images, "official", val_fraction, seed=seed)

@@ -285,6 +285,26 @@ def test_cars_whose_folders_are_nested_as_on_kaggle(cars):
     nested = load_dataset("StanfordCars", cars)
     assert nested.rows.drop(columns="path").equals(images.rows.drop(columns="path"))
     assert nested.rows["path"].iloc[0].endswith("cars_train/cars_train/00001.jpg")
+    (cars / "car_devkit").mkdir()
+    (cars / "devkit").rename(cars / "car_devkit" / "devkit")
+    for name in ("cars_test_annos_withlabels (1).mat", "car_devkit/devkit/cars_test_annos_withlabels_eval.mat"):
+        next(cars.rglob("*withlabels*")).rename(cars / name)
+        assert (
+            load_dataset("StanfordCars", cars.parent).rows.drop(columns="path").equals(images.rows.drop(columns="path"))
+        )
+
+
+def test_boxes_of_cars_are_not_counted_in_the_bytes_that_they_are_stored_in(cars):
+    """As the devkit has them: each corner in the smallest type that holds it, so that areas overflow."""
+    rows = [("00001.jpg", 1, None), ("00002.jpg", 3, None)]
+    corners = {"bbox_x1": np.uint8(30), "bbox_y1": np.uint8(255), "bbox_x2": np.uint16(600), "bbox_y2": np.uint16(400)}
+    annotations(cars / "devkit" / "cars_train_annos.mat", rows, **corners)
+    boxes = load_dataset("StanfordCars", cars).rows["box"]
+    assert boxes[0] == "29 254 571 146"
+    annotations(cars / "devkit" / "cars_train_annos.mat", rows, bbox_x2=np.uint8(200), bbox_y2=np.uint8(250))
+    images = load_dataset("StanfordCars", cars)
+    assert images.rows["box"][0] == "1 2 199 248"
+    assert relative_boxes(images)[0].tolist() == [1 / 40, 2 / 20, 39 / 40, 18 / 20]  # cut to the picture
 
 
 def test_bad_annotations_of_cars_are_named(cars):

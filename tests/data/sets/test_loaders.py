@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lib.data import DATASETS, Dataset, ImageSet, load_dataset
+from lib.data import DATASETS, Dataset, ImageSet, load_dataset, split_rows
 from lib.data.survey import identical_images, image_sizes, views_per_lesion
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 
@@ -167,6 +167,50 @@ def test_isic_rows_must_be_one_hot(isic_root):
         load_dataset("isic-2018-task-3", isic_root)
 
 
+def groupings(root, change_table):
+    path = root / "ISIC2018_Task3_Training_LesionGroupings.csv"
+    change_table(pd.read_csv(path, dtype=str)).to_csv(path, index=False)
+
+
+def test_isic_ids_with_a_suffix_are_ids(isic_root):
+    wanted = load_dataset("isic-2018-task-3", isic_root).rows["group"].tolist()
+    groupings(isic_root, lambda table: table.assign(image=table["image"] + ".jpg"))
+    assert load_dataset("isic-2018-task-3", isic_root).rows["group"].tolist() == wanted
+    for path in isic_root.glob("*GroundTruth.csv"):
+        table = pd.read_csv(path, dtype=str)
+        table.assign(image="images\\" + table["image"] + ".JPG").to_csv(path, index=False)
+    assert load_dataset("isic-2018-task-3", isic_root).rows["group"].tolist() == wanted
+
+
+def test_isic_groupings_of_other_images_are_an_error_and_of_some_are_told(isic_root, caplog):
+    groupings(isic_root, lambda table: table.head(60))
+    load_dataset("isic-2018-task-3", isic_root)
+    assert "10 of 70 images have no lesion_id" in caplog.text
+    groupings(isic_root, lambda table: table.assign(image="X" + table["image"]))
+    with pytest.raises(WorkbookValueError, match="Groupings.csv tells the lesion of none of the 84 images: it lists X"):
+        load_dataset("isic-2018-task-3", isic_root)
+
+
+def test_isic_groupings_that_stand_there_twice_are_an_error(isic_root):
+    groupings(isic_root, lambda table: pd.concat([table, table.head(1)]))
+    load_dataset("isic-2018-task-3", isic_root)
+    groupings(isic_root, lambda table: pd.concat([table, table.head(1).assign(lesion_id="HAM_9")]))
+    with pytest.raises(WorkbookValueError, match="image 'ISIC_0000000' stands there a second time"):
+        load_dataset("isic-2018-task-3", isic_root)
+
+
+def test_isic_test_set_as_dataverse_gives_it(isic_root):
+    path = isic_root / "ISIC2018_Task3_Test_GroundTruth.csv"
+    truth = load_dataset("isic-2018-task-3", isic_root).rows.query("part == 'test'")
+    table = (
+        pd.read_csv(path, index_col="image").idxmax(axis=1).str.lower().rename_axis("image_id").reset_index(name="dx")
+    )
+    table.assign(lesion_id="HAMTEST_" + table.index.astype(str)).to_csv(path, index=False)
+    again = load_dataset("isic-2018-task-3", isic_root).rows.query("part == 'test'")
+    assert again[["image_id", "label"]].equals(truth[["image_id", "label"]])
+    assert again["group"].tolist() == [f"HAMTEST_{i}" for i in range(7)]
+
+
 # --- folders, digits, one's own ---
 
 
@@ -188,10 +232,81 @@ def test_an_image_folder_and_its_mistakes(tmp_path):
         load_dataset("imagefolder", tmp_path)
     Image.new("RGB", (8, 8)).save(tmp_path / "dog" / "1.png")
     assert load_dataset("imagefolder", tmp_path).rows["image_id"].tolist() == ["cat/1.png", "dog/1.png"]
-    for name in ("train", "Val"):
-        (tmp_path / name).mkdir()
-    with pytest.raises(WorkbookFileError, match="holds train, val where class folders should be"):
+
+
+def class_folders(root, names=("cat", "dog"), images=2):
+    for name in names:
+        (root / name).mkdir(parents=True)
+        for number in range(images):
+            Image.new("RGB", (8, 8)).save(root / name / f"{number}.png")
+    return root
+
+
+def test_folders_of_parts_are_the_sets_own(tmp_path):
+    for part in ("train", "Valid", "test"):
+        class_folders(tmp_path / part, images=3 if part == "train" else 1)
+    images = load_dataset("imagefolder", tmp_path)
+    assert images.classes == ("cat", "dog")
+    assert images.rows["part"].value_counts().to_dict() == {"train": 6, "val": 2, "test": 2}
+    assert "Valid/dog/0.png" in images.rows["image_id"].tolist()
+    assert split_rows(images, "official").equals(images.rows["part"])
+    (tmp_path / "README files").mkdir()
+    with pytest.raises(
+        WorkbookFileError, match="holds .*Valid.*, which are parts of a set, and beside them README files"
+    ):
         load_dataset("imagefolder", tmp_path)
+    (tmp_path / "README files").rename(tmp_path / "Training")
+    with pytest.raises(WorkbookFileError, match="beside them (Training|train): move"):
+        load_dataset("imagefolder", tmp_path)
+
+
+@pytest.mark.parametrize("names", [("control", "test"), ("bus", "car", "train"), ("val", "test")])
+def test_a_class_may_be_called_as_a_part_is(tmp_path, names):
+    images = load_dataset("imagefolder", class_folders(tmp_path, names))
+    assert images.classes == tuple(sorted(names))
+    assert set(images.rows["part"]) == {""}
+
+
+def test_of_several_tables_the_one_of_the_very_name_is_read(ham_root, caplog):
+    table = pd.read_csv(ham_root / "HAM10000_metadata.csv")
+    for copy in ("HAM10000_metadata (old).csv", "HAM10000_metadata - Copy.csv", "HAM10000_metadata_v1.csv"):
+        table.assign(dx="nv").to_csv(ham_root / copy, index=False)
+    assert set(load_dataset("HAM10000", ham_root).counts) == {12}
+    (ham_root / "backup").mkdir()
+    table.assign(dx="nv").to_csv(ham_root / "backup" / "ham10000_metadata.CSV", index=False)
+    assert set(load_dataset("HAM10000", ham_root).counts) == {12}
+    assert "backup/ham10000_metadata.CSV, of the same name, is not" in caplog.text
+    (ham_root / "backup" / "ham10000_metadata.CSV").unlink()
+    (ham_root / "HAM10000_metadata.csv").rename(ham_root / "HAM10000_metadata (1).csv")
+    with pytest.raises(
+        WorkbookFileError, match=r"no table HAM10000_metadata .* \(1\).csv, .*give the right one that name"
+    ):
+        load_dataset("HAM10000", ham_root)
+    for copy in ("HAM10000_metadata (old).csv", "HAM10000_metadata - Copy.csv"):
+        (ham_root / copy).unlink()
+    assert set(load_dataset("HAM10000", ham_root).counts) == {12}
+
+
+def test_images_without_a_lesion_are_lesions_of_their_own_and_told(ham_root, caplog):
+    for row, word in enumerate(("", "NA", "nan", "Unknown")):
+        change(ham_root, row, "lesion_id", word)
+    groups = load_dataset("HAM10000", ham_root).rows["group"]
+    assert groups[:6].tolist() == [f"ISIC_000000{i}" for i in range(4)] + ["HAM_0000002"] * 2
+    assert "4 of 84 images have no lesion_id" in caplog.text
+
+
+def test_fewer_classes_are_trained_on_and_told(ham_root, caplog):
+    path = ham_root / "HAM10000_metadata.csv"
+    table = pd.read_csv(path)
+    table[table["dx"].isin(["nv", "bcc"])].to_csv(path, index=False)
+    images = load_dataset("HAM10000", ham_root)
+    assert images.counts.to_dict() == {"bcc": 12, "nv": 12}
+    assert set(split_rows(images)) == {"train", "val", "test"}
+    assert "no image of akiec, bkl, df, mel, vasc: its classes are bcc, nv" in caplog.text
+    table[table["dx"] == "nv"].to_csv(path, index=False)
+    alone = load_dataset("HAM10000", ham_root)  # to test on
+    with pytest.raises(WorkbookValueError, match="images of the class 'nv' only"):
+        split_rows(alone)
 
 
 def test_registering_a_data_set_is_one_line(monkeypatch, shared_ham):

@@ -61,13 +61,19 @@ def test_market_tells_part_identity_and_camera(market):
 
 
 def test_a_name_that_tells_nothing_is_named(market):
-    for wrong in ("0002_x1s1_000451_03.jpg", "copy of 0002_c1s1_000451_03.jpg", "0002_c1s1_000451_03.jpg.jpg"):
+    for wrong in ("0002_x1s1_000451_03.jpg", "copy of 0002_c1s1_000451_03.jpg"):
         pictures(market, {"query": [wrong]})
         with pytest.raises(
             WorkbookValueError, match=rf"query: the name '{wrong}' does not tell .* 0002_c1s1_000451_03"
         ):
             load_dataset("Market-1501", market)
         (market / "query" / wrong).unlink()
+
+
+def test_a_suffix_twice_as_the_archive_has_it(market):
+    pictures(market, {"query": ["1488_c1s6_023021_00.jpg.jpg"]})
+    row = load_dataset("Market-1501", market).rows.query("identity == 1488").iloc[0]
+    assert (row["camera"], row["part"]) == (1, "query")
 
 
 def test_an_empty_part_is_named(market):

@@ -246,6 +246,38 @@ def test_mistakes_are_told_with_their_remedy(folder, shards, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "names",
+    [
+        ("._a.png", "a.png", "._a.cls", "a.cls"),
+        ("__MACOSX/._a.png", "set/a.png", "__MACOSX/set/._a.cls", "set/a.cls"),
+        ("set/._a.png", "set/a.png", "set/._a.cls", "set/a.cls", "set/.DS_Store"),
+        ("./a.PNG", "./a.CLS"),
+        ("a.v2.png", "a.v2.cls"),
+        ("part.1/a.Png", "part.1/a.cls", "__meta__/x.png", "readme", "Thumbs.db"),
+    ],
+)
+def test_entries_are_counted_as_they_are_read(tmp_path, names):
+    content = [(name, picture(3) if name.lower().endswith("png") else b"1") for name in names]
+    shard = write_shard(tmp_path / "train-0.tar", content)
+    assert count_images(str(shard)) == 1
+    assert labels(make([Shard(str(shard), 1)], training=False)) == [1]
+
+
+def test_two_images_whose_names_differ_behind_a_dot_are_told(tmp_path):
+    content = [(f"a.{n}.{kind}", picture(n)) for n in (1, 2) for kind in ("png", "cls")]
+    shard = Shard(str(write_shard(tmp_path / "one.tar", content)), 1)
+    assert count_images(shard.url) == 1
+    with pytest.raises(WorkbookFileError, match=r"image 'a' has 2 image files; .* a key ends at its first dot"):
+        labels(make([shard], training=False))
+    shard = Shard(str(write_shard(tmp_path / "two.tar", [("a.png", b""), ("a.PNG", b""), ("a.cls", b"1")])), 1)
+    for look in (lambda: count_images(shard.url), lambda: labels(make([shard], training=False))):
+        with pytest.raises(
+            WorkbookFileError, match=r"two.tar holds two files for one \(a.PNG: duplicate .* other names"
+        ):
+            look()
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda root: (root / "classes.txt").unlink(), "neither classes.txt nor classes.json beside"),
