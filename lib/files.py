@@ -3,6 +3,8 @@ the old one, a power cut too, a full disk an error."""
 
 import contextlib
 import errno
+import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -50,6 +52,25 @@ def save_folder(path: Path, save: Callable[[Path], object], is_same: Callable[[P
             if not is_same(path):
                 raise
         _flush_names(path.parent)
+
+
+def json_text(content: object) -> str:
+    """JSON that every reader reads: it has no NaN, so a number that is none becomes null."""
+    return json.dumps(_missing_as(None, content), indent=1, allow_nan=False)
+
+
+def with_nan(content: object) -> object:
+    """What `json_text` was given, of what it has written: null is a number that is none."""
+    return _missing_as(math.nan, content)
+
+
+def _missing_as(nothing: float | None, content: object) -> object:
+    if isinstance(content, dict):
+        return {name: _missing_as(nothing, value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_missing_as(nothing, value) for value in content]
+    is_missing = content is None or (isinstance(content, float) and math.isnan(content))
+    return nothing if is_missing else content
 
 
 def write_text(path: Path, text: str) -> None:

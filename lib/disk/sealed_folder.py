@@ -9,6 +9,7 @@ import pandas as pd
 
 from lib.disk.manifest import MANIFEST, difference, read_manifest, seal
 from lib.errors import WorkbookFileError, warn_once
+from lib.files import json_text
 from lib.inputs import note
 
 log = logging.getLogger(__name__)
@@ -71,8 +72,8 @@ class SealedFolder:
         return {name: what for name, what in self.damage().items() if name != self.spare or (self.path / name).exists()}
 
     def finish(self, results: dict) -> None:
-        """Write the last file, JSON, after a manifest of all."""
-        seal(self.path, self.files, self.last, json.dumps(results, indent=1))
+        """Write the last file, JSON in which what is no number is null, after a manifest of all."""
+        seal(self.path, self.files, self.last, json_text(results))
 
     def file(self, name: str) -> Path:
         """A file of the folder, which is what the manifest says, where there is one.

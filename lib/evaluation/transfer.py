@@ -17,8 +17,6 @@ Kept beside the run, so that a second call only reads:
 
 import hashlib
 import logging
-import math
-import warnings
 from functools import cached_property
 from pathlib import Path
 
@@ -30,12 +28,12 @@ from lib import hardware
 from lib.data import ImageSet, load_dataset, load_pixels, rows_of, split_rows
 from lib.data.pixels import content_digest
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
-from lib.files import write_text
+from lib.files import with_nan, write_text
 from lib.inputs import wrote
 from lib.training.config import RunConfig
-from lib.training.evaluate import predictions_frame
+from lib.training.evaluate import FLOAT32, predictions_frame
 from lib.training.inference import decoded_size, predict_rows
-from lib.training.metrics import Resampled, intervals
+from lib.training.metrics import Resampled, tell_absent, with_intervals
 from lib.training.run_digest import CONTENT, changed
 from lib.training.store import Run, RunStore
 from lib.training.training_data import prepare
@@ -84,10 +82,7 @@ class Transfer(Run):
     @cached_property
     def metrics(self) -> dict:
         """{'test': {metric: value}, 'intervals': {metric: [low, high]}, 'dropped': …, 'images': …, 'split': …}."""
-        kept = self.read_json("metrics.json")
-        kept["test"] = {name: _number(value) for name, value in kept["test"].items()}
-        kept["intervals"] = {name: [_number(v) for v in ends] for name, ends in kept["intervals"].items()}
-        return kept
+        return with_nan(self.read_json("metrics.json"))
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -147,10 +142,12 @@ def transfer(
     results = {"test": {}, "intervals": {}}
     if len(left):
         answers = predict_rows(run.model().to(hardware.device()), run.config, pixels, left)
-        results = _metrics(answers, labels, table["group"], run.classes)
+        tell_absent(labels, run.classes, f"{images.name} test")
+        samples = Resampled(table["group"], strata=labels).measure(answers, labels, run.classes)
+        results = with_intervals(samples)
     frame = predictions_frame(table, labels, answers, run.classes)
     results |= {"dropped": dropped, "images": len(rows), "split": split, "is_phantom": images.is_phantom}
-    write_text(transferred.path / "predictions.csv", frame.to_csv(index=False, float_format="%.7g"))
+    write_text(transferred.path / "predictions.csv", frame.to_csv(index=False, float_format=FLOAT32))
     transferred.finish(results)
     wrote(transferred.path / "metrics.json")
     return transferred
@@ -224,29 +221,6 @@ def _own_data(run: Run, store: RunStore) -> tuple[ImageSet, np.ndarray, np.ndarr
 
 def _content(pixels: np.ndarray) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(pixels)).digest()
-
-
-def _metrics(probabilities: np.ndarray, labels: np.ndarray, groups: pd.Series, classes: tuple[str, ...]) -> dict:
-    """Metrics and intervals; the former also by `Resampled`, since torchmetrics counts a class without images as 0."""
-    once = Resampled(groups, resamples=1)
-    once.weights = np.ones_like(once.weights)  # every image as it is
-    test = {name: value.item() for name, value in once.measure(probabilities, labels, classes).items()}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)  # a class without images has no interval
-        ranges = intervals(Resampled(groups, strata=labels).measure(probabilities, labels, classes))
-    return {
-        "test": {name: _json_number(round(value, 6)) for name, value in test.items()},
-        "intervals": {name: [_json_number(v) for v in ends] for name, ends in ranges.items()},
-    }
-
-
-def _json_number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return None if math.isnan(value) else value
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 def _in_words(dropped: dict[str, int]) -> str:

@@ -48,7 +48,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-LEVEL = 0.95
+from lib.training.metrics import LEVEL, reach
+
 LEAST_SPREAD = 1 / 10  # of the spread that single images alone give the seeds
 
 
@@ -98,8 +99,7 @@ def uncertainty(values: Sequence[np.ndarray], samples: Sequence[np.ndarray]) -> 
     else:
         common, seeds, freedom = _components(values, samples, images)
     share = common / images if images else 0.0
-    low, high = np.percentile(means, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-    halves = np.square([means.mean() - low, high - means.mean()]) / stats.norm.ppf((1 + LEVEL) / 2) ** 2
+    halves = np.square(reach(means)) / stats.norm.ppf((1 + LEVEL) / 2) ** 2
     return Uncertainty(*np.sqrt(halves * share + seeds).tolist(), freedom)
 
 

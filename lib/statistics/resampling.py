@@ -86,13 +86,13 @@ def metric_samples(answers: Sequence[RunAnswers], metric: str, seed: int = 0) ->
     for side in answers:
         place = {name: i for i, name in enumerate(side.run.classes)}
         labels = np.array([place[label] for label in side.labels]).tobytes()
-        samples.append(_metrics(side.probabilities.tobytes(), labels, tuple(place), *resamples)[metric])
+        samples.append(_metrics(side.probabilities.tobytes(), labels, tuple(place), *resamples)[metric][1:])
     return MetricSamples(values, np.column_stack(samples), len(first.images), len(np.unique(first.groups)))
 
 
 def mean_samples(scores: np.ndarray, groups: Sequence[str]) -> MetricSamples:
     """The mean of a score an image, [S, N] of S seeds on N images; whole `groups` [N] are resampled."""
-    weights = _resampled(_numbered(groups)).weights
+    weights = _resampled(_numbered(groups)).weights[1:]
     samples = weights @ scores.T / weights.sum(axis=1, keepdims=True)
     return MetricSamples(scores.mean(axis=1), samples, scores.shape[1], len(np.unique(groups)))
 

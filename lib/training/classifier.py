@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from lib import hardware
@@ -21,7 +21,7 @@ from lib.training.config import RunConfig
 from lib.training.distributed import average_statistics
 from lib.training.inference import augmentation_of, normalise, statistics_of, to_unit
 from lib.training.losses import build_loss
-from lib.training.metrics import build_metrics, flatten
+from lib.training.metrics import EpochMetrics
 from lib.training.optimisers import build_optimisation
 
 Shown = Tensor | list[str]  # which images a batch shows: rows of the image set, or names in a stream
@@ -43,7 +43,7 @@ class Classifier(pl.LightningModule):
         self.augment = AUGMENTATIONS[self.augmentation]
         self.train_loss, self.val_loss = MeanMetric(), MeanMetric()
         self.train_accuracy = MulticlassAccuracy(len(classes), average="micro")
-        self.val_metrics = build_metrics(classes)
+        self.val_metrics = EpochMetrics(classes)
 
     def on_train_epoch_start(self) -> None:
         # Dropout and drop path become functions of (seed, epoch, process): a resumed run draws what it would have.
@@ -110,13 +110,13 @@ class Classifier(pl.LightningModule):
         val = {} if self.config.refits else {"val_loss": float(self.val_loss.compute()), **self.validation_row()}
         row |= {name: val.pop(name) for name in ("val_loss", "val_accuracy") if val}
         row |= {"learning_rate": self.learning_rate, **val}
-        for metric in filter(lambda child: isinstance(child, Metric | MetricCollection), self.children()):
+        for metric in filter(lambda child: isinstance(child, Metric), self.children()):
             metric.reset()
         return row
 
     def validation_row(self) -> dict[str, float]:
         """The epoch's validation metrics by the log's names, `val_accuracy` among them."""
-        return flatten(self.val_metrics.compute(), self.classes, "val_")
+        return {f"val_{name}": round(value, 6) for name, value in self.val_metrics.compute().items()}
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: object) -> None:
         # Lightning steps a plateau schedule after the epoch's checkpoint is written, so a resumed run would lag behind

@@ -20,12 +20,14 @@ from lib.retrieval.reranking import Reranking
 from lib.training import inference
 from lib.training.config import RunConfig
 from lib.training.identities import embedded
-from lib.training.metrics import Resampled, intervals, measure
+from lib.training.metrics import Resampled, tell_absent, with_intervals
 from lib.training.settings import BRANCHES
 from lib.training.store import Run
 from lib.training.training_data import DecodedImages, TrainingData, stream_of
 
 log = logging.getLogger(__name__)
+
+FLOAT32 = "%.9g"  # digits that tell a number of 32 bits from its neighbours
 
 
 class Answers(NamedTuple):
@@ -117,16 +119,16 @@ def _classify(run: Run, model: nn.Module, answers: Answers) -> dict:
     table, labels, classes, (probabilities, *branches) = answers
     if not math.isfinite(probabilities.sum()):
         raise WorkbookError(f"The best weights of {run.path.name} give probabilities that are not numbers; lower lr.")
+    tell_absent(labels, classes, "test")
     frame = predictions_frame(table, labels, probabilities, classes)
     resampled = Resampled(frame["group"], strata=labels)
-    values, samples = measure(probabilities, labels, classes), resampled.measure(probabilities, labels, classes)
+    samples = resampled.measure(probabilities, labels, classes)
     if branches:
         for name, answer in zip(model.answering, branches[0].T, strict=True):
             frame[f"prediction_{name}"] = np.array(classes)[answer]
-            values[f"accuracy_{name}"] = round(float((answer == labels).mean()), 6)
             samples[f"accuracy_{name}"] = resampled.mean(answer == labels)
-    write_text(run.path / "predictions.csv", frame.to_csv(index=False, float_format="%.7g"))
-    return {"test": values, "intervals": intervals(samples)}
+    write_text(run.path / "predictions.csv", frame.to_csv(index=False, float_format=FLOAT32))
+    return with_intervals(samples)
 
 
 def _retrieve(run: Run, model: nn.Module, decoded: DecodedImages) -> dict:
@@ -136,16 +138,14 @@ def _retrieve(run: Run, model: nn.Module, decoded: DecodedImages) -> dict:
     image_ids = decoded.images.rows["image_id"].iloc[rows_of(decoded.parts, "query")].to_numpy()
     queries = scores.queries.assign(image_id=image_ids)
     write_text(run.path / "queries.csv", queries.to_csv(index=False, float_format="%.7g"))
-    values, ranges = _with_intervals(scores)
+    samples = _resampled(scores)
     if run.config.rerank:
         reranked = retrieval_scores(query, gallery, run.config.distance, Reranking(), skip_unmatched=True)
-        for target, source in zip((values, ranges), _with_intervals(reranked), strict=True):
-            target |= {f"{name}_reranked": value for name, value in source.items()}
-    return {"test": values, "intervals": ranges, "queries": len(query), "skipped": scores.skipped}
+        samples |= {f"{name}_reranked": values for name, values in _resampled(reranked).items()}
+    return {**with_intervals(samples), "queries": len(query), "skipped": scores.skipped}
 
 
-def _with_intervals(scores: RetrievalScores) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """The metrics, and their intervals over resamples of whole identities: its images are not independent."""
+def _resampled(scores: RetrievalScores) -> dict[str, np.ndarray]:
+    """The metrics, and those of resamples of whole identities, whose images are not independent."""
     resampled = Resampled(scores.matched["identity"])
-    samples = {name: resampled.mean(scores.per_query(name)) for name in RETRIEVAL_METRICS}
-    return scores.metrics(), intervals(samples)
+    return {name: resampled.mean(scores.per_query(name)) for name in RETRIEVAL_METRICS}

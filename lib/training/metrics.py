@@ -1,63 +1,78 @@
-"""The metrics of every epoch and of the test split, and bootstrap intervals for the latter.
+"""The metrics of a classifier: one formula of each, for the point, its interval, every epoch and a transfer.
 
-torchmetrics measures. The intervals need the same numbers on a thousand weighted resamples, for which `Resampled`
-keeps counts per lesion and multiplies: a second, not minutes. A test holds both to be equal.
+A formula counts weighted images. The weights of a test set as it is are 1; those of a bootstrap resample say how often
+each image was drawn. So a point and the thousand resamples that its interval comes from cannot differ in what they mean.
+
+The means over classes (balanced accuracy, macro AUROC, macro F1) leave out a class that no image shows, which is told
+(`tell_absent`); scikit-learn's definitions are the same. So macro F1 counts a class that is only answered as 0.
 """
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
-import torch
+from scipy.sparse import csr_array
 from torch import Tensor
-from torchmetrics import MetricCollection
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassAUROC,
-    MulticlassCalibrationError,
-    MulticlassF1Score,
-    MulticlassRecall,
-)
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+log = logging.getLogger(__name__)
 
 BINS = 15  # of the expected calibration error
+LEVEL = 0.95  # of intervals
 
 
-def build_metrics(classes: Sequence[str], together: bool = True) -> MetricCollection:
-    """accuracy, balanced_accuracy (mean recall, the challenge's metric), macro_f1, macro_auroc, ece, recall a class.
+class EpochMetrics(Metric):
+    """`measure` of all validation images since the last reset, shown as probabilities [B, K] and labels [B].
 
-    Inputs: probabilities [B, K] and labels [B]. All are fractions in [0, 1]. In a run of several processes they are those
-    of the images of all, which compute them `together`, or of this one's alone.
+    In a run of several processes they are the images of all. Classes that none shows are told, once.
     """
-    k, sync = len(classes), {"sync_on_compute": together}
-    return MetricCollection(
-        {
-            "accuracy": MulticlassAccuracy(k, average="micro", **sync),
-            "balanced_accuracy": MulticlassAccuracy(k, average="macro", **sync),
-            "macro_f1": MulticlassF1Score(k, average="macro", **sync),
-            "macro_auroc": MulticlassAUROC(k, average="macro", **sync),
-            "ece": MulticlassCalibrationError(k, n_bins=BINS, norm="l1", **sync),
-            "recall": MulticlassRecall(k, average="none", **sync),
-        },
-        compute_groups=False,
-    )
 
+    full_state_update = False
+    higher_is_better = True
 
-def flatten(values: dict[str, Tensor], classes: Sequence[str], prefix: str = "") -> dict[str, float]:
-    """Metric tensors to plain numbers; the vector of recalls becomes `recall_<class>`."""
-    recalls = values["recall"].tolist()
-    flat = {name: float(value) for name, value in values.items() if name != "recall"}
-    flat |= {f"recall_{name}": value for name, value in zip(classes, recalls, strict=True)}
-    return {prefix + name: round(value, 6) for name, value in flat.items()}
+    def __init__(self, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.classes, self.told = tuple(classes), False
+        self.add_state("probabilities", [], dist_reduce_fx="cat")
+        self.add_state("labels", [], dist_reduce_fx="cat")
+
+    def update(self, probabilities: Tensor, labels: Tensor) -> None:
+        self.probabilities.append(probabilities.detach())
+        self.labels.append(labels)
+
+    def compute(self) -> dict[str, float]:
+        probabilities, labels = (dim_zero_cat(kept).cpu().numpy() for kept in (self.probabilities, self.labels))
+        if not self.told:
+            tell_absent(labels, self.classes, "validation")
+        self.told = True
+        return measure(probabilities, labels, self.classes)
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
-    """All metrics of `build_metrics` for probabilities [N, K] and labels [N]."""
-    metrics = build_metrics(classes, together=False)
-    metrics.update(torch.tensor(np.asarray(probabilities)), torch.tensor(np.asarray(labels)))
-    return flatten(metrics.compute(), classes)
+    """accuracy, balanced_accuracy (mean recall, the challenge's metric), macro_f1, macro_auroc, ece, recall_<class>.
+
+    All are fractions in [0, 1] of probabilities [N, K] and labels [N]. NaN is what the images cannot tell: the recall of a
+    class that is not there, and macro AUROC where only one is.
+    """
+    as_it_is = np.ones((1, len(labels)))
+    return {name: float(value) for name, (value,) in _metrics(as_it_is, probabilities, labels, classes).items()}
+
+
+def tell_absent(labels: np.ndarray, classes: Sequence[str], part: str) -> None:
+    """Warn of classes that no image of a part of the data shows."""
+    images = np.bincount(labels, minlength=len(classes))
+    absent = [name for name, number in zip(classes, images, strict=True) if not number]
+    if absent:
+        shown = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+        others = len(classes) - len(absent)
+        log.warning("no image of the %s part shows %s: means over classes are over the other %d", part, shown, others)
 
 
 class Resampled:
-    """The metrics on bootstrap resamples of whole groups (lesions): views of one lesion are not independent.
+    """The metrics of a test set and of bootstrap resamples of whole groups (lesions): views of one are not independent.
+
+    Whatever is measured stands first for the images as they are, then for each resample.
 
     With `strata` (the label of each image) each class keeps its number of groups, as the splits, which are drawn class
     by class, keep it from one test set to the next. So no resample lacks a class, and macro F1, which hangs on the
@@ -72,40 +87,84 @@ class Resampled:
     ) -> None:
         _, first, self.group = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
         stratum = np.zeros(len(first)) if strata is None else np.asarray(strata)[first]
-        rng, draws = np.random.default_rng(seed), np.empty((resamples, len(first)))
+        rng, draws = np.random.default_rng(seed), np.ones((1 + resamples, len(first)))
         for label in np.unique(stratum):
             members = np.flatnonzero(stratum == label)
             n = len(members)
-            draws[:, members] = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
-        self.weights = draws[:, self.group]  # (resamples, images)
+            draws[1:, members] = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+        self.weights = draws[:, self.group]  # (1 + resamples, images)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
-        """The mean of a number an image, [N], on each resample, [resamples]."""
+        """The mean of a number an image, [N]: [1 + resamples]."""
         return self.weights @ np.asarray(values, dtype=float) / self.weights.sum(axis=1)
 
     def measure(self, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
-        """Each metric's value on each resample, [resamples].
+        """Each metric of `lib.training.metrics.measure`: [1 + resamples].
 
-        A class without images has no part in a mean over classes (a class that is only answered has an F1 of 0); a
-        resample that lacks a class of the test set has no such mean: it is NaN, not a mean over fewer classes.
+        A resample that lacks a class of the test set has no mean over classes: NaN, and no mean over fewer.
         """
-        w, p, y, k = self.weights, np.asarray(probabilities), np.asarray(labels), len(classes)
-        predicted = p.argmax(axis=1)
-        truth, answer = np.eye(k)[y], np.eye(k)[predicted]
-        hits, support, answers = w @ (truth * answer), w @ truth, w @ answer  # (resamples, classes)
-        present = truth.any(axis=0)
-        whole = np.where((support[:, present] > 0).all(axis=1), 1.0, np.nan)
-        with np.errstate(invalid="ignore"):  # 0/0: the recall of a class that the resample lacks is NaN
-            recall, f1 = hits / support, np.nan_to_num(2 * hits / (support + answers))
-            auroc = [_auroc(w, p[:, c], y == c) for c in np.flatnonzero(present)]
-        values = {
-            "accuracy": hits.sum(axis=1) / w.sum(axis=1),
-            "balanced_accuracy": whole * recall[:, present].mean(axis=1),
-            "macro_f1": whole * f1[:, present | answer.any(axis=0)].mean(axis=1),
-            "macro_auroc": whole * np.mean(auroc, axis=0),
-            "ece": _ece(w, p.max(axis=1), predicted == y),
-        }
-        return values | {f"recall_{name}": recall[:, c] for c, name in enumerate(classes)}
+        return _metrics(self.weights, probabilities, labels, classes)
+
+
+def with_intervals(samples: dict[str, np.ndarray]) -> dict[str, dict]:
+    """{'test': {metric: value}, 'intervals': {metric: (low, high)}} of what `Resampled` gives."""
+    return {"test": {name: float(values[0]) for name, values in samples.items()}, "intervals": intervals(samples)}
+
+
+def intervals(samples: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """The 95 % interval of each metric, from what `Resampled` gives of it; NaN of what has no value.
+
+    It is the percentile bootstrap's, moved onto the value: resamples of a calibration error are on average larger than
+    it. So it holds the value always, and is that of `lib.statistics.estimates.estimate` for this one training.
+    """
+    found = {}
+    for name, (value, *resampled) in samples.items():
+        below, above = reach(np.array(resampled))
+        found[name] = (float(np.maximum(value - below, 0)), float(np.minimum(value + above, 1)))
+    return found
+
+
+def reach(samples: np.ndarray) -> tuple[float, float]:
+    """How far the 95 % percentile interval of resampled values reaches below and above their mean.
+
+    Values that are NaN do not count; of fewer than two the answer is NaN.
+    """
+    samples = samples[np.isfinite(samples)]
+    if len(samples) < 2:
+        return np.nan, np.nan
+    low, high = np.percentile(samples, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return abs(samples.mean() - low), abs(high - samples.mean())
+
+
+def _metrics(
+    weights: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Every metric [R] of weighted images, by weights [R, N]."""
+    p, y, k = np.asarray(probabilities, dtype=float), np.asarray(labels), len(classes)
+    predicted = p.argmax(axis=1)
+    right = predicted == y
+    every = np.ones(len(y))
+    support, answers, hits = (_counts(weights, *of, k) for of in ((y, every), (predicted, every), (y, right)))
+    present = np.bincount(y, minlength=k) > 0
+    whole = np.where((support[:, present] > 0).all(axis=1), 1.0, np.nan)
+    with np.errstate(invalid="ignore"):  # 0/0: the recall of a class that is not there is NaN
+        recall, f1 = hits / support, np.nan_to_num(2 * hits / (support + answers))
+        auroc = [_auroc(weights, p[:, c], y == c) for c in np.flatnonzero(present)]
+    counted = present | (np.bincount(predicted, minlength=k) > 0)
+    values = {
+        "accuracy": hits.sum(axis=1) / weights.sum(axis=1),
+        "balanced_accuracy": whole * recall[:, present].mean(axis=1),
+        "macro_f1": whole * f1[:, counted].mean(axis=1),
+        "macro_auroc": whole * np.mean(auroc, axis=0),
+        "ece": _ece(weights, p.max(axis=1), right),
+    }
+    return values | {f"recall_{name}": recall[:, c] for c, name in enumerate(classes)}
+
+
+def _counts(weights: np.ndarray, labels: np.ndarray, values: np.ndarray, k: int) -> np.ndarray:
+    """[R, k]: the weighted sum of the values [N] of the images of each label."""
+    by_label = csr_array((np.asarray(values, dtype=float), labels, np.arange(len(labels) + 1)), shape=(len(labels), k))
+    return weights @ by_label
 
 
 def _auroc(weights: np.ndarray, scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
@@ -120,13 +179,7 @@ def _auroc(weights: np.ndarray, scores: np.ndarray, positive: np.ndarray) -> np.
 
 
 def _ece(weights: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Σ over bins of |weighted right − weighted confidence| / total weight (Naeini et al., AAAI 2015)."""
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gap = weights @ (np.eye(BINS)[place] * (right - confidence)[:, None])
-    return np.abs(gap).sum(axis=1) / weights.sum(axis=1)
-
-
-def intervals(samples: dict[str, np.ndarray], level: float = 0.95) -> dict[str, tuple[float, float]]:
-    """Percentile interval of each metric from its values on the resamples."""
-    tail = 100 * (1 - level) / 2
-    return {name: tuple(np.nanpercentile(v, [tail, 100 - tail]).tolist()) for name, v in samples.items()}
+    """Σ over bins of |weighted right − weighted confidence| / total weight (Naeini et al., AAAI 2015); a confidence of 1
+    is in the last bin."""
+    place = np.clip(np.nan_to_num(confidence) * BINS, 0, BINS - 1).astype(int)
+    return np.abs(_counts(weights, place, right - confidence, BINS)).sum(axis=1) / weights.sum(axis=1)

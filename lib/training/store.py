@@ -32,6 +32,7 @@ from torch import nn
 from lib.disk.manifest import MANIFEST
 from lib.disk.sealed_folder import SealedFolder
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, did_you_mean, warn_once
+from lib.files import with_nan
 from lib.paths import OUTPUTS
 from lib.retrieval.ranking import RetrievalScores
 from lib.training.build_model import build_model
@@ -100,8 +101,8 @@ class Run(SealedFolder):
 
     @cached_property
     def metrics(self) -> dict:
-        """{'best_epoch': int, 'test': {metric: value}, 'intervals': {metric: [low, high]}}."""
-        return self.read_json("metrics.json", "test", "intervals")
+        """{'best_epoch': int, 'test': {metric: value}, 'intervals': {metric: [low, high]}}; NaN of what has no value."""
+        return with_nan(self.read_json("metrics.json", "test", "intervals"))
 
     @cached_property
     def provenance(self) -> dict:

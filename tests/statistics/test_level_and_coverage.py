@@ -30,7 +30,7 @@ def _fewer_resamples_and_no_other_metric(monkeypatch):
     @lru_cache(maxsize=4)
     def fewer(groups, strata, seed):
         some = full(groups, strata, seed)
-        some.weights = some.weights[:300]
+        some.weights = some.weights[:301]
         return some
 
     monkeypatch.setattr(resampling, "_resampled", fewer)

@@ -1,10 +1,16 @@
-"""Metrics against scikit-learn; the resampling engine against torchmetrics; intervals that cover."""
+"""Metrics against scikit-learn, absent classes and all; one formula for points, resamples and epochs; intervals that
+hold their point and cover the truth."""
+
+import json
+import math
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score, roc_auc_score
 
-from lib.training.metrics import Resampled, intervals, measure
+from lib.files import json_text, with_nan
+from lib.training.metrics import EpochMetrics, Resampled, intervals, measure, with_intervals
 
 CLASSES = ("a", "b", "c")
 
@@ -29,10 +35,97 @@ def test_metrics_are_scikit_learns():
     assert {k: found[k] for k in expected} == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize(("present", "answered"), [((0, 1, 2), True), ((0, 3), True), ((1, 2), False)])
+def test_an_absent_class_is_left_out_as_scikit_learn_leaves_it_out(present, answered):
+    """Whether it is answered or not; balanced accuracy and macro AUROC are over the classes that are there."""
+    rng, classes = np.random.default_rng(1), ("a", "b", "c", "d")
+    y = rng.choice(present, 40)
+    p = rng.dirichlet(np.ones(4), 40) * (np.isin(range(4), present) if not answered else 1)
+    p /= p.sum(axis=1, keepdims=True)
+    found, predicted = measure(p, y, classes), p.argmax(axis=1)
+    absent = set(range(4)) - set(present)
+    assert bool(absent & set(predicted)) == answered
+    assert found["balanced_accuracy"] == pytest.approx(recall_score(y, predicted, labels=present, average="macro"))
+    assert found["macro_f1"] == pytest.approx(f1_score(y, predicted, average="macro"))
+    assert found["macro_auroc"] == pytest.approx(np.mean([roc_auc_score(y == c, p[:, c]) for c in present]))
+    assert {c for c in range(4) if math.isnan(found[f"recall_{classes[c]}"])} == absent
+
+
+def test_what_one_class_cannot_tell_is_no_number():
+    found = measure(np.eye(3)[[0, 1, 1]], np.array([1, 1, 1]), CLASSES)
+    assert math.isnan(found["macro_auroc"])
+    assert found["balanced_accuracy"] == found["accuracy"] == pytest.approx(2 / 3)
+
+
+def awkward(seed):
+    """Random answers of few images: classes that are absent, ties, confidences of 0 and 1, lesions of several images."""
+    rng = np.random.default_rng(seed)
+    k, n = int(rng.integers(2, 6)), int(rng.integers(1, 40))
+    labels = rng.choice(rng.permutation(k)[: rng.integers(1, k + 1)], n)
+    p = rng.dirichlet(np.full(k, rng.choice([0.05, 1, 20])), n)
+    p = 0.5 * p + 0.5 * np.eye(k)[labels] if rng.random() < 0.5 else p
+    p = np.round(p, 1) if rng.random() < 0.5 else p
+    p[rng.random(n) < 0.3] = np.eye(k)[rng.integers(k)]
+    groups = rng.integers(0, max(1, n // 2), n) * k + labels
+    return p.astype(np.float32), labels, groups, [f"c{i}" for i in range(k)]
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_every_point_lies_in_its_own_interval(seed):
+    p, labels, groups, classes = awkward(seed)
+    found = measure(p, labels, classes)
+    spans = intervals(Resampled(groups, 50, seed, strata=labels).measure(p, labels, classes))
+    assert spans.keys() == found.keys()
+    for name, value in found.items():
+        low, high = spans[name]
+        assert 0 <= low <= value <= high <= 1 or np.isnan([low, value, high]).all(), name
+
+
+def test_an_interval_is_that_of_the_statistics_of_one_run(finished):
+    from lib.statistics.estimates import estimate
+
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "ece"):
+        of_run = estimate([finished], name)
+        assert finished.metrics["test"][name] == of_run.mean
+        assert finished.metrics["intervals"][name] == pytest.approx([of_run.low, of_run.high], abs=1e-6)
+
+
+def test_the_epochs_metrics_are_those_of_all_its_batches_and_absent_classes_are_told_once(caplog):
+    p, y = answers(50)
+    metrics = EpochMetrics((*CLASSES, "absent"))
+    p = np.pad(p, ((0, 0), (0, 1)))
+    for _ in range(2):
+        for rows in np.array_split(np.arange(50), 4):
+            metrics.update(torch.tensor(p[rows]), torch.tensor(y[rows]))
+        assert metrics.compute() == pytest.approx(measure(p, y, metrics.classes), nan_ok=True)
+        metrics.reset()
+    assert (
+        caplog.text.count("no image of the validation part shows absent: means over classes are over the other 3") == 1
+    )
+
+
+def test_what_is_no_number_is_null_in_json_and_comes_back():
+    samples = Resampled([0, 1, 2], 20).measure(np.eye(3)[[0, 1, 1]], np.array([0, 1, 1]), CLASSES)
+    text = json_text(with_intervals(samples))
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    kept = json.loads(text, parse_constant=refuse)
+    assert (kept["test"]["recall_c"], kept["intervals"]["recall_c"]) == (None, [None, None])
+    assert with_nan(kept)["test"] == pytest.approx(with_intervals(samples)["test"], nan_ok=True)
+
+
 def test_calibration_error_by_hand():
     p = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
     y = np.array([0, 1, 0, 0])  # 0.9 is right half the time, 0.6 always
     assert measure(p, y, ("a", "b"))["ece"] == pytest.approx((0.4 + 0.4) / 2, abs=1e-6)
+
+
+def test_a_confidence_of_one_shares_the_last_bin():
+    """torchmetrics 1.9.0 gives it a bin of its own: there the error is 0.5·0.02 + 0.5·0.04."""
+    p, y = np.array([[0.98, 0.02]] * 50 + [[1.0, 0.0]] * 50), np.repeat([0, 1, 0], [98, 2, 0])
+    assert measure(p, y, ("a", "b"))["ece"] == pytest.approx(abs(0.98 - 0.99))
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -44,7 +137,8 @@ def test_resampling_equals_measuring_the_resample(ties):
     groups = np.arange(120) // 2
     resampled = Resampled(groups, resamples=5, seed=1)
     samples = resampled.measure(p, y, CLASSES)
-    for r in range(5):
+    assert {k: v[0] for k, v in samples.items()} == measure(p, y, CLASSES)
+    for r in range(1, 6):
         rows = np.repeat(np.arange(120), resampled.weights[r].astype(int))
         assert {k: v[r] for k, v in samples.items()} == pytest.approx(measure(p[rows], y[rows], CLASSES), abs=2e-5)
 
@@ -70,6 +164,7 @@ def test_each_class_keeps_its_number_of_lesions():
     weights = Resampled(np.arange(12) // 2, resamples=50, strata=labels).weights
     assert (weights[:, ::2] == weights[:, 1::2]).all()
     assert (weights @ np.eye(3)[labels] == [6, 2, 4]).all()
+    assert (weights[0] == 1).all()
     assert len(np.unique(weights, axis=0)) > 20
 
 
