@@ -1,10 +1,11 @@
-# make report · make test · make lab   (each sets up .venv first)
+# make report · make test · make lab · make docs   (each sets up .venv first)
 
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+REPORT ?= outputs/report
 
-.PHONY: report test lab lint clean
+.PHONY: report test lab docs lint clean
 
 report: .venv/.installed
 	$(BIN)/python run_all.py $(ARGS)
@@ -13,7 +14,12 @@ test: .venv/.installed-test
 	$(BIN)/python -m pytest $(ARGS)
 
 lab: .venv/.installed
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/python -m lib lab
+
+docs: .venv/.installed-docs
+	[ -d $(REPORT)/notebooks ] || $(BIN)/python run_all.py --profile smoke
+	REPORT=$(REPORT) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python docs/tools/check_site.py outputs/site
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -26,6 +32,10 @@ lint: .venv/.installed-test
 
 .venv/.installed-test: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+.venv/.installed-docs: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
 clean:

@@ -3,7 +3,7 @@
 import argparse
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lib.errors import CommandLine, WorkbookError, run_command
@@ -30,10 +30,15 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{run.path}  (best epoch {run.metrics['best_epoch']})")
     if config.refit == "all":
         print("  no test: it was trained on all images")
-    for name, value in run.metrics["test"].items():
-        low, high = run.metrics["intervals"][name]
-        print(f"  test {name:<20} {value:.3f}  [{low:.3f}, {high:.3f}]")
+    print(*test_lines(run.metrics), sep="\n")
     return 0
+
+
+def test_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """A line for each test metric with its interval; what no image tells is a dash."""
+    rows = {name: (value, *metrics["intervals"][name]) for name, value in metrics["test"].items()}
+    told = {name: ["–" if number is None else f"{number:.3f}" for number in row] for name, row in rows.items()}
+    return [f"  test {name:<20} {value}  [{low}, {high}]" for name, (value, low, high) in told.items()]
 
 
 def _recipe(settings: dict[str, Any]) -> str | None:

@@ -51,7 +51,7 @@ ORDER = (  # a room may import those before it and itself, and nothing else of l
     "workbook",
     "command lines",
 )
-COMMANDS = {"weights.recipes", "weights.__main__"}  # they train: command lines, though they stand in a room below
+COMMANDS = {"weights.recipes", "weights.__main__", "evaluation.__main__"}  # command lines, though in a room below
 UNKNOWN = {  # of what stands before them, what these do not know all the same
     "data": {"weights", "mapped", "toynet", "backbones", "papers", "models"},
     "retrieval": {"weights", "mapped", "toynet", "backbones", "papers", "models"},

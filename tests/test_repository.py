@@ -33,10 +33,19 @@ def test_no_large_files_and_no_traces_of_a_machine():
             assert not re.search(r"(/home|/root|/Users)/\w|index.url|find.links", text), path
 
 
-def test_what_the_readmes_link_to_is_there():
-    for readme in (ROOT / "README.md", ROOT / "data" / "README.md"):
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", readme.read_text()):
-            assert (readme.parent / target).exists(), f"{readme.name}: {target}"
+PAGES = [*ROOT.glob("*.md"), ROOT / "data" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BUILT = re.compile(r"docs/(api/[\w.]+\.md|mechanisms/\w+\.svg)")  # what `make docs` makes, and checks
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_page_links_to_is_there(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        path = (page.parent / target).resolve()
+        assert path.exists() or BUILT.fullmatch(path.relative_to(ROOT).as_posix()), target
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
 
 def test_every_dependency_is_pinned():

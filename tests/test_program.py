@@ -1,0 +1,50 @@
+"""The one command of the workbook: its parts are there, and another package named `lib` is told from ours."""
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from lib.__main__ import COMMANDS, main
+from lib.errors import WorkbookError
+from lib.paths import ROOT
+
+
+@pytest.mark.parametrize("command", [command for name, command in COMMANDS.items() if name != "lab"])
+def test_a_commands_main_takes_arguments(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        import_module(command.module).main(["--help"])
+    assert "usage:" in capsys.readouterr().out
+
+
+def test_help_lists_the_commands(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"{name} " in shown and command.purpose in shown for name, command in COMMANDS.items())
+
+
+def test_an_unknown_command_has_a_nearest_one():
+    with pytest.raises(WorkbookError, match="Did you mean 'train'"):
+        main(["trian"])
+
+
+def test_lab_starts_where_our_lib_is_found_first(monkeypatch):
+    def started(command, env, check):
+        assert command[1:3] == ["-m", "jupyterlab"]
+        assert env["PYTHONPATH"].split(":")[0] == str(ROOT)
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(subprocess, "run", started)
+    assert main(["lab", "--no-browser"]) == 3
+
+
+def test_another_package_named_lib_is_told_from_ours(tmp_path):
+    """As PyPI has one: lib 4.0.0 is a single file, lib/__init__.py."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "__init__.py").write_text("def clone(): ...")
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; import attention_workbook as a; a.program()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert str(tmp_path / "lib" / "__init__.py") in done.stderr
+    assert "pip uninstall lib" in done.stderr
