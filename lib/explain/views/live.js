@@ -77,9 +77,10 @@ const say = (channel, text) => {
   if (status.textContent !== all) status.textContent = all;
 };
 
-const mark = () => {
-  root.classList.toggle('busy', waiting.size > 0);
-  root.setAttribute('aria-busy', waiting.size > 0);
+const mark = () => { // nobody waits for what is followed
+  const busy = [...waiting.keys()].some(channel => channel !== 'follow');
+  root.classList.toggle('busy', busy);
+  root.setAttribute('aria-busy', busy);
 };
 
 // `redraw` is called when a kernel is there, or is no more. `state` tells what is shown: the page that is saved opens so.

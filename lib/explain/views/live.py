@@ -98,10 +98,13 @@ class LiveView:
         self.visit(self.first if live else [*self.first, *self.tour])
         display(self.view(live), display_id=self.name)
         if live:
-            self.bridge.on_msg(self.hear)
-            reference = {"version_major": 2, "version_minor": 0, "model_id": self.bridge.model_id}
-            # where nobody knows widgets, as in an exported page, it is nothing at all
-            display({"application/vnd.jupyter.widget-view+json": reference, "text/html": ""}, raw=True)
+            display(self.bridge_bundle(), raw=True)
+
+    def bridge_bundle(self) -> dict[str, Any]:
+        """What is displayed beside the view: where nobody knows widgets, as in an exported page, nothing at all."""
+        self.bridge.on_msg(self.hear)
+        reference = {"version_major": 2, "version_minor": 0, "model_id": self.bridge.model_id}
+        return {"application/vnd.jupyter.widget-view+json": reference, "text/html": ""}
 
     @cached_property
     def bridge(self) -> Any:

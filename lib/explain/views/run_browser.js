@@ -1,15 +1,16 @@
-// The run browser: a table to sort, and of the chosen runs the curves and the confusion matrices.
-const COLOURS = ['#2f6db3', '#d9822b', '#4b9a6b', '#8a63b0', '#b8433f', '#5f7d8c', '#b59b2b'];
+// The run browser: a table to filter and to sort, and of the chosen runs the curves and the confusion matrices. While a
+// kernel lives it follows the store.
+const LOOK = 2000; // ms between two looks at the store
 const spoken = name => name.replaceAll('_', ' ');
 const missing = value => value === null || value === undefined;
 const word = value => missing(value) ? '' : Array.isArray(value) ? value.join(', ') : String(value);
 
 // A column: its title, what a run has there to sort by, and how that is written.
-const columnsOf = data => {
+const columnsOf = ({runs, settings, metrics}) => {
   const interval = (run, name) => run.intervals[name] ? ` [${run.intervals[name].map(short).join(', ')}]` : '';
   const columns = [
-    ...data.settings.map(name => ({title: spoken(name), of: run => run.settings[name]})),
-    ...data.metrics.map(name => ({
+    ...settings.map(name => ({title: spoken(name), of: run => run.settings[name]})),
+    ...metrics.map(name => ({
       title: spoken(name),
       of: run => run.metrics[name],
       write: (value, run) => short(value) + interval(run, name),
@@ -18,88 +19,38 @@ const columnsOf = data => {
     {title: 'state', of: run => run.state},
     {title: 'run', of: run => run.name},
   ];
-  const number = of => data.runs.every(run => missing(of(run)) || typeof of(run) === 'number');
+  const number = of => runs.every(run => missing(of(run)) || typeof of(run) === 'number');
   return columns.map(column => ({write: word, ...column, number: number(column.of)}));
 };
 
-// The numbers of the runs in the order of a column; runs without a value come last, up or down.
-const sorted = (runs, {of, number}, up) => [...runs.keys()].sort((i, j) => {
-  const [a, b] = [of(runs[i]), of(runs[j])];
+// Runs in the order of a column; those without a value come last, up or down.
+const sorted = (runs, {of, number}, up) => [...runs].sort((one, other) => {
+  const [a, b] = [of(one), of(other)];
   if (missing(a) || missing(b)) return missing(a) - missing(b);
   return (up ? 1 : -1) * (number ? a - b : word(a).localeCompare(word(b), undefined, {numeric: true}));
 });
 
+// Whether a run passes a filter, or in words why it cannot: 'learnable seed=1 balanced_accuracy>0.5' are parts of a cell and
+// comparisons with a column, all of which have to hold.
+const COMPARISONS = {
+  '<=': (a, b) => a <= b, '>=': (a, b) => a >= b, '!=': (a, b) => a !== b, '<': (a, b) => a < b, '>': (a, b) => a > b,
+  '=': (a, b) => a === b,
+};
+const passing = (filter, columns) => {
+  const tests = filter.trim().split(/\s+/).filter(Boolean).map(part => {
+    const [, name, sign, value] = part.match(/^(.+?)(<=|>=|!=|=|<|>)(.+)$/) ?? [];
+    if (!sign) return run => columns.some(({of}) => word(of(run)).toLowerCase().includes(part.toLowerCase()));
+    const column = columns.find(({title}) => title.toLowerCase() === spoken(name).toLowerCase());
+    if (!column) throw new Error(`No column is called “${spoken(name)}”: there are ${columns.map(({title}) => title).join(', ')}.`);
+    const alike = column.number ? Number : text => word(text).toLowerCase();
+    return run => !missing(column.of(run)) && COMPARISONS[sign](alike(column.of(run)), alike(value));
+  });
+  return run => tests.every(test => test(run));
+};
+
 // What may be wider than the page: keys and fingers move it.
-const scrolling = (label, node) => {
-  return el('div', {className: 'scrolls', tabIndex: 0, role: 'region', 'aria-label': label}, node);
-};
-
-// A table whose heads sort it; `first` gives each row's first cell.
-const table = (runs, columns, first) => {
-  const cell = (run, {of, number, write}) => {
-    const value = of(run), textContent = missing(value) ? '' : write(value, run);
-    return el('td', {className: number ? 'number' : '', textContent});
-  };
-  const line = (run, i) => el('tr', {}, first(i), ...columns.map(column => cell(run, column)));
-  const rows = runs.map(line);
-  const body = el('tbody', {}, ...rows);
-  const heads = columns.map(column => {
-    const button = el('button', {type: 'button', textContent: column.title});
-    const head = el('th', {scope: 'col', 'aria-sort': 'none'}, button);
-    button.addEventListener('click', () => {
-      const before = head.getAttribute('aria-sort'); // numbers: the greatest first
-      const up = before === 'descending' || (before === 'none' && !column.number);
-      heads.forEach(other => other.setAttribute('aria-sort', 'none'));
-      head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
-      body.append(...sorted(runs, column, up).map(i => rows[i]));
-    });
-    return head;
-  });
-  const top = el('thead', {}, el('tr', {}, el('th', {scope: 'col', textContent: 'show'}), ...heads));
-  return scrolling('runs', el('table', {className: 'runs'}, top, body));
-};
-
-const svg = (tag, attributes, ...children) => {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-};
-
-// About five round numbers from low to high.
-const ticks = (low, high) => {
-  if (!(high > low)) return [low];
-  const rough = (high - low) / 5, power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find(factor => factor * power >= rough), first = Math.ceil(low / step - 1e-9);
-  return [...Array(Math.floor(high / step + 1e-9) - first + 1).keys()].map(n => +((first + n) * step).toPrecision(12));
-};
-
-// Lines [{points: [[epoch, value], …], colour, dashed}] over the epochs.
-const chart = (lines, title, label) => {
-  const all = lines.flatMap(line => line.points), width = Math.max(300, Math.min(700, root.clientWidth));
-  const [left, right, top, bottom] = [56, width - 10, 12, 250];
-  const [epochs, values] = [0, 1].map(axis => {
-    const ordered = all.map(point => point[axis]).sort((a, b) => a - b);
-    return [ordered[0], ordered.at(-1)];
-  });
-  const along = ([low, high], at) => high > low ? (at - low) / (high - low) : .5;
-  const x = epoch => left + (right - left) * along(epochs, epoch);
-  const y = value => bottom - (bottom - top) * along(values, value);
-  const drawing = svg('svg', {viewBox: `0 0 ${width} 290`, role: 'img', 'aria-label': label});
-  const write = (text, x, y, anchor) => drawing.append(svg('text', {x, y, 'text-anchor': anchor}, text));
-  for (const value of ticks(...values)) {
-    drawing.append(svg('line', {x1: left, x2: right, y1: y(value), y2: y(value)}));
-    write(short(value), left - 8, y(value) + 4, 'end');
-  }
-  for (const epoch of ticks(...epochs).filter(Number.isInteger)) write(String(epoch), x(epoch), bottom + 18, 'middle');
-  write(title, (left + right) / 2, bottom + 36, 'middle');
-  for (const {points, colour, dashed} of lines) {
-    const style = {fill: 'none', stroke: colour, 'stroke-width': 2, 'stroke-dasharray': dashed ? '5 4' : 'none'};
-    const path = points.map(([epoch, value]) => `${x(epoch).toFixed(1)},${y(value).toFixed(1)}`).join(' ');
-    const dot = () => svg('circle', {cx: x(points[0][0]), cy: y(points[0][1]), r: 4, fill: colour});
-    drawing.append(points.length > 1 ? svg('polyline', {...style, points: path}) : dot());
-  }
-  return drawing;
+const scrolling = (label, ...nodes) => {
+  return el('div', {className: 'scrolls', tabIndex: 0, role: 'region', 'aria-label': label}, ...nodes);
 };
 
 // True class (rows) against predicted class (columns); colour is the share of the row.
@@ -122,60 +73,147 @@ const matrix = ({name, confusion: {classes, counts}}, title, swatch) => {
   return scrolling(`confusion matrix of ${name}`, grid);
 };
 
-start(async ({runs, settings, metrics}) => {
-  const chosen = []; // the numbers of runs, in the order in which they were chosen
-  const colour = i => COLOURS[chosen.indexOf(i) % COLOURS.length];
-  const swatch = i => {
-    const node = el('span', {className: 'swatch', hidden: !chosen.includes(i)});
-    node.style.background = chosen.includes(i) ? colour(i) : '';
-    return node;
+start(async data => {
+  const now = {chosen: null, measure: 'loss', filter: '', by: null, up: true, ...data.now}; // runs by key, a column by title
+  now.chosen ??= data.runs.filter(({log}) => Object.keys(log).length).slice(0, 2).map(({key}) => key);
+  const run = key => data.runs.find(each => each.key === key);
+  const settings = run => data.settings.map(name => word(run.settings[name])).filter(Boolean).join(' · ');
+  const label = run => { // what it differs in, or its name where another differs in the same
+    const alike = data.runs.filter(other => settings(other) === settings(run));
+    return alike.length > 1 ? run.name : settings(run) || run.name;
+  };
+  const look = key => marked(now.chosen.indexOf(key));
+  const swatch = key => {
+    if (!now.chosen.includes(key)) return el('span');
+    const {colour, mark} = look(key);
+    return svg('svg', {class: 'swatch', viewBox: '-6 -6 12 12', 'aria-hidden': 'true'}, svg('path', {d: mark, fill: colour}));
   };
 
   // Measures of the logs: training and validation of one are drawn together.
-  const names = runs.flatMap(run => Object.keys(run.log)).filter(name => name !== 'epoch');
-  const measures = [...new Set(names.map(name => name.replace(/^(train|val)_/, '')))];
-  let measure = Math.max(0, measures.indexOf('loss'));
-  const lines = () => chosen.flatMap(i => ['train_', 'val_', ''].map(part => {
-    const {log} = runs[i], values = log[part + measures[measure]] ?? [];
+  const measures = () => {
+    const names = data.runs.flatMap(({log}) => Object.keys(log)).filter(name => name !== 'epoch');
+    return [...new Set(names.map(name => name.replace(/^(train|val)_/, '')))];
+  };
+  const columnsOfMeasure = () => ['train_', 'val_', ''].map(part => part + now.measure);
+  const lines = () => now.chosen.flatMap(key => columnsOfMeasure().map(column => {
+    const {log, name} = run(key), values = log[column] ?? [];
     const points = values.map((value, n) => [log.epoch[n], value]).filter(([, value]) => !missing(value));
-    return {points, colour: colour(i), dashed: part === 'train_'};
+    return {points, ...look(key), dashed: column.startsWith('train_'), name: label(run(key))};
   })).filter(line => line.points.length);
-  const curves = () => {
-    const curves = lines(), what = spoken(measures[measure] ?? ''), of = chosen.map(i => runs[i].name).join(', ');
-    const textContent = chosen.length ? 'The chosen runs have no curve.' : 'Choose a run in the table.';
-    if (!curves.length) return el('p', {className: 'text', textContent});
-    return chart(curves, `epoch; ${what}: training dashed, validation full`, `${what} over the epochs of ${of}`);
+  const title = () => `epoch; ${spoken(now.measure)}: training dashed, validation full`;
+  const picture = el('div'), confusions = el('div', {className: 'confusions'});
+  const draw = () => {
+    const curves = lines(), of = now.chosen.map(key => run(key).name).join(', ');
+    const textContent = now.chosen.length ? 'The chosen runs have no curve.' : 'Choose a run in the table.';
+    if (curves.length) {
+      const {width, height, node} = chart(curves, title(), Math.max(300, Math.min(700, root.clientWidth)));
+      const label = `${spoken(now.measure)} over the epochs of ${of}`;
+      picture.replaceChildren(svg('svg', {viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label}, node));
+    } else picture.replaceChildren(el('p', {className: 'text', textContent}));
+    const full = now.chosen.map(run).filter(({confusion}) => confusion);
+    confusions.replaceChildren(...full.map(each => matrix(each, label(each), swatch(each.key))));
+    saved.hidden = !curves.length;
   };
 
-  const boxes = runs.map((run, i) => {
-    const box = el('input', {type: 'checkbox', 'aria-label': `show ${run.name}`});
-    box.addEventListener('change', () => {
-      if (box.checked) chosen.push(i);
-      else chosen.splice(chosen.indexOf(i), 1);
+  // The table, made anew whenever what it shows has changed; what had the focus has it afterwards.
+  const count = el('output', {role: 'status'}), body = el('div');
+  const focusables = () => [...body.querySelectorAll('[data-key]')];
+  const focusable = (node, key) => { node.dataset.key = key; return node; };
+  const box = ({key, name}) => {
+    const node = el('input', {type: 'checkbox', 'aria-label': `show ${name}`, checked: now.chosen.includes(key)});
+    node.addEventListener('change', () => {
+      now.chosen = now.chosen.filter(each => each !== key);
+      if (node.checked) now.chosen.push(key);
+      tabulate();
       draw();
     });
-    return box;
-  });
-  const marks = runs.map(() => el('span')), picture = el('div'), confusions = el('div', {className: 'confusions'});
-  const label = run => settings.map(name => word(run.settings[name])).filter(Boolean).join(' · ');
-  const draw = () => {
-    marks.forEach((mark, i) => mark.replaceChildren(swatch(i)));
-    picture.replaceChildren(curves());
-    const matrices = chosen.filter(i => runs[i].confusion).map(i => matrix(runs[i], label(runs[i]), swatch(i)));
-    confusions.replaceChildren(...matrices);
+    return focusable(node, `show ${key}`);
+  };
+  const head = column => {
+    const chosen = column.title === now.by;
+    const node = focusable(pressing(column.title, () => {
+      now.up = chosen ? !now.up : !column.number; // numbers: the greatest first
+      now.by = column.title;
+      tabulate();
+    }), `sort ${column.title}`);
+    return el('th', {scope: 'col', 'aria-sort': chosen ? now.up ? 'ascending' : 'descending' : 'none'}, node);
+  };
+  const cell = (run, {title, of, number, write}) => {
+    const value = of(run), textContent = missing(value) ? '' : write(value, run);
+    const opens = title === 'run' && kernel && run.state === 'finished';
+    if (!opens) return el('td', {className: number ? 'number' : '', textContent});
+    return el('td', {}, textContent, ' ', focusable(pressing('look inside', () => open(run)), `open ${run.key}`));
+  };
+  const tabulate = () => {
+    const columns = columnsOf(data), by = columns.find(({title}) => title === now.by), focus = document.activeElement?.dataset.key;
+    let passes = () => true, wrong = '';
+    try { passes = passing(now.filter, columns); } catch ({message}) { wrong = message; }
+    const runs = by ? sorted(data.runs, by, now.up) : data.runs, shown = runs.filter(passes);
+    const row = run => el('tr', {}, el('td', {}, box(run), swatch(run.key)), ...columns.map(column => cell(run, column)));
+    const top = el('thead', {}, el('tr', {}, el('th', {scope: 'col', textContent: 'show'}), ...columns.map(head)));
+    const place = body.firstChild ?? scrolling('runs'), {scrollTop, scrollLeft} = place;
+    place.replaceChildren(el('table', {className: 'runs'}, top, el('tbody', {}, ...shown.map(row))));
+    body.replaceChildren(place);
+    Object.assign(place, {scrollTop, scrollLeft});
+    if (focus && !root.contains(document.activeElement)) focusables().find(({dataset}) => dataset.key === focus)?.focus();
+    count.textContent = wrong || (shown.length < runs.length ? `${shown.length} of ${runs.length} runs` : `${runs.length} runs`);
+  };
+  const open = ({name}) => {
+    count.textContent = `opening ${name} …`;
+    ask('open', {what: 'open', run: name}, ({told}) => { count.textContent = told; });
   };
 
-  const logged = [...runs.keys()].filter(i => Object.keys(runs[i].log).length);
-  for (const i of logged.slice(0, 2)) {
-    chosen.push(i);
-    boxes[i].checked = true;
-  }
-  draw();
-  const pick = select('curve', measures.map(spoken), i => { measure = i; draw(); });
-  pick.offer(measures.map(spoken), measure);
-  const shown = table(runs, columnsOf({runs, settings, metrics}), i => el('td', {}, boxes[i], marks[i]));
-  const line = ({name, problem}) => el('li', {}, el('b', {textContent: name}), `: ${problem}`);
-  const problems = runs.filter(run => run.problem).map(line);
-  const trouble = el('ul', {className: 'problems', 'aria-label': 'problems', hidden: !problems.length}, ...problems);
-  return [shown, trouble, el('div', {className: 'chart'}, el('div', {className: 'controls'}, pick), picture), confusions];
+  // News of the store: runs that have changed take their former places, new ones come to the end, those that have gone go.
+  const take = ({version, keys, runs, settings, metrics}) => {
+    data.version = version;
+    if (runs.length || keys.length < data.runs.length) {
+      const changed = new Map([...data.runs, ...runs].map(run => [run.key, run]));
+      Object.assign(data, {runs: keys.map(key => changed.get(key)), settings, metrics});
+      now.chosen = now.chosen.filter(key => keys.includes(key));
+      fresh = true;
+      update();
+    }
+    if (fresh && data.runs.every(({state}) => state === 'finished')) root.dispatchEvent(new Event('focusout')); // keeps it
+  };
+  let next = 0;
+  const follow = () => {
+    clearTimeout(next);
+    if (!kernel || !root.isConnected) return;
+    if (document.visibilityState === 'visible') ask('follow', {what: 'runs', version: data.version}, take);
+    next = setTimeout(follow, LOOK);
+  };
+
+  const filter = el('input', {type: 'search', value: now.filter, placeholder: 'learnable seed=1 accuracy>0.5'});
+  filter.addEventListener('input', () => { now.filter = filter.value; tabulate(); });
+  const pick = select('curve', [], i => { now.measure = measures()[i]; draw(); });
+  const trouble = el('ul', {className: 'problems', 'aria-label': 'problems'});
+  const saved = saving('runs', () => below([chart(lines(), title(), PAGE), legend(lines(), PAGE)]), () => call());
+  const call = () => {
+    const chosen = now.chosen.map(run), best = chosen.filter(({best}) => best).map(each => [each.name, each.best]);
+    const panel = {[spoken(now.measure)]: [spoken(now.measure), columnsOfMeasure()]};
+    return [
+      'from lib.report.figures.run_figures import log_curves',
+      'from lib.training import Run', '',
+      `runs = [${chosen.map(({path}) => `Run(${python(path)})`).join(', ')}]`,
+      'logs = {run.path.name: run.log for run in runs}',
+      `log_curves(logs, ${python(Object.fromEntries(best))}, ${python(chosen.some(({phantom}) => phantom))}, ${python(panel)})`,
+    ].join('\n');
+  };
+  const update = () => {
+    const named = measures();
+    if (!named.includes(now.measure)) now.measure = named[0] ?? 'loss';
+    pick.offer(named.map(spoken), named.indexOf(now.measure));
+    const line = ({name, problem}) => el('li', {}, el('b', {textContent: name}), `: ${problem}`);
+    const problems = data.runs.filter(({problem}) => problem);
+    trouble.replaceChildren(...problems.map(line));
+    trouble.hidden = !problems.length;
+    tabulate();
+    draw();
+  };
+
+  update();
+  connect(() => { tabulate(); follow(); }, () => now);
+  const search = el('div', {className: 'pages'}, labelled('filter', filter), count);
+  const drawn = el('div', {className: 'chart'}, el('div', {className: 'controls'}, pick), picture, saved);
+  return [search, body, status, trouble, drawn, confusions];
 });

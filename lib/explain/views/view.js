@@ -13,6 +13,14 @@ const el = (tag, properties = {}, ...children) => {
   return node;
 };
 
+// The same of a drawing.
+const svg = (tag, attributes, ...children) => {
+  const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+};
+
 const unique = () => `view-${crypto.getRandomValues(new Uint32Array(2)).join('-')}`;
 const labelled = (label, input, ...more) => {
   input.id = unique();
@@ -69,6 +77,13 @@ const thumbnails = (images, changed) => {
   const row = el('div', {className: 'choices', role: 'group', 'aria-label': 'image'}, ...buttons);
   row.hidden = images.length < 2;
   return {row, pictures};
+};
+
+// A button that does `press`.
+const pressing = (textContent, press) => {
+  const node = el('button', {type: 'button', textContent});
+  node.addEventListener('click', press);
+  return node;
 };
 
 const percent = [...Array(21).keys()].map(n => `${5 * n} %`);

@@ -49,7 +49,7 @@ def log_curves(
 ) -> Figure:
     """Columns of training logs over the epochs: training dashed, validation full, the best epoch dotted.
 
-    `panels`: the title of each, with its unit and its columns; all but losses are fractions. A panel whose columns no log
+    `panels`: the title of each, with its unit and its columns; all but losses and rates are fractions. A panel whose columns no log
     has, those of validation in a refit, is left out.
     """
     table = pd.concat(logs, names=["network"]).reset_index("network")
@@ -69,7 +69,7 @@ def log_curves(
             ax.get_legend().remove()
             ax.set(title=title, xlabel="epoch", ylabel=unit)
             ax.xaxis.get_major_locator().set_params(integer=True)
-            if unit != "loss":
+            if not unit.endswith(("loss", "rate")):
                 ax.set_ylim(0, 1)
         legend_above(fig, *axes, columns=8)
     return fig

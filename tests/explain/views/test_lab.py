@@ -1,6 +1,7 @@
 """What a person sees in JupyterLab: pictures that follow the mouse, bars that fill."""
 
 import os
+import shutil
 
 import pytest
 from papermill.iorw import load_notebook_node
@@ -135,3 +136,35 @@ def new_source(picture, seen: list[str]) -> str:
     other = "seen => !seen.includes([...document.querySelectorAll('.jp-RenderedImage img')].at(-1).src)"
     picture.page.wait_for_function(other, arg=seen, timeout=PATIENCE)
     return picture.get_attribute("src")
+
+
+def test_the_run_browser_follows_the_store_and_opens_a_run(desk, finished, tmp_path):
+    page, log = desk.page, tmp_path / "going on" / "training_log.csv"
+    shutil.copytree(finished.path, log.parent)
+    for name in ("metrics.json", "manifest.json"):
+        (log.parent / name).unlink()
+    header, first, second = log.read_text().splitlines()
+    log.write_text(f"{header}\n{first}\n")
+    outputs = desk.run(f"""
+        from lib import RunStore
+        from lib.explain import browse_runs
+        browse_runs(RunStore({str(tmp_path)!r}))
+    """)
+    view = outputs.locator(".attention-view").first
+    view.get_by_text("1 runs", exact=True).wait_for()
+    curve = view.locator(".chart polyline").last
+    assert len(curve.get_attribute("points").split()) == 1
+    view.get_by_label("filter").fill("state=unfinished")
+    log.write_text(f"{header}\n{first}\n{second}\n")
+    shutil.copytree(finished.path, tmp_path / "new")
+    view.get_by_text("1 of 2 runs").wait_for()
+    assert len(curve.get_attribute("points").split()) == 2
+    assert view.get_by_label("filter").input_value() == "state=unfinished"
+    assert page.evaluate("document.activeElement.type") == "search"  # it keeps the focus
+    view.get_by_label("filter").fill("")
+    view.get_by_role("button", name="look inside").click()
+    explorer = outputs.locator(".attention-view").nth(1)
+    explorer.locator(".live:not([hidden]) .bars dt").first.wait_for(timeout=PATIENCE)
+    assert explorer.get_by_label("network").count() == 1
+    page.screenshot(path=SCREENSHOTS / "run_browser_in_lab.png")
+    assert desk.errors == []

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from lib.errors import WorkbookValueError
 from lib.explain import View, browse_runs
-from lib.explain.views.run_browser import MOST_CLASSES, MOST_POINTS, MOST_STILLS, _still
+from lib.explain.views.run_browser import MOST_STILLS, SCRIPT, _still
+from lib.explain.views.run_rows import MOST_CLASSES, MOST_POINTS, FollowedRuns
 from lib.training import Run, RunStore
 from tests.helpers import unpacked, unsealed
 
@@ -60,6 +61,23 @@ def test_columns_are_the_settings_that_differ(finished, tiny, tmp_path):
     assert "dataset" in unpacked(browse_runs([finished]))[0]["settings"]
 
 
+def test_only_what_has_changed_is_read_and_sent_again(store, monkeypatch):
+    """A run that goes on, one that comes and one that goes; those that stay as they are keep their keys."""
+    followed = FollowedRuns(store)
+    first = followed.since(0)
+    keys = {row["name"]: row["key"] for row in first["runs"]}
+    assert followed.since(first["version"])["runs"] == []
+    log = store.root / "interrupted" / "training_log.csv"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:2]))
+    shutil.copytree(store.root / "finished", store.root / "another")
+    shutil.rmtree(store.root / "broken")
+    news = followed.since(first["version"])
+    assert {row["name"]: len(row["log"]["epoch"]) for row in news["runs"]} == {"another": 2, "interrupted": 1}
+    (another,) = {row["key"] for row in news["runs"]} - set(keys.values())
+    assert news["keys"] == [another, keys["cut"], keys["finished"], keys["interrupted"]]
+    assert followed.since(news["version"]) | {"settings": []} == news | {"runs": [], "settings": []}
+
+
 def test_long_logs_are_thinned_and_it_is_told(finished, tmp_path):
     unsealed(shutil.copytree(finished.path, tmp_path / "long", ignore=WEIGHTS))
     header, line, *_ = (finished.path / "training_log.csv").read_text().splitlines()
@@ -104,9 +122,13 @@ def test_long_names_and_large_matrices_are_not_cut(browser):
     settings = {"dataset": "dataset" * 20, "lr": 0.1}
     run = {"name": name, "state": "finished", "settings": settings, "metrics": {"accuracy": 0.5}, "log": {}}
     runs = [run | {"confusion": confusion, "intervals": {"accuracy": [0.4, 0.6]}, "log": {"epoch": [1], "loss": [1.0]}}]
-    data = {"runs": runs * 20, "settings": list(settings), "metrics": ["accuracy"]}
+    data = {
+        "runs": [run | {"key": str(n)} for n, run in enumerate(runs * 20)],
+        "settings": list(settings),
+        "metrics": ["accuracy"],
+    }
     page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.set_content(View("run_browser", data, Figure(), "Runs.").html)
+    page.set_content(View(f"live {SCRIPT}", data, Figure(), "Runs.").html)
     page.wait_for_selector(".live:not([hidden])")
     cut = "box => box.scrollHeight > box.clientHeight"
     matrix, table = page.locator(".confusions .scrolls").first, page.locator(".scrolls:has(.runs)")

@@ -1,17 +1,23 @@
 """The views in an exported page, opened in Chromium with the network cut off."""
 
 import base64
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
 
 import nbformat
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from lib.explain import View, browse_runs, compare_maps, explore
 from lib.explain.views.packing import colour_stops
+from lib.explain.views.run_browser import SCRIPT
 from lib.paths import OUTPUTS
 from lib.report.pages.notebook_page import export_html
+from lib.training import Run
 
 EVIL = ['<script>alert(1)</script> "quoted"', "<img src=x onerror=alert(2)>", "Übergröße & $5 → $6 \\u003c"]
 SCREENSHOTS = OUTPUTS / "screenshots"  # to be looked at; git does not know them
@@ -29,7 +35,7 @@ def drawn() -> np.ndarray:
     return np.stack([np.clip(ground + blob * (i + 1) / 2, 0, 255) for i in range(3)]).astype(np.uint8)
 
 
-def views(finished) -> dict:
+def views(finished, again) -> dict:
     images, y, x = drawn(), *np.mgrid[:48, :64]
     masks = np.stack([(y - 22) ** 2 + (x - 30) ** 2 < 150] * 3)
     maps = {
@@ -44,7 +50,7 @@ def views(finished) -> dict:
         "comparison": compare_maps(
             images, panels, p, EVIL, [0, 1, 2], masks, texts, EVIL, caption=f"Compared: {EVIL[0]}."
         ),
-        "run_browser": browse_runs([finished, finished]),
+        "run_browser": browse_runs([finished, again]),
     }
 
 
@@ -57,7 +63,9 @@ def output(view):
 @pytest.fixture(scope="module")
 def pages(finished, tmp_path_factory):
     """Pages of notebooks with one view each, and one with all of them."""
-    folder, outputs = tmp_path_factory.mktemp("views"), {name: [output(v)] for name, v in views(finished).items()}
+    folder = tmp_path_factory.mktemp("views")
+    again = Run(shutil.copytree(finished.path, folder / "again", ignore=shutil.ignore_patterns("*.safetensors")))
+    outputs = {name: [output(view)] for name, view in views(finished, again).items()}
     outputs["all"] = [each for one in outputs.values() for each in one]
     for name, shown in outputs.items():
         cells = [new_markdown_cell(f"# {name}"), new_code_cell("view", outputs=shown, execution_count=1)]
@@ -230,10 +238,10 @@ def test_the_run_browser_sorts_and_shows_what_is_chosen(opened):
 def test_sorting_orders_numbers_by_size_and_keeps_what_is_missing_last(browser):
     page = browser.new_page()
     runs = [
-        {"name": name, "state": "", "settings": {}, "metrics": {"loss": value}, "intervals": {}, "log": {}}
+        {"key": name, "name": name, "state": "", "settings": {}, "metrics": {"loss": value}, "intervals": {}, "log": {}}
         for name, value in (("b", 10.0), ("c", None), ("a10", 9.0), ("a9", 100.0))
     ]
-    view = View("run_browser", {"runs": runs, "settings": [], "metrics": ["loss"]}, Figure(), "Runs.")
+    view = View(f"live {SCRIPT}", {"runs": runs, "settings": [], "metrics": ["loss"]}, Figure(), "Runs.")
     page.set_content(view.html)
     page.wait_for_selector(".live:not([hidden])")
 
@@ -247,3 +255,50 @@ def test_sorting_orders_numbers_by_size_and_keeps_what_is_missing_last(browser):
     page.get_by_role("button", name="run").click()
     assert names() == ["a9", "a10", "b", "c"]
     page.close()
+
+
+@pytest.mark.parametrize(
+    ("written", "left", "told"),
+    [
+        ("again", 1, "1 of 2 runs"),
+        ("TOYNET seed=0 accuracy>=0 state!=unfinished", 2, "2 runs"),
+        ("seed=1", 0, "0 of 2 runs"),
+        ("balanced_accuracy>2", 0, "0 of 2 runs"),
+        ("colour=red", 2, "No column is called “colour”"),
+        ("<script>", 0, "0 of 2 runs"),
+    ],
+)
+def test_a_filter_leaves_the_runs_that_pass_it_or_says_what_is_wrong(opened, written, left, told):
+    page = opened("run_browser")
+    page.get_by_label("filter").fill(written)
+    assert page.locator(".runs tbody tr").count() == left
+    assert page.locator(".pages output").text_content().startswith(told)
+
+
+def saved(page, button: str) -> Path:
+    with page.expect_download() as download:
+        page.get_by_role("button", name=button).click()
+    return download.value
+
+
+def test_the_chosen_curves_are_saved_as_files_at_print_size_and_as_the_call_that_draws_them(opened, finished, tmp_path):
+    page = opened("run_browser")
+    pick(page, "curve", "accuracy")
+    saved(page, "Save SVG").save_as(tmp_path / "runs.svg")
+    drawing = ElementTree.parse(tmp_path / "runs.svg").getroot()
+    assert float(drawing.get("width").removesuffix("mm")) == pytest.approx(184.2, abs=0.1)  # 180 and a margin
+    words = " ".join(text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text"))
+    assert "accuracy: training dashed, validation full" in words
+    assert finished.path.name in words  # in the legend, since two runs of equal settings are shown
+    saved(page, "Save PNG").save_as(tmp_path / "runs.png")
+    with Image.open(tmp_path / "runs.png") as picture:
+        assert picture.width == pytest.approx(184.2 / 25.4 * 300, abs=2)
+        assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        assert np.asarray(picture.convert("L")).std() > 5  # there is something on it
+    page.get_by_role("button", name="Copy Python").click()
+    namespace: dict = {}
+    code = page.locator(".saving pre").text_content()
+    exec(code.replace("log_curves(logs", "figure = log_curves(logs"), namespace)
+    (ax,) = namespace["figure"].axes
+    assert ax.get_title(loc="left") == "accuracy"
+    assert finished.log["val_accuracy"].tolist() in [list(line.get_ydata()) for line in ax.lines]
