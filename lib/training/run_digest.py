@@ -5,6 +5,7 @@ layers and the registries: a new fusion strategy makes no other strategy's runs 
 """
 
 import ast
+import functools
 import hashlib
 import inspect
 import sys
@@ -82,7 +83,7 @@ def _model_code(model: nn.Module) -> Iterator[str]:
     classes = {base for module in model.modules() for base in type(module).__mro__ if _is_ours(base)}
     files = {cls.__module__ for cls in classes if cls.__module__.split(".")[0] == "lib"}
     for name in sorted((imported(files) | {"lib.models"}) - ASIDE):
-        yield _deciding(name, classes)
+        yield _deciding(name, statements_of(name), frozenset(classes))
     for cls in sorted(classes, key=lambda c: (c.__module__, c.__qualname__)):  # a user's own
         if cls.__module__ not in files:
             yield _source(cls)
@@ -96,9 +97,10 @@ def _is_ours(cls: type) -> bool:
     return cls.__module__.split(".")[0] not in NOT_OURS
 
 
-def _deciding(name: str, classes: set[type]) -> str:
-    """The statements of a module without imports, registries and the layers that are not of `classes`."""
-    tree = ast.parse(statements_of(name))
+@functools.lru_cache(maxsize=256)  # a notebook trains many runs of a few networks
+def _deciding(name: str, text: str, classes: frozenset[type]) -> str:
+    """The statements `text` of a module without imports, registries and the layers that are not of `classes`."""
+    tree = ast.parse(text)
 
     def decides(node: ast.stmt) -> bool:
         if isinstance(node, (ast.Import, ast.ImportFrom)):

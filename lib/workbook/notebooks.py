@@ -8,7 +8,7 @@ from typing import Any
 from lib.report.pages.execution_records import Entry
 from lib.report.pages.index_page import write_index
 from lib.workbook.backends import LocalPool
-from lib.workbook.plan import Job, predecessors
+from lib.workbook.plan import Job, longest_first, predecessors
 from lib.workbook.task import Task, notebook_task
 
 
@@ -17,14 +17,14 @@ def run(
 ) -> int:
     """Execute those of `jobs` whose results do not stand; returns 0 when all are ok, else 1.
 
-    They begin in order, `workers` at a time (default: one a GPU; without one, one a core), but for those that wait for
-    an earlier one: see `predecessors`.
+    The longest begin first (see `longest_first`), `workers` at a time (default: one a GPU; without one, one a core), but for
+    those that wait for another: see `predecessors`.
 
     Raises:
         KeyboardInterrupt: the user stopped it; the partial output of what ran is in the report.
     """
     statuses: list[str] = []
-    tasks = [notebook_task(job, report) for job in jobs]
+    tasks = [notebook_task(job, report) for job in longest_first(jobs)]
     try:
         with LocalPool(workers, most=len(tasks)) as pool:
             for entry in _performed(tasks, pool, force=force, timeout=timeout):

@@ -1,9 +1,10 @@
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from lib.errors import WorkbookFileError, WorkbookValueError
-from lib.workbook.plan import find_notebooks, number, plan
+from lib.workbook.plan import find_notebooks, longest_first, number, plan
 
 
 @pytest.fixture
@@ -49,6 +50,18 @@ def values(folder: Path, options=None, assignments=()) -> list[dict]:
 def test_options_go_where_they_are_known_and_assignments_win(folder):
     given = values(folder, {"epochs": "5"}, ["02.epochs=7", "seed=007"])
     assert given == [{"epochs": 7, "output_dir": "/o"}, {"epochs": 5, "seed": "007"}]
+
+
+def test_what_takes_longest_begins_first_and_what_is_waited_for_with_those_that_wait(notebook, tmp_path):
+    told = {"00": {"minutes": 5}, "01": {}, "02": {}, "03": {"minutes": 3}, "04": {"minutes": 1}}
+    told["09"] = {"minutes": 2.5, "after": ["03_a", "99_elsewhere"]}
+    for stem, metadata in told.items():
+        path = notebook(tmp_path / f"{stem}_a.ipynb")
+        content = nbformat.read(path, as_version=4)
+        content.metadata["workbook"] = metadata
+        nbformat.write(content, path)
+    jobs = plan(find_notebooks(folder=tmp_path), tmp_path, {}, [])
+    assert [number(job.notebook) for job in longest_first(jobs)] == ["03", "00", "09", "04", "01", "02"]
 
 
 def test_values_may_hold_dots_and_equals_signs(folder):

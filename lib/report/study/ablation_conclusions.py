@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
+from lib.claims.claim import ALPHA
 from lib.evaluation.learned_gates import Gate
 from lib.report.study.chance import chance_text
+from lib.report.study.comparisons import Compared, comparisons
 from lib.report.study.criteria import Statement, best_on_validation, faster_convergence, fusion_strategy
 from lib.report.study.study import Row, Study
+from lib.report.tables.cells import points_text
 
 TABLES = ("fusion", "residual")
 AT_CHANCE = (
@@ -46,8 +49,27 @@ def ablation_verdict(study: Study) -> list[str]:
         told = [
             f"More than 1 point over the original fusion? {statements_text(fusion_strategy(study))}.",
             f"Does progressive converge sooner? {statements_text(faster_convergence(study))}.",
+            *(strategies_apart(study, table) for table in TABLES),
         ]
     return told + [AT_CHANCE.format(chance)] * bool(chance)
+
+
+def strategies_apart(study: Study, table: str) -> str:
+    """Which fusions, or residuals, differ from the original one in balanced accuracy beyond luck, and how far the others
+    may be from it."""
+    known = [pair for pair in comparisons(study, table).of("balanced_accuracy") if pair.p is not None]
+    apart = [pair for pair in known if pair.corrected < ALPHA]
+    named = ", ".join(f"{_name(pair, table)} ({points_text(pair.result)})" for pair in apart) or "none"
+    told = f"Of {len(known)} {table}s {named} differ{'s' * (len(apart) < 2)} from the original one in balanced accuracy"
+    rest = [max(-pair.result.low, pair.result.high) for pair in known if pair not in apart]
+    open_yet = (
+        f"; of the others no difference is shown, and one of up to {100 * max(rest, default=0):.0f} points not excluded"
+    )
+    return told + open_yet * bool(rest) + "."
+
+
+def _name(pair: Compared, table: str) -> str:
+    return getattr(pair.row.config, f"{table}_strategy")
 
 
 def statements_text(statements: Iterable[Statement]) -> str:

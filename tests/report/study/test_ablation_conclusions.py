@@ -1,5 +1,7 @@
 """What notebook 03 concludes is what the study's criteria say, and with one seed nothing."""
 
+import re
+
 from lib.evaluation.learned_gates import Gate
 from lib.report.study.ablation_conclusions import ablation_figures, ablation_verdict, networks_at_chance
 from lib.report.study.study import block_config
@@ -29,9 +31,13 @@ def test_three_seeds_are_judged(written):
     figures = ablation_figures(study, GATES)
     assert figures["runs"] == "fusion 9 of 9; residual 6 of 6"
     assert figures["gate that moved most"] == "residual progressive: 0.10 → 0.30"
-    first, second = ablation_verdict(study)
+    first, second, fusions, residuals = ablation_verdict(study)
     assert first == f"More than 1 point over the original fusion? {figures['more than 1 point over original']}."
     assert "converge sooner" in second
+    assert fusions.startswith("Of 2 fusions learnable_gate (+")
+    assert " differs from the original one in balanced accuracy; of the others no difference is shown" in fusions
+    assert re.search(r"one of up to \d+ points not excluded\.$", fusions)
+    assert residuals.startswith("Of 1 residuals none differs from the original one")
 
 
 def test_networks_at_chance_are_named(written):
