@@ -62,8 +62,8 @@ def _execute(spec: dict) -> int:
     papermill_engines.register("workbook", _Engine)
     try:
         execute_notebook(
-            spec["notebook"],
-            spec["output"],
+            _as_it_is(spec["notebook"]),
+            _as_it_is(spec["output"]),
             spec["parameters"],
             engine_name="workbook",
             kernel_name="python3",
@@ -78,6 +78,11 @@ def _execute(spec: dict) -> int:
     except PapermillExecutionError:
         return 1  # told in the notebook
     return 0
+
+
+def _as_it_is(path: str) -> str:
+    """`path` for papermill, which would fill in parameters for names in braces."""
+    return path.replace("{", "{{").replace("}", "}}")
 
 
 def _write_page(executed: Path, page: Path) -> int:

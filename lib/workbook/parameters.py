@@ -9,6 +9,7 @@ import ast
 import hashlib
 import io
 import json
+import os
 import tokenize
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from lib.errors import WorkbookFileError, WorkbookValueError, unknown
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool}
 TAG = "parameters"
+PLACES = ("output_dir",)  # parameters that say where results go, not what they are
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,16 @@ def parse(parameter: Parameter, value: Any) -> Any:
         wanted = "true or false" if parameter.type is bool else parameter.type.__name__
         wanted += ", or none" if parameter.optional else ""
         raise WorkbookValueError(f"Parameter {parameter.name!r} must be {wanted}, not {value!r}.") from None
+
+
+def placed(name: str, value: Any, folder: Path) -> Any:
+    """`value`, that was given to the parameter `name` by somebody in `folder`: a relative path begins there, wherever
+    the notebook runs. What may be a name as well, `protocol`, is a path where there is such a file."""
+    if not isinstance(value, str) or value.casefold() in ("", "none"):
+        return value
+    path = folder / Path(value).expanduser()
+    is_path = name.endswith(("_root", "_dir")) or (name in ("checkpoint", "protocol") and path.is_file())
+    return os.path.normpath(path) if is_path else value
 
 
 def parse_all(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import nbformat
 
 from lib.errors import WorkbookFileError, WorkbookValueError, unknown
 from lib.paths import NOTEBOOKS
-from lib.workbook.parameters import Parameter, check_names, parse_all, read_parameters
+from lib.workbook.parameters import Parameter, check_names, parse_all, placed, read_parameters
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ def plan(
     """A job for each notebook.
 
     `options` go to every notebook that has them, and one must; `assignments` are 'NAME=VALUE' for every
-    notebook that has NAME, or '02.NAME=VALUE' for one, and win over `options`.
+    notebook that has NAME, or '02.NAME=VALUE' for one, and win over `options`. Relative paths in them begin in the
+    folder that this process works in.
 
     Raises:
         WorkbookValueError: an unknown name, a value of the wrong type, or a notebook without a readable
@@ -93,7 +94,7 @@ def plan(
     for text in assignments:
         target, value = read_assignment(text, "NAME=VALUE or 02.NAME=VALUE")
         where, _, name = target.rpartition(".")
-        _assign(values, _addressed(parameters, where), name, value)
+        _assign(values, _addressed(parameters, where), name, placed(name, value, Path.cwd()))
     return [Job(notebook, parse_all(parameters[notebook], values[notebook])) for notebook in notebooks]
 
 

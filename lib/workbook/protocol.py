@@ -29,7 +29,7 @@ from lib.errors import WorkbookFileError, WorkbookValueError, did_you_mean
 from lib.inputs import note
 from lib.paths import ROOT
 from lib.workbook.notebook_source import check_of
-from lib.workbook.parameters import Parameter, check_names, hash_of, parse, parse_all, read_parameters
+from lib.workbook.parameters import PLACES, Parameter, check_names, hash_of, parse, parse_all, placed, read_parameters
 from lib.workbook.plan import find_notebooks
 from lib.workbook.shared_options import known_dataset
 from lib.workbook.yaml_file import Pairs, YamlFile
@@ -131,10 +131,20 @@ def grid_protocol(notebook: Path, axes: Mapping[str, list[str]], fixed: Mapping[
     """The study of one grid, as the command line writes it: `axes` hold text, the seed may be among them.
 
     Raises:
-        WorkbookValueError: an unknown parameter, a value of the wrong type, an empty axis.
+        WorkbookValueError: an unknown parameter, one that is fixed and an axis, a value of the wrong type, an empty axis.
     """
     known = read_parameters(notebook)
     check_names([*axes, *fixed], known)
+    for name in axes:
+        if name in fixed:
+            raise WorkbookValueError(
+                f"{name} is an axis of the grid and {fixed[name]!r} in every run, too: give it once."
+            )
+    for name in PLACES:
+        if name in axes or name in fixed:
+            raise WorkbookValueError(
+                f"{name} is none of a run's own: all runs of a study have one; give it as --output-dir."
+            )
     typed = {name: [parse(known[name], value) for value in values] for name, values in axes.items()}
     for name, values in typed.items():
         if not values:
@@ -181,7 +191,7 @@ class _Reader(YamlFile):
         self.known = read_parameters(notebook)
         with self.at(top["notebook"][1]):
             _require_seed(notebook, self.known)
-        self.settable = [name for name in self.known if name != "seed"]
+        self.settable = [name for name in self.known if name not in ("seed", *PLACES)]
         pairs = self.section(top, "common", self.settable, "parameter")
         common = parse_all(self.known, {name: self._value(node, self.known[name]) for name, (_, node) in pairs.items()})
         tables, sweeps = self.section(top, "tables", TABLES, "table"), self.section(top, "sweeps")
@@ -233,7 +243,7 @@ class _Reader(YamlFile):
             raise self.wrong(node, f"{parameter.name} takes one value or a list of values")
         plain = self.plain(node)
         with self.at(node):
-            value = parse(parameter, plain)
+            value = parse(parameter, placed(parameter.name, plain, self.path.parent))
         if parameter.name == "dataset" and value is not None:
             value = self._dataset(node)
         self.lines.setdefault((parameter.name, value), node.start_mark.line + 1)

@@ -12,7 +12,7 @@ from lib.report.pages.index_page import write_index
 from lib.report.pages.study_page import StudyRun, write_study
 from lib.workbook.backends import Backend, LocalPool, RayCluster, SlurmCluster
 from lib.workbook.notebooks import run
-from lib.workbook.parameters import read_parameters
+from lib.workbook.parameters import placed, read_parameters
 from lib.workbook.plan import Job, find_notebooks, plan, read_assignment
 from lib.workbook.protocol import Protocol, grid_protocol, read_protocol
 from lib.workbook.shared_options import new_parser, options
@@ -114,7 +114,8 @@ def _job(protocol: Protocol, values: Mapping[str, object], output_dir: Path) -> 
 
 def _protocol(chosen: argparse.Namespace) -> Protocol:
     """The grid of one notebook, or the protocol in a file."""
-    given = options(chosen) | dict(read_assignment(text) for text in chosen.parameters)
+    here, assigned = Path.cwd(), (read_assignment(text) for text in chosen.parameters)
+    given = options(chosen) | {name: placed(name, value, here) for name, value in assigned}
     if chosen.grids:
         notebook = find_notebooks([chosen.study])[0]
         return grid_protocol(notebook, _axes(chosen.grids), given)
@@ -134,7 +135,7 @@ def _axes(grids: Sequence[str]) -> dict[str, list[str]]:
         name, values = read_assignment(text, "--grid NAME=VALUE,VALUE,…")
         if name in axes:
             raise WorkbookValueError(f"--grid {name} is given twice; write all its values into one.")
-        axes[name] = [value.strip() for value in values.split(",") if value.strip()]
+        axes[name] = [placed(name, value.strip(), Path.cwd()) for value in values.split(",") if value.strip()]
     return axes
 
 

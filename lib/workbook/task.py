@@ -20,10 +20,9 @@ from lib.report.pages.execution_records import Entry, read_entry, write_entry
 from lib.report.pages.notebook_page import export_html
 from lib.workbook.execute import execute
 from lib.workbook.notebook_source import python
-from lib.workbook.parameters import hash_of, read_parameters
+from lib.workbook.parameters import PLACES, hash_of, read_parameters
 from lib.workbook.plan import Job, number
 
-PLACES = ("output_dir",)  # parameters that say where results go, not what they are
 # Parameters that a run's readable name leaves to its hash, or says otherwise.
 UNNAMED = ("seed", "data_root", "profile")
 

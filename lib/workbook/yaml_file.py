@@ -1,5 +1,7 @@
 """A YAML file read node by node, since YAML's nodes know their lines: whatever is wrong in it is told with its line."""
 
+import ast
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,12 +64,19 @@ class YamlFile:
         return node.value
 
     def plain(self, node: yaml.ScalarNode) -> Any:
-        """A single value of YAML's own type."""
+        """A single value of YAML's own type; a number must be the one that a person reads there."""
         try:
-            return yaml.SafeLoader("").construct_object(node)
+            value = yaml.SafeLoader("").construct_object(node)
         except (yaml.YAMLError, ValueError, LookupError, AttributeError):  # the latter three are slips of the library
             kind = node.tag.removeprefix("tag:yaml.org,2002:")
             raise self.wrong(node, f"{node.value!r} cannot be read as {kind}; quote it if it is text") from None
+        if isinstance(value, (int, float)) and math.isfinite(value) and node.style is None and not _reads(node, value):
+            raise self.wrong(
+                node,
+                f"YAML takes {node.value} for the number {value!r} (a leading 0 is octal, colons are base 60): write the number "
+                "that is meant in plain digits, or quote it if it is text",
+            )
+        return value
 
     @contextmanager
     def at(self, node: yaml.Node) -> Iterator[None]:
@@ -80,3 +89,11 @@ class YamlFile:
     def wrong(self, node: yaml.Node, what: object) -> WorkbookValueError:
         """The error that says `what` is wrong with `node`."""
         return WorkbookValueError(f"{self.path}, line {node.start_mark.line + 1}: {str(what).rstrip('.')}.")
+
+
+def _reads(node: yaml.ScalarNode, value: float) -> bool:
+    """Whether a person, or Python, reads `value` there as well; true and false are no numbers."""
+    try:
+        return isinstance(value, bool) or ast.literal_eval(node.value) == value
+    except (SyntaxError, ValueError):
+        return False

@@ -1,8 +1,10 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import nbformat
 import psutil
@@ -89,6 +91,21 @@ def test_the_index_tells_what_the_notebooks_say(workshop):
 def test_paths_are_the_callers(workshop):
     assert f"02 | {workshop.folder / 'images'}" in workshop.out
     assert all(path.name.endswith(".claim-1") for path in workshop.report.rglob(".*"))
+
+
+def test_a_path_in_braces_runs_and_a_relative_parameter_is_the_callers(notebook, tmp_path):
+    folder = tmp_path / "my {old} work #1 100%"
+    path = notebook(
+        folder / "21_{x}_#2.ipynb", "#! # Mine", "print(data_root, x)", parameters=f"{PARAMETERS}\nx: int = 3"
+    )
+    done = run_all(path, "--output-dir", "out {x} #3", "-p", "data_root=images", cwd=folder)
+    assert done.status == 0, done.out + done.err
+    assert f"21 | {folder / 'images'} 3" in done.out
+    report = folder / "out {x} #3" / "report"
+    assert (report / "21_{x}_#2.html").is_file()
+    links = re.findall(r'href="([^"#][^"]*)"', (report / "index.html").read_text())
+    assert "21_%7Bx%7D_%232.html" in links
+    assert all((report / unquote(link.partition("#")[0])).is_file() for link in links)
 
 
 def test_a_subset_keeps_the_other_entries(workshop, notebook):

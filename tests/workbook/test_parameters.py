@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.errors import WorkbookFileError, WorkbookValueError
-from lib.workbook.parameters import TYPES, Parameter, parse, parse_all, read_cell, read_parameters
+from lib.workbook.parameters import TYPES, Parameter, parse, parse_all, placed, read_cell, read_parameters
 
 CELL = """\
 # what this run does
@@ -129,6 +130,30 @@ def test_an_unknown_name_brings_the_nearest_and_all_known():
 def test_every_parameter_gets_a_value():
     values = parse_all(read_cell(CELL), {"epochs": "5"})
     assert values == {"profile": "quick", "epochs": 5, "lr": 1.0, "amp": False, "data_root": None, "shift": -0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "path"),
+    [
+        ("data_root", "ham", "/here/ham"),
+        ("reid_root", "../x/./y", "/x/y"),
+        ("output_dir", "~/out", str(Path.home() / "out")),
+        ("data_root", "/data", "/data"),
+        ("data_root", "none", "none"),
+        ("data_root", "", ""),
+        ("data_root", None, None),
+        ("protocol", "quick", "quick"),  # a name in protocols/
+        ("dataset", "ham", "ham"),
+    ],
+)
+def test_a_relative_path_begins_where_it_was_given(name, value, path):
+    assert placed(name, value, Path("/here")) == path
+
+
+def test_what_may_be_a_name_is_a_path_where_there_is_a_file(tmp_path):
+    (tmp_path / "quick").write_text("")
+    assert placed("protocol", "quick", tmp_path) == str(tmp_path / "quick")
+    assert placed("checkpoint", "quick", tmp_path) == str(tmp_path / "quick")
 
 
 VALUES = {

@@ -100,6 +100,10 @@ def test_efficiency_is_measured_and_runs_that_two_tables_share_are_one(tmp_path)
         ("notebook: 02\ntables:\n  leak:\n    backbone: 2020-13-45", 4, "'2020-13-45' cannot be read as timestamp"),
         ("notebook: 02\ntables:\n  leak:\n    backbone: !!timestamp x", 4, "'x' cannot be read as timestamp"),
         ("notebook: 02\ntables:\n  leak:\n    backbone: !!bool x", 4, "'x' cannot be read as bool"),
+        ("notebook: 02\nseeds: [010]\ntables: {leak: {lr: 1}}", 2, "YAML takes 010 for the number 8 "),
+        ("notebook: 02\ntables:\n  leak: {limit_images: 1:30}", 3, "YAML takes 1:30 for the number 90 "),
+        ("notebook: 02\ntables:\n  leak: {lr: -1:30.5}", 3, "YAML takes -1:30.5 for the number -90.5 "),
+        ("notebook: 02\ntables: {leak: {output_dir: [a, b]}}", 2, "Unknown parameter 'output_dir'"),
         ("- notebook", 1, "must be 'name: value' pairs"),
     ],
 )  # fmt: skip
@@ -135,6 +139,20 @@ def test_what_the_notebook_will_refuse_is_told_with_its_line(tmp_path, text, lin
 def test_a_grid_of_the_command_line_is_checked_by_the_notebook_too():
     with pytest.raises(WorkbookValueError, match="^Unknown fusion.strategy 'orignal'. Did you mean 'original'"):
         grid_protocol(NOTEBOOK, {"fusion_strategy": ["orignal"]}, {}).check()
+
+
+def test_numbers_in_any_of_pythons_ways_are_read(tmp_path):
+    text = "notebook: 02\nseeds: [0, 00, 0x1F, '010', 1_000]\ntables: {leak: {lr: [.5, 1e-3, 2., +1.5e+0]}}"
+    with pytest.raises(WorkbookValueError, match="seeds has the value 0 twice"):
+        read_protocol(write(tmp_path, text))
+    protocol = read_protocol(write(tmp_path, text.replace("00, ", "", 1)))
+    assert protocol.seeds == [0, 31, 10, 1000]
+    assert protocol.tables["leak"].axes == {"lr": [0.5, 0.001, 2.0, 1.5]}
+
+
+def test_a_relative_path_begins_at_the_protocols_folder(tmp_path):
+    runs = read_protocol(write(tmp_path, "notebook: 02\ntables: {leak: {data_root: [ham, ../other, /x, ~]}}")).runs()
+    assert [run["data_root"] for run in runs] == [str(tmp_path / "ham"), str(tmp_path.parent / "other"), "/x", None]
 
 
 def test_a_data_set_may_be_written_in_any_way(tmp_path):
@@ -193,6 +211,10 @@ def test_a_grid_from_the_command_line():
         ({"lr": ["1", "1.0"]}, {}, "has a value twice"),
         ({"lr": ["1"]}, {"epochs": "3"}, "Unknown parameter 'epochs'"),
         ({"lr": ["1"]}, {"max_epoch": "few"}, "'max_epoch' must be int"),
+        ({"seed": ["0", "1"]}, {"seed": "3"}, "^seed is an axis of the grid and '3' in every run, too: give it once"),
+        ({"profile": ["smoke"]}, {"profile": "quick"}, "^profile is an axis of the grid and 'quick'"),
+        ({"output_dir": ["x", "y"]}, {}, "^output_dir is none of a run's own.* give it as --output-dir"),
+        ({"lr": ["1"]}, {"output_dir": "x"}, "^output_dir is none of a run's own"),
     ],
 )
 def test_a_wrong_grid_is_told(axes, fixed, message):

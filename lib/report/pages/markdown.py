@@ -62,7 +62,7 @@ def plain_text(source: str) -> str:
 
 def page_of(url: str) -> str:
     """Where a link leads in the report: to the page of a sibling notebook, else where it led before."""
-    return url.replace(".ipynb", ".html", 1) if re.fullmatch(r"(\./)?[\w-]+\.ipynb(#.*)?", url) else url
+    return url.replace(".ipynb", ".html", 1) if re.fullmatch(r"(\./)?[^/:?#]+\.ipynb(#.*)?", url) else url
 
 
 def link_pages(html: str) -> str:
