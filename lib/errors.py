@@ -24,6 +24,10 @@ class WorkbookFileError(WorkbookError, FileNotFoundError):
     """A file or folder that is missing or is not what it should be."""
 
 
+class InputLost(WorkbookFileError):
+    """What a run was reading has gone, or was cut off, since the run began: looked for again, it may be there."""
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[-_ ]", "", name).casefold()
 

@@ -58,7 +58,7 @@ def _wait(members: Sequence[BaseProcess], pipes: Sequence[Connection]) -> None:
         ready = wait([*running, *pipes])
         for pipe in pipes:
             if pipe in ready:
-                raise WorkbookError(pipe.recv())
+                raise pipe.recv()
         ended = [running.pop(sentinel) for sentinel in ready]
         for member in ended:
             member.join()
@@ -83,7 +83,7 @@ def _member(
     try:
         function(*arguments)
     except WorkbookError as error:
-        to_parent.send(str(error))
+        to_parent.send(error)
         threading.Event().wait()  # to be ended with the others, which hear of no broken connection
     except KeyboardInterrupt:
         os._exit(INTERRUPTED)

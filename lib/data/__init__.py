@@ -7,7 +7,7 @@ from lib.data.decoding import decode
 from lib.data.ground_truth import Truth, box_masks, masks_in_view, truth_in_view
 from lib.data.imageset import ImageSet
 from lib.data.pixels import load_pixels
-from lib.data.sampling import SAMPLERS, BatchShares, EpochBatches
+from lib.data.sampling import SAMPLERS, BatchShares, EpochBatches, mixed_seed
 from lib.data.sets.cub import Part, load_parts
 from lib.data.splits import REID_PARTS, SPLITS, leak_share, rows_of, split_identities, split_rows
 
@@ -32,6 +32,7 @@ __all__ = [
     "load_parts",
     "load_pixels",
     "masks_in_view",
+    "mixed_seed",
     "relative_boxes",
     "rows_of",
     "split_identities",

@@ -1,7 +1,8 @@
 """`python -m lib.data.download NAME`: fetch a data set from its official host, resumably, checked, extracted safely.
 
-HAM10000 comes from Harvard Dataverse, which tells an MD5 for each file; ISIC-2018 Task 3 from the challenge's archive,
-which tells none: there the length is compared with the host's and every archive member with its CRC. STL10, CIFAR,
+HAM10000 comes from Harvard Dataverse, which lists an MD5 for each file; ISIC-2018 Task 3 from the challenge's archive,
+which lists none: there a checksum counts that the host sends with a file, the length is compared with the host's, and
+every archive member with its CRC. STL10, CIFAR,
 Caltech101, Caltech256, Oxford-IIIT Pet and FGVC Aircraft come through torchvision, which knows their hosts, but does
 not resume. The other fine-grained and re-identification sets are given by hand: asked for one, it says where.
 """

@@ -17,6 +17,13 @@ SAMPLERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+def mixed_seed(seed: int, *counts: int) -> int:
+    """A seed of 64 bits for torch that follows `seed` and `counts`, such as an epoch and a batch."""
+    for count in counts:
+        seed = seed * 1_000_003 + count
+    return seed % 2**64
+
+
 class EpochBatches(Sampler[list[int]]):
     """Shuffled batches of positions 0…n−1 for training.
 
@@ -41,7 +48,7 @@ class EpochBatches(Sampler[list[int]]):
         return self.size // self.batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
         if self.replace:
             order = torch.multinomial(self.weights, self.size, replacement=True, generator=generator)
         else:

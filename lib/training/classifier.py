@@ -14,7 +14,7 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from lib import hardware
-from lib.data import AUGMENTATIONS
+from lib.data import AUGMENTATIONS, mixed_seed
 from lib.data.augmentation import centre_view
 from lib.errors import WorkbookError
 from lib.training.config import RunConfig
@@ -47,7 +47,7 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         # Dropout and drop path become functions of (seed, epoch, process): a resumed run draws what it would have.
-        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch + self.global_rank * PROCESS_STRIDE)
+        torch.manual_seed(mixed_seed(self.config.seed, self.current_epoch + self.global_rank * PROCESS_STRIDE))
         self.augmented = self.global_rank  # shares of batches of this epoch, all processes counted
         self.learning_rate = self.optimizers().param_groups[0]["lr"]
 
@@ -61,7 +61,7 @@ class Classifier(pl.LightningModule):
 
     def _augmented(self, images: Tensor) -> Tensor:
         """A function of (seed, epoch, batch) and nothing else, so that all models see the same images."""
-        seed = (self.config.seed * 1_000_003 + self.current_epoch) * 1_000_003 + self.augmented
+        seed = mixed_seed(self.config.seed, self.current_epoch, self.augmented)
         self.augmented += self.trainer.world_size
         with hardware.drawing_from(seed, images.device):
             return self.augment(images)

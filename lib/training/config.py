@@ -224,6 +224,8 @@ def _checked(name: str, value: Any, options: tuple[Any, ...]) -> Any:
     Raises:
         WorkbookValueError: any other type; names the field, the value and the type wanted.
     """
+    if isinstance(value, int) and value.bit_length() > 63:
+        raise WorkbookValueError(f"{name} is a number of {value.bit_length()} bits; it must be one of 63 at most.")
     for option in options:
         if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
             return tuple(_checked(name, v, (float,)) for v in value)

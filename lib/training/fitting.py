@@ -15,8 +15,8 @@ from torch import nn
 
 from lib import hardware
 from lib.data import ImageSet
-from lib.data.shards import ShardSet
-from lib.errors import WorkbookFileError
+from lib.data.shards import ShardSet, explain_dead_worker
+from lib.errors import InputLost, WorkbookFileError
 from lib.file_claims import FileClaim
 from lib.files import told, write_text
 from lib.inputs import wrote
@@ -48,12 +48,24 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None, refit: bo
     trained anew; where only results of its test are damaged, it is tested again. Where the data cannot be read, a finished
     run is taken as it is.
 
+    What a run reads may go while it is read (a shard, a cached array, a loader worker): that is tried once more.
+
     Raises:
         WorkbookError: anything wrong with the data, the settings or the disk; the run can be resumed afterwards.
     """
     store = store if isinstance(store, RunStore) else RunStore(store)
     if refit and not config.refits:
         config = config.replace(refit="val")
+    try:
+        return _fit(config, store)
+    except InputLost as error:
+        if is_member(config):
+            raise  # all of them begin again together
+        log.warning("%s Trying once more, from the last finished epoch.", error)
+    return _fit(config, store)
+
+
+def _fit(config: RunConfig, store: RunStore) -> Run:
     run = store.run(config)
     try:
         images = load_images(config)
@@ -142,7 +154,7 @@ def _fit_alone(
         run = store.run(config)  # of what was set aside this one may have read something
         tell(wanted and not run.trained)
         if wanted:
-            with run_log(run.path / "train.log"):
+            with run_log(run.path / "train.log"), explain_dead_worker():
                 if not run.trained:
                     write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
                     write_text(run.path / "basis.json", json.dumps(basis, indent=1))

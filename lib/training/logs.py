@@ -9,8 +9,11 @@ import os
 import signal
 import sys
 import threading
+import urllib.error
+import urllib.request
 import warnings
 from collections.abc import Iterator
+from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,9 @@ from lib.training.config import RunConfig
 from lib.training.distributed import rank_of
 
 log = logging.getLogger(__name__)
+
+ANSWER_S = 5.0  # without an answer from Weights & Biases, and a run is recorded offline
+UPLOAD_S = 60.0  # that the end of a run waits for what it has not got yet
 
 
 @contextlib.contextmanager
@@ -98,7 +104,8 @@ def lightning_manners() -> Iterator[None]:
 
 @contextlib.contextmanager
 def tracking(config: RunConfig, folder: Path) -> Iterator[Any]:
-    """Lightning's WandbLogger for one run, or False. Without WANDB_API_KEY it records offline, for `wandb sync`.
+    """Lightning's WandbLogger for one run, or False. Without WANDB_API_KEY, or without an answer from the server, it
+    records offline, for `wandb sync`.
 
     Raises:
         WorkbookError: a project is named and wandb is not installed.
@@ -111,13 +118,39 @@ def tracking(config: RunConfig, folder: Path) -> Iterator[Any]:
             "wandb_project is set but wandb is not installed: pip install -e '.[wandb]', or leave wandb_project out."
         )
     import wandb
-    from pytorch_lightning.loggers import WandbLogger
 
-    offline = not os.environ.get("WANDB_API_KEY")
-    if offline:
-        log.info("WANDB_API_KEY is not set: Weights & Biases records offline in %s", folder / "wandb")
-    name, settings = config.wandb_name, config.to_dict()
     try:
-        yield WandbLogger(project=config.wandb_project, name=name, save_dir=folder, offline=offline, config=settings)
+        yield _wandb_logger(config, folder)
     finally:
         wandb.finish()  # else the next run of this process would log into this one
+
+
+def _wandb_logger(config: RunConfig, folder: Path) -> Any:
+    import wandb
+    from pytorch_lightning.loggers import WandbLogger
+
+    given = {"project": config.wandb_project, "name": config.wandb_name, "save_dir": folder, "config": config.to_dict()}
+    if os.environ.get("WANDB_API_KEY"):
+        try:
+            _ask(wandb.setup().settings.base_url)
+            logger = WandbLogger(**given, settings=wandb.Settings(init_timeout=ANSWER_S, finish_timeout=UPLOAD_S))
+            _ = logger.experiment  # asks the server for the run
+            return logger
+        except (OSError, HTTPException, wandb.Error) as error:
+            reason = " ".join(str(getattr(error, "reason", error)).split())
+            log.warning(
+                "Weights & Biases does not answer (%s): this run is recorded offline in %s, and `wandb sync` sends it later",
+                reason,
+                folder / "wandb",
+            )
+    else:
+        log.info("WANDB_API_KEY is not set: Weights & Biases records offline in %s", folder / "wandb")
+    return WandbLogger(**given, mode="offline")  # Lightning's `offline` would hold for all further runs of this process
+
+
+def _ask(url: str) -> None:
+    """Raise an OSError if nothing answers at `url`: wandb itself would go on asking for minutes."""
+    try:
+        urllib.request.urlopen(url, timeout=ANSWER_S).close()
+    except urllib.error.HTTPError as answer:
+        answer.close()  # a page that is not there is an answer, too

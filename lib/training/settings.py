@@ -5,7 +5,6 @@ Checks, the hash, the arguments of the builders, what is measured anew, and the 
 
 import dataclasses
 import importlib
-import math
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -68,8 +67,14 @@ def at_least(low: int) -> Range:
     return Range(f"at least {low}", lambda value: value >= low)
 
 
-ABOVE_ZERO = Range("above 0 and finite", lambda value: 0 < value < math.inf)
-NOT_NEGATIVE = Range("finite and not negative", lambda value: 0 <= value < math.inf)
+def between(low: int, high: int) -> Range:
+    return Range(f"at least {low} and at most {high:,}", lambda value: low <= value <= high)
+
+
+MOST = 3.4e38  # of a number of 32 bits, with which networks compute
+ABOVE_ZERO = Range("above 0 and finite in 32 bits", lambda value: 0 < value <= MOST)
+NOT_NEGATIVE = Range("finite and not negative, in 32 bits", lambda value: 0 <= value <= MOST)
+SIDE = between(32, 16_384)  # of an image, in pixels
 BELOW_ONE = Range("at least 0 and below 1", lambda value: 0 <= value < 1)
 SHARE = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
 
@@ -118,10 +123,10 @@ class Settings:
     data_root: str | None = setting(None, "Folder of the data set, or a pattern of shards; none is its place in data/.")
     limit_images: int | None = setting(None, "About this many images, whole lesions; none takes all.", range=ABOVE_ZERO)
     image_size: int = setting(
-        224, "Side, or height, in pixels; the whole picture is squeezed into it.", range=at_least(32), costs=True
+        224, "Side, or height, in pixels; the whole picture is squeezed into it.", range=SIDE, costs=True
     )
     image_width: int | None = setting(
-        None, "Width in pixels; none makes a square, and people are 256×128.", range=at_least(32), costs=True
+        None, "Width in pixels; none makes a square, and people are 256×128.", range=SIDE, costs=True
     )
     split: str = setting("lesion", "How parts are drawn; `image` leaks views of one lesion.", of=LISTED, choices=SPLITS)
     val_fraction: float = setting(0.1, "Share for early stopping and the choice of the best epoch.", of=LISTED)
@@ -136,7 +141,9 @@ class Settings:
     )
     skip_unreadable: bool = setting(False, "Go on without images that cannot be read.")
     # In the hash, since the order of images is that of the workers.
-    loader_workers: int = setting(1, "Processes that read and decode, for each device.", of=STREAMED, range=at_least(1))
+    loader_workers: int = setting(
+        1, "Processes that read and decode, for each device.", of=STREAMED, range=between(1, 1024)
+    )
 
     # model
     backbone: str = setting("resnet18", "A network of torchvision's or the workbook's, or a ViT of timm's.", costs=True)
@@ -156,10 +163,10 @@ class Settings:
     residual_strategy: str = setting(
         "original", "How the block is added to its input.", of=GLSA, choices=RESIDUAL_STRATEGIES
     )
-    num_heads: int = setting(8, "Heads of global attention.", of=GLSA, range=at_least(1))
-    gatta_dim: int = setting(64, "Width of keys and queries.", of=GATTANET, range=at_least(1), argument="dim")
+    num_heads: int = setting(8, "Heads of global attention.", of=GLSA, range=between(1, 4096))
+    gatta_dim: int = setting(64, "Width of keys and queries.", of=GATTANET, range=between(1, 65_536), argument="dim")
     gatta_passes: int = setting(
-        2, "Passes through the network; 1 is the backbone.", of=GATTANET, range=at_least(1), argument="passes"
+        2, "Passes through the network; 1 is the backbone.", of=GATTANET, range=between(1, 1000), argument="passes"
     )
     gatta_norm: str | None = setting(None, "`layer` normalises the agreement.", of=GATTANET, argument="norm")
     freeze_backbone: bool = setting(False, "Train keys, queries and α only.", of=GATTANET, argument="freeze")
@@ -168,9 +175,11 @@ class Settings:
         "classification", "`axial` knows rows from columns.", of=LESA, choices=POSITIONS, argument="position"
     )
     patch_size: int | None = setting(
-        None, "Side of a patch in pixels; none is the backbone's own.", of=VIT, range=at_least(1)
+        None, "Side of a patch in pixels; none is the backbone's own.", of=VIT, range=between(1, 16_384)
     )
-    depth: int | None = setting(None, "Self-attention layers; none is the backbone's own.", of=VIT, range=at_least(1))
+    depth: int | None = setting(
+        None, "Self-attention layers; none is the backbone's own.", of=VIT, range=between(1, 1000)
+    )
     drop_path: float = setting(
         0.1, "Stochastic depth, growing layer by layer up to this.", of=VIT, range=BELOW_ONE, argument="drop_path_rate"
     )
@@ -243,8 +252,8 @@ class Settings:
 
     # Data-parallel training is another computation: batch statistics, PWCA's partners and the draws of dropout and
     # augmentation belong to a device's share of the batch.
-    devices: int = setting(1, "GPUs, or processes on a CPU, of each node.", of=DISTRIBUTED, range=at_least(1))
-    num_nodes: int = setting(1, "Machines that train together.", of=DISTRIBUTED, range=at_least(1))
+    devices: int = setting(1, "GPUs, or processes on a CPU, of each node.", of=DISTRIBUTED, range=between(1, 1024))
+    num_nodes: int = setting(1, "Machines that train together.", of=DISTRIBUTED, range=between(1, 65_536))
     precision: str = setting("auto", "`auto` is bf16 where the hardware has it.", choices=PRECISIONS)
 
     # how to carry it out

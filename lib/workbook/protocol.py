@@ -18,6 +18,7 @@ In `tables` and `sweeps` a list is an axis of the grid, anything else is fixed.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ from lib.workbook.yaml_file import Pairs, YamlFile
 
 PROTOCOLS = ROOT / "protocols"
 KEYS = ("title", "notebook", "seeds", "common", "data_roots", "test_also_on", "tables", "sweeps", "then")
+MOST_RUNS = 100_000  # of a study: its plan alone takes half a minute
 TABLES = ("backbones", "attention", "fusion", "residual", "transfer", "efficiency", "leak")
 
 
@@ -46,6 +48,11 @@ class Grid:
     name: str
     axes: dict[str, list[Any]]
     fixed: dict[str, Any]  # the notebook's defaults included
+
+    @property
+    def size(self) -> int:
+        """How many combinations there are."""
+        return math.prod(map(len, self.axes.values()))
 
     def settings(self) -> Iterator[dict[str, Any]]:
         """The parameters of each combination, without the seed, in the order in which the file lists them."""
@@ -68,6 +75,15 @@ class Protocol:
     then: list[Path] = field(default_factory=list)
     path: Path | None = None
     lines: dict[tuple[str, Any], int] = field(default_factory=dict)  # where in the file a parameter has a value
+
+    def __post_init__(self) -> None:
+        sizes = {name: grid.size * len(self.seeds) for name, grid in self.grids().items()}
+        if sum(sizes.values()) > MOST_RUNS:
+            largest = max(sizes, key=sizes.__getitem__)
+            raise WorkbookValueError(
+                f"{self.path or 'The grid'} is of {sum(sizes.values()):,} runs, {sizes[largest]:,} of them in {largest!r}, and "
+                f"{MOST_RUNS:,} are the most: give fewer values to its axes, or make several studies of it."
+            )
 
     def grids(self) -> dict[str, Grid]:
         """Tables and sweeps by name."""
@@ -227,9 +243,11 @@ class _Reader(YamlFile):
         values = [self._value(item, self.known[name]) for item in items]
         if not values:
             raise self.wrong(node, f"the grid over {what} is empty; give at least one value")
-        for i, value in enumerate(values):
-            if value in values[:i]:
-                raise self.wrong(items[i], f"{what} has the value {value!r} twice; remove one")
+        seen = set()
+        for item, value in zip(items, values, strict=True):
+            if value in seen:
+                raise self.wrong(item, f"{what} has the value {value!r} twice; remove one")
+            seen.add(value)
         return values
 
     def _seeds(self, top: Pairs) -> list[int]:

@@ -26,6 +26,8 @@ class YamlFile:
             root = yaml.compose(self.path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise WorkbookValueError(f"{self.path} is not valid YAML: {' '.join(str(error).split())}.") from None
+        except RecursionError:
+            raise WorkbookValueError(f"{self.path} is nested too deeply to be read: three levels are enough.") from None
         if root is None:
             raise WorkbookValueError(f"{self.path} is empty; protocols/quick.yaml is an example.")
         return root

@@ -1,5 +1,6 @@
 """Downloads against a server on this machine: resumed, checked, extracted safely, and clear when nothing answers."""
 
+import base64
 import hashlib
 import io
 import json
@@ -125,3 +126,93 @@ def test_isic_from_its_archive(host, tmp_path, monkeypatch):
 def test_a_data_set_without_a_source():
     with pytest.raises(WorkbookValueError, match="Known: HAM10000, isic-2018-task-3"):
         download("digits")
+
+
+STALE = bytes(5000)
+FRESH = bytes(range(256)) * 40
+
+
+def break_off(host, tmp_path, **headers):
+    """A part of STALE, which the host had with `headers`; now it has FRESH."""
+    host.files["data.bin"], host.headers, host.break_after = STALE, headers, 4000
+    remote = Remote(f"{host.url}/data.bin", "data.bin")
+    with pytest.raises(WorkbookError, match="go on from 4000 bytes"):
+        fetch(remote, tmp_path)
+    host.files["data.bin"], host.break_after = FRESH, None
+    return remote
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"ETag": '"1"'}, {"ETag": '"2"'}),
+        ({"Last-Modified": "Mon, 05 Jan 2026 10:00:00 GMT"}, {"Last-Modified": "Tue, 06 Jan 2026 10:00:00 GMT"}),
+        ({"ETag": 'W/"1"'}, {"ETag": 'W/"1"'}),  # a weak one says too little
+        ({}, {}),  # nothing tells that it is the same file
+    ],
+)
+def test_a_part_of_another_version_is_not_gone_on_with(host, tmp_path, before, after):
+    remote = break_off(host, tmp_path, **before)
+    host.headers = after
+    assert fetch(remote, tmp_path).read_bytes() == FRESH
+    assert host.ranges == [0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["data.bin"]
+
+
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+def test_a_part_of_the_same_version_is_gone_on_with(host, tmp_path, header):
+    remote = break_off(host, tmp_path, **{header: '"1"'})
+    host.files["data.bin"] = STALE
+    assert fetch(remote, tmp_path).read_bytes() == STALE
+    assert host.ranges == [0, 4000]
+
+
+def test_a_part_longer_than_the_file_is_dropped(host, tmp_path):
+    remote = break_off(host, tmp_path, ETag='"1"')
+    host.files["data.bin"] = FRESH[:100]
+    assert fetch(remote, tmp_path).read_bytes() == FRESH[:100]
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><title>Log in</title>", b"\xef\xbb\xbf\n <HTML><body>"])
+def test_a_login_page_is_no_table(host, tmp_path, page):
+    host.files["table.csv"] = page
+    with pytest.raises(WorkbookError, match=r"answered with a web page instead of table\.csv.*Log in with a browser"):
+        fetch(Remote(f"{host.url}/table.csv", "table.csv"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def in_base64(algorithm, content):
+    return base64.b64encode(hashlib.new(algorithm, content).digest()).decode()
+
+
+TOLD = {
+    "Content-MD5": lambda content: in_base64("md5", content),
+    "Digest": lambda content: f"SHA-256={in_base64('sha256', content)}",
+    "Repr-Digest": lambda content: f"sha-512=:{in_base64('sha512', content)}:, unixsum=:AAA=:",
+    "x-goog-hash": lambda content: f"crc32c=n03x6A==,md5={in_base64('md5', content)}",
+    "ETag": lambda content: f'"{md5(content)}"',
+}
+
+
+@pytest.mark.parametrize("header", TOLD)
+def test_a_checksum_that_the_host_sends_with_a_file_counts(host, tmp_path, header):
+    remote = Remote(f"{host.url}/data.bin", "data.bin")
+    host.files["data.bin"], host.headers = FRESH, {"Server": "AmazonS3", header: TOLD[header](STALE)}
+    with pytest.raises(WorkbookError, match=r"data\.bin arrived damaged \((MD5|SHA256|SHA512) \w+, should be \w+\)"):
+        fetch(remote, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    host.headers[header] = TOLD[header](FRESH)
+    assert fetch(remote, tmp_path).read_bytes() == FRESH
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ETag": f'"{md5(STALE)}"', "Server": "Apache"},
+        {"ETag": f'"{md5(STALE)}-8"', "Server": "AmazonS3"},
+        {"ETag": f'"{md5(STALE)}"', "Server": "AmazonS3", "x-amz-server-side-encryption": "aws:kms"},
+    ],
+)
+def test_an_etag_that_is_no_md5_is_no_checksum(host, tmp_path, headers):
+    host.files["data.bin"], host.headers = FRESH, headers
+    assert fetch(Remote(f"{host.url}/data.bin", "data.bin"), tmp_path).read_bytes() == FRESH

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.data import REID_PARTS, EpochBatches, ImageSet, leak_share, split_identities, split_rows
+from lib.data import REID_PARTS, EpochBatches, ImageSet, leak_share, mixed_seed, split_identities, split_rows
 from lib.data.imageset import subset
 from lib.data.sampling import SAMPLERS
 from lib.data.sets.reid import reid_set
@@ -314,3 +315,10 @@ def test_where_no_camera_has_two_images_of_somebody_one_of_them_asks():
     asks = held[held["is_in"] == "val_query"].groupby("identity").size()
     assert asks.to_dict() == {i: 1 for i in held["identity"] if i % 3 != 0}  # and who was seen by one camera never
     assert len(asks) < held["identity"].nunique()
+
+
+@pytest.mark.parametrize("seed", [0, 20_261_231, 2**63 - 1])
+def test_any_seed_mixes_with_an_epoch_and_a_batch(seed):
+    mixed = mixed_seed(seed, 7, 3)
+    assert mixed == ((seed * 1_000_003 + 7) * 1_000_003 + 3) % 2**64
+    torch.Generator().manual_seed(mixed)  # which takes 64 bits

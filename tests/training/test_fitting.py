@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import weakref
@@ -412,14 +413,23 @@ def test_unreadable_images_are_recorded_in_the_provenance(ham_root, tmp_path):
     assert "ISIC_0000002" in run.provenance["unreadable"][0]
 
 
-def test_wandb_records_offline_and_the_key_is_written_nowhere(tiny, tmp_path, monkeypatch):
+def test_wandb_records_offline_and_the_key_is_written_nowhere(tiny, tmp_path, monkeypatch, caplog):
+    wandb = pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("WANDB_SILENT", "true")
     run = fit(tiny.replace(wandb_project="test", wandb_run="base", max_epoch=1, seed=3), tmp_path / "runs")
     assert len(list((run.path / "wandb").glob("offline-run-*"))) == 1
-    other = fit(tiny.replace(wandb_project="test", max_epoch=1, seed=6), tmp_path / "runs")
-    assert len(list((other.path / "wandb").glob("offline-run-*"))) == 1  # a run of its own, not a part of the first
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+    monkeypatch.setattr("lib.training.logs.ANSWER_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        wandb.teardown()  # it reads its environment once
+        other = fit(tiny.replace(wandb_project="test", max_epoch=1, seed=6), tmp_path / "runs")
+    assert len(list((other.path / "wandb").glob("offline-run-*"))) == 1  # a run of its own, not a part of the first
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        f"Weights & Biases does not answer (timed out): this run is recorded offline in {other.path / 'wandb'}, and `wandb "
+        "sync` sends it later"
+    ]
     monkeypatch.setattr("lib.training.logs.find_spec", lambda _: None)
     with pytest.raises(WorkbookError, match=r"wandb is not installed: pip install -e '\.\[wandb\]'"):
         fit(tiny.replace(wandb_project="test", max_epoch=1, seed=4), tmp_path / "runs")

@@ -181,11 +181,30 @@ def test_each_study_has_a_name_of_its_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("", "is empty"), ("a: [", "is not valid YAML"), ("\tb", "is not valid YAML")]
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("a: [", "is not valid YAML"),
+        ("\tb", "is not valid YAML"),
+        ("a: " + "[" * 10_000, "is nested too deeply"),
+        ("{a: " * 1000 + "1" + "}" * 1000, "is nested too deeply"),
+    ],
 )
 def test_what_is_no_protocol_is_told(tmp_path, text, message):
     with pytest.raises(WorkbookValueError, match=message):
         read_protocol(write(tmp_path, text))
+
+
+def test_a_study_of_millions_is_refused_with_its_size(tmp_path):
+    axes = {"lr": range(1, 101), "batch_size": range(2, 102), "max_epoch": range(1, 101)}
+    lines = "".join(f"    {name}: {list(values)}\n" for name, values in axes.items())
+    study = f"notebook: 02\nseeds: [0, 1, 2]\nsweeps:\n  small: {{lr: [1, 2]}}\n  huge:\n{lines}"
+    told = r"study.yaml is of 3,000,006 runs, 3,000,000 of them in 'huge', and 100,000 are the most"
+    with pytest.raises(WorkbookValueError, match=told):
+        read_protocol(write(tmp_path, study))
+    notebook, grid = find_notebooks(["02"])[0], {name: list(map(str, values)) for name, values in axes.items()}
+    with pytest.raises(WorkbookValueError, match="The grid is of 1,000,000 runs"):
+        grid_protocol(notebook, grid, {})
 
 
 def test_a_protocol_is_found_by_its_name_or_path():

@@ -4,21 +4,25 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from types import MappingProxyType
 
 from lib.data.fetch.archive import extract
+from lib.data.fetch.partial_file import Part
 from lib.errors import WorkbookError
 from lib.progress import Progress
 
 CHUNK = 1 << 20
+WEB_PAGE = ("<!doctype html", "<html", "<head")  # how one begins
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A file on an official host; `md5` is None where the host tells none."""
+    """A file on an official host; `md5` is None where its list of files tells none."""
 
     url: str
     name: str
@@ -43,32 +47,33 @@ def fetch_all(files: list[Remote], root: Path) -> None:
 
 
 def fetch(remote: Remote, folder: Path) -> Path:
-    """Download one file, going on from a partial one, and check it.
+    """Download one file, going on from a partial one if the host still has the same file, and check it.
 
     Raises:
-        WorkbookError: the host cannot be reached, or what arrived is damaged (it is removed).
+        WorkbookError: the host cannot be reached, or what arrived is damaged or no such file (it is removed).
     """
-    path, part = folder / remote.name, folder / f"{remote.name}.part"
+    path, part = folder / remote.name, Part(folder / f"{remote.name}.part")
     if not path.exists():
         try:
             _transfer(remote, part)
         except (OSError, HTTPException) as error:
             raise WorkbookError(
                 f"Cannot download {remote.url}: {getattr(error, 'reason', error)}. Run the same command again to go on from "
-                f"{part.stat().st_size if part.exists() else 0} bytes, or fetch the file by hand into {folder}."
+                f"{part.size} bytes, or fetch the file by hand into {folder}."
             ) from error
+        _refuse_web_page(remote, part)
         _check(remote, part)
-        os.replace(part, path)
+        part.become(path)
     return path
 
 
-def open_url(url: str, start: int = 0) -> urllib.request.addinfourl:
-    """The host's answer to a request for `url`, from byte `start` on.
+def open_url(url: str, headers: Mapping[str, str] = MappingProxyType({})) -> urllib.request.addinfourl:
+    """The host's answer to a request for `url`.
 
     Raises:
-        WorkbookError: the host cannot be reached. HTTPError: nothing is left to send after `start`.
+        WorkbookError: the host cannot be reached. HTTPError: nothing is left to send of the range asked for.
     """
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    request = urllib.request.Request(url, headers=dict(headers))
     try:
         return urllib.request.urlopen(request, timeout=60)
     except (urllib.error.URLError, TimeoutError) as error:
@@ -79,33 +84,66 @@ def open_url(url: str, start: int = 0) -> urllib.request.addinfourl:
         ) from error
 
 
-def _transfer(remote: Remote, part: Path) -> None:
-    start = part.stat().st_size if part.exists() else 0
-    try:
-        reply = open_url(remote.url, start)
-    except urllib.error.HTTPError:  # 416: the partial file is whole already
+def _transfer(remote: Remote, part: Part) -> None:
+    reply = _answer(remote, part)
+    if reply is None:
         return
     with reply:
-        resumed = reply.status == 206
-        total = int(reply.headers.get("Content-Length") or 0) + (start if resumed else 0)
+        start = part.size if reply.status == 206 else 0
+        if not start:
+            part.begin(reply.headers)
+        length = int(reply.headers.get("Content-Length") or 0)
         with (
-            open(part, "ab" if resumed else "wb") as file,
-            Progress(total, f"downloading {remote.name}", "bytes", start if resumed else 0) as bar,
+            open(part.path, "ab") as file,
+            Progress(length and start + length, f"downloading {remote.name}", "bytes", start) as bar,
         ):
             while chunk := reply.read(CHUNK):
                 file.write(chunk)
                 bar.advance(len(chunk))
-        if total and part.stat().st_size != total:
-            raise ConnectionError(f"the connection broke after {part.stat().st_size} of {total} bytes")
+            file.flush()
+            os.fsync(file.fileno())
+    if length and part.size != start + length:
+        raise ConnectionError(f"the connection broke after {part.size} of {start + length} bytes")
 
 
-def _check(remote: Remote, path: Path) -> None:
-    if remote.md5 is None:
-        return
-    with open(path, "rb") as file:
-        md5 = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
-    if md5 != remote.md5:
-        path.unlink()
+def _answer(remote: Remote, part: Part) -> urllib.request.addinfourl | None:
+    """The host's answer: what the part lacks, or the file from its start; None where the part is whole already."""
+    is_checked = remote.md5 is not None
+    try:
+        reply = open_url(remote.url, part.request(is_checked))
+    except urllib.error.HTTPError as error:  # 416: the host has nothing behind the part
+        size = error.headers.get("Content-Range")
+        if size == f"bytes */{part.size}" or (size is None and is_checked):
+            return None
+        part.drop()
+        return open_url(remote.url)
+    if reply.status == 206 and not reply.headers.get("Content-Range", "").startswith(f"bytes {part.size}-"):
+        reply.close()
+        part.drop()
+        return open_url(remote.url)
+    return reply
+
+
+def _refuse_web_page(remote: Remote, part: Part) -> None:
+    with open(part.path, "rb") as file:
+        beginning = file.read(512).decode("utf-8", "replace").lstrip("\ufeff \t\r\n").casefold()
+    if beginning.startswith(WEB_PAGE):
+        part.drop()
         raise WorkbookError(
-            f"{remote.name} arrived damaged (MD5 {md5}, should be {remote.md5}) and was removed; run the same command again."
+            f"{remote.url} was answered with a web page instead of {remote.name}: a network that wants a login answers so. Log "
+            "in with a browser and run the same command again, or fetch the file by hand (data/README.md)."
         )
+
+
+def _check(remote: Remote, part: Part) -> None:
+    """Compare the file with every checksum that is known of it."""
+    known = part.told.get("checksums", {}) | ({} if remote.md5 is None else {"md5": remote.md5})
+    for algorithm, wanted in known.items():
+        with open(part.path, "rb") as file:
+            digest = hashlib.file_digest(file, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
+        if digest != wanted:
+            part.drop()
+            raise WorkbookError(
+                f"{remote.name} arrived damaged ({algorithm.upper()} {digest}, should be {wanted}) and was removed; run the "
+                "same command again."
+            )

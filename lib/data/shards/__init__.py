@@ -8,7 +8,7 @@ as text. Shards may lie in a folder or behind a URL; only a shuffle buffer of en
 """
 
 from lib.data.shards.listing import Shard, ShardSet, load_shards
-from lib.data.shards.stream import ShardStream
+from lib.data.shards.stream import ShardStream, explain_dead_worker
 from lib.data.shards.writing import write_shards
 
-__all__ = ["Shard", "ShardSet", "ShardStream", "load_shards", "write_shards"]
+__all__ = ["Shard", "ShardSet", "ShardStream", "explain_dead_worker", "load_shards", "write_shards"]

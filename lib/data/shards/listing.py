@@ -13,7 +13,7 @@ import pandas as pd
 
 from lib.data.file_finder import folder
 from lib.data.sets.folders import PART_OF
-from lib.errors import WorkbookError, WorkbookFileError
+from lib.errors import InputLost, WorkbookError, WorkbookFileError
 from lib.file_tree import data_in, is_data
 from lib.inputs import note
 from lib.paths import DATA
@@ -142,9 +142,7 @@ def unreadable(shard: str, error: Exception) -> WorkbookFileError:
             f"The shard {shard} holds two files for one ({reason}): of a name, what stands before its first dot tells the "
             "image, and what follows the kind of file, in small letters. Pack it again under other names."
         )
-    return WorkbookFileError(
-        f"The shard {shard} cannot be read, it is not a whole tar file ({reason}). Fetch it again."
-    )
+    return InputLost(f"The shard {shard} cannot be read, it is not a whole tar file ({reason}). Fetch it again.")
 
 
 def webdataset() -> ModuleType:

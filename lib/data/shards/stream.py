@@ -5,6 +5,7 @@ import math
 import random
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain, count, islice
 
 import numpy as np
@@ -16,7 +17,7 @@ from lib.data.decoding import Size, decode
 from lib.data.image_files import is_image
 from lib.data.imageset import refuse_unreadable
 from lib.data.shards.listing import Shard, is_member, unreadable, webdataset
-from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, positive
+from lib.errors import InputLost, WorkbookError, WorkbookFileError, WorkbookValueError, positive
 
 BUFFER = 5000  # images held for shuffling, encoded, by each worker
 
@@ -197,7 +198,7 @@ def read_shards(shards: Iterable[Shard]) -> Iterator[dict]:
     """WebDataset's samples, {'__key__', '__url__', 'jpg', 'cls'}, shard by shard.
 
     Raises:
-        WorkbookFileError: a shard is missing or damaged, or holds fewer images than it should.
+        InputLost: a shard is missing or damaged, or holds fewer images than it should.
     """
     for shard in shards:
         number = 0
@@ -208,9 +209,23 @@ def read_shards(shards: Iterable[Shard]) -> Iterator[dict]:
         except (tarfile.TarError, OSError, ValueError) as error:
             raise unreadable(shard.url, error) from error
         if number < shard.images:
-            raise WorkbookFileError(
+            raise InputLost(
                 f"The shard {shard.url} ends after {number} of {shard.images} images: fetch it again, or correct sizes.json."
             )
+
+
+@contextmanager
+def explain_dead_worker() -> Iterator[None]:
+    """A loader worker that was killed, which torch tells at once and in the middle of anything, as an InputLost."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        told = str(error).removeprefix("DataLoader worker ").strip().rstrip(".")
+        raise InputLost(
+            f"A loader worker died ({told}). Where memory does not suffice, lower loader_workers or batch_size."
+        ) from error
 
 
 def shuffled(samples: Iterator[dict], size: int, rng: random.Random) -> Iterator[dict]:
