@@ -21,8 +21,10 @@ from lib.training import Run, RunStore
 from lib.training.inference import augmentation_of, decoded_size, predict_batch
 
 BATCH = 64
-PATH_COLUMNS = ("path", "file", "filename")  # relative to the table
-ID_COLUMNS = ("image_id", "image", "isic_id")  # a file's name without its suffix, in any folder beside the table
+# Of a table, the first that it has counts, in any case: a path relative to the table, or a file's name in any folder
+# beside it, with or without its suffix.
+COLUMNS = ("path", "filepath", "file_path", "image_path", "file", "filename", "file_name")
+COLUMNS += ("image_id", "image", "image_name", "isic_id")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "images",
         type=Path,
-        help=f"an image, a folder of images, or a CSV with one of the columns {', '.join((*PATH_COLUMNS, *ID_COLUMNS))}",
+        help=f"an image, a folder of images, or a CSV with one of the columns {', '.join(COLUMNS)}",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("predictions.csv"), help="table to write (default: predictions.csv)"
@@ -118,19 +120,20 @@ def find_images(source: Path) -> tuple[list[tuple[str, Path]], list[str]]:
 
 def _listed(table_path: Path) -> tuple[list[tuple[str, Path]], list[str]]:
     table = read_table(table_path, ())
-    known = [*PATH_COLUMNS, *ID_COLUMNS]
-    column = next((c for c in known if c in table.columns), None)
+    named = {column.casefold(): column for column in table.columns}
+    column = next((named[name] for name in COLUMNS if name in named), None)
     if column is None:
         raise WorkbookFileError(
-            f"{table_path} has none of the columns {', '.join(known)}; it has {', '.join(table.columns)}."
+            f"{table_path} has none of the columns {', '.join(COLUMNS)}; it has {', '.join(table.columns)}. "
+            "Give the one that lists the images one of these names."
         )
     files = ImageFiles(table_path.parent)
     images, missing = [], []
-    for i, name in enumerate(table[column]):
+    for row, name in table[column].items():
         direct = table_path.parent / name
         path = direct if direct.is_file() else files.path(name)
         if path is None:
-            missing.append(f"{table_path}, row {i + 2}: no image file for {name!r}")
+            missing.append(f"{table_path}, row {row}: no image file for {name!r}")
         else:
             images.append((image_name(name), Path(path)))
     if not images:

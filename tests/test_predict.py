@@ -67,6 +67,26 @@ def test_a_table_may_give_paths(tmp_path):
     assert "row 3: no image file for 'a/y.png'" in missing[0]
 
 
+def test_names_are_found_however_they_are_listed(tmp_path):
+    (tmp_path / "images" / "sub dir").mkdir(parents=True)
+    for name in ("ISIC_1.jpg", "sub dir/ISIC_2.JPG"):
+        Image.new("RGB", (9, 9)).save(tmp_path / "images" / name)
+    wanted = [
+        ("ISIC_1", tmp_path / "images" / "ISIC_1.jpg"),
+        ("ISIC_2", tmp_path / "images" / "sub dir" / "ISIC_2.JPG"),
+    ]
+    for text in (
+        "image_name,target\nISIC_1,0\nISIC_2,1\n",
+        "Image_ID,dx\nISIC_1.jpg,nv,\nISIC_2.jpg,mel,\n",
+        "filepath\nimages\\ISIC_1.jpg\nimages\\sub dir\\ISIC_2.JPG\n",
+        "path;dx\n/home/me/ISIC_1.png;nv\nimages/sub dir/ISIC_2.JPG;mel\n;\n",
+    ):
+        (tmp_path / "list.csv").write_text(text)
+        assert find_images(tmp_path / "list.csv") == (wanted, [])
+    (tmp_path / "list.csv").write_text('image_id,note\n\nISIC_1,"two\nlines"\nISIC_3,\n')
+    assert "list.csv, row 5: no image file for 'ISIC_3'" in find_images(tmp_path / "list.csv")[1][0]
+
+
 def test_a_table_of_one_column(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "ISIC_1.png")
     for header in ("image_id", "path", "image"):

@@ -39,7 +39,7 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
             "Is this the data set's own metadata file?"
         )
     if table.empty:
-        raise WorkbookFileError(f"{path} has a header and no rows; restore the data set's own table.")
+        raise WorkbookFileError(f"{path} has a header and no rows; give the whole table.")
     return table
 
 
