@@ -12,7 +12,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "explain" / "views"
 # Every script that a view may have: the names of the files that it is made of, one after the other, behind view.js.
-SCRIPTS = ("explorer", "comparison", "live save chart run_browser", "live finder live_explorer")
+SCRIPTS = ("save explorer", "save comparison", "live save chart run_browser", "live finder live_explorer")
 
 
 def view_file(name: str) -> str:

@@ -15,6 +15,7 @@ HOMES = {
     "forget": "lib.explain.scores.parameter_randomisation",
     "compare_maps": "lib.explain.views.map_comparison",
     "browse_runs": "lib.explain.views.run_browser",
+    "map_figure": "lib.explain.views.view_figures",
     "REFERENCE_MAPS": "lib.explain.methods.explain",
     "METHODS": "lib.explain.methods.explain",
     "Method": "lib.explain.methods.explain",

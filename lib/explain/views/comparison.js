@@ -23,11 +23,14 @@ start(async (data, numbers) => {
     }
   };
 
-  const show = (canvas, {name, place: {grid: [height, width], level}}, image) => {
+  const show = (canvas, panel, image) => {
+    render(canvas, panel);
+    canvas.setAttribute('aria-label', `${panel.name}, ${image}`);
+  };
+  const render = (canvas, {place: {grid: [height, width], level}}) => {
     const first = level + now.image * height * width, map = levels.subarray(first, first + height * width);
     overlay(canvas, pictures[now.image], map, [height, width], colours[now.colours], now.opacity);
     if (data.outlines && now.outline) outline(canvas, data.outlines[now.image]);
-    canvas.setAttribute('aria-label', `${name}, ${image}`);
   };
 
   const outline = (canvas, pieces) => {
@@ -36,7 +39,8 @@ start(async (data, numbers) => {
       path.moveTo(x * canvas.width, y * canvas.height);
       path.lineTo(toX * canvas.width, toY * canvas.height);
     }
-    for (const [strokeStyle, lineWidth] of [['#000', 4], ['#fff', 2]]) {
+    const thin = Math.max(canvas.width, canvas.height) / 320;
+    for (const [strokeStyle, lineWidth] of [['#000', 4 * thin], ['#fff', 2 * thin]]) {
       Object.assign(context, {strokeStyle, lineWidth, lineCap: 'square'});
       context.stroke(path);
     }
@@ -51,6 +55,21 @@ start(async (data, numbers) => {
     outlined,
   ];
   draw();
+
+  // In print: a panel beside the other, with what stands below it.
+  const printedPanel = ({panel}, width) => below([
+    words(panel.name, width, 12, 600),
+    panel.place && printed(pictures[now.image], width, canvas => render(canvas, panel)),
+    panel.texts && words(panel.texts[now.image], width, 10),
+    ...(panel.bars?.[now.image] ?? []).map(([k, p]) => words(`${data.classes[k]}: ${Math.round(100 * p)} %`, width, 10)),
+  ]);
+  const across = Math.min(4, panels.length), wide = (PAGE - 14 * (across - 1)) / across;
+  const saved = saving('comparison', () => below([
+    words(title.textContent, PAGE), beside(panels.map(panel => printedPanel(panel, wide)), across),
+  ]), () => pythonCall('comparison_figure', 'view,  # what this cell displays', {
+    image: data.images[now.image].name, colours: Object.keys(data.colours)[now.colours], opacity: now.opacity,
+    outline: now.outline,
+  }));
   const shown = el('div', {className: 'panels'}, ...panels.map(({node}) => node));
-  return [choices, el('div', {className: 'controls wide'}, ...controls), title, shown];
+  return [choices, el('div', {className: 'controls wide'}, ...controls), title, shown, saved];
 });

@@ -47,18 +47,25 @@ start(async (data, numbers) => {
     return away.indexOf(Math.min(...away));
   };
 
-  const draw = () => {
-    const {heads, queries, grid: [height, width], map, level} = layer();
+  const query = () => { // the row and column that are shown, where a position asks
+    const {queries} = layer(), [row, column] = queries ? place(queries) : [];
+    return queries && [queries.rows[row], queries.columns[column]];
+  };
+  const render = canvas => { // returns the map's number
+    const {heads, queries, grid: [height, width], level} = layer();
     const [row, column] = queries ? place(queries) : [0, 0];
     const [rows, columns] = queries ? [queries.rows.length, queries.columns.length] : [1, 1];
     const index = ((now.image * heads.length + now.head) * rows + row) * columns + column;
-    const first = level + index * height * width, chosen = colours[now.colours];
-    const shown = levels.subarray(first, first + height * width);
-    overlay(canvas, pictures[now.image], shown, [height, width], chosen, now.opacity);
-    if (queries) frame(canvas, queries.rows[row], queries.columns[column], queries.of);
-    paint(bar, Uint8Array.from({length: 256}, (_, i) => i), 1, 256, chosen);
-    [low.textContent, high.textContent] = [0, 1].map(side => short(ranges[2 * (map + index) + side]));
-    tell(queries ? `query at row ${queries.rows[row] + 1}, column ${queries.columns[column] + 1}` : '');
+    const first = level + index * height * width, shown = levels.subarray(first, first + height * width);
+    overlay(canvas, pictures[now.image], shown, [height, width], colours[now.colours], now.opacity);
+    if (queries) frame(canvas, ...query(), queries.of);
+    return index;
+  };
+  const draw = () => {
+    const index = layer().map + render(canvas), at = query();
+    paint(bar, Uint8Array.from({length: 256}, (_, i) => i), 1, 256, colours[now.colours]);
+    [low.textContent, high.textContent] = [0, 1].map(side => short(ranges[2 * index + side]));
+    tell(at ? `query at row ${at[0] + 1}, column ${at[1] + 1}` : '');
   };
 
   // In words, and to those who do not see: what is shown, and what can be done with it.
@@ -83,7 +90,15 @@ start(async (data, numbers) => {
 
   now.layer = kind().layers.length - 1;
   offer();
+  const saved = saving('attention', () => below([
+    words(text.textContent, COLUMN),
+    printed(pictures[now.image], COLUMN, render),
+    scale(colours[now.colours], low.textContent, high.textContent, COLUMN),
+  ]), () => pythonCall('explorer_figure', 'view,  # what this cell displays', {
+    image: data.images[now.image].name, model: model().name, kind: kind().name, layer: layer().name,
+    head: layer().heads[now.head], at: query(), colours: Object.keys(data.colours)[now.colours], opacity: now.opacity,
+  }));
   const stage = el('div', {className: 'stage'}, canvas, el('div', {className: 'scale'}, low, bar, high), text);
   const controls = el('div', {className: 'controls'}, ...Object.values(pick), hint);
-  return [choices, el('div', {className: 'columns'}, stage, controls)];
+  return [choices, el('div', {className: 'columns'}, stage, controls), saved];
 });

@@ -83,7 +83,7 @@ def explorer(images: ViewImages, layers: Sequence[Layer], caption: str) -> View:
         "models": models,
     }
     first = [(layer, maps) for layer, maps in zip(layers, values, strict=True) if layer.is_beside(layers[0])]
-    return View("explorer", data, _still(images, first), caption, packed.bytes(), left_out, images.phantom)
+    return View("save explorer", data, _still(images, first), caption, packed.bytes(), left_out, images.phantom)
 
 
 @dataclass(frozen=True)

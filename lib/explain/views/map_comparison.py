@@ -74,7 +74,7 @@ def compare_maps(
         "maps": packed.count,
     }
     left_out = [*packing.coarser_maps(grids, longest), *packing.left_out_images(count, n)]
-    return View("comparison", data, _still(images, maps), caption, packed.bytes(), left_out, images.phantom)
+    return View("save comparison", data, _still(images, maps), caption, packed.bytes(), left_out, images.phantom)
 
 
 def _described(images: ViewImages, count: int) -> dict[str, Any]:

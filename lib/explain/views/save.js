@@ -34,6 +34,12 @@ const raster = (canvas, width) => {
   const height = width * canvas.height / canvas.width;
   return {width, height, node: svg('image', {href: canvas.toDataURL(), width, height})};
 };
+// What `draw` paints on a canvas that `image` fills, large enough for print, `width` wide.
+const printed = (image, width, draw) => {
+  const canvas = el('canvas', fitting(image, 1200));
+  draw(canvas);
+  return raster(canvas, width);
+};
 // The scale of a colour map, from `low` to `high` in words.
 const scale = (colours, low, high, width) => {
   const levels = paint(el('canvas'), Uint8Array.from({length: 256}, (_, i) => i), 1, 256, colours);
@@ -104,4 +110,10 @@ const python = value => {
   if (Array.isArray(value)) return `[${value.map(python).join(', ')}]`;
   if (typeof value === 'object') return `{${Object.entries(value).map(pair => pair.map(python).join(': ')).join(', ')}}`;
   return JSON.stringify(value); // of a text, too: a JSON string is a Python string
+};
+
+// A call of one of lib/explain/views/view_figures.py.
+const pythonCall = (name, first, values) => {
+  const given = Object.entries(values).map(([key, value]) => `    ${key}=${python(value)},`);
+  return [`from lib.explain.views.view_figures import ${name}`, '', `${name}(`, `    ${first}`, ...given, ')'].join('\n');
 };

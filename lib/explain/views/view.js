@@ -146,7 +146,8 @@ const bars = (ranked, classes, truth) => ranked.flatMap(([k, p]) => {
 // A frame around one of rows × columns positions of a canvas.
 const frame = (canvas, row, column, [rows, columns]) => {
   const context = canvas.getContext('2d'), [width, height] = [canvas.width / columns, canvas.height / rows];
-  for (const [strokeStyle, lineWidth] of [['#000', 6], ['#fff', 3]]) {
+  const thin = Math.max(canvas.width, canvas.height) / 512;
+  for (const [strokeStyle, lineWidth] of [['#000', 6 * thin], ['#fff', 3 * thin]]) {
     Object.assign(context, {strokeStyle, lineWidth});
     context.strokeRect(column * width, row * height, width, height);
   }

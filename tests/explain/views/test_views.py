@@ -69,7 +69,8 @@ def test_a_notebook_depends_on_the_scripts_of_its_views(monkeypatch, tmp_path):
     monkeypatch.setenv(NOTES, str(tmp_path / "notes"))
     monkeypatch.setattr(inputs, "_noted", set())
     assert explore(IMAGES, {"": {"gate": ASKED}}).html
-    assert {Path(path).name for path in inputs.states(tmp_path / "notes")} == {"view.css", "view.js", "explorer.js"}
+    used = {"view.css", "view.js", "save.js", "explorer.js"}
+    assert {Path(path).name for path in inputs.states(tmp_path / "notes")} == used
 
 
 def test_what_does_not_fit_is_left_out_and_told():

@@ -1,6 +1,8 @@
 """The views in an exported page, opened in Chromium with the network cut off."""
 
+import ast
 import base64
+import io
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
@@ -61,11 +63,17 @@ def output(view):
 
 
 @pytest.fixture(scope="module")
-def pages(finished, tmp_path_factory):
+def made(finished, tmp_path_factory):
+    """The views by name."""
+    again = tmp_path_factory.mktemp("runs") / "again"
+    shutil.copytree(finished.path, again, ignore=shutil.ignore_patterns("*.safetensors"))
+    return views(finished, Run(again))
+
+
+@pytest.fixture(scope="module")
+def pages(made, tmp_path_factory):
     """Pages of notebooks with one view each, and one with all of them."""
-    folder = tmp_path_factory.mktemp("views")
-    again = Run(shutil.copytree(finished.path, folder / "again", ignore=shutil.ignore_patterns("*.safetensors")))
-    outputs = {name: [output(view)] for name, view in views(finished, again).items()}
+    folder, outputs = tmp_path_factory.mktemp("views"), {name: [output(view)] for name, view in made.items()}
     outputs["all"] = [each for one in outputs.values() for each in one]
     for name, shown in outputs.items():
         cells = [new_markdown_cell(f"# {name}"), new_code_cell("view", outputs=shown, execution_count=1)]
@@ -281,6 +289,76 @@ def saved(page, button: str) -> Path:
     return download.value
 
 
+def called(page, **names):
+    """The figure of the call that the view on the page tells."""
+    page.get_by_role("button", name="Copy Python").click()
+    *before, call = ast.parse(page.locator(".saving pre").text_content()).body
+    exec(compile(ast.Module(before, []), "copied", "exec"), names)
+    return eval(compile(ast.Expression(call.value), "copied", "eval"), names)
+
+
+def test_the_explorers_picture_is_saved_and_drawn_by_its_call(opened, made, tmp_path):
+    page = opened("explorer")
+    page.get_by_role("button", name=EVIL[1]).click()
+    pick(page, "map", "attention of a patch")
+    pick(page, "head", "2")
+    page.locator(".stage canvas").first.click(position={"x": 350, "y": 40})  # of 400 × 300: row 0, column 3
+    saved(page, "Save SVG").save_as(tmp_path / "attention.svg")
+    drawing = ElementTree.parse(tmp_path / "attention.svg").getroot()
+    assert float(drawing.get("width").removesuffix("mm")) == pytest.approx(94.2, abs=0.1)  # a column and a margin
+    words = " ".join(text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text"))
+    assert "query at row 1, column 4" in words
+    assert "Phantom images" in words
+    canvas, _ = drawing.iter("{http://www.w3.org/2000/svg}image")
+    with Image.open(io.BytesIO(base64.b64decode(canvas.get("href").partition(",")[2]))) as picture:
+        assert picture.size == (1200, 900)
+    saved(page, "Save PNG").save_as(tmp_path / "attention.png")
+    shutil.copy(tmp_path / "attention.png", SCREENSHOTS / "saved_attention.png")
+    ax, bar = called(page, view=made["explorer"]).axes
+    own = (ASKED**2)[1, 1, 0, 3]
+    np.testing.assert_allclose(ax.images[1].get_array() / 255, (own - own.min()) / (own.max() - own.min()), atol=3e-3)
+    assert [float(label.get_text()) for label in bar.get_xticklabels()] == [
+        float(f"{v:.3g}") for v in (own.min(), own.max())
+    ]
+    assert ax.lines[0].get_xydata().tolist() == [[55.5, 4.3]]  # the query's middle, in pixels
+
+
+def test_the_comparison_is_saved_and_drawn_by_its_call(opened, made, tmp_path):
+    page = opened("comparison")
+    page.get_by_role("button", name=EVIL[2]).click()
+    pick(page, "colours", "cividis")
+    saved(page, "Save PNG").save_as(SCREENSHOTS / "saved_comparison.png")
+    axes = called(page, view=made["comparison"]).axes
+    assert len(axes) == 3
+    own = 1 - GATE[2]
+    np.testing.assert_allclose(
+        axes[2].images[1].get_array() / 255, (own - own.min()) / (own.max() - own.min()), atol=3e-3
+    )
+    assert axes[2].images[1].cmap.name == "cividis"
+
+
+NAMELESS = """() => [...document.querySelectorAll('.live :is(button, input, select, canvas[role], [tabindex="0"], svg[role])')]
+    .filter(node => node.checkVisibility())
+    .filter(node => !(node.ariaLabel || node.labels?.[0]?.textContent || node.textContent || node.title))
+    .map(node => node.outerHTML.slice(0, 200))"""
+
+
+@pytest.mark.parametrize("name", ["explorer", "comparison", "run_browser"])
+def test_all_that_can_be_worked_has_a_name_and_shows_the_focus(opened, name):
+    page = opened(name, reduced_motion="reduce")
+    assert page.evaluate(NAMELESS) == []
+    page.locator(".attention-view .live").evaluate("live => live.querySelector('button, input, select').focus()")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        style = page.evaluate(
+            "(({outlineStyle, outlineWidth}) => [outlineStyle, outlineWidth])(getComputedStyle(document.activeElement))"
+        )
+        inside = page.evaluate("Boolean(document.activeElement.closest('.live'))")
+        assert not inside or style == ["solid", "3px"]
+    moving = "[...document.querySelectorAll('.attention-view *')].filter(each => each.getAnimations().length).length"
+    assert page.evaluate(moving) == 0
+
+
 def test_the_chosen_curves_are_saved_as_files_at_print_size_and_as_the_call_that_draws_them(opened, finished, tmp_path):
     page = opened("run_browser")
     pick(page, "curve", "accuracy")
@@ -295,10 +373,6 @@ def test_the_chosen_curves_are_saved_as_files_at_print_size_and_as_the_call_that
         assert picture.width == pytest.approx(184.2 / 25.4 * 300, abs=2)
         assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
         assert np.asarray(picture.convert("L")).std() > 5  # there is something on it
-    page.get_by_role("button", name="Copy Python").click()
-    namespace: dict = {}
-    code = page.locator(".saving pre").text_content()
-    exec(code.replace("log_curves(logs", "figure = log_curves(logs"), namespace)
-    (ax,) = namespace["figure"].axes
+    (ax,) = called(page).axes
     assert ax.get_title(loc="left") == "accuracy"
     assert finished.log["val_accuracy"].tolist() in [list(line.get_ydata()) for line in ax.lines]
