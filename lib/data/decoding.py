@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from lib.errors import WorkbookFileError, WorkbookValueError, positive
+from lib.errors import InputLost, WorkbookFileError, WorkbookValueError, positive
 
 ON_THE_SIDE = range(5, 9)  # the orientations whose width and height change places
 
@@ -103,7 +103,7 @@ def _reading(path: str | Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise WorkbookFileError(f"{path}: no such image file") from error
+        raise InputLost(f"{path}: no such image file") from error
     except UnidentifiedImageError as error:
         raise WorkbookFileError(f"{path}: corrupt or truncated image (of no known format)") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lib.data.decoding import Size, decode, decode_mask, height_and_width, picture_size
-from lib.errors import WorkbookFileError, WorkbookValueError
+from lib.errors import InputLost, WorkbookFileError, WorkbookValueError
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +109,16 @@ class ImageSet:
     @cached_property
     def _stats(self) -> np.ndarray:
         """Size in bytes and time of the last change [ns] of each file, [N, 2]."""
-        stats = map(os.stat, self.rows["path"])
+        stats = map(file_stat, self.rows["path"])
         return np.array([(stat.st_size, stat.st_mtime_ns) for stat in stats], np.int64).reshape(-1, 2)
+
+
+def file_stat(path: str) -> os.stat_result:
+    """What the system says of an image's file; an InputLost where it is gone."""
+    try:
+        return os.stat(path)
+    except OSError as error:
+        raise InputLost(f"{path}: no such image file any more ({error.strerror}); put it back.") from error
 
 
 def _refuse_repeated(name: str, rows: pd.DataFrame) -> None:

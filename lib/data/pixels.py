@@ -3,15 +3,16 @@
 import hashlib
 import json
 import logging
-import os
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from lib.data.decoding import Size, decode_many, height_and_width
-from lib.data.imageset import ImageSet, refuse_unreadable
+from lib.data.imageset import ImageSet, file_stat, refuse_unreadable
+from lib.data.mapped_pixels import MappedPixels
 from lib.disk.manifest import difference, entry
+from lib.errors import InputLost
 from lib.files import save_whole, write_text
 from lib.progress import Progress
 
@@ -30,7 +31,7 @@ def load_pixels(
     is not what was written is made anew.
 
     Raises:
-        WorkbookFileError: images that cannot be read, listed once, unless `skip_unreadable`.
+        WorkbookFileError: images that cannot be read, listed once, unless `skip_unreadable`. InputLost: one that is gone.
         WorkbookValueError: `size` is no size. WorkbookError: the disk is full.
     """
     height, width = height_and_width(size)
@@ -46,8 +47,7 @@ def load_pixels(
         )
         write_text(notes, json.dumps({"problems": problems, "array": entry(array)}))
     refuse_unreadable(problems.values(), skip_unreadable)
-    pixels = np.load(array, mmap_mode="r")
-    return (images.without(problems) if problems else images), pixels
+    return (images.without(problems) if problems else images), MappedPixels.of(array)
 
 
 def content_digest(pixels: np.ndarray) -> str:
@@ -70,7 +70,7 @@ def _kept(array: Path, notes: Path) -> dict[str, str] | None:
 
 
 def _key(images: ImageSet, shape: str) -> str:
-    stats = ((path, os.stat(path)) for path in images.rows["path"])
+    stats = ((path, file_stat(path)) for path in images.rows["path"])
     files = "\n".join(f"{path}|{stat.st_size}|{stat.st_mtime_ns}" for path, stat in stats)
     what = f"{shape}-{images.banner}" if images.banner else shape
     key = f"{DECODER}|{what}|{files}".encode("utf-8", "surrogateescape")
@@ -88,6 +88,8 @@ def _decode_into(path: Path, images: ImageSet, size: tuple[int, int]) -> dict[st
     with open(path, "wb") as file, Progress(len(images.rows), label) as bar:
         _write_header(file, (len(images.rows), *size, 3))
         for row, result in zip(images.rows.itertuples(), decoded, strict=True):
+            if isinstance(result, InputLost):
+                raise result  # nothing to keep: it may be there next time
             if isinstance(result, np.ndarray):
                 file.write(result.tobytes())
             else:

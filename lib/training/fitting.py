@@ -59,10 +59,20 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None, refit: bo
     try:
         return _fit(config, store)
     except InputLost as error:
-        if is_member(config):
-            raise  # all of them begin again together
+        if is_member(config) or _has_other_data(config, store):
+            raise  # members begin again together; and what is left of a set is another set
         log.warning("%s Trying once more, from the last finished epoch.", error)
     return _fit(config, store)
+
+
+def _has_other_data(config: RunConfig, store: RunStore) -> bool:
+    """Whether the data are not there, or not those that the run was begun with."""
+    then = store.run(config).basis.get("data")
+    try:
+        now = load_images(config).fingerprint()
+    except WorkbookFileError:
+        return True
+    return then not in (None, now)
 
 
 def _fit(config: RunConfig, store: RunStore) -> Run:

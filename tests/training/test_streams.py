@@ -1,6 +1,10 @@
 """fit on tar shards: the numbers of the same images in memory, resumable, and never all of them in memory."""
 
 import json
+import os
+import re
+import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ from PIL import Image
 
 from lib.data import EpochBatches
 from lib.data.shards import stream, write_shards
-from lib.errors import WorkbookFileError, WorkbookValueError
+from lib.errors import InputLost, WorkbookFileError, WorkbookValueError
 from lib.training import RunConfig, RunStore, fit, prepare, profile_config, trainer
 from lib.training import classifier as module_file
 from lib.training.build_model import build_model
@@ -93,6 +97,52 @@ def test_an_interrupted_stream_goes_on_to_the_same_result(streamed, tmp_path, mo
     resumed = fit(config, tmp_path / "broken" / "runs")
     for name in ("training_log.csv", "predictions.csv", "metrics.json"):
         assert (resumed.path / name).read_text() == (whole.path / name).read_text()
+
+
+@pytest.fixture(scope="module")
+def quiet(streamed, tmp_path_factory):
+    """The run of `streamed` that nothing disturbed."""
+    return fit(streamed, tmp_path_factory.mktemp("quiet") / "runs")
+
+
+def disturb(monkeypatch, tmp_path, deed):
+    """Let the first loader worker of the second epoch do `deed` before it reads."""
+    read, marker = stream.ShardStream.__iter__, tmp_path / "disturbed"
+
+    def disturbed(self):
+        if self.epoch == 1 and self.training and not marker.exists():
+            marker.touch()
+            deed()
+        return read(self)
+
+    monkeypatch.setattr(stream.ShardStream, "__iter__", disturbed)
+
+
+def assert_equal(run, quiet):
+    for name in ("training_log.csv", "predictions.csv", "metrics.json", "best.safetensors"):
+        assert (run.path / name).read_bytes() == (quiet.path / name).read_bytes()
+
+
+def test_a_killed_loader_worker_is_named_and_the_run_ends_as_if_nothing_had_happened(
+    streamed, quiet, tmp_path, monkeypatch, caplog
+):
+    disturb(monkeypatch, tmp_path, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    assert_equal(fit(streamed, tmp_path / "runs"), quiet)
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert re.match(r"DataLoader worker \(pid.*Where memory .* Trying once more, from the last finished epoch", warning)
+
+
+def test_a_shard_that_comes_back_is_read_and_one_that_is_gone_is_named(streamed, quiet, tmp_path, monkeypatch):
+    shards = tmp_path / "shards"
+    shutil.copytree(streamed.data_root, shards)
+    shard, aside = shards / "train-00000.tar", tmp_path / "aside"
+    config = streamed.replace(data_root=str(shards))
+    disturb(monkeypatch, tmp_path, lambda: shard.rename(aside))
+    with pytest.raises(InputLost, match=r"train-00000\.tar cannot be read"):
+        fit(config, tmp_path / "runs")
+    assert len(RunStore(tmp_path / "runs").run(config).log) == 1
+    aside.rename(shard)
+    assert_equal(fit(config, tmp_path / "runs"), quiet)
 
 
 @pytest.mark.parametrize(("part", "images"), [("train", 48), ("val", 6)])

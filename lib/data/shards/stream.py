@@ -222,10 +222,8 @@ def explain_dead_worker() -> Iterator[None]:
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
-        told = str(error).removeprefix("DataLoader worker ").strip().rstrip(".")
-        raise InputLost(
-            f"A loader worker died ({told}). Where memory does not suffice, lower loader_workers or batch_size."
-        ) from error
+        told = str(error).strip().rstrip(".")
+        raise InputLost(f"{told}. Where memory does not suffice, lower loader_workers or batch_size.") from error
 
 
 def shuffled(samples: Iterator[dict], size: int, rng: random.Random) -> Iterator[dict]:
