@@ -11,7 +11,8 @@ from typing import Protocol, Self
 import numpy as np
 import pandas as pd
 
-from lib.data.decoding import Size, decode, decode_mask, height_and_width, picture_size
+from lib.data.decoding import Size, decode, height_and_width, picture_size
+from lib.data.masks import decode_mask
 from lib.errors import InputLost, WorkbookFileError, WorkbookValueError
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,11 @@ class ImageSet:
         """The same set without the images named in `problems` (image_id → what is wrong)."""
         kept = self.rows[~self.rows["image_id"].isin(problems)].reset_index(drop=True)
         return replace(self, rows=kept, unreadable=(*self.unreadable, *problems.values()))
+
+    def without_masks(self, image_ids: Iterable[str]) -> Self:
+        """The same set, in which the images of these ids have no mask."""
+        masks = self.rows["mask"].mask(self.rows["image_id"].isin(list(image_ids)), "")
+        return replace(self, rows=self.rows.assign(mask=masks))
 
     def fingerprint(self) -> str:
         """Eight hex digits that follow ids, labels, groups and file sizes, wherever the files lie."""

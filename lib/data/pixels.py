@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import pandas as pd
 
 from lib.data.decoding import Size, decode_many, height_and_width
 from lib.data.imageset import ImageSet, file_stat, refuse_unreadable
 from lib.data.mapped_pixels import MappedPixels
+from lib.data.mask_check import check_masks
 from lib.disk.manifest import difference, entry
 from lib.errors import InputLost
 from lib.files import save_whole, write_text
@@ -18,7 +20,7 @@ from lib.progress import Progress
 
 log = logging.getLogger(__name__)
 
-DECODER = 1  # raise it when `lib.data.decoding.decode` changes what it returns
+DECODER = 2  # raise it when `lib.data.decoding.decode` changes what it returns
 
 
 def load_pixels(
@@ -31,12 +33,15 @@ def load_pixels(
     is not what was written is made anew.
 
     Raises:
-        WorkbookFileError: images that cannot be read, listed once, unless `skip_unreadable`. InputLost: one that is gone.
+        WorkbookFileError: images or masks that cannot be read, listed once, unless `skip_unreadable`. InputLost: one that is gone.
         WorkbookValueError: `size` is no size. WorkbookError: the disk is full.
     """
     height, width = height_and_width(size)
     shape = f"{height}" if height == width else f"{height}x{width}"
-    stem = cache / f"{images.name}-{shape}-{_key(images, shape)}"
+    of_masks = _key(images.rows.loc[images.rows["mask"] != "", "mask"], "masks")
+    images = check_masks(images, cache / f"{images.name}-masks-{of_masks}.json", skip_unreadable)
+    what = f"{shape}-{images.banner}" if images.banner else shape
+    stem = cache / f"{images.name}-{shape}-{_key(images.rows['path'], what)}"
     array, notes = stem.with_suffix(".npy"), stem.with_suffix(".json")
     problems = _kept(array, notes)
     if problems is None:
@@ -69,10 +74,9 @@ def _kept(array: Path, notes: Path) -> dict[str, str] | None:
     return None if what else problems
 
 
-def _key(images: ImageSet, shape: str) -> str:
-    stats = ((path, file_stat(path)) for path in images.rows["path"])
+def _key(paths: pd.Series, what: str) -> str:
+    stats = ((path, file_stat(path)) for path in paths)
     files = "\n".join(f"{path}|{stat.st_size}|{stat.st_mtime_ns}" for path, stat in stats)
-    what = f"{shape}-{images.banner}" if images.banner else shape
     key = f"{DECODER}|{what}|{files}".encode("utf-8", "surrogateescape")
     return hashlib.sha256(key).hexdigest()[:12]
 

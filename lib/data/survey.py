@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
+from lib.data.decoding import picture_header
 from lib.data.imageset import ImageSet
 from lib.data.splits import split_rows
 
@@ -14,10 +14,7 @@ from lib.data.splits import split_rows
 def image_sizes(images: ImageSet) -> pd.DataFrame:
     """Width and height of every picture, upright and without its banner, and its file's mode (RGB, L, P, …), with the
     number of images that have them."""
-    facts = []
-    for row in images.rows.itertuples():
-        with Image.open(row.path) as image:  # reads the header only
-            facts.append((*images.picture_size(row), image.mode))
+    facts = [picture_header(path, images.banner) for path in images.rows["path"]]
     table = pd.DataFrame(facts, columns=["width", "height", "mode"])
     return table.value_counts().rename("images").reset_index()
 

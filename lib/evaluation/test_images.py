@@ -115,10 +115,10 @@ class TestImages:
     def masks(self) -> np.ndarray | None:
         """bool [N, h, w]: the object by its mask, in a set without masks by its box; None where neither is known."""
         if (self.images.rows["mask"] != "").any():
-            return masks_in_view(self.images, self.config.size, self.augmentation)
-        if (self.images.rows["box"] != "").any():
-            return box_masks(self.truth, self.config.size)
-        return None
+            masks = masks_in_view(self.images, self.config.size, self.augmentation)
+        else:
+            masks = box_masks(self.truth, self.config.size)
+        return masks if masks.any() else None
 
     def batch(self, model: nn.Module) -> Tensor:
         """All of them as `model` is shown them, normalised, on the CPU: float [N, 3, h, w]."""

@@ -115,6 +115,10 @@ def test_a_set_without_masks_has_boxes_or_nothing(trained, tmp_path):
         for rows in (bare, boxed)
     )
     assert without is None
+    empty = tmp_path / "empty.png"
+    Image.new("L", (40, 30)).save(empty)
+    of_empty = prepared._replace(images=replace(prepared.images, rows=bare.assign(mask=str(empty))))
+    assert select_images(run.config, of_empty, 2).masks is None
     assert with_boxes[:, :, :16].all()
     assert not with_boxes[:, :, 16:].any()
 

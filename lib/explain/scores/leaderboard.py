@@ -15,6 +15,7 @@ Wilson's (JASA 1927), each group one trial, and that of a gain as far as Wilson'
 (Newcombe, Statistics in Medicine 1998, without the correlation): 94 to 100 %.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -29,6 +30,8 @@ from lib.statistics.estimates import estimate_of, holm
 from lib.statistics.intervals import uncertainty
 from lib.statistics.resampling import mean_samples
 
+log = logging.getLogger(__name__)
+
 LEVEL = 0.05
 FLIPS = 9999  # of signs; all there are, where there are fewer
 MARK = "×"  # at what does not beat the best reference map
@@ -41,7 +44,8 @@ def leaderboard(scored: Scored, groups: Sequence[str]) -> pd.DataFrame:
 
     Columns: method, score, mean, low, high (95 % interval); reference, the best reference map by that score; gain over
     it, positive where the method is better, with gain_low and gain_high; p, two-sided, and p_holm; beats, whether the gain
-    is positive and p_holm below 0.05 (None for the reference maps themselves); images that the score knows.
+    is positive and p_holm below 0.05 (None for the reference maps themselves); images that the score knows. A score that
+    every method has for images of fewer than two groups, as those that need masks where few images have one, is left out.
 
     Args:
         scored: what `score_maps` gives, {method: {score: [N]}}, or [S, N] for S networks on the same images.
@@ -49,7 +53,7 @@ def leaderboard(scored: Scored, groups: Sequence[str]) -> pd.DataFrame:
 
     Raises:
         WorkbookValueError: there is no reference map (`REFERENCE_MAPS`), a score is unknown or not every method's, scores
-            of other images, or images of a single group.
+            of other images, or no score for images of two groups.
     """
     references = [name for name in REFERENCE_MAPS if name in scored]
     if not references:
@@ -68,6 +72,10 @@ def leaderboard(scored: Scored, groups: Sequence[str]) -> pd.DataFrame:
     for name in names:
         values = {method: np.atleast_2d(np.asarray(scores[name], float)) for method, scores in scored.items()}
         rows += _rows_of(name, values, groups, references)
+    if not rows:
+        raise WorkbookValueError(
+            "No score is known for images of two groups (lesions), which an interval needs: score more images."
+        )
     table = pd.DataFrame(rows)
     table["p_holm"] = pd.Series(holm([None if pd.isna(p) else p for p in table["p"]]), dtype=float)
     table["beats"] = [
@@ -90,7 +98,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rows_of(name: str, values: dict[str, np.ndarray], groups: np.ndarray, references: Sequence[str]) -> list[dict]:
-    """The rows of one score, on the images that every method has it for."""
+    """The rows of one score, on the images that every method has it for; none where these are of fewer than two groups."""
     shapes = {score.shape for score in values.values()}
     if len(shapes) > 1 or {shape[1] for shape in shapes} != {len(groups)}:
         raise WorkbookValueError(
@@ -100,11 +108,11 @@ def _rows_of(name: str, values: dict[str, np.ndarray], groups: np.ndarray, refer
     name = choose("score", name, SCORES)
     best, hits = SCORES[name].best, SCORES[name].hits
     known = np.isfinite(np.concatenate(list(values.values()))).all(axis=0)
-    if not known.any():
-        raise WorkbookValueError(f"No image has {name!r} for every method: leave the score out.")
     values, groups = {method: score[:, known] for method, score in values.items()}, groups[known]
     if (number := len(np.unique(groups))) < 2:
-        raise WorkbookValueError(f"{name!r} is known for images of one group only: an interval needs at least two.")
+        images = f"{known.sum()} of {len(known)} images, which are of {number} groups"
+        log.warning("%r is known for %s: it is left out, for an interval needs two", name, images)
+        return []
     reference = max(references, key=lambda method: best * values[method].mean())
     rows = []
     for method, score in values.items():

@@ -192,6 +192,18 @@ def test_hits_may_be_told_as_truth():
     pd.testing.assert_frame_equal(leaderboard(hits, range(8)), leaderboard(numbers, range(8)))
 
 
+@pytest.mark.parametrize(("known", "groups", "kept"), [(0, N, False), (1, N, False), (4, N // 4, False), (2, N, True)])
+def test_a_score_that_too_few_images_have_is_left_out_and_told(known, groups, kept, caplog):
+    """As those on masks are where few images, or few lesions, have one."""
+    overlap = np.where(np.arange(N) < known, made_up(), np.nan)
+    by_method = {name: {"insertion": made_up(), "overlap": overlap} for name in ("good", "random", "centre")}
+    table = leaderboard(by_method, np.arange(N) * groups // N)
+    assert set(table["score"]) == {"insertion", *["overlap"] * kept}
+    assert set(table.query("score == 'overlap'")["images"]) == ({known} if kept else set())
+    assert (f"'overlap' is known for {known} of {N} images" in caplog.text) == (not kept)
+    assert len(readable(table)) == 3
+
+
 def test_methods_without_scores():
     with pytest.raises(WorkbookValueError, match="No score is given"):
         leaderboard({"a": {}, "random": {}}, groups=range(8))
@@ -214,7 +226,10 @@ def test_methods_without_scores():
             lambda: leaderboard({"random": {"insertion": made_up()}, "good": {"overlap": made_up()}}, range(N)),
             "'good' has the scores overlap, other methods insertion",
         ),
-        (lambda: leaderboard(scored(random=made_up(), centre=made_up()), ["a"] * N), "one group only"),
+        (
+            lambda: leaderboard(scored(random=made_up(), centre=made_up()), ["a"] * N),
+            "No score is known for images of two groups",
+        ),
         (lambda: score_maps(model_of("lesa"), images(), {}), "no maps to score"),
         (
             lambda: score_maps(model_of("lesa"), images(), {"a": torch.rand(3, 32, 32)}, scores=["overlap"]),
