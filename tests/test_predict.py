@@ -79,7 +79,7 @@ def test_names_are_found_however_they_are_listed(tmp_path):
         "image_name,target\nISIC_1,0\nISIC_2,1\n",
         "Image_ID,dx\nISIC_1.jpg,nv,\nISIC_2.jpg,mel,\n",
         "filepath\nimages\\ISIC_1.jpg\nimages\\sub dir\\ISIC_2.JPG\n",
-        "path;dx\n/home/me/ISIC_1.png;nv\nimages/sub dir/ISIC_2.JPG;mel\n;\n",
+        "path;dx\n/elsewhere/ISIC_1.png;nv\nimages/sub dir/ISIC_2.JPG;mel\n;\n",
     ):
         (tmp_path / "list.csv").write_text(text)
         assert find_images(tmp_path / "list.csv") == (wanted, [])
