@@ -28,7 +28,7 @@ class AttentionRolloutHook:
     The model computes exactly what it did before. What was collected can be read after `remove`.
 
     Args:
-        model: a timm VisionTransformer with a class token.
+        model: a timm VisionTransformer.
         head_fusion: see `AttentionRollout`.
 
     Raises:
@@ -39,6 +39,7 @@ class AttentionRolloutHook:
         self.rollout = AttentionRollout(head_fusion)
         layers = attentions(model)
         self.depth, self.prefix = len(layers), model.num_prefix_tokens
+        self.has_class_token = model.cls_token is not None
         self._queries: dict[int, Tensor] = {}
         self._keys: dict[int, Tensor] = {}
         self._handles = []
@@ -69,7 +70,16 @@ class AttentionRolloutHook:
         return self.rollout.matrix(self.layers)
 
     def get_cls_attention(self) -> Tensor:
-        """[B, N]: the class token's row of Ŝ over the patch tokens, DCAL's scores."""
+        """[B, N]: the class token's row of Ŝ over the patch tokens, DCAL's scores.
+
+        Raises:
+            WorkbookValueError: the model has no class token.
+        """
+        if not self.has_class_token:
+            raise WorkbookValueError(
+                "This network has no class token, whose row this is. Choose one that has, such as 'deit_tiny_patch16_224', "
+                "or get_rollout(), the rows of all its tokens."
+            )
         return self.rollout.row(self.layers)[:, self.prefix :]
 
     def get_attention(self, layer: int) -> Tensor:

@@ -55,7 +55,19 @@ class AttentionRollout:
     def row(self, layers: Sequence[Layer], token: int = 0) -> Tensor:
         """[B, T]: the row of Ŝ that belongs to `token`, 0 the class token; by the vector recursion."""
         *lower, last = self._checked(layers)
-        v = self._down(self._one_hot(last, token), last, slice(token, token + 1))  # only one row of the last S counts
+        start = self._one_hot(last, token)
+        return self._carried(start, lower, last, slice(token, token + 1))  # only one row of the last S counts
+
+    def mean_row(self, layers: Sequence[Layer], tokens: slice) -> Tensor:
+        """[B, T]: the mean of the rows of Ŝ that belong to `tokens`, as cheap as one of them: the recursion is linear."""
+        *lower, last = self._checked(layers)
+        start = torch.zeros_like(self._one_hot(last, 0))
+        start[..., tokens] = 1 / start[..., tokens].shape[-1]
+        return self._carried(start, lower, last, tokens)
+
+    def _carried(self, v: Tensor, lower: Sequence[Layer], last: Layer, among: slice) -> Tensor:
+        """[B, T]: v Ŝ of a row v [B, 1, T] that is 0 outside `among`."""
+        v = self._down(v, last, among)
         for layer in reversed(lower):
             v = self._down(v, layer)
         return v[:, 0]

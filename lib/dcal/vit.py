@@ -72,19 +72,14 @@ def attentions(model: nn.Module) -> list[Attention]:
     """The attention layers of a timm ViT or DeiT, first to last.
 
     Raises:
-        WorkbookValueError: the model is no timm ViT, has no class token, or an attention other than softmax(q kᵀ) v
-            of its `q_norm` and `k_norm`, such as rotary embeddings or differential attention.
+        WorkbookValueError: the model is no timm ViT, or has an attention other than softmax(q kᵀ) v of its `q_norm` and
+            `k_norm`, such as rotary embeddings or differential attention.
     """
     kind = type(model).__name__
     if not isinstance(model, VisionTransformer):
         vits = [name for name, part in model.named_modules() if isinstance(part, VisionTransformer)]
         hint = f" Its part {vits[0]!r} is one: give that." if vits else " Choose one, such as 'deit_tiny_patch16_224'."
         raise WorkbookValueError(f"{kind} is not one of timm's VisionTransformers (ViT, DeiT).{hint}")
-    if model.cls_token is None:
-        raise WorkbookValueError(
-            f"This {kind} has no class token, whose row the rollout follows. Choose one that has, "
-            "such as 'deit_tiny_patch16_224'."
-        )
     layers = [getattr(block, "attn", None) for block in model.blocks]
     for number, attn in enumerate(layers):
         if type(attn) is not Attention:

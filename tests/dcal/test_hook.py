@@ -121,7 +121,6 @@ class Sub(nn.Module):
         (Sub, "Its part 'encoder' is one: give that"),
         (tiny_dcal, "Its part 'vit' is one"),
         (lambda: timm.create_model("resnet18"), "ResNet is not one of"),
-        (lambda: timm.create_model("vit_base_patch16_gap_224", depth=1), "has no class token"),
         (lambda: timm.create_model("vit_tiny_patch16_224", attn_layer="diff", **SIZES), "attends by DiffAttention"),
         (
             lambda: timm.create_model("vit_small_patch16_18x2_224", depth=1),
@@ -132,6 +131,16 @@ class Sub(nn.Module):
 def test_models_whose_attention_cannot_be_read(build, message):
     with pytest.raises(WorkbookValueError, match=message):
         AttentionRolloutHook(build())
+
+
+def test_without_a_class_token_there_are_the_rows_of_all_others():
+    model = tiny_vit("vit_base_patch16_gap_224")
+    with AttentionRolloutHook(model) as hook:
+        model(images())
+    torch.testing.assert_close(hook.get_rollout(), chained(unfused(model, images())))
+    for ask in (hook.get_cls_attention, hook.select_top_tokens):
+        with pytest.raises(WorkbookValueError, match="no class token, whose row this is"):
+            ask()
 
 
 def test_an_unknown_layer():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lib.explain.methods.logits import logits_of
 from lib.explain.methods.target_layers import TargetLayer
 from lib.glsa.attention import at_least_float32
 
@@ -23,7 +24,7 @@ class ActivationTap(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] → logits [B, num_classes], float32 or float64"""
         self._calls = 0
-        logits = self.model(images)
+        logits = logits_of(self.model, images)
         return logits.to(at_least_float32(logits.dtype))
 
     def _open(self, layer: nn.Module, args: tuple, output: Tensor) -> Tensor | None:

@@ -1,18 +1,47 @@
 """Looking into a model without leaving a trace: no gradient, flag, mode or hook is another one afterwards."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from lib.errors import WorkbookValueError
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network that is compiled, or runs on several devices, itself."""
+    if isinstance(model, (nn.DataParallel, DistributedDataParallel)):
+        return unwrapped(model.module)
+    return unwrapped(model._orig_mod) if hasattr(model, "_orig_mod") else model
+
+
+def as_written(model: nn.Module) -> AbstractContextManager:
+    """Parts of `model` that are compiled run as they were written: elsewhere, hooks that are set later do not fire."""
+    parts = model.modules()
+    if not any(hasattr(part, "_orig_mod") or part._compiled_call_impl is not None for part in parts):
+        return nullcontext()  # the compiler takes a second to import
+    return torch.compiler.set_stance("force_eager")
+
+
+@contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """`model` in eval mode, and afterwards in what it was; see `as_written`."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with as_written(model):
+            model.eval()
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Gradients with respect to images and maps can be asked for, whatever the caller has forbidden: an outer `no_grad`
-    or `inference_mode` and frozen parameters do not matter. Parameters take no gradients meanwhile, which saves their
+    or `inference_mode` and frozen parameters do not matter, and what was compiled runs as it was written. Parameters take no gradients meanwhile, which saves their
     cost, and get back their `requires_grad` and `grad`.
 
     Raises:
@@ -32,7 +61,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         )
     before = [(p.requires_grad, p.grad) for p in parameters]
     try:
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), as_written(model):
             for p in parameters:
                 p.requires_grad_(False)
             yield

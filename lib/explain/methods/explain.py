@@ -12,12 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.errors import WorkbookError, WorkbookValueError, choose, did_you_mean, positive
+from lib.explain.methods.blank_images import succeeds
 from lib.explain.methods.cam import CAMS, cam
-from lib.explain.methods.eval_guards import undisturbed
+from lib.explain.methods.eval_guards import undisturbed, unwrapped
 from lib.explain.methods.gradients import gradient_x_input, integrated_gradients
+from lib.explain.methods.logits import logits_of
 from lib.explain.methods.network_maps import network_map, network_methods
 from lib.explain.methods.reference_maps import centre_map, noise_map, random_map
-from lib.explain.methods.target_layers import has_target_layer
+from lib.explain.methods.target_layers import convolves, has_target_layer
 from lib.explain.methods.targets import Targets, chosen, given_targets
 from lib.explain.methods.vit_rollout import gradient_rollout, rollout, vit_of
 from lib.hardware import mixed_precision
@@ -34,6 +36,7 @@ class Method:
     suits: Callable[[nn.Module], bool]
     by_class: bool
     needs: str | None = None  # a package that only this method needs
+    needs_logits: bool = True  # whether `run` asks what the model answers
     takes_at_once: bool = False  # `run` takes `at_once`, too: how many images a pass of its own may hold
 
     @property
@@ -56,22 +59,40 @@ METHODS: dict[str, Method] = {
     **{name: Method(partial(cam, name), has_target_layer, by_class=name != "eigen-cam") for name in CAMS},
     "gradient-x-input": Method(gradient_x_input, _any, by_class=True),
     "integrated-gradients": Method(integrated_gradients, _any, by_class=True, needs="captum", takes_at_once=True),
-    "rollout": Method(rollout, _has_rollout, by_class=False),
+    "rollout": Method(rollout, _has_rollout, by_class=False, needs_logits=False),
     "gradient-rollout": Method(gradient_rollout, _has_rollout, by_class=True),
-    "random": Method(random_map, _any, by_class=False),
-    "noise": Method(noise_map, _any, by_class=False),
-    "centre": Method(centre_map, _any, by_class=False),
+    "random": Method(random_map, _any, by_class=False, needs_logits=False),
+    "noise": Method(noise_map, _any, by_class=False, needs_logits=False),
+    "centre": Method(centre_map, _any, by_class=False, needs_logits=False),
 }
 REFERENCE_MAPS = ("random", "noise", "centre")
 
 
 def methods_of(model: nn.Module) -> dict[str, Method]:
-    """The methods that `model` has, by name: those of `METHODS` that suit it, what it shows of itself, and last the
-    reference maps. Methods whose package is not installed are left out."""
-    suiting = {name: method for name, method in METHODS.items() if method.suits(model) and method.installed}
-    own = {name: Method(partial(network_map, name), _any, by_class=False) for name in network_methods(model)}
+    """The methods that `model` has, by name, which are those by which `explain` can: those of `METHODS` that suit it, what
+    it shows of itself, and last the reference maps. Methods whose package is not installed are left out.
+
+    A network that is none of the workbook's is shown a blank image for this.
+    """
+    model = unwrapped(model)
+    answers = type(model).__module__.startswith("lib.") or succeeds(model, logits_of)
+    fitting = {suits: suits(model) for suits in {method.suits for method in METHODS.values()}}
+    suiting = {
+        name: method
+        for name, method in METHODS.items()
+        if fitting[method.suits] and method.installed and (answers or not method.needs_logits)
+    }
+    own = _own_methods(model)
     references = {name: suiting.pop(name) for name in REFERENCE_MAPS if name in suiting}
     return {**suiting, **own, **references}
+
+
+def _own_methods(model: nn.Module) -> dict[str, Method]:
+    """What a network shows of itself, as methods."""
+    return {
+        name: Method(partial(network_map, name), _any, by_class=False, needs_logits=False)
+        for name in network_methods(model)
+    }
 
 
 def choose_methods(model: nn.Module, names: str | None = None, leave_out: Collection[str] = ()) -> list[str]:
@@ -105,7 +126,7 @@ def explain(
     The model is left as it was, but for the maps that its own modules keep of their last forward.
 
     Args:
-        model: any classifier, in eval mode; frozen parameters and an outer `no_grad` or `inference_mode` do not matter.
+        model: any classifier, in eval mode, whose answers are logits or hold them (`logits_of`); frozen parameters and an outer `no_grad` or `inference_mode` do not matter.
         images: float [N, 3, H, W] as the network is shown them (`lib.training.inference.network_input`).
         targets: the class to explain: a number, one an image, or None for the one that is predicted. Methods that know
             no class (`methods_of(model)[name].by_class`) give the same map for all.
@@ -118,6 +139,7 @@ def explain(
             explained, a model in training mode.
         WorkbookError: the method's package is not installed, or the map is not finite.
     """
+    model = unwrapped(model)
     name, chosen_method = _method_of(model, method)
     positive(batch_size=batch_size)
     checked_images(images)
@@ -127,7 +149,7 @@ def explain(
     with undisturbed(model), mixed_precision(precision, like.device), size_errors(model, images):
         maps = torch.empty(len(images), *images.shape[2:])
         if classes is not None and not chosen_method.by_class:  # else the method finds out itself
-            chosen(model(images[:1].detach().to(like.device, like.dtype).clone()), classes)
+            chosen(logits_of(model, images[:1].detach().to(like.device, like.dtype).clone()), classes)
         for at in range(0, len(images), batch_size):
             part = slice(at, at + batch_size)
             batch = images[part].detach().to(like.device, like.dtype).clone()  # never a tensor of inference mode
@@ -182,11 +204,17 @@ def size_errors(model: nn.Module, images: Tensor) -> Iterator[None]:
 
 
 def _method_of(model: nn.Module, name: str) -> tuple[str, Method]:
-    """The method that `name` means, among those that `model` has; one whose package is missing says so itself."""
-    methods = {known: method for known, method in METHODS.items() if method.suits(model)} | methods_of(model)
+    """The method that `name` means, among those that `model` has.
+
+    What needs a package, logits or a layer that are not there says so itself.
+    """
+    suits = {has_target_layer: convolves}  # its images will tell, and what to do about it
+    suiting = {known: method for known, method in METHODS.items() if suits.get(method.suits, method.suits)(model)}
+    methods = suiting | _own_methods(model)
     try:
         name = choose("method", name, methods)
     except WorkbookValueError as error:
+        methods = methods_of(model)
         hint = did_you_mean(str(name), methods)
         raise WorkbookValueError(
             f"This {type(model).__name__} has no {name!r}.{hint} It has: {', '.join(methods)}."

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.errors import WorkbookError
+from lib.explain.methods.logits import logits_of
 from lib.explain.methods.targets import chosen, scores
 
 STEPS = 32  # of the integral along the way from the mean colour to the image
@@ -16,7 +17,7 @@ STEPS = 32  # of the integral along the way from the mean colour to the image
 def gradient_x_input(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
     """[B, H, W]: the positive part of Σ_c x_c ∂y/∂x_c (Shrikumar et al., arXiv 1605.01713)."""
     images = images.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(scores(model(images).float(), targets).sum(), images)
+    (gradient,) = torch.autograd.grad(scores(logits_of(model, images).float(), targets).sum(), images)
     return _evidence(gradient * images.detach())
 
 
@@ -42,8 +43,8 @@ def integrated(model: nn.Module, images: Tensor, targets: Tensor | None, at_once
             "pip install -e '.[captum]'."
         ) from error
     with torch.no_grad():
-        classes = chosen(model(images), targets)
-    attribute = IntegratedGradients(lambda x: model(x).float()).attribute
+        classes = chosen(logits_of(model, images), targets)
+    attribute = IntegratedGradients(lambda x: logits_of(model, x).float()).attribute
     images = images.clone().requires_grad_()
     return attribute(images, 0, classes, n_steps=STEPS, internal_batch_size=max(len(images), at_once)).detach()
 

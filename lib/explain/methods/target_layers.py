@@ -2,9 +2,10 @@
 
 Of a ResNet, with or without attention, the output of its last stage, or of the last one that keeps 4×4 positions where
 the images are small: a ResNet shown 64×64 pixels ends in 2×2, which tell no place. (A GLSA block stands for the stage
-that it follows.) Of a VGG and the toy network the last ReLU before a pool; of a ViT the tokens that enter the last
-block's attention (`norm1`), since the class token alone is read after it. Of any other network the last map that a
-forward makes. Another architecture is one function:
+that it follows.) Of a VGG and the toy network the last ReLU before a pool; of a ViT whose head reads the class token the
+tokens that enter the last block's attention (`norm1`), since nothing else is read after it, and the last tokens (`norm`)
+where the head reads the patches. Of any other network the last map that a forward makes, or the tokens of the ViT in it.
+Another architecture is one function:
 
     @target_layer_of.register
     def _(model: MyNet, images):
@@ -20,31 +21,40 @@ from functools import singledispatch
 import torch
 import torchvision
 from einops import rearrange
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.beit import Beit
+from timm.models.eva import Eva, EvaBlockPostNorm
+from timm.models.vision_transformer import ResPostBlock, VisionTransformer
+from timm.models.vision_transformer_relpos import ResPostRelPosBlock, VisionTransformerRelPos
 from torch import Tensor, nn
 
 from lib.backbones import ResNetBackbone, ToyNetBackbone, VGGBackbone
 from lib.dcal import DCALNet
 from lib.dcal.vit import grid_of
 from lib.errors import WorkbookValueError
+from lib.explain.methods.blank_images import succeeds
+from lib.explain.methods.eval_guards import as_written
 from lib.gattanet import GAttANet
 from lib.glsa import GLSANet
 
 LEAST = 4  # positions, the shorter side of a map
+VITS = (VisionTransformer, VisionTransformerRelPos, Eva, Beit)  # timm's
+POST_NORM = (ResPostBlock, ResPostRelPosBlock, EvaBlockPostNorm)  # blocks whose `norm1` is behind the attention
 
 
 @dataclass(frozen=True)
 class TargetLayer:
-    """The output of `layer`: a map [B, C, h, w], or, with `grid` (h, w), tokens [B, T, C] whose last h·w are patches."""
+    """The output of `layer`: a map [B, C, h, w], or [B, h, w, C] where `channels_last`, or, with `grid` (h, w), tokens
+    [B, T, C] whose last h·w are patches."""
 
     layer: nn.Module
     grid: tuple[int, int] | None = None
+    channels_last: bool = False
     calls: int = 1  # the layer's call in a forward that counts, where it is called more than once: the last
 
     def maps(self, output: Tensor) -> Tensor:
         """The layer's output as maps [B, C, h, w]"""
         if self.grid is None:
-            return output
+            return rearrange(output, "b h w c -> b c h w") if self.channels_last else output
         height, width = self.grid
         return rearrange(output[:, -height * width :], "b (h w) c -> b c h w", h=height)
 
@@ -55,7 +65,7 @@ class TargetLayer:
         """
         maps = maps.to(like.dtype)
         if self.grid is None:
-            return maps.clone()
+            return (rearrange(maps, "b c h w -> b h w c") if self.channels_last else maps).clone()
         patches = rearrange(maps, "b c h w -> b (h w) c")
         return torch.cat([like[:, : -patches.shape[1]], patches], dim=1)
 
@@ -67,21 +77,32 @@ def target_layer_of(model: nn.Module, images: Tensor) -> TargetLayer:
     Raises:
         WorkbookValueError: no map can be told among the outputs of the model's layers.
     """
+    vits = [part for part in model.modules() if is_vit(part)]
+    if len(vits) == 1:
+        return target_layer_of(vits[0], _shown(model, vits[0], images))
     seen: list[tuple[str, torch.Size]] = []
 
     def note(name: str, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2:].numel() > 1:
+        if (
+            isinstance(output, Tensor)
+            and output.ndim == 4
+            and min(output.shape[2:].numel(), output.shape[1:3].numel()) > 1
+        ):
             seen.append((name, output.shape))
 
     layers = {name: layer for name, layer in model.named_modules() if name}
     watch(model, images, layers, note)
-    if not seen or not _is_map(seen[-1][1], images.shape):
+    layouts = [last for last in (False, True) if seen and _is_map(seen[-1][1], images.shape, last)]
+    if not layouts:
         last = f"the last candidate, {seen[-1][0]!r}, gives {list(seen[-1][1])}" if seen else "there is no candidate"
         raise WorkbookValueError(
             f"No layer of this {type(model).__name__} gives a map [B, C, h, w] of the image to explain it by ({last}). "
             "Register its layer with lib.explain.methods.target_layers.target_layer_of, or take a method that needs no layer: gradient-x-input."
         )
-    return TargetLayer(layers[seen[-1][0]])
+    return TargetLayer(layers[seen[-1][0]], channels_last=layouts[0])
+
+
+UNKNOWN = target_layer_of.dispatch(object)
 
 
 @target_layer_of.register
@@ -119,9 +140,19 @@ def _(model: GAttANet, images: Tensor) -> TargetLayer:
     return replace(target_layer, calls=len(calls))
 
 
-@target_layer_of.register
-def _(model: VisionTransformer, images: Tensor) -> TargetLayer:
-    return TargetLayer(model.blocks[-1].norm1, grid_of(model, images))
+def _of_vit(model: nn.Module, images: Tensor) -> TargetLayer:
+    of_timm = isinstance(model, VisionTransformer)
+    grid = grid_of(model, images) if of_timm else model.patch_embed.dynamic_feat_size(images.shape[2:])
+    if model.global_pool != "token":
+        return TargetLayer(model.norm, grid)
+    last = model.blocks[-1]
+    if isinstance(last, POST_NORM) or not hasattr(last, "norm1"):
+        return TargetLayer(model.blocks[-2], grid)
+    return TargetLayer(last.norm1, grid)
+
+
+for vit in VITS:
+    target_layer_of.register(vit, _of_vit)
 
 
 @target_layer_of.register
@@ -139,20 +170,40 @@ def watch(
     model: nn.Module, images: Tensor, layers: Mapping[str, nn.Module], note: Callable[[str, object], object]
 ) -> None:
     """Run `model` on one of the images [B, 3, H, W] and call `note(name, output)` whenever one of `layers` is done."""
-    with ExitStack() as hooks, torch.no_grad():
+    with ExitStack() as hooks, torch.no_grad(), as_written(model):
         for name, layer in layers.items():
             hook = layer.register_forward_hook(lambda module, args, output, name=name: note(name, output) and None)
             hooks.enter_context(hook)
         model(images[:1])
 
 
+def is_vit(module: nn.Module) -> bool:
+    """Whether `module` is a network whose maps are tokens, and known."""
+    return isinstance(module, (*VITS, torchvision.models.VisionTransformer))
+
+
 def has_target_layer(model: nn.Module) -> bool:
-    """Whether maps may be found in `model`: it convolves."""
+    """Whether `target_layer_of` finds a layer in `model`: of networks that it does not know, it is tried."""
+    if target_layer_of.dispatch(type(model)) is not UNKNOWN:
+        return True
+    return convolves(model) and succeeds(model, target_layer_of)
+
+
+def convolves(model: nn.Module) -> bool:
+    """Whether maps may be found in `model`."""
     return any(isinstance(module, nn.Conv2d) for module in model.modules())
 
 
-def _is_map(output: torch.Size, images: torch.Size) -> bool:
-    """Whether the last two sides of `output` are those of the images, at most halved or as they are: channels that
-    come last, or attention of tokens to tokens, are not."""
-    (h, w), (height, width) = output[2:], images[2:]
+def _shown(model: nn.Module, part: nn.Module, images: Tensor) -> Tensor:
+    """The images that `part` of `model` is shown when `model` is shown `images`."""
+    shown: list[Tensor] = []
+    with part.register_forward_pre_hook(lambda _, args: shown.append(args[0])):
+        watch(model, images, {}, lambda name, output: None)
+    return shown[0] if shown and isinstance(shown[0], Tensor) and shown[0].ndim == 4 else images
+
+
+def _is_map(output: torch.Size, images: torch.Size, channels_last: bool) -> bool:
+    """Whether the rows and columns of `output` are those of the images, at most halved or as they are: attention of
+    tokens to tokens is none."""
+    (h, w), (height, width) = output[1:3] if channels_last else output[2:], images[2:]
     return abs(h * width - w * height) <= max(height, width) and (h == height or 2 * h <= height + 1)

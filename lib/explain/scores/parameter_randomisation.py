@@ -19,7 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError, choose, positive
+from lib.explain.methods.eval_guards import unwrapped
 from lib.explain.methods.explain import explain
+from lib.explain.methods.logits import logits_of
 from lib.explain.methods.targets import Targets
 from lib.explain.scores.map_similarity import SIMILARITIES
 from lib.explain.scores.perturbed_inference import PerturbedInference
@@ -96,6 +98,7 @@ def randomisation_check(
         WorkbookValueError: what `explain` raises, an unknown similarity, or a model without parameters.
     """
     positive(stages=stages)
+    model = unwrapped(model)
     compare = SIMILARITIES[choose("similarity", similarity, SIMILARITIES)]
     targets = PerturbedInference(model, images, targets, batch_size).targets
     trained = explain(model, images, targets, method, batch_size=batch_size)
@@ -123,7 +126,7 @@ def from_the_top(model: nn.Module, images: Tensor) -> list[str]:
         WorkbookValueError: the answer depends on no parameter.
     """
     uses: dict[int, int] = {}  # id of a parameter → number of the last node that takes it
-    start = model(images.clone()).grad_fn
+    start = logits_of(model, images.clone()).grad_fn
     if start is None:
         raise WorkbookValueError(f"This {type(model).__name__} has nothing to forget: its answer needs no parameter.")
     seen, waiting = {start}, [start]

@@ -24,7 +24,7 @@ OWN = {
     "vgg": set(),
     "dcal": ROLLOUT | {"glca-selection"},
     "timm vit": ROLLOUT,
-    "timm vit without class token": set(),
+    "timm vit without class token": ROLLOUT,
     "torchvision vit": set(),
     "plain": set(),
 }
@@ -211,10 +211,14 @@ def test_a_model_that_gives_no_map_says_which_methods_need_none():
             self.last = nn.Identity()
 
         def forward(self, x):
-            return self.head(self.last(self.conv(x).permute(0, 2, 3, 1)).mean((1, 2)))
+            rows = self.conv(x).flatten(2).mT
+            return self.head((self.last(rows[:, None] @ rows[:, None].mT) @ rows[:, None]).mean((1, 2)))
 
-    with pytest.raises(WorkbookValueError, match="'last', gives \\[1, 8, 8, 8\\]|'last', gives \\[1, 16, 16, 8\\]"):
+    with pytest.raises(
+        WorkbookValueError, match="'last', gives \\[1, 1, 256, 256\\].*target_layer_of.*gradient-x-input"
+    ):
         explain(Rows().eval(), images(side=64))
+    assert "grad-cam" not in methods_of(Rows())
 
 
 @pytest.mark.parametrize("method", ["gradient-x-input", "eigen-cam", "grad-cam"])

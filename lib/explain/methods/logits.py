@@ -1,0 +1,56 @@
+"""What a network answers, in whatever its logits are wrapped."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+
+from torch import Tensor, nn
+
+from lib.errors import WorkbookValueError
+
+
+def logits_of(model: nn.Module, images: Tensor) -> Tensor:
+    """[B, K]: the logits of images [B, 3, H, W], one a class; a network with a single answer [B] has one class.
+
+    A network may give a tensor, or wrap one: a dict, a dataclass or another object names it `logits`, or has no other of
+    that shape; so has a tuple or a list.
+
+    Raises:
+        WorkbookValueError: there is no such tensor, or more than one.
+    """
+    answer = model(images)
+    named = _parts(answer)
+    fitting = {name: part for name, part in named.items() if _is_logits(part, len(images))}
+    if "logits" in fitting:
+        fitting = {"logits": fitting["logits"]}
+    if len(fitting) != 1:
+        told = ", ".join(f"{name}: {_kind(part)}" if name else _kind(part) for name, part in named.items())
+        what = f"{len(fitting)} tensors that may be its logits" if fitting else "no logits [B, classes]"
+        raise WorkbookValueError(
+            f"This {type(model).__name__} answers {len(images)} images with {what} ({told or type(answer).__name__}): "
+            "wrap it in a module whose forward gives them alone, or calls them logits."
+        )
+    return next(iter(fitting.values())).reshape(len(images), -1)
+
+
+def _parts(answer: object) -> dict[str, object]:
+    """What an answer consists of, by name; by number in a sequence."""
+    if isinstance(answer, Tensor):
+        return {"": answer}
+    if isinstance(answer, Mapping):
+        return {str(name): part for name, part in answer.items()}
+    if is_dataclass(answer):
+        return {field.name: getattr(answer, field.name) for field in fields(answer)}
+    if isinstance(answer, (tuple, list)):
+        return dict(zip(getattr(answer, "_fields", map(str, range(len(answer)))), answer, strict=True))
+    return dict(getattr(answer, "__dict__", {}))
+
+
+def _is_logits(part: object, images: int) -> bool:
+    """Whether `part` is a number an image and class, [B], [B, K] or [B, K, 1, …]."""
+    if not isinstance(part, Tensor) or not part.is_floating_point() or part.ndim == 0 or len(part) != images:
+        return False
+    return part.shape[2:].numel() == 1
+
+
+def _kind(part: object) -> str:
+    return str(list(part.shape)) if isinstance(part, Tensor) else type(part).__name__
