@@ -12,7 +12,13 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "explain" / "views"
 # Every script that a view may have: the names of the files that it is made of, one after the other, behind view.js.
-SCRIPTS = ("save explorer", "save comparison", "live save chart run_browser", "live finder live_explorer")
+SCRIPTS = (
+    "save explorer",
+    "save comparison",
+    "live save chart run_browser",
+    "live save finder lens live_explorer",
+    "live save chart finder lens live_comparison",
+)
 
 
 def view_file(name: str) -> str:

@@ -13,6 +13,7 @@ HOMES = {
     "explore_networks": "lib.explain.views.live_explorer",
     "choose_methods": "lib.explain.methods.explain",
     "forget": "lib.explain.scores.parameter_randomisation",
+    "compare_networks": "lib.explain.views.live_comparison",
     "compare_maps": "lib.explain.views.map_comparison",
     "browse_runs": "lib.explain.views.run_browser",
     "map_figure": "lib.explain.views.view_figures",

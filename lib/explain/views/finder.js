@@ -1,4 +1,5 @@
-// Images to choose from: those that a search finds, or that a person brings; without a kernel those of the page.
+// Images to choose from: those that a search finds, or that a person brings; without a kernel those of the page. `now()` tells
+// which image is shown, and whose answers are searched.
 const finder = (data, now, chosen) => {
   const search = {text: '', label: '', answered: 'all', order: data.orders[0], start: 0};
   const row = el('div', {className: 'choices', role: 'group', 'aria-label': 'image'});
@@ -7,7 +8,7 @@ const finder = (data, now, chosen) => {
   const show = images => {
     const buttons = images.map(({id, name, src}) => {
       const button = el('button', {type: 'button', title: name}, el('img', {src, alt: name}));
-      button.setAttribute('aria-pressed', id === now.image);
+      button.setAttribute('aria-pressed', id === now().image);
       button.addEventListener('click', () => {
         for (const each of buttons) each.setAttribute('aria-pressed', each === button);
         pick(id);
@@ -21,7 +22,7 @@ const finder = (data, now, chosen) => {
   const pick = id => { say('bring', ''); chosen(id); };
 
   const find = () => {
-    ask('find', {what: 'find', network: now.network, ...search}, ({count: all, start, images}) => {
+    ask('find', {what: 'find', network: now().network, ...search}, ({count: all, start, images}) => {
       show(images);
       [back.disabled, on.disabled] = [start === 0, start + images.length >= all];
       const page = images.length ? `${start + 1} to ${start + images.length} of ` : '';
@@ -33,13 +34,7 @@ const finder = (data, now, chosen) => {
 
   const words = el('input', {type: 'search', placeholder: 'part of an id or class'});
   words.addEventListener('input', () => searched('text', words.value));
-  const button = (textContent, clicked) => {
-    const node = el('button', {type: 'button', textContent});
-    node.addEventListener('click', clicked);
-    return node;
-  };
-  const PAGE = 24;
-  const back = button('‹ before', () => turn(-PAGE)), on = button('next ›', () => turn(PAGE));
+  const back = pressing('‹ before', () => turn(-data.page)), on = pressing('next ›', () => turn(data.page));
   const file = el('input', {type: 'file', accept: 'image/*,.tif,.tiff', hidden: true, tabIndex: -1});
   file.addEventListener('change', () => { bring(file.files[0]); file.value = ''; });
   const controls = el('div', {className: 'controls wide', hidden: true},
@@ -48,7 +43,7 @@ const finder = (data, now, chosen) => {
     select('answered', data.answered, i => searched('answered', data.answered[i])),
     select('in order', data.orders, i => searched('order', data.orders[i])),
   );
-  const pages = el('p', {className: 'pages', hidden: true}, back, on, count, file, button('Your own image…', () => file.click()));
+  const pages = el('p', {className: 'pages', hidden: true}, back, on, count, file, pressing('Your own image…', () => file.click()));
 
   // A file in pieces, since a server drops a connection whose message is larger than 10 MB.
   const PIECE = 4 * 2 ** 20, LARGEST = 16 * PIECE;

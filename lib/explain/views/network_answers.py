@@ -1,39 +1,33 @@
 """What a person asks of networks and images, answered: see `NetworkAnswers`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import torch
 from PIL import Image
 
-from lib.errors import WorkbookFileError, WorkbookValueError, choose
+from lib.errors import WorkbookValueError, choose
 from lib.evaluation.test_images import TestImages
-from lib.explain.methods.explain import REFERENCE_MAPS, explain, methods_of
-from lib.explain.views.live import Answer, Wish
+from lib.explain.methods.explain import REFERENCE_MAPS, explain, methods_of, scaled
+from lib.explain.scores.deletion_insertion import deletion, insertion
+from lib.explain.views.image_search import ImageSearch
+from lib.explain.views.live import PART, Answer, Wish
 from lib.explain.views.networks import Networks
 from lib.explain.views.own_maps import own_kinds, own_map
 from lib.explain.views.packing import SHOWN, Packed
 from lib.explain.views.pictures import Pictures
+from lib.explain.views.python_calls import explain_call, own_map_call
 from lib.explain.views.view import as_webp
 from lib.mapped import At
 from lib.training.inference import network_input
 
-LASTING = ("network", "image", "map")  # kinds of wishes whose answers stay true
+LASTING = ("network", "image", "map", "curve")  # kinds of wishes whose answers stay true
 WHOLE = {"name": "", "heads": 1, "queries": None}  # the layer of a method that knows none
-PAGE = 24  # images that a search shows at once
 BEST = 5  # classes with the greatest probability
-ANSWERED = {  # by what a network answered; the images of which that is not known are in the first alone
-    "all": lambda table: table,
-    "right": lambda table: table[table["answer"] == table["truth"]],
-    "wrong": lambda table: table[table["answer"].notna() & (table["answer"] != table["truth"])],
-}
-ORDERS = {
-    "as stored": lambda table: table,
-    "least sure first": lambda table: table.sort_values("confidence", kind="stable"),
-    "surest first": lambda table: table.sort_values("confidence", ascending=False, kind="stable"),
-}
+PERTURBATIONS = {"deletion": deletion, "insertion": insertion}
+Target = str | int  # "answer", "truth", or a class's number
 
 
 class NetworkAnswers:
@@ -50,12 +44,14 @@ class NetworkAnswers:
             "network": self.describe_network,
             "image": self.show_image,
             "map": self.show_map,
-            "find": self.find,
+            "find": ImageSearch(networks, pictures).find,
             "bring": self.bring,
+            "curve": self.curve,
+            "paint": self.paint,
         }
         self._parts: list[bytes] = []
         self.probabilities = lru_cache(64)(self._probabilities)
-        self.tested = lru_cache(4)(self._tested)
+        self.own_kinds = lru_cache(16)(self._own_kinds)
 
     def __call__(self, wish: Wish, buffer: bytes = b"") -> Iterator[Answer]:
         kind = choose("wish", wish["what"], self.kinds)
@@ -85,57 +81,61 @@ class NetworkAnswers:
             best[-1] = truth
         picture = Image.fromarray(self.pictures.shown(image, self.networks[network].config, longest))
         ranked = [[k, round(float(p[k]), 4)] for k in best]
-        yield {"src": as_webp(picture), "size": [*picture.size], "truth": truth, "ranked": ranked}, b""
+        yield {"src": as_webp(picture), "truth": truth, "ranked": ranked, "before": self.before(image, network)}, b""
 
-    def show_map(
-        self,
-        image: str,
-        network: str,
-        method: str,
-        target: str | int = "answer",
-        layer: str = "",
-        head: int = 0,
-        at=None,
-    ) -> Iterator[Answer]:
-        """Levels 0 to 255 of the map, row by row, with its grid and its least and greatest value."""
-        model, seen = self.networks.model(network), self.seen(image, network)
-        batch = network_input(model, seen.pixels, seen.augmentation)
-        methods = methods_of(model)
-        if method in methods:
-            k = self.target(image, network, target)
-            precision = seen.config.precision if batch.is_cuda else "32"
-            values = explain(model, batch, k, method, precision=precision)[0].numpy()
-            told = {"target": k} if methods[method].by_class else {}
-        else:
-            row, column, rows, columns = at or (0, 0, 1, 1)
-            where = At((row + 0.5) / rows, (column + 0.5) / columns) if at else None
-            values, told = own_map(model, batch, method, layer, head, where), {}
+    def before(self, image: str, network: str) -> dict[str, Any] | None:
+        """Of an image that was painted on: the answer before, its probability then and now."""
+        origin = self.pictures.origins.get(image)
+        if origin is None:
+            return None
+        then, now = self.probabilities(origin, network), self.probabilities(image, network)
+        k = int(then.argmax())
+        return {"class": k, "then": round(float(then[k]), 4), "now": round(float(now[k]), 4)}
+
+    def show_map(self, **chosen: Any) -> Iterator[Answer]:
+        """Levels 0 to 255 of the map, row by row, with its grid and its least and greatest value; see `heat`."""
+        values, told = self.heat(**chosen)
         yield levels_of(values, **told)
 
-    def find(
-        self,
-        network: str,
-        text: str = "",
-        label: str = "",
-        answered: str = "all",
-        order: str = "as stored",
-        start: int = 0,
-    ) -> Iterator[Answer]:
-        """A page of the images whose id or class holds `text`, of the class `label`, that the network answered so."""
-        table = ORDERS[order](ANSWERED[answered](self.tested(network)))
-        if label:
-            table = table[table["truth"] == label]
-        if text:
-            held = [
-                text.casefold() in f"{i} {c}".casefold() for i, c in zip(table["image"], table["truth"], strict=True)
-            ]
-            table = table[held]
-        page = table.iloc[start : start + PAGE]
-        images = [
-            {"id": row.image, "name": _title(row), "src": as_webp(Image.fromarray(self.pictures.thumbnail(row.image)))}
-            for row in page.itertuples()
-        ]
-        yield {"count": len(table), "start": start, "images": images}, b""
+    def heat(
+        self, image: str, network: str, method: str, target: Target, layer: str, head: int, at: Sequence[int] | None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """The map [h, w]; the class that it explains, where it does that, and the Python that makes it.
+
+        Args:
+            method: one of `methods_of`, or a kind of map that the network shows of itself.
+            layer, head: of the latter; head 0 is the mean of all.
+            at: row and column of the query position, of how many rows and columns; None where there is none.
+        """
+        model, batch = self.networks.model(network), self.batch(image, network)
+        methods, run, file = methods_of(model), self.networks[network], self.pictures.set_of(image)
+        source = (run.path, file.rows["path"].iloc[0], file.banner)
+        if method not in methods:
+            where = At((at[0] + 0.5) / at[2], (at[1] + 0.5) / at[3]) if at else None
+            told = {"call": own_map_call(*source, method, layer, head, where)}
+            return own_map(model, batch, method, layer, head, where), told
+        k = self.target(image, network, target)
+        told = {"call": explain_call(*source, k, method)} | ({"target": k} if methods[method].by_class else {})
+        return explain(model, batch, k, method, precision=run.config.precision if batch.is_cuda else "32")[
+            0
+        ].numpy(), told
+
+    def curve(self, kind: str, steps: int, **chosen: Any) -> Iterator[Answer]:
+        """What becomes of the class as the map's pixels go, or come: probabilities at even shares, finer in each part."""
+        perturbation = PERTURBATIONS[choose("curve", kind, PERTURBATIONS)]
+        values, told = self.heat(**chosen)
+        image, network = chosen["image"], chosen["network"]
+        k, batch = told.get("target", self.target(image, network, "answer")), self.batch(image, network)
+        maps = scaled(torch.from_numpy(values)[None], batch.shape[2:])
+        for fineness in (8, 4, 2, 1):
+            curves = perturbation(self.networks.model(network), batch, maps, k, steps=steps // fineness)
+            points = [round(float(p), 4) for p in curves.probabilities[0]]
+            yield {"points": points, "area": float(curves.area[0]), "target": k, PART: fineness > 1}, b""
+
+    def paint(self, image: str, network: str, fill: str, grid: Sequence[int], content: bytes = b"") -> Iterator[Answer]:
+        """A new image: the old one with something else where the mask, a byte a position of `grid`, is not 0."""
+        missing = np.frombuffer(content, np.uint8).reshape(grid) > 0
+        yield {"image": self.pictures.paint(image, self.networks[network].config, missing, fill)}, b""
 
     def bring(self, name: str, part: int, parts: int, content: bytes = b"") -> Iterator[Answer]:
         """Take one part of a file; with the last one the image is there."""
@@ -143,10 +143,19 @@ class NetworkAnswers:
         done = part == parts - 1
         yield {"image": self.pictures.bring(name, b"".join(self._parts)) if done else None}, b""
 
-    def own_kinds(self, network: str) -> dict[str, list[dict[str, Any]]]:
+    def method_of(self, network: str, method: str) -> str:
+        """The method, or kind of map, of the network that `method` means; a WorkbookValueError where it has none."""
+        return choose("method", method, [*methods_of(self.networks.model(network)), *self.own_kinds(network)])
+
+    def _own_kinds(self, network: str) -> dict[str, list[dict[str, Any]]]:
         """What the network shows of itself, of images of its size; see `lib.explain.views.own_maps`."""
         model, size = self.networks.model(network), self.networks[network].config.size
         return own_kinds(model, network_input(model, np.zeros((1, *size, 3), np.uint8)))
+
+    def batch(self, image: str, network: str) -> torch.Tensor:
+        """[1, 3, H, W]: the image as the network is shown it, where it is."""
+        seen = self.seen(image, network)
+        return network_input(self.networks.model(network), seen.pixels, seen.augmentation)
 
     def seen(self, image: str, network: str) -> TestImages:
         """The image as the network is tested on it."""
@@ -159,7 +168,7 @@ class NetworkAnswers:
         name = images.classes[label] if 0 <= label < len(images.classes) else None
         return classes.index(name) if name in classes else None
 
-    def target(self, image: str, network: str, target: str | int) -> int:
+    def target(self, image: str, network: str, target: Target) -> int:
         """The number of the class that is explained."""
         if target == "answer":
             return int(self.probabilities(image, network).argmax())
@@ -174,23 +183,6 @@ class NetworkAnswers:
         """[K]"""
         return self.seen(image, network).probabilities(self.networks.model(network))[0]
 
-    def _tested(self, network: str) -> pd.DataFrame:
-        """A row an image of the set: image, truth (its class); and where the run was tested on it, answer and confidence."""
-        rows, classes = self.pictures.images.rows, np.array([*self.pictures.images.classes, ""], dtype=object)
-        table = pd.DataFrame({"image": rows["image_id"].to_numpy(), "truth": classes[rows["label"].to_numpy()]})
-        try:
-            run = self.networks[network]
-            answers = pd.DataFrame(
-                {
-                    "image": run.predictions["image_id"],
-                    "answer": run.predictions["prediction"],
-                    "confidence": run.probabilities.max(axis=1),
-                }
-            )
-        except WorkbookFileError:
-            return table.assign(answer=None, confidence=np.nan)
-        return table.merge(answers, how="left", on="image")
-
 
 def levels_of(values: np.ndarray, **told: Any) -> Answer:
     """A map [h, w] as the script draws it."""
@@ -198,8 +190,3 @@ def levels_of(values: np.ndarray, **told: Any) -> Answer:
     place = packed.add(values[None])
     low, high = map(float, packed.ranges[0][0])
     return {"grid": place["grid"], "low": low, "high": high, **told}, packed.levels[0].tobytes()
-
-
-def _title(row: Any) -> str:
-    answer = f" → {row.answer} ({row.confidence:.0%})" if isinstance(row.answer, str) else ""
-    return f"{row.image}: {row.truth}{answer}"

@@ -79,9 +79,13 @@ def pictures(images: np.ndarray, names: Sequence[str]) -> list[dict[str, str]]:
 
 
 def colour_stops() -> dict[str, list[int]]:
-    """Name → red, green, blue of each stop in turn, 0 to 255."""
-    at = np.linspace(0, 1, STOPS)
-    return {name: np.round(255 * mpl.colormaps[name](at)[:, :3]).astype(int).ravel().tolist() for name in COLOURS}
+    """Name → `stops_of` each of `COLOURS`."""
+    return {name: stops_of(name) for name in COLOURS}
+
+
+def stops_of(name: str) -> list[int]:
+    """Red, green, blue of each stop of a colour map in turn, 0 to 255."""
+    return np.round(255 * mpl.colormaps[name](np.linspace(0, 1, STOPS))[:, :3]).astype(int).ravel().tolist()
 
 
 @dataclass

@@ -9,11 +9,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from lib.data import ImageSet
 from lib.data.decoding import decode
 from lib.errors import WorkbookFileError, WorkbookValueError
 from lib.evaluation.test_images import TestImages
+from lib.explain.views.brush import painted
 from lib.training.config import RunConfig
 from lib.training.inference import decoded_size
 
@@ -29,8 +31,10 @@ class Pictures:
         self.images = images
         self._places = pd.Series(range(len(images.rows)), images.rows["image_id"])
         self._brought: OrderedDict[str, ImageSet] = OrderedDict()
-        self._numbers = count()
-        self._folder = TemporaryDirectory(prefix="workbook-view-")
+        self.origins: dict[str, str] = {}  # of images that were painted on
+        self._numbers = count(1)
+        self._kept = TemporaryDirectory(prefix="workbook-view-")  # as long as this
+        self.folder = Path(self._kept.name)
         self.one = lru_cache(64)(self._one)
 
     def _one(self, image: str, config: RunConfig) -> TestImages:
@@ -69,7 +73,7 @@ class Pictures:
         Raises:
             WorkbookFileError: it is no image that can be read.
         """
-        path = Path(self._folder.name) / f"{next(self._numbers)}-{Path(name).name[-80:]}"
+        path = self.folder / f"{next(self._numbers)}-{Path(name).name[-80:]}"
         path.write_bytes(content)
         try:
             decode(path, 8)
@@ -77,6 +81,25 @@ class Pictures:
             path.unlink()
             raise WorkbookFileError(str(error).replace(str(path), name)) from error
         return self.add(f"{name} (yours)", path)
+
+    def paint(self, image: str, config: RunConfig, missing: np.ndarray, fill: str) -> str:
+        """The image with `missing`, bool [h, w] over what networks of `config` are shown, filled in; returns its id.
+
+        Raises:
+            WorkbookValueError: see `painted`.
+        """
+        images = self.set_of(image)
+        row = next(images.rows.itertuples())
+        width, height = images.picture_size(row)
+        scale = min(1, LARGEST / max(width, height))
+        picture = images.decode(row, (round(height * scale), round(width * scale)))
+        whole = over_all(missing, config)
+        whole = Image.fromarray(whole).resize(picture.shape[1::-1], Image.Resampling.NEAREST)
+        path = self.folder / f"{next(self._numbers)}.png"
+        Image.fromarray(painted(picture, np.asarray(whole), fill)).save(path, compress_level=1)
+        new = self.add(f"{image}, painted {path.stem}", path, like=image)
+        self.origins[new] = image
+        return new
 
     def add(self, image: str, path: Path, like: str | None = None) -> str:
         """Offer the file at `path` as `image`, of which is known what is known of the image `like`."""
@@ -89,6 +112,15 @@ class Pictures:
         self._brought[image] = added
         self.one.cache_clear()  # a file of the same name may be another
         while len(self._brought) > MOST_BROUGHT:
-            _, gone = self._brought.popitem(last=False)
+            old, gone = self._brought.popitem(last=False)
+            self.origins.pop(old, None)
             Path(gone.rows["path"].iloc[0]).unlink(missing_ok=True)
         return image
+
+
+def over_all(missing: np.ndarray, config: RunConfig) -> np.ndarray:
+    """What covers the middle of an image that networks of `config` are shown, bool [h, w], over all of it: [H, W]."""
+    shown = Image.fromarray(missing).resize(config.size[::-1], Image.Resampling.NEAREST)
+    sides = zip(decoded_size(config), config.size, strict=True)
+    rims = [((kept - side) // 2, kept - side - (kept - side) // 2) for kept, side in sides]
+    return np.pad(np.asarray(shown), rims)

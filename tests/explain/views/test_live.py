@@ -19,7 +19,9 @@ class Asked:
     def __init__(self, answers=None, **options):
         self.sent, self.answered = [], threading.Semaphore(0)
         answers = answers or (lambda wish, buffer: iter([({"part": True}, b""), ({"n": wish["n"]}, buffer)]))
-        self.view = LiveView("finder live_explorer", {}, answers, Figure, "A view.", lasting={"thing"}, **options)
+        self.view = LiveView(
+            "save finder lens live_explorer", {}, answers, Figure, "A view.", lasting={"thing"}, **options
+        )
         self.view.send = self._send
         self._numbers = count(1)
 

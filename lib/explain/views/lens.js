@@ -1,0 +1,97 @@
+// A lens: which map of which network it shows of an image. Asks for what is chosen, and hands it on when all of it is there.
+const heldMaps = () => [...known.keys()].map(JSON.parse).filter(({what}) => what === 'map');
+
+const lens = (data, chosen, name, arrived) => {
+  const now = {image: null, network: null, method: null, target: 'answer', layer: null, head: 0, at: [.5, .5], ...chosen};
+  let network = null, layers = [];
+  const method = () => network.methods.find(({name}) => name === now.method);
+  const layer = () => method().layers.find(({name}) => name === now.layer);
+  const target = () => method().by_class ? now.target : 'answer';
+
+  // Without a kernel there is no other choice than among the maps of the page: those that fit what was chosen before.
+  const order = ['image', 'network', 'method', 'target', 'layer', 'head'];
+  const there = (name, values) => {
+    if (kernel) return values;
+    const before = order.slice(0, order.indexOf(name));
+    const fitting = heldMaps().filter(wish => before.every(each => wish[each] === (each === 'target' ? target() : now[each])));
+    return values.filter(value => fitting.some(wish => wish[name] === value));
+  };
+
+  // A list of choices of `now[name]`, each called as `called` says.
+  const chooser = (name, label, called = String) => {
+    let values = [];
+    const control = select(label, [], i => { now[name] = values[i]; look(); });
+    control.fill = offered => {
+      values = there(name, offered);
+      if (!values.includes(now[name])) now[name] = values[0];
+      control.offer(values.map(called), values.indexOf(now[name]));
+      control.title = called(now[name]); // names may be longer than there is room
+    };
+    return control;
+  };
+  const classOf = target => ({answer: 'its answer', truth: 'the true class'}[target] ?? network.classes[target]);
+  const pick = {
+    network: chooser('network', 'network'),
+    method: chooser('method', 'map'),
+    target: chooser('target', 'of class', classOf),
+    layer: slider('layer', [''], 0, i => { now.layer = layers[i]; look(); }),
+    head: chooser('head', 'head', n => n || 'mean of all'),
+  };
+
+  // After a choice: what the controls offer now, each kept as near as can be to what it was.
+  const offer = () => {
+    pick.network.fill(data.networks);
+    pick.method.fill(network.methods.map(({name}) => name));
+    pick.target.fill(method().by_class ? ['answer', 'truth', ...network.classes.keys()] : ['answer']);
+    layers = there('layer', method().layers.map(({name}) => name));
+    if (!layers.includes(now.layer)) now.layer = layers.at(-1);
+    pick.layer.offer(layers, layers.indexOf(now.layer));
+    const {heads} = layer();
+    pick.head.fill([...Array(heads > 1 ? heads + 1 : 1).keys()]);
+  };
+
+  const place = () => { // of the query position: row, column, of how many rows and columns
+    const {queries} = layer();
+    return queries && [...now.at.map((share, i) => Math.min(Math.floor(share * queries[i]), queries[i] - 1)), ...queries];
+  };
+  const wish = () => {
+    const {image, network, method, layer, head} = now;
+    return {what: 'map', image, network, method, target: target(), layer, head, at: place()};
+  };
+
+  // Ask for what is chosen. It is handed on when all of it has come, so that no map stands under another's name.
+  const look = () => {
+    const {image: id} = now;
+    ask(`network${name}`, {what: 'network', network: now.network}, answer => {
+      network = answer;
+      offer();
+      const of = wish(), come = {};
+      const arrive = part => {
+        Object.assign(come, part);
+        if (!come.picture || !come.map || textOf(of) !== textOf(wish())) return;
+        arrived({...come, of, network, words: words(of, come)});
+      };
+      ask(`image${name}`, {what: 'image', image: id, network: now.network}, async answer => {
+        const picture = el('img', {src: answer.src});
+        await picture.decode();
+        arrive({picture, image: answer});
+      });
+      ask(`map${name}`, of, map => arrive({map}));
+    });
+  };
+
+  const words = ({image: id, method, layer, head, at}, {image, map}) => {
+    const truth = image.truth === null ? '' : `, truly ${network.classes[image.truth]}`;
+    const of = map.target === undefined ? '' : `of ${network.classes[map.target]}`;
+    const query = at ? `query at row ${at[0] + 1}, column ${at[1] + 1}` : '';
+    return [id + truth, method, of, layer, head ? `head ${head}` : '', query].filter(Boolean).join(' · ');
+  };
+
+  const ask_at = (...shares) => { now.at = shares; look(); };
+  const moved = (...steps) => {
+    const [row, column, rows, columns] = place(), inside = (at, of) => (Math.max(0, Math.min(at, of - 1)) + .5) / of;
+    ask_at(inside(row + steps[0], rows), inside(column + steps[1], columns));
+  };
+  const queried = () => Boolean(kernel && network && layer()?.queries);
+  return {now, pick, look, wish, queried, at: ask_at, moved};
+};
