@@ -26,6 +26,13 @@ def test_vector_recursion_is_the_product_of_matrices(layers, maps, token):
         torch.testing.assert_close(AttentionRollout().matrix(given), chained(maps), rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize("tokens", [slice(0, 1), slice(0, 2), slice(3, None), slice(None)])
+def test_a_mean_of_rows_is_that_of_the_product(layers, maps, tokens):
+    for given in (layers, maps):
+        found = AttentionRollout().mean_row(given, tokens)
+        torch.testing.assert_close(found, chained(maps)[:, tokens].mean(1), rtol=0, atol=1e-14)
+
+
 def test_rows_are_the_products_of_the_first_layers(layers, maps):
     rows = AttentionRollout().rows(layers, 0, 5)
     for n in range(4):

@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from lib.report.figures.fonts import make_legible
+
 BLUE, ORANGE, GREY, RED, DARK = "#2f6db3", "#d9822b", "#8a9199", "#b8433f", "#59606a"
 MARKERS = "osD^vPX*"
 BOX = {"fill": False, "color": DARK, "linewidth": 1, "width": 0.5, "showfliers": False}  # seaborn's
@@ -45,6 +47,7 @@ def figure(width: float, height: float, phantom: bool = False) -> Iterator[Figur
         yield fig
         if phantom:
             fig.supxlabel(PHANTOM_NOTE, fontsize=8, color=GREY, style="italic", ha="center", wrap=True)
+        make_legible(fig)
 
 
 def show(fig: Figure, caption: str, thumbnail: bool = False) -> None:
