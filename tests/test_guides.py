@@ -28,6 +28,11 @@ PAGES = [ROOT / "README.md", ROOT / "data" / "README.md", ROOT / "benchmarks" / 
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 GUIDES = "\n".join(TEXTS.values())
+SOURCE = re.sub(  # every text of the code as one: literals that stand beside or below each other are one
+    r"\"\s*\n?\s*f?\"",
+    "",
+    "\n".join(path.read_text() for path in [ROOT / "attention_workbook.py", *(ROOT / "lib").rglob("*.py")]),
+)
 SMALL = {  # what would take long, or come from the network, in a page's words → in the test's
     "pretrained=True": "pretrained=False",
     "max_epoch=5))": "max_epoch=1, backbone='toynet', limit_images=200), store)",
@@ -199,8 +204,8 @@ def test_a_command_of_the_workbook_is_there(words):
 
 @pytest.mark.parametrize("flag", sorted(set(re.findall(r"`(--[a-z][a-z_-]+)", GUIDES))))
 def test_a_flag_in_the_text_is_known(flag, capsys):
-    """Of run_all.py, of its sweeps, of training, or of a benchmark."""
-    texts = "".join(path.read_text() for path in BENCHMARKS)
+    """Of run_all.py, of its sweeps, of training, of another command line, or of a benchmark."""
+    texts = SOURCE + "".join(path.read_text() for path in BENCHMARKS)
     for words in (["--help"], ["sweep", "--help"]):
         with pytest.raises(SystemExit):
             commandline.main(words)
@@ -223,13 +228,6 @@ def test_a_name_of_lib_is_there(name):
 
 def _is_module(name: str) -> bool:
     return any(ROOT.joinpath(*name.split(".")).with_suffix(end).exists() for end in ("", ".py"))
-
-
-SOURCE = re.sub(  # every text of the code as one: literals that stand beside or below each other are one
-    r"\"\s*\n?\s*f?\"",
-    "",
-    "\n".join(path.read_text() for path in [ROOT / "attention_workbook.py", *(ROOT / "lib").rglob("*.py")]),
-)
 
 
 @pytest.mark.parametrize("error", re.findall(r"^## `(.*)`$", TEXTS["docs/faq.md"], re.MULTILINE))

@@ -48,10 +48,16 @@ ORDER = (  # a room may import those before it and itself, and nothing else of l
     "report.figures",
     "explain.views",
     "report.pages",
+    "publish",
     "workbook",
     "command lines",
 )
-COMMANDS = {"weights.recipes", "weights.__main__", "evaluation.__main__"}  # command lines, though in a room below
+COMMANDS = {
+    "weights.recipes",
+    "weights.__main__",
+    "evaluation.__main__",
+    "publish.__main__",
+}  # command lines, though in a room below
 UNKNOWN = {  # of what stands before them, what these do not know all the same
     "data": {"weights", "mapped", "toynet", "backbones", "papers", "models"},
     "retrieval": {"weights", "mapped", "toynet", "backbones", "papers", "models"},
@@ -69,6 +75,7 @@ UNKNOWN = {  # of what stands before them, what these do not know all the same
         "claims",
     },
     "workbook": {
+        "publish",
         "training",
         "evaluation",
         "statistics",

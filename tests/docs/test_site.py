@@ -1,0 +1,84 @@
+"""What makes the site: formulas, the gallery's cards, and the check that nothing leads nowhere or outside."""
+
+import importlib.util
+import shutil
+import sys
+
+import pytest
+
+from lib.paths import ROOT
+
+GOLDEN = ROOT / "tests" / "golden" / "report"
+
+
+def tool(name: str):
+    """A file of docs/tools as a module."""
+    spec = importlib.util.spec_from_file_location(f"site_{name}", ROOT / "docs" / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def gallery():
+    pytest.importorskip("mkdocs")
+    return tool("gallery")
+
+
+@pytest.mark.parametrize(
+    ("page", "problem"),
+    [
+        (
+            '<a href="b.html#there">b</a> <img src="data:image/png;base64,AA"> <a href="https://else.where/x">out</a>',
+            None,
+        ),
+        ('<a href="c.html">c</a>', "'c.html' leads nowhere"),
+        ('<a href="b.html#gone">b</a>', "'b.html#gone' leads nowhere"),
+        ('<img src="gone.png">', "'gone.png' leads nowhere"),
+        ('<script src="https://cdn.example/x.js"></script>', "loads https://cdn.example/x.js from outside"),
+        ('<link rel="stylesheet" href="//fonts.example/y.css">', "loads //fonts.example/y.css from outside"),
+    ],
+)
+def test_a_site_that_leads_nowhere_or_loads_from_outside_is_told(page, problem, tmp_path, capsys):
+    (tmp_path / "a.html").write_text(page)
+    (tmp_path / "b.html").write_text('<h2 id="there">b</h2><a href="a.html">a</a>')
+    assert tool("check_site").main(tmp_path) == (problem is not None)
+    assert (f"a.html: {problem}" if problem else "every link leads somewhere") in capsys.readouterr().out
+
+
+def test_formulas_become_mathml():
+    inline, block = r'<span class="arithmatex">\(a &lt; b\)</span>', '<div class="arithmatex">\\[\nx^2\n\\]</div>'
+    html = tool("formulas").on_page_content(f"<p>{inline}</p>{block}")
+    assert html.count("<math") == 2
+    assert "arithmatex" not in html
+    assert "<msup>" in html
+
+
+def test_a_card_of_an_executed_notebook_has_its_answer_and_leads_to_it(gallery):
+    html = "".join(gallery.cards(GOLDEN))
+    assert '<a href="report/07_gattanet.html">07 · ' in html
+    assert "profile quick" in html
+    assert html.count("Not executed yet") == html.count("<article>") - 1
+
+
+def test_the_explorer_of_a_report_is_taken_over_and_missed_without_harm(gallery, tmp_path):
+    assert gallery.explorer(tmp_path) is None
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(GOLDEN / "notebooks" / "07_gattanet.ipynb", tmp_path / "notebooks" / f"{gallery.EXPLORED}.ipynb")
+    view = gallery.explorer(tmp_path)
+    assert view is None or view.startswith("<figure")
+
+
+def test_readmes_claims_are_taken_over_with_links_into_the_gallery():
+    text = tool("claims_table").on_page_markdown("<!-- claims of README -->")
+    assert "| verdict | claim |" in text
+    assert "(gallery.md#02_glsa_training)" in text
+    assert ".ipynb" not in text
+
+
+def test_every_room_of_lib_has_a_page_of_the_api():
+    pytest.importorskip("mkdocs")
+    rooms = tool("api_pages").rooms()
+    assert {"lib", "lib.glsa", "lib.explain.views"} <= set(rooms)
+    assert "lib.glsa.block" in rooms["lib.glsa"]

@@ -1,0 +1,92 @@
+"""A finished run as a folder for the Hub: a card that a reader can act on, weights that load, an ONNX file that agrees."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from lib.errors import WorkbookError, WorkbookFileError
+from lib.publish import onnx_file
+from lib.publish.__main__ import main
+from lib.publish.folder import publish
+from lib.publish.licences import licence_of
+from lib.training import RunConfig, RunStore
+from lib.training.build_model import build_model
+
+
+@pytest.fixture(scope="module")
+def folder(finished, tmp_path_factory):
+    """What the command writes of a finished run."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    target = tmp_path_factory.mktemp("published")
+    assert main([str(finished.path), "--to", str(target)]) == 0
+    return target
+
+
+def test_the_card_tells_metrics_with_intervals_data_licence_and_where_it_is_from(finished, folder):
+    card = (folder / "README.md").read_text()
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["license"] == "cc-by-nc-4.0"  # HAM10000's
+    results = {each["type"]: each["value"] for each in head["model-index"][0]["results"][0]["metrics"]}
+    assert results == finished.metrics["test"]
+    low, high = finished.metrics["intervals"]["accuracy"]
+    assert f"| accuracy | {results['accuracy']:.3f} | [{low:.3f}, {high:.3f}] |" in card
+    for told in (finished.provenance["commit"][:7], finished.provenance["data_fingerprint"], "![A test image", "onnx"):
+        assert told in card
+
+
+def test_no_path_of_the_machine_is_given_away(finished, folder):
+    told = (folder / "README.md").read_text() + (folder / "config.json").read_text()
+    assert finished.config.data_root not in told
+
+
+def test_the_weights_are_those_of_the_config(finished, folder):
+    config = json.loads((folder / "config.json").read_text())
+    model = build_model(RunConfig.from_dict(config["settings"]), len(config["classes"]), pretrained=False)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    images = torch.randn(2, 3, *config["image_size"])
+    assert torch.equal(model.eval()(images), finished.model()(images))
+
+
+def test_the_onnx_file_answers_as_the_network_for_any_number_of_images(finished, folder):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    assert json.loads((folder / "config.json").read_text())["onnx"] == {"images": None, "tolerance": 1e-4}
+    for number in (1, 5):
+        images = torch.randn(number, 3, *finished.config.size)
+        with torch.no_grad():
+            wanted = finished.model()(images).numpy()
+        assert np.allclose(session.run(None, {"images": images.numpy()})[0], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_an_onnx_file_that_answers_otherwise_is_refused(finished, folder):
+    model = finished.model()
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.01)
+    with pytest.raises(WorkbookError, match="answers otherwise than the network"):
+        onnx_file.check_onnx(model, torch.randn(2, 3, *finished.config.size), folder / "model.onnx")
+
+
+def test_a_package_that_is_missing_is_named_before_anything_is_exported(finished, monkeypatch, tmp_path):
+    monkeypatch.setattr(onnx_file, "NEEDED", ("onnx_of_nobody",))
+    with pytest.raises(WorkbookError, match=r"onnx_of_nobody: pip install -e '\.\[publish\]'"):
+        publish(finished, tmp_path)
+
+
+def test_a_run_that_is_not_finished_is_not_published(tiny, tmp_path):
+    with pytest.raises(WorkbookFileError, match=r"fit\(config\)"):
+        publish(RunStore(tmp_path).run(tiny), tmp_path / "published")
+    assert not (tmp_path / "published").exists()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "built_in", "licence"),
+    [("phantom-lesions", True, "mit"), ("oxford-iiit-pet", False, "cc-by-sa-4.0"), ("imagefolder", False, "other")],
+)
+def test_a_licence_follows_the_data(dataset, built_in, licence):
+    assert licence_of(dataset, built_in) == licence
