@@ -1,9 +1,10 @@
 """The data sets by name. A user adds one with one line: `DATASETS['mine'] = Dataset(load_mine, ...)`."""
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from lib.data.decoding import Size
@@ -76,9 +77,24 @@ def _phantoms(draw: Callable[[Path, int], Path], load: Callable[..., ImageSet], 
     def load_phantoms(root: Path, name: str, skip_unreadable: bool = False, limit: int | None = None) -> ImageSet:
         number = images if limit is None else limit
         drawn = draw(Path(root) / f"{number}-images", number)
-        return replace(load(drawn, name, skip_unreadable), is_phantom=True)
+        read = _read_once(load, drawn, name, skip_unreadable, _written(drawn))
+        return replace(read, rows=read.rows.copy(), is_phantom=True)  # whoever changes rows changes their own
 
     return load_phantoms
+
+
+@lru_cache(maxsize=8)
+def _read_once(
+    load: Callable[..., ImageSet], folder: Path, name: str, skip_unreadable: bool, written: tuple[int, ...]
+) -> ImageSet:
+    """A drawn set, read anew when a file in it was `written` anew: many runs of seconds in a row are on the same one."""
+    return load(folder, name, skip_unreadable)
+
+
+def _written(folder: Path) -> tuple[int, ...]:
+    """When each file and folder below `folder` was last written; what comes and goes changes the time of its folder."""
+    below = ((path, name) for path, folders, files in os.walk(folder) for name in sorted((*folders, *files)))
+    return tuple(os.stat(os.path.join(path, name)).st_mtime_ns for path, name in below)
 
 
 load_phantom_lesions = _phantoms(lambda root, n: draw_phantoms(root, LESIONS, n), load_ham10000, lesions.DEFAULT_IMAGES)

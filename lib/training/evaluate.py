@@ -70,14 +70,17 @@ def predictions_frame(
 def query_and_gallery(
     model: nn.Module, config: RunConfig, images: ImageSet, pixels: np.ndarray, parts: pd.Series
 ) -> tuple[Embedded, Embedded]:
-    """The official queries and gallery as `model`, a re-identification run's, embeds them, in the order of `images`.
+    """The official queries and gallery as `model`, a re-identification run's, embeds them, in the order of `images`; with
+    `config.flip_test` together with their mirror images.
 
     `images`, `pixels` and `parts` are what `lib.training.prepare` gives for `config`.
     """
 
+    output = inference.mirrored_embeddings if config.flip_test else inference.embeddings
+
     def embed(part: str) -> Embedded:
         rows = rows_of(parts, part)
-        vectors = inference.predict_rows(model, config, pixels, rows, inference.embeddings)
+        vectors = inference.predict_rows(model, config, pixels, rows, output)
         return embedded(vectors, images.rows.iloc[rows])
 
     return embed("query"), embed("gallery")

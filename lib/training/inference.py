@@ -73,6 +73,11 @@ def embeddings(model: nn.Module, images: Tensor) -> Tensor:
     return model.embed(images).float()
 
 
+def mirrored_embeddings(model: nn.Module, images: Tensor) -> Tensor:
+    """The mean of what it makes of images and of their mirror images, float32 [B, D]: the flip test of re-identification."""
+    return (embeddings(model, images) + embeddings(model, images.flip(3))) / 2
+
+
 def branch_answers(model: nn.Module, images: Tensor) -> Tensor:
     """The class that each branch of a DCAL model answers alone, int64 [B, branches] in the order of `answering`."""
     branches = model.branches(images)

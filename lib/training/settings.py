@@ -48,6 +48,7 @@ VIT = System("a ViT", "network", lambda config: config.attention in BRANCHES)
 GLCA = System("GLCA", "network", lambda config: BRANCHES.get(config.attention, (False, False))[0])
 PWCA = System("PWCA", in_use=lambda config: BRANCHES.get(config.attention, (False, False))[1])
 REID = System("re-identification", in_use=lambda config: config.task == "reid")
+FLIPPED = System("re-identification", in_use=lambda config: config.task == "reid" and config.flip_test)
 LISTED = System("all data sets but shards", in_use=lambda config: not config.streams)  # whose names tell their parts
 STREAMED = System("shards", in_use=lambda config: config.streams)
 DISTRIBUTED = System("", in_use=lambda config: config.processes > 1)
@@ -204,6 +205,7 @@ class Settings:
     )
     distance: str = setting("cosine", "Distance by which a gallery is ranked.", of=REID, choices=DISTANCES)
     rerank: bool = setting(False, "Report k-reciprocal re-ranking, too.", of=REID)
+    flip_test: bool = setting(False, "Search by the mean vector of an image and of its mirror image.", of=FLIPPED)
 
     # loss
     loss_type: str = setting("focal", "What is minimised.", of=LOSS, choices=LOSSES, argument="name", costs=True)

@@ -171,6 +171,12 @@ def test_retrieval_is_that_of_the_best_weights(people_run, store):
         assert np.allclose(found.vectors, vectors, atol=1e-4)
         assert np.array_equal(found.identities, images.rows["identity"].iloc[rows])
         assert np.array_equal(found.cameras, images.rows["camera"].iloc[rows])
+    turned_over = np.ascontiguousarray(pixels[:, :, ::-1])
+    other = query_and_gallery(people_run.model(), people_run.config, images, turned_over, parts)
+    both = query_and_gallery(people_run.model(), people_run.config.replace(flip_test=True), images, pixels, parts)
+    for mean, seen, turned in zip(both, asked, other, strict=True):
+        assert np.allclose(mean.vectors, (seen.vectors + turned.vectors) / 2, atol=1e-4)
+        assert not np.allclose(mean.vectors, seen.vectors, atol=1e-4)
     found = retrieval_scores(*asked, skip_unmatched=True)
     assert people_run.metrics["test"]["map"] == pytest.approx(found.metrics()["map"], abs=1e-4)
     assert len(people_run.retrieval.queries) == people_run.metrics["queries"] == len(asked[0])
