@@ -1,12 +1,14 @@
 """Folders of images packed into tar shards."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from lib.data.imageset import ImageSet
+from lib.data.imageset import ImageRow, ImageSet
 from lib.data.sets.folders import load_image_folder
 from lib.data.shards.listing import webdataset
 from lib.data.splits import rows_of, split_rows
@@ -20,7 +22,7 @@ def write_shards(
 ) -> int:
     """Pack images into `<part>-00000.tar`, …, beside `classes.txt` and `sizes.json`; returns the number of shards.
 
-    Files are packed as they are. Training images are shuffled by `seed` first (None leaves them in order), since a stream
+    Files are packed as they are, of a set with a banner the pictures without it. Training images are shuffled by `seed` first (None leaves them in order), since a stream
     shuffles only what its buffer holds; a part's shards have equal numbers of images, or differ by one.
 
     Args:
@@ -46,7 +48,7 @@ def write_shards(
                 for number, packed in enumerate(np.array_split(rows, -(-len(rows) // images_per_shard) or 1)):
                     if len(packed):
                         name = f"{part}-{number:05d}.tar"
-                        _write_shard(scratch / name, images.rows.iloc[packed], bar)
+                        _write_shard(scratch / name, images, packed, bar)
                         sizes[name] = len(packed)
         (scratch / "classes.txt").write_text("\n".join(images.classes) + "\n", encoding="utf-8")
         (scratch / "sizes.json").write_text(json.dumps(sizes, indent=1), encoding="utf-8")
@@ -55,13 +57,21 @@ def write_shards(
     return len(sizes)
 
 
-def _write_shard(path: Path, rows: pd.DataFrame, bar: Progress) -> None:
+def _write_shard(path: Path, images: ImageSet, rows: np.ndarray, bar: Progress) -> None:
     with webdataset().TarWriter(str(path), mtime=0) as shard:  # equal images make equal bytes
-        for number, row in enumerate(rows.itertuples()):
-            file = Path(row.path)
-            label = str(row.label).encode()
-            shard.write({"__key__": f"{number:06d}", file.suffix[1:].lower(): file.read_bytes(), "cls": label})
+        for number, row in enumerate(images.rows.iloc[rows].itertuples()):
+            suffix, content = _packed(images, row)
+            shard.write({"__key__": f"{number:06d}", suffix: content, "cls": str(row.label).encode()})
             bar.advance()
+
+
+def _packed(images: ImageSet, row: ImageRow) -> tuple[str, bytes]:
+    """The suffix and the content of an image's file, or of its picture: a stream knows of no banner."""
+    if not images.banner:
+        return Path(row.path).suffix[1:].lower(), Path(row.path).read_bytes()
+    content, (width, height) = io.BytesIO(), images.picture_size(row)
+    Image.fromarray(images.decode(row, (height, width))).save(content, "PNG")
+    return "png", content.getvalue()
 
 
 def find_parts(source: Path, val_fraction: float, test_fraction: float, seed: int = 0) -> tuple[ImageSet, pd.Series]:

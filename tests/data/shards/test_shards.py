@@ -7,10 +7,11 @@ import threading
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from lib.data import load_dataset
+from lib.data import ImageSet, load_dataset
 from lib.data.shards import Shard, ShardStream, load_shards, stream, write_shards
 from lib.data.shards.__main__ import main
 from lib.data.shards.listing import count_images, list_shards
@@ -353,3 +354,19 @@ def test_training_images_are_mixed_and_a_seed_of_none_leaves_them(tmp_path):
         found = load_shards(tmp_path / str(seed))
         order = labels(ShardStream(found.parts["train"], 2, 4, training=False))
         assert (order != sorted(order)) == mixed
+
+
+def test_a_sets_banner_is_in_no_shard(tmp_path):
+    """A stream decodes files as they are, so that a network would be shown what `load_pixels` cuts off."""
+    rows = []
+    for number in range(4):
+        pixels = np.full((12, 10, 3), 40 * number, np.uint8)
+        pixels[-4:] = 255  # the banner
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        rows.append((str(number), str(tmp_path / f"{number}.png"), number % 2))
+    images = ImageSet("marked", ("a", "b"), pd.DataFrame(rows, columns=["image_id", "path", "label"]), banner=4)
+    write_shards(images, pd.Series(["train", "train", "val", "test"]), tmp_path / "shards")
+    for part, numbers in (("train", {0, 40}), ("val", {80}), ("test", {120})):
+        shard = load_shards(tmp_path / "shards").parts[part]
+        seen = [image for image, _, _ in ShardStream(shard, 2, size=8, batch_size=1, training=False)]
+        assert {int(value) for image in seen for value in np.unique(image)} == numbers
