@@ -110,7 +110,7 @@ class FileClaim:
     def _latest(self) -> int:
         """The newest generation; 0 when nobody ever claimed."""
         numbers = (p.name.rpartition("-")[2] for p in self.path.parent.glob(f".{glob.escape(self.path.name)}.claim-*"))
-        return max((int(n) for n in numbers if n.isdigit()), default=0)
+        return max((int(n) for n in numbers if n.isascii() and n.isdigit()), default=0)
 
     def _is_ours(self) -> bool:
         """Whether our generation is there and the newest; asked without listing the folder, so often."""

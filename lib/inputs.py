@@ -26,7 +26,7 @@ def wrote(path: str | Path) -> None:
     notes, text = os.environ.get(NOTES), str(Path(path).absolute())
     if notes:
         _noted.add(text)
-        with open(notes, "a", encoding="utf-8") as file:
+        with open(notes, "a", encoding="utf-8", errors="surrogateescape") as file:
             file.write(f"{state(path)}\t{text}\n")
 
 
@@ -34,7 +34,7 @@ def states(notes: Path) -> dict[str, str]:
     """Everything that was noted in the file `notes`, in the state in which it was read; the last note wins."""
     if not notes.exists():
         return {}
-    pairs = (line.partition("\t") for line in notes.read_text(encoding="utf-8").splitlines())
+    pairs = (line.partition("\t") for line in notes.read_text(encoding="utf-8", errors="surrogateescape").splitlines())
     return {path: then for then, _, path in pairs}
 
 
@@ -43,7 +43,7 @@ def state(path: str | Path) -> str:
     path = Path(path)
     try:
         stat = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # or nothing can be called so
         return "absent"
     return _folder(path) if path.is_dir() else f"{stat.st_size} bytes, {stat.st_mtime_ns}"
 

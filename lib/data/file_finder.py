@@ -15,6 +15,7 @@ from lib.data.imageset import refuse_unreadable
 from lib.data.table_reader import refuse_rows
 from lib.errors import WorkbookFileError
 from lib.file_tree import data_in, files_below
+from lib.paths import given_path
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,9 @@ def folder(root: Path, what: str) -> Path:
     Raises:
         WorkbookFileError: it does not exist or is a file.
     """
-    root = Path(root).expanduser()
-    if not root.is_dir():
-        state = "is a file" if root.exists() else "does not exist"
+    root = given_path(root, f"The data root of {what}")
+    if not os.path.isdir(root):
+        state = "is a file" if os.path.exists(root) else "does not exist"
         raise WorkbookFileError(
             f"The data root {str(root)!r} of {what} {state}; give the folder that holds the data set."
         )

@@ -58,6 +58,11 @@ class ImageSet:
             absent["group"] = self.rows["image_id"]
         if absent:
             object.__setattr__(self, "rows", self.rows.assign(**absent))
+        for name in self.classes:
+            if "\r" in name:
+                raise WorkbookValueError(
+                    f"The class name {name!r} of {self.name} holds a carriage return, which tables of results cannot: rename it."
+                )
         if "image_id" in self.rows:
             _refuse_repeated(self.name, self.rows)
 
@@ -105,7 +110,7 @@ class ImageSet:
         """Eight hex digits that follow ids, labels, groups and file sizes, wherever the files lie."""
         digest = hashlib.sha256()
         for row, size in zip(self.rows.itertuples(), self._stats[:, 0].tolist(), strict=True):
-            digest.update(f"{row.image_id}|{row.label}|{row.group}|{size}\n".encode())
+            digest.update(f"{row.image_id}|{row.label}|{row.group}|{size}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:8]
 
     def stamp(self) -> str:

@@ -108,7 +108,7 @@ class SealedFolder:
         """A CSV file that has `columns`; raises what `file` does."""
         path = self.file(name)
         try:
-            table = pd.read_csv(path, **options)
+            table = pd.read_csv(path, encoding_errors="surrogateescape", **options)  # as names of files are
         except ValueError as error:  # of the parser, of the types, of bytes that are no UTF-8
             raise WorkbookFileError(f"{path} cannot be read ({error}). {self.remedy}") from error
         if missing := [column for column in columns if column not in table]:

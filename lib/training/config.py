@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from lib.backbones import BACKBONES
 from lib.data import SHARDS
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.models import NETWORKS
+from lib.paths import given_path
 from lib.training.settings import BRANCHES, NO_REFIT, SETTINGS, TYPES, Settings, known_names
 from lib.weights import one_start, shipped
 
@@ -34,7 +36,7 @@ class RunConfig(Settings):
         self._choose_names(*SETTINGS)
         self._check_start()
         if self.data_root is not None and "://" not in self.data_root:
-            self._set("data_root", str(Path(self.data_root).expanduser().resolve()))
+            self._set("data_root", os.path.realpath(given_path(self.data_root, "data_root")))
         self._check_ranges()
         self._check_batch()
         self._check_correction()

@@ -18,6 +18,7 @@
 """
 
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -184,7 +185,7 @@ class RunStore:
         Raises:
             WorkbookFileError: none or several match.
         """
-        if (Path(name) / "config.json").exists():
+        if os.path.exists(os.path.join(name, "config.json")):
             return Run(Path(name))
         names = [run.path.name for run in self]
         hits = [n for n in names if n == str(name)] or [

@@ -1,7 +1,8 @@
 """How the last execution of a notebook ended: a small file beside the executed notebook."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,11 @@ class Entry:
 def read_entry(executed: Path) -> Entry | None:
     """The record of the executed notebook at `executed`; None where there is none, or none that can be read."""
     try:
-        return Entry(**json.loads(executed.with_suffix(".json").read_text(encoding="utf-8")))
+        entry = Entry(**json.loads(executed.with_suffix(".json").read_text(encoding="utf-8")))
+        datetime.fromisoformat(entry.finished)
+        return replace(
+            entry, duration=float(entry.duration), parameters=dict(entry.parameters), inputs=dict(entry.inputs)
+        )
     except (OSError, ValueError, TypeError):
         return None
 

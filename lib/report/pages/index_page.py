@@ -1,6 +1,7 @@
 """The report's first page: the claims and their verdicts, a card a notebook with its answer first, and the studies."""
 
 import json
+import logging
 import platform
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from lib.errors import WorkbookFileError, warn_once
 from lib.progress import duration
 from lib.report.pages import notebook_summary
 from lib.report.pages.execution_records import Entry, read_entry
@@ -19,6 +21,8 @@ from lib.report.pages.markdown import render_untrusted
 from lib.report.pages.notebook_page import read_executed
 from lib.report.pages.toc import Exhibit, table_of_contents
 
+log = logging.getLogger(__name__)
+
 PROJECT = "Global-local visual attention"
 SETTINGS = ("profile", "dataset")  # parameters that the page's head tells
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scikit-learn", "papermill", "nbconvert")
@@ -27,7 +31,7 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scikit-learn"
 def write_index(report: Path) -> Path:
     """Write index.html from the executed notebooks and their records."""
     entries = read_entries(report)
-    cards = [_card(report, stem, entry) for stem, entry in entries.items()]
+    cards = [card for stem, entry in entries.items() if (card := _card(report, stem, entry))]
     page = report / "index.html"
     write_page(
         page,
@@ -52,13 +56,23 @@ def read_entries(report: Path) -> dict[str, Entry]:
 
 
 def _studies(report: Path) -> list[dict[str, Any]]:
-    """What `write_study` left for each study: its name, title, and number of runs."""
-    paths = sorted((report / "studies").glob("*.json"))
-    return [{"name": path.stem, **json.loads(path.read_text(encoding="utf-8"))} for path in paths]
+    """What `write_study` left for each study: its name, title, and number of runs; damaged ones are told."""
+    studies = []
+    for path in sorted((report / "studies").glob("*.json")):
+        try:
+            left = json.loads(path.read_text(encoding="utf-8"))
+            studies.append({"name": path.stem, **{key: left[key] for key in ("title", "runs", "ok")}})
+        except (ValueError, LookupError, TypeError):
+            warn_once(log, f"{path} is damaged, and its study has no entry: run the study again.")
+    return studies
 
 
-def _card(report: Path, stem: str, entry: Entry) -> dict[str, Any]:
-    notebook = read_executed(report / "notebooks" / f"{stem}.ipynb")
+def _card(report: Path, stem: str, entry: Entry) -> dict[str, Any] | None:
+    """What the page tells of a notebook; None, which is told, where that is damaged."""
+    try:
+        notebook = read_executed(report / "notebooks" / f"{stem}.ipynb")
+    except WorkbookFileError as error:
+        return warn_once(log, str(error))
     number, _, name = stem.partition("_")
     question, verdict = notebook_summary.question(notebook), notebook_summary.verdict(notebook)
     figures = for_card(notebook_summary.key_figures(notebook))

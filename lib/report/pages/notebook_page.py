@@ -9,6 +9,7 @@ from nbformat import NotebookNode
 from papermill.execute import ERROR_MARKER_TAG
 from traitlets.config import Config
 
+from lib.errors import WorkbookFileError
 from lib.files import write_text
 from lib.report.pages.frame import TEMPLATES, content_security, style
 from lib.report.pages.markdown import Heading, link_pages, render_untrusted
@@ -43,8 +44,17 @@ def export_html(executed_notebook: Path, target: Path, problem: str | None = Non
 
 
 def read_executed(path: Path) -> NotebookNode:
-    """The notebook without the cells that papermill adds to one that failed, each cell's log in one piece."""
-    notebook = nbformat.read(path, as_version=4)
+    """The notebook without the cells that papermill adds to one that failed, each cell's log in one piece.
+
+    Raises:
+        WorkbookFileError: the file is damaged.
+    """
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.ValidationError) as error:  # ValueError: cut JSON, bytes that are no UTF-8
+        raise WorkbookFileError(
+            f"{path} is damaged ({str(error).splitlines()[0]}): execute the notebook again."
+        ) from error
     notebook.cells = [cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:
         if cell.cell_type == "code":

@@ -1,5 +1,6 @@
 """The index: the claims first, each notebook's answer before its few numbers, whatever an executed notebook holds."""
 
+import json
 import re
 from html import unescape
 
@@ -105,3 +106,35 @@ def test_what_nobody_chose_is_not_told():
     entries = [Entry("ok", 1.0, "2026-01-01T00:00:00", parameters) for parameters in chosen]
     assert _settings(entries) == {"profile": ["quick"], "dataset": ["digits"]}
     assert _settings(entries[2:]) == {}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"title": "x"}', "\udcfc"])
+def test_a_damaged_study_has_no_entry_and_is_told(content, tmp_path, caplog):
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "x.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    write_index(tmp_path)
+    assert "x.json is damaged, and its study has no entry" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("record", "executed", "cards"),
+    [
+        ({"finished": "x"}, None, 0),
+        ({"duration": "x"}, None, 0),
+        ({"parameters": 5}, None, 0),
+        ({}, '{"cells": [', 0),
+        ({}, "{}", 0),
+        ({}, None, 1),
+    ],
+)
+def test_damaged_records_and_notebooks_have_no_card(record, executed, cards, tmp_path, caplog):
+    path = tmp_path / "notebooks" / "01_x.ipynb"
+    path.parent.mkdir()
+    nbformat.write(notebook(said("# X")), path)
+    if executed is not None:
+        path.write_text(executed)
+    entry = {"status": "ok", "duration": 1.0, "finished": "2026-01-01T00:00:00+00:00", "parameters": {}}
+    path.with_suffix(".json").write_text(json.dumps(entry | record))
+    page = write_index(tmp_path).read_text()
+    assert len(re.findall("<article", page)) == cards
+    assert ("01_x.ipynb is damaged" in caplog.text) == (executed is not None)
