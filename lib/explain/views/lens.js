@@ -1,6 +1,12 @@
 // A lens: which map of which network it shows of an image. Asks for what is chosen, and hands it on when all of it is there.
 const heldMaps = () => [...known.keys()].map(JSON.parse).filter(({what}) => what === 'map');
 
+// The networks that the kernel has now: a store may have got others since.
+const offerNetworks = (data, lenses) => ask('networks', {what: 'networks'}, ({names}) => {
+  data.networks = names;
+  for (const {look} of lenses) look();
+});
+
 const lens = (data, chosen, name, arrived) => {
   const now = {image: null, network: null, method: null, target: 'answer', layer: null, head: 0, at: [.5, .5], ...chosen};
   let network = null, layers = [];

@@ -214,7 +214,7 @@ start(async (data, numbers) => {
   for (const chosen of data.now.panels) add(chosen);
   arrange();
   const begin = () => {
-    if (kernel) images.find(); else images.hold(heldMaps().map(({image}) => image));
+    if (kernel) { offerNetworks(data, panels.map(({glass}) => glass)); images.find(); } else images.hold(heldMaps().map(({image}) => image));
     more.hidden = painting.hidden = !kernel;
     for (const {glass} of panels) glass.look();
   };

@@ -43,7 +43,13 @@ def compare_networks(
     shown, panels = answers.pictures.images, _checked(answers, panels)
     ids = shown.rows["image_id"].tolist()
     chosen = [{"network": network, "method": method} for network, method in panels]
-    data = {"now": {"image": ids[0], "panels": chosen}, "fills": list(FILLS), "curves": list(PERTURBATIONS)}
+    asked = list(dict.fromkeys(network for network, _ in panels))
+    data = {
+        "now": {"image": ids[0], "panels": chosen},
+        "networks": asked,
+        "fills": list(FILLS),
+        "curves": list(PERTURBATIONS),
+    }
     return LiveView(
         "save chart finder lens live_comparison",
         data | {"steps": STEPS, "most": MOST, "signed": packing.stops_of("RdBu_r"), **offered(answers)},

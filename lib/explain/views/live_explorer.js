@@ -26,7 +26,7 @@ start(async (data, numbers) => {
   pointing(canvas, glass.queried, glass.at, glass.moved);
   const images = finder(data, () => glass.now, id => { glass.now.image = id; glass.look(); });
   const begin = () => {
-    if (kernel) images.find(); else images.hold(heldMaps().map(({image}) => image));
+    if (kernel) { offerNetworks(data, [glass]); images.find(); } else images.hold(heldMaps().map(({image}) => image));
     glass.look();
   };
   connect(begin, () => glass.now);

@@ -45,7 +45,7 @@ def explore_networks(
     opening = [(network, quick_methods(answers, network)[0])]
     return LiveView(
         "save finder lens live_explorer",
-        {"now": {"image": ids[0], "network": network}, **offered(answers)},
+        {"now": {"image": ids[0], "network": network}, "networks": [network], **offered(answers)},
         answers,
         lambda: still(answers, ids[0], opening),
         caption,
@@ -59,7 +59,6 @@ def explore_networks(
 def offered(answers: NetworkAnswers) -> dict:
     """What there is to choose from in any view of networks."""
     return {
-        "networks": answers.networks.names,
         "classes": list(answers.pictures.images.classes),
         "answered": list(ANSWERED),
         "orders": list(ORDERS),

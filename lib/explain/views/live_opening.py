@@ -17,7 +17,7 @@ from lib.explain.views.networks import Given, Networks
 from lib.explain.views.pictures import Pictures
 
 STILL, GAP = 320, 12  # pixels: the width of each of the static picture's parts, and between them
-TOURED = 6  # images of a page that no person explores before it is saved
+TOURED = 4  # images of a page that no person explores before it is saved
 SLOW = {"ablation-cam", "integrated-gradients"}  # methods that such a page is not kept waiting for
 
 Choice = tuple[str, str]  # network, method

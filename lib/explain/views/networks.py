@@ -12,6 +12,8 @@ from lib.training import Run, RunStore
 
 MOST_LOADED = 6  # networks that stay in memory: as many as a comparison shows
 
+TESTED = ("metrics.json", "predictions.csv")  # of a run that is finished, and tells classes apart
+
 Given = RunStore | Run | Iterable[Run] | Mapping[str, Run]
 
 
@@ -34,7 +36,7 @@ class Networks:
         if isinstance(self._given, Mapping):
             return dict(self._given)
         runs = [self._given] if isinstance(self._given, Run) else self._given
-        return {run.path.name: run for run in runs if run.finished and (run.path / "predictions.csv").exists()}
+        return {run.path.name: run for run in runs if all((run.path / name).exists() for name in TESTED)}
 
     @property
     def names(self) -> list[str]:
