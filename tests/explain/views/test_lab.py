@@ -138,7 +138,7 @@ def new_source(picture, seen: list[str]) -> str:
     return picture.get_attribute("src")
 
 
-def test_the_run_browser_follows_the_store_and_opens_a_run(desk, finished, tmp_path):
+def test_the_run_browser_follows_the_store_while_a_cell_runs_and_opens_a_run(desk, finished, gate, tmp_path):
     page, log = desk.page, tmp_path / "going on" / "training_log.csv"
     shutil.copytree(finished.path, log.parent)
     for name in ("metrics.json", "manifest.json"):
@@ -155,12 +155,15 @@ def test_the_run_browser_follows_the_store_and_opens_a_run(desk, finished, tmp_p
     curve = view.locator(".chart polyline").last
     assert len(curve.get_attribute("points").split()) == 1
     view.get_by_label("filter").fill("state=unfinished")
+    desk.start(f"open({str(gate)!r}).read()")  # stands for a sweep in this very kernel
+    view.get_by_label("filter").focus()
     log.write_text(f"{header}\n{first}\n{second}\n")
     shutil.copytree(finished.path, tmp_path / "new")
     view.get_by_text("1 of 2 runs").wait_for()
     assert len(curve.get_attribute("points").split()) == 2
     assert view.get_by_label("filter").input_value() == "state=unfinished"
     assert page.evaluate("document.activeElement.type") == "search"  # it keeps the focus
+    gate.write_text("")
     view.get_by_label("filter").fill("")
     view.get_by_role("button", name="look inside").click()
     explorer = outputs.locator(".attention-view").nth(1)

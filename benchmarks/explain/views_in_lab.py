@@ -1,0 +1,122 @@
+"""How soon views answer in a real JupyterLab (headless Chromium, a kernel of its own), beside the limits that they have.
+
+    python -m benchmarks.explain.views_in_lab RUN … [--moves 200]
+
+RUN: folders of finished runs on one data set, such as outputs/runs/phantom-lesions-…; the first is asked first. Times go
+from an event on a control to the picture that belongs to it, as the page's own clock counts them.
+"""
+
+import argparse
+import shutil
+import statistics
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from tests.conftest import CHROMIUM
+from tests.lab import Desk, serve
+
+COPIES = 10_000  # images of a large set
+OPEN = """
+import time, psutil
+from dataclasses import replace
+import pandas as pd
+from lib.explain import explore_networks
+from lib.training import Run
+from lib.training.training_data import load_images
+
+runs = [Run(path) for path in {runs!r}]
+images = load_images(runs[0].config)
+few = replace(images, rows=images.rows.iloc[:10].reset_index(drop=True))
+many = pd.concat([images.rows] * ({copies} // len(images.rows) + 1))[:{copies}].reset_index(drop=True)
+many = replace(images, rows=many.assign(image_id=[f"{{n}}-{{name}}" for n, name in enumerate(many["image_id"])]))
+memory = lambda: print(psutil.Process().memory_info().rss / 1e6)
+"""
+# The milliseconds from a change of a control to the words of another picture, one after the other.
+ANSWER = """async ([label, values]) => {
+    const view = [...document.querySelectorAll('.attention-view')].at(-1), told = view.querySelector('.stage .text');
+    const named = [...view.querySelectorAll('label')].find(each => each.textContent === label);
+    const control = document.getElementById(named.htmlFor), times = [];
+    for (const value of values) {
+        const before = told.textContent, began = performance.now();
+        if (control.tagName === 'SELECT') control.selectedIndex = value; else control.value = value;
+        control.dispatchEvent(new Event(control.tagName === 'SELECT' ? 'change' : 'input'));
+        while (told.textContent === before && performance.now() - began < 20000) await new Promise(requestAnimationFrame);
+        times.push(performance.now() - began);
+        while (view.classList.contains('busy')) await new Promise(requestAnimationFrame);
+    }
+    return times;
+}"""
+# Many moves, as fast as a mouse makes them; then the milliseconds until all is answered, and what is shown and chosen.
+MOVES = """async ([label, moves]) => {
+    const view = [...document.querySelectorAll('.attention-view')].at(-1);
+    const named = [...view.querySelectorAll('label')].find(each => each.textContent === label);
+    const control = document.getElementById(named.htmlFor), choices = control.options.length;
+    for (let n = moves; n > 0; n--) { // the last one is a class by its name
+        control.selectedIndex = choices - 1 - (n - 1) % (choices - 2);
+        control.dispatchEvent(new Event('change'));
+        if (n % 4 === 0) await new Promise(done => setTimeout(done, 4));
+    }
+    const began = performance.now(), told = view.querySelector('.stage .text'), right = ` · of ${control.value}`;
+    const late = () => !told.textContent.endsWith(right) || view.classList.contains('busy');
+    while (late() && performance.now() - began < 20000) await new Promise(requestAnimationFrame);
+    return [performance.now() - began, told.textContent, control.value];
+}"""
+
+
+def report(what: str, value: float, limit: float, unit: str = "ms") -> None:
+    print(f"{'ok  ' if value <= limit else 'OVER'}  {what}: {value:.0f} {unit} (at most {limit:.0f})", flush=True)
+
+
+def opened(desk: Desk, source: str) -> float:
+    """Seconds from a cell's start to its view."""
+    desk.page.evaluate("window.seen = document.querySelectorAll('.attention-view .live:not([hidden])').length")
+    began = desk.page.evaluate("performance.now()")
+    desk.start(source)
+    ready = (
+        "document.querySelectorAll('.attention-view .live:not([hidden]) .stage .text:not(:empty)').length > window.seen"
+    )
+    desk.page.wait_for_function(ready, polling="raf", timeout=120_000)
+    took = desk.page.evaluate("performance.now()") - began
+    desk.wait_for_kernel()
+    return took
+
+
+def measure(desk: Desk, runs: list[str], moves: int) -> None:
+    desk.run(OPEN.format(runs=runs, copies=COPIES))
+    opened(desk, "explore_networks(runs, few)")  # once, for what is loaded at the first time
+    report("a view of 10 images, from its cell's start", opened(desk, "explore_networks(runs, few)"), 1000)
+    report(f"a view of {COPIES:,} images", opened(desk, "explore_networks(runs, many)"), 1000)
+    maps = desk.page.evaluate(
+        "[...[...document.querySelectorAll('.attention-view')].at(-1).querySelectorAll('label')]"
+        ".find(each => each.textContent === 'map').parentNode.querySelector('select').options.length"
+    )
+    methods = list(range(min(maps, 8)))
+    first = desk.page.evaluate(ANSWER, ["map", [*methods[1:], 0]])
+    report("another method, computed (median)", statistics.median(first[:-1]), 300)
+    again = desk.page.evaluate(ANSWER, ["map", [*methods[1:], 0] * 5])
+    report("another method, at hand (median)", statistics.median(again), 50)
+    before = float(desk.run("memory()").text_content())
+    late, told, chosen = desk.page.evaluate(MOVES, ["of class", moves])
+    print(f"after {moves} moves the view shows “{told}”; chosen: {chosen}")
+    report("the last of many moves, until its picture", late, 1000)
+    after = float(desk.run("memory()").text_content())
+    report("memory of the kernel after them", after - before, 20, "MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", metavar="RUN", nargs="+")
+    parser.add_argument("--moves", type=int, default=200)
+    chosen = parser.parse_args()
+    with sync_playwright() as machinery, tempfile.TemporaryDirectory() as folder:
+        browser = machinery.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+        with serve(Path(folder), browser) as lab, lab.open() as desk:
+            measure(desk, [str(Path(run).absolute()) for run in chosen.runs], chosen.moves)
+            assert desk.errors == []
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
