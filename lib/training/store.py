@@ -34,7 +34,7 @@ from lib.disk.manifest import MANIFEST
 from lib.disk.sealed_folder import SealedFolder
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, did_you_mean, warn_once
 from lib.files import with_nan
-from lib.paths import OUTPUTS
+from lib.paths import OUTPUTS, ROOT
 from lib.retrieval.ranking import RetrievalScores
 from lib.training.build_model import build_model
 from lib.training.config import RunConfig
@@ -60,6 +60,11 @@ class Run(SealedFolder):
     files = (*TRAINED, *TESTED[:2])
     spare = "best.safetensors"
     remedy = "Restore it, or let fit(config) compute it again; what was there is kept in superseded/."
+
+    @property
+    def shown_path(self) -> str:
+        """Its folder as a call in a notebook names it."""
+        return str(self.path.relative_to(ROOT) if self.path.is_relative_to(ROOT) else self.path)
 
     def __repr__(self) -> str:
         return f"Run({self.path.name!r}, {'finished' if self.finished else 'unfinished'})"

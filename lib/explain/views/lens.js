@@ -1,3 +1,10 @@
+// The call that draws what a lens shows, as it looks.
+const callOf = ({map: {source: [run, image]}, of: {method, target, layer, head, at}}, data, looks) => {
+  const shown = {image, method, target, layer, head, at};
+  const call = {...shown, colours: Object.keys(data.colours)[looks.colours], opacity: looks.opacity};
+  return pythonCall('map_figure', `${python(run)},`, call);
+};
+
 // A lens: which map of which network it shows of an image. Asks for what is chosen, and hands it on when all of it is there.
 const heldMaps = () => [...known.keys()].map(JSON.parse).filter(({what}) => what === 'map');
 

@@ -39,8 +39,8 @@ start(async (data, numbers) => {
     draw();
   };
 
-  const onto = (canvas, picture) => {
-    Object.assign(canvas, fitting(picture, 400));
+  const onto = (canvas, picture, longer = 400) => {
+    Object.assign(canvas, fitting(picture, longer));
     const {width, height} = canvas, [y, x] = window(), zoom = looks.zoom;
     canvas.getContext('2d').setTransform(zoom, 0, 0, zoom, width * (.5 - zoom * x), height * (.5 - zoom * y));
   };
@@ -58,18 +58,22 @@ start(async (data, numbers) => {
     drawDifference();
     drawCurves();
   };
+  const render = (canvas, {picture, map, of}, longer) => {
+    onto(canvas, picture, longer);
+    overlay(canvas, picture, map.bytes, map.grid, colours[looks.colours], looks.opacity);
+    canvas.getContext('2d').drawImage(mask, 0, 0, canvas.width, canvas.height);
+    if (of.at) frame(canvas, of.at[0], of.at[1], of.at.slice(2));
+    cross(canvas);
+    return canvas;
+  };
   const drawPanel = ({shown, canvas, title, text, list, remove, glass}, place) => {
     title.textContent = `${place + 1} ${glass.now.method ?? ''}`;
     title.style.color = marked(place).colour;
     remove.setAttribute('aria-label', `remove panel ${place + 1}`);
     remove.hidden = panels.length <= 2;
     if (!shown) return;
-    const {picture, map, image, network, words, of} = shown;
-    onto(canvas, picture);
-    overlay(canvas, picture, map.bytes, map.grid, colours[looks.colours], looks.opacity);
-    canvas.getContext('2d').drawImage(mask, 0, 0, canvas.width, canvas.height);
-    if (of.at) frame(canvas, of.at[0], of.at[1], of.at.slice(2));
-    cross(canvas);
+    const {map, image, network, words} = shown;
+    render(canvas, shown);
     const here = map.low + level(shown, looks.y, looks.x) / 255 * (map.high - map.low);
     const {before} = image, change = before
       ? ` ${network.classes[before.class]}: ${percentage(before.then)} before, ${percentage(before.now)} painted.` : '';
@@ -221,14 +225,14 @@ start(async (data, numbers) => {
   connect(begin, () => ({image, panels: panels.map(({glass}) => glass.now)}));
   begin();
   const picture = () => {
-    const blocks = panels.filter(({shown}) => shown).map(({canvas, title, shown}) => below([
-      words(title.textContent, COLUMN / 1.5, 11, 700), raster(canvas, COLUMN / 1.5), words(shown.words, COLUMN / 1.5, 8),
+    const width = COLUMN / 1.5, blocks = panels.filter(({shown}) => shown).map(({title, shown}) => below([
+      words(title.textContent, width, 11, 700), raster(render(el('canvas'), shown, 1200), width), words(shown.words, width, 8),
     ]));
     const drawn = lines();
     const under = drawn.length ? [chart(drawn, curveTitle(drawn[0]), PAGE), legend(drawn, PAGE)] : [];
     return below([beside(blocks, 3), ...under], 10);
   };
-  const call = () => panels.filter(({shown}) => shown).map(({shown}) => shown.map.call).join('\n\n');
+  const call = () => panels.filter(({shown}) => shown).map(({shown}) => callOf(shown, data, looks)).join('\n\n');
   const plots = el('div', {className: 'chart'}, curves, curved);
   return [images.node, controls, tools, run, status, grid, plots, saving('comparison', picture, call)];
 });

@@ -8,12 +8,16 @@ start(async (data, numbers) => {
   const text = el('p', {className: 'text', 'aria-live': 'polite'});
   const hint = el('p', {className: 'hint', textContent: 'Click a patch, or use the arrow keys, to choose the query position.'});
 
-  const draw = () => {
-    if (!shown) return;
-    const {picture, map, image, network, words, of: {at}} = shown;
-    Object.assign(canvas, fitting(picture, 512));
+  const render = canvas => {
+    const {picture, map, of: {at}} = shown;
     overlay(canvas, picture, map.bytes, map.grid, colours[looks.colours], looks.opacity);
     if (at) frame(canvas, at[0], at[1], at.slice(2));
+  };
+  const draw = () => {
+    if (!shown) return;
+    const {picture, map, image, network, words} = shown;
+    Object.assign(canvas, fitting(picture, 512));
+    render(canvas);
     paint(bar, Uint8Array.from({length: 256}, (_, i) => i), 1, 256, colours[looks.colours]);
     [low.textContent, high.textContent] = [short(map.low), short(map.high)];
     list.replaceChildren(...bars(image.ranked, network.classes, image.truth));
@@ -39,9 +43,10 @@ start(async (data, numbers) => {
   };
   const picture = () => {
     const ends = [low.textContent, high.textContent];
-    return below([raster(canvas, COLUMN), scale(colours[looks.colours], ...ends, COLUMN), words(shown.words, COLUMN, 10)]);
+    const print = printed(shown.picture, COLUMN, render);
+    return below([words(shown.words, COLUMN, 10), print, scale(colours[looks.colours], ...ends, COLUMN)]);
   };
-  const saved = saving('map', picture, () => shown.map.call);
+  const saved = saving('map', picture, () => callOf(shown, data, looks));
   const stage = el('div', {className: 'stage'}, canvas, el('div', {className: 'scale'}, low, bar, high), text, saved);
   const controls = el('div', {className: 'controls'}, ...Object.values(pick), hint, list);
   return [images.node, el('div', {className: 'columns'}, stage, controls), status];

@@ -18,7 +18,6 @@ from lib.explain.views.networks import Networks
 from lib.explain.views.own_maps import own_kinds, own_map
 from lib.explain.views.packing import SHOWN, Packed
 from lib.explain.views.pictures import Pictures
-from lib.explain.views.python_calls import explain_call, own_map_call
 from lib.explain.views.view import as_webp
 from lib.mapped import At
 from lib.training.inference import network_input
@@ -100,7 +99,7 @@ class NetworkAnswers:
     def heat(
         self, image: str, network: str, method: str, target: Target, layer: str, head: int, at: Sequence[int] | None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """The map [h, w]; the class that it explains, where it does that, and the Python that makes it.
+        """The map [h, w]; the class that it explains, where it does that, and what `map_figure` draws it from.
 
         Args:
             method: one of `methods_of`, or a kind of map that the network shows of itself.
@@ -108,17 +107,14 @@ class NetworkAnswers:
             at: row and column of the query position, of how many rows and columns; None where there is none.
         """
         model, batch = self.networks.model(network), self.batch(image, network)
-        methods, run, file = methods_of(model), self.networks[network], self.pictures.set_of(image)
-        source = (run.path, file.rows["path"].iloc[0], file.banner)
+        methods, run = methods_of(model), self.networks[network]
+        source = {"source": [run.shown_path, self.pictures.source(image, run.config)]}
         if method not in methods:
             where = At((at[0] + 0.5) / at[2], (at[1] + 0.5) / at[3]) if at else None
-            told = {"call": own_map_call(*source, method, layer, head, where)}
-            return own_map(model, batch, method, layer, head, where), told
-        k = self.target(image, network, target)
-        told = {"call": explain_call(*source, k, method)} | ({"target": k} if methods[method].by_class else {})
-        return explain(model, batch, k, method, precision=run.config.precision if batch.is_cuda else "32")[
-            0
-        ].numpy(), told
+            return own_map(model, batch, method, layer, head, where), source
+        k, precision = self.target(image, network, target), run.config.precision if batch.is_cuda else "32"
+        told = source | ({"target": k} if methods[method].by_class else {})
+        return explain(model, batch, k, method, precision=precision)[0].numpy(), told
 
     def curve(self, kind: str, steps: int, **chosen: Any) -> Iterator[Answer]:
         """What becomes of the class as the map's pixels go, or come: probabilities at even shares, finer in each part."""

@@ -56,6 +56,11 @@ class Pictures:
         place = self._places[image]
         return replace(self.images, rows=self.images.rows.iloc[[place]].reset_index(drop=True))
 
+    def source(self, image: str, config: RunConfig) -> str:
+        """The image as `map_figure` takes it: its id where it is of the run's own set, else its file."""
+        own = image not in self._brought and self.images.name == config.dataset
+        return image if own else str(self.set_of(image).rows["path"].iloc[0])
+
     def thumbnail(self, image: str) -> np.ndarray:
         images = self.set_of(image)
         return images.thumbnail(next(images.rows.itertuples()), THUMBNAIL)

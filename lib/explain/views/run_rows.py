@@ -11,7 +11,6 @@ import pandas as pd
 
 from lib.errors import WorkbookError, choose
 from lib.inputs import state
-from lib.paths import ROOT
 from lib.training import Run, RunStore
 
 FILES = ("config.json", "training_log.csv", "metrics.json")  # by which a run changes
@@ -69,9 +68,8 @@ class FollowedRuns:
 
 def _row(run: Run) -> dict[str, Any]:
     """What is known of a run; another process may be writing it just now."""
-    path = run.path.relative_to(ROOT) if run.path.is_relative_to(ROOT) else run.path  # as a call in a notebook names it
     row: dict[str, Any] = {
-        "path": str(path),
+        "path": run.shown_path,
         "name": run.path.name,
         "state": "unfinished",
         "settings": {},

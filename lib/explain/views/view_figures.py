@@ -52,7 +52,8 @@ def map_figure(
     if (file := Path(image)).is_file():
         image = answers.pictures.bring(file.name, file.read_bytes())
     name = run.path.name
-    *_, (told, levels) = answers.show_map(str(image), name, method, target, layer, head, at)
+    chosen = {"image": str(image), "network": name, "method": method, "target": target}
+    *_, (told, levels) = answers.show_map(**chosen, layer=layer, head=head, at=at)
     shown, heat = answers.seen(str(image), name).sharp[0], np.frombuffer(levels, np.uint8).reshape(told["grid"])
     of = run.classes[told["target"]] if "target" in told else ""
     title = " · ".join(filter(None, [str(image), method, of, layer, f"head {head}" if head else ""]))

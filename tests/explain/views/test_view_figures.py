@@ -38,7 +38,7 @@ def test_a_networks_map_is_drawn_as_the_live_explorer_shows_it(finished, method,
     image = images.rows["image_id"].iloc[5]
     figure = map_figure(finished.path, image, method, target, colours="viridis")
     *_, (told, levels) = NetworkAnswers(Networks(finished), Pictures(images)).show_map(
-        image, finished.path.name, method, target
+        image=image, network=finished.path.name, method=method, target=target, layer="", head=0, at=None
     )
     ax, bar = figure.axes
     np.testing.assert_array_equal(ax.images[1].get_array().ravel(), np.frombuffer(levels, np.uint8))

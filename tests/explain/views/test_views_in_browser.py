@@ -14,12 +14,13 @@ from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from lib.explain import View, browse_runs, compare_maps, explore
+from lib.explain import View, browse_runs, compare_maps, compare_networks, explore, explore_networks
 from lib.explain.views.packing import colour_stops
 from lib.explain.views.run_browser import SCRIPT
 from lib.paths import OUTPUTS
 from lib.report.pages.notebook_page import export_html
 from lib.training import Run
+from lib.training.training_data import load_images
 
 EVIL = ['<script>alert(1)</script> "quoted"', "<img src=x onerror=alert(2)>", "Übergröße & $5 → $6 \\u003c"]
 SCREENSHOTS = OUTPUTS / "screenshots"  # to be looked at; git does not know them
@@ -35,6 +36,15 @@ def drawn() -> np.ndarray:
     ground = np.stack([120 + 60 * np.sin(x / 7), 90 + y, 60 + x], -1)
     blob = ((y - 22) ** 2 + (x - 30) ** 2 < 150)[..., None] * np.array([90, -60, -40])
     return np.stack([np.clip(ground + blob * (i + 1) / 2, 0, 255) for i in range(3)]).astype(np.uint8)
+
+
+LIVE = {"live_explorer": explore_networks, "live_comparison": compare_networks}
+
+
+def opened_once(view) -> View:
+    """A live view as it is saved when a person has opened it, and asked nothing."""
+    view.visit(view.first)
+    return view.view()
 
 
 def views(finished, again) -> dict:
@@ -53,6 +63,7 @@ def views(finished, again) -> dict:
             images, panels, p, EVIL, [0, 1, 2], masks, texts, EVIL, caption=f"Compared: {EVIL[0]}."
         ),
         "run_browser": browse_runs([finished, again]),
+        **{name: opened_once(make(finished, load_images(finished.config))) for name, make in LIVE.items()},
     }
 
 
@@ -135,7 +146,7 @@ def test_all_views_live_on_one_page_that_stays_small(opened, pages, width, schem
 
 def test_a_picture_stands_where_scripts_are_off(opened):
     page = opened("all", java_script_enabled=False)
-    assert page.locator(".still:visible").count() == 3
+    assert page.locator(".still:visible").count() == 5
     assert page.locator(".live:visible").count() == 0
     assert all(len(image.get_attribute("alt")) > 30 for image in page.locator(".still").all())
 
@@ -337,13 +348,25 @@ def test_the_comparison_is_saved_and_drawn_by_its_call(opened, made, tmp_path):
     assert axes[2].images[1].cmap.name == "cividis"
 
 
+@pytest.mark.parametrize("name", LIVE)
+def test_what_a_live_view_shows_is_saved_and_drawn_by_its_call_without_a_kernel(opened, name):
+    page = opened(name)
+    page.get_by_label("colours").select_option("viridis")
+    page.wait_for_function("[...document.querySelectorAll('.attention-view .text')].some(text => text.textContent)")
+    saved(page, "Save PNG").save_as(SCREENSHOTS / f"saved_{name}.png")
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+    ax, _ = called(page).axes
+    assert ax.images[1].cmap.name == "viridis"
+    assert "grad-cam" in ax.get_title(loc="center")
+
+
 NAMELESS = """() => [...document.querySelectorAll('.live :is(button, input, select, canvas[role], [tabindex="0"], svg[role])')]
     .filter(node => node.checkVisibility())
     .filter(node => !(node.ariaLabel || node.labels?.[0]?.textContent || node.textContent || node.title))
     .map(node => node.outerHTML.slice(0, 200))"""
 
 
-@pytest.mark.parametrize("name", ["explorer", "comparison", "run_browser"])
+@pytest.mark.parametrize("name", ["explorer", "comparison", "run_browser", *LIVE])
 def test_all_that_can_be_worked_has_a_name_and_shows_the_focus(opened, name):
     page = opened(name, reduced_motion="reduce")
     assert page.evaluate(NAMELESS) == []
