@@ -45,9 +45,10 @@ start(async (data, numbers) => {
     canvas.getContext('2d').setTransform(zoom, 0, 0, zoom, width * (.5 - zoom * x), height * (.5 - zoom * y));
   };
   const cross = canvas => {
-    const context = canvas.getContext('2d'), [x, y] = [looks.x * canvas.width, looks.y * canvas.height], arm = 9 / looks.zoom;
+    const context = canvas.getContext('2d'), [x, y] = [looks.x * canvas.width, looks.y * canvas.height];
+    const thin = Math.max(canvas.width, canvas.height) / 400 / looks.zoom, arm = 9 * thin;
     for (const [strokeStyle, lineWidth] of [['#000', 4], ['#fff', 1.6]]) {
-      Object.assign(context, {strokeStyle, lineWidth: lineWidth / looks.zoom});
+      Object.assign(context, {strokeStyle, lineWidth: lineWidth * thin});
       context.stroke(new Path2D(`M${x - arm} ${y}h${2 * arm}M${x} ${y - arm}v${2 * arm}`));
     }
   };
