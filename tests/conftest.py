@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two threads on a 
 import re
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from PIL import Image
 
 from lib.data.sets.ham10000 import CLASSES
+from lib.paths import DATA, ROOT
 from lib.training import Run, RunConfig, fit, profile_config
 from tests.lab import serve
 
@@ -75,6 +77,18 @@ def write_ham(root: Path, lesions: int = 6, views: int = 2, size: tuple[int, int
     columns = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
     pd.DataFrame(rows, columns=columns).to_csv(root / "HAM10000_metadata.csv", index=False)
     return root
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Finds a folder of real data, in `data/` or in `shared/data/` beside or above the repository; skips without."""
+
+    def find(name: str) -> Path:
+        places = (DATA / name, *(above / "shared" / "data" / name for above in ROOT.parents))
+        found = next((place for place in places if place.is_dir()), None)
+        return found or pytest.skip(f"the real {name} is not at hand")
+
+    return find
 
 
 @pytest.fixture

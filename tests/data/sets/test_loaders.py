@@ -295,6 +295,15 @@ def test_images_without_a_lesion_are_lesions_of_their_own_and_told(ham_root, cap
     assert "4 of 84 images have no lesion_id" in caplog.text
 
 
+def test_ids_may_end_as_those_of_isic_2019_do(ham_root):
+    path = next(ham_root.rglob("ISIC_0000000.jpg"))
+    path.rename(path.with_name("ISIC_0000000_downsampled.jpg"))
+    change(ham_root, 0, "image_id", "ISIC_0000000_downsampled")
+    images = load_dataset("HAM10000", ham_root).rows
+    assert images["image_id"][0] == "ISIC_0000000_downsampled"
+    assert len(images) == 84
+
+
 def test_fewer_classes_are_trained_on_and_told(ham_root, caplog):
     path = ham_root / "HAM10000_metadata.csv"
     table = pd.read_csv(path)
