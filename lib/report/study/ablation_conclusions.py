@@ -11,6 +11,7 @@ from lib.report.study.study import Row, Study
 from lib.report.tables.cells import points_text
 
 TABLES = ("fusion", "residual")
+ALIKE = 0.03  # thrice the gain that the original project claims of a fusion: what is nearer is not told apart
 AT_CHANCE = (
     "At chance in balanced accuracy, so that it is not shown that they have learned anything and their differences say "
     "nothing: {}."
@@ -55,21 +56,33 @@ def ablation_verdict(study: Study) -> list[str]:
 
 
 def strategies_apart(study: Study, table: str) -> str:
-    """Which fusions, or residuals, differ from the original one in balanced accuracy beyond luck, and how far the others
-    may be from it."""
+    """Which fusions, or residuals, differ from the original one in balanced accuracy, which do not by as much as ALIKE, and
+    of which neither is known."""
     known = [pair for pair in comparisons(study, table).of("balanced_accuracy") if pair.p is not None]
     apart = [pair for pair in known if pair.corrected < ALPHA]
-    named = ", ".join(f"{_name(pair, table)} ({points_text(pair.result)})" for pair in apart) or "none"
-    told = f"Of {len(known)} {table}s {named} differ{'s' * (len(apart) < 2)} from the original one in balanced accuracy"
-    rest = [max(-pair.result.low, pair.result.high) for pair in known if pair not in apart]
-    open_yet = (
-        f"; of the others no difference is shown, and one of up to {100 * max(rest, default=0):.0f} points not excluded"
-    )
-    return told + open_yet * bool(rest) + "."
+    alike = [pair for pair in known if pair not in apart and _reach(pair) < ALIKE]
+    unknown = [pair for pair in known if pair not in apart and pair not in alike]
+    differing = ", ".join(f"{_strategy(pair, table)} ({points_text(pair.result)})" for pair in apart) or "none"
+    told = [
+        f"Of {len(known)} {table}s {differing} differ{'s' * (len(apart) < 2)} from the original one in balanced accuracy",
+        f"less than {100 * ALIKE:.0f} points lie between it and {_strategies(alike, table)}",
+        f"undecided: {_strategies(unknown, table)}, where up to {100 * max(map(_reach, unknown), default=0):.0f} points are not "
+        "excluded",
+    ]
+    return "; ".join(part for part, said in zip(told, (True, alike, unknown), strict=True) if said) + "."
 
 
-def _name(pair: Compared, table: str) -> str:
+def _strategies(pairs: Iterable[Compared], table: str) -> str:
+    return ", ".join(_strategy(pair, table) for pair in pairs)
+
+
+def _strategy(pair: Compared, table: str) -> str:
     return getattr(pair.row.config, f"{table}_strategy")
+
+
+def _reach(pair: Compared) -> float:
+    """How far the interval of a difference reaches from none."""
+    return max(-pair.result.low, pair.result.high)
 
 
 def statements_text(statements: Iterable[Statement]) -> str:
