@@ -9,6 +9,7 @@ turned: 0.7 GB at most, or 1.4. Of files of more than `LARGE` pixels one is read
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -24,6 +25,8 @@ from lib.errors import InputLost, WorkbookError, WorkbookFileError, WorkbookValu
 ON_THE_SIDE = range(5, 9)  # the orientations whose width and height change places
 LARGE = 2**25  # pixels
 GAP = 3.0  # an image is averaged over blocks down to this multiple of its size, and interpolated from there
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # from half of the limit on
 
 _one_large = threading.Lock()
 

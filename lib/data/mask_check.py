@@ -29,15 +29,24 @@ def check_masks(images: ImageSet, notes: Path, skip_unreadable: bool) -> ImageSe
     masked = images.rows[images.rows["mask"] != ""]
     if masked.empty:
         return images
-    if not notes.exists():
-        write_text(notes, json.dumps(_examined(images.name, masked)))
-    found = json.loads(notes.read_text(encoding="utf-8"))
+    found = _noted(notes)
+    if found is None:
+        found = _examined(images.name, masked)
+        write_text(notes, json.dumps(found))
     for state, told in EVEN.items():
         if even := [image_id for image_id, what in found.items() if what == state]:
             warn_once(log, f"{images.name}: masks that are {told}: {len(even)}, among them that of {even[0]}")
     damaged = {image_id: what for image_id, what in found.items() if what not in EVEN}
     refuse_unreadable(damaged.values(), skip_unreadable)
     return images.without_masks(damaged) if damaged else images
+
+
+def _noted(notes: Path) -> dict[str, str] | None:
+    """What was found before; None where nothing is kept, or not as it was written."""
+    try:
+        return dict(json.loads(notes.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _examined(name: str, masked: pd.DataFrame) -> dict[str, str]:
