@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 REPORT ?= outputs/report
 
-.PHONY: report test lab docs lint clean
+.PHONY: report test lab docs lint lock clean
 
 report: .venv/.installed
 	$(BIN)/python run_all.py $(ARGS)
@@ -17,12 +17,17 @@ lab: .venv/.installed
 	$(BIN)/python -m lib lab
 
 docs: .venv/.installed-docs
-	[ -d $(REPORT)/notebooks ] || $(BIN)/python run_all.py --profile smoke
+	[ -d $(REPORT)/notebooks ] || $(BIN)/python run_all.py 02 05 --profile smoke
 	REPORT=$(REPORT) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	$(BIN)/python docs/tools/check_site.py outputs/site
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+lock: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras -c constraints.txt --universal --python-version 3.11.5 --generate-hashes \
+		--no-annotate --custom-compile-command "make lock" --quiet -o requirements.lock
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'

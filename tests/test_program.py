@@ -7,15 +7,20 @@ from importlib import import_module
 import pytest
 
 from lib.__main__ import COMMANDS, main
-from lib.errors import WorkbookError
+from lib.errors import CommandLine, WorkbookError
 from lib.paths import ROOT
 
+OTHERS = ("lib.weights.__main__", "lib.data.shards.__main__")
 
-@pytest.mark.parametrize("command", [command for name, command in COMMANDS.items() if name != "lab"])
-def test_a_commands_main_takes_arguments(command, capsys):
+
+@pytest.mark.parametrize("module", [*(each.module for name, each in COMMANDS.items() if name != "lab"), *OTHERS])
+def test_help_says_what_each_flag_does(module, monkeypatch, capsys):
+    helped, format_help = [], CommandLine.format_help
+    monkeypatch.setattr(CommandLine, "format_help", lambda self: helped.append(self) or format_help(self))
     with pytest.raises(SystemExit, match="0"):
-        import_module(command.module).main(["--help"])
+        import_module(module).main(["--help"])
     assert "usage:" in capsys.readouterr().out
+    assert [action.dest for parser in helped for action in parser._actions if not (action.help or "").strip()] == []
 
 
 def test_help_lists_the_commands(capsys):
