@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -90,9 +91,9 @@ def told(path: Path, size: int | None = None, written: Callable[[], int] = lambd
     except WorkbookError:
         raise  # some of them are OSErrors, and tell more
     except OSError as error:
-        raise WorkbookError(
-            f"Cannot write {path}: {error.strerror or error}{_advice(error, path, size, written())}"
-        ) from error
+        first = _of_the_system(error)
+        advice = _advice(first, path, size, written())
+        raise WorkbookError(f"Cannot write {path}: {first.strerror or first}{advice}") from error
 
 
 @contextmanager
@@ -108,6 +109,12 @@ def _beside(path: Path, size: int | None = None) -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 reached = _bytes(scratch)
             remove(scratch)
+
+
+def _of_the_system(error: OSError) -> OSError:
+    """`error`, or the first of those that shutil has gathered into a text."""
+    number = re.search(r"\[Errno (\d+)\]", str(error)) if isinstance(error, shutil.Error) else None
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else error
 
 
 def _advice(error: OSError, path: Path, size: int | None, reached: int) -> str:

@@ -4,11 +4,14 @@
 do nothing.
 """
 
+import contextlib
 import hashlib
+import json
 import os
 from pathlib import Path
 
 from lib.file_tree import files_below
+from lib.files import told
 
 NOTES = "WORKBOOK_INPUTS"  # the environment's name of the file to append to
 _noted: set[str] = set()
@@ -26,16 +29,19 @@ def wrote(path: str | Path) -> None:
     notes, text = os.environ.get(NOTES), str(Path(path).absolute())
     if notes:
         _noted.add(text)
-        with open(notes, "a", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(f"{state(path)}\t{text}\n")
+        with told(Path(notes)), open(notes, "a", encoding="utf-8") as file:
+            file.write(json.dumps([text, state(path)]) + "\n")  # whatever a path may hold
 
 
 def states(notes: Path) -> dict[str, str]:
     """Everything that was noted in the file `notes`, in the state in which it was read; the last note wins."""
     if not notes.exists():
         return {}
-    pairs = (line.partition("\t") for line in notes.read_text(encoding="utf-8", errors="surrogateescape").splitlines())
-    return {path: then for then, _, path in pairs}
+    noted: dict[str, str] = {}
+    for line in notes.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):  # a killed process's last line
+            noted |= [json.loads(line)]
+    return noted
 
 
 def state(path: str | Path) -> str:

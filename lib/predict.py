@@ -69,7 +69,10 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
     problems: list[str] = []
 
     def write(scratch: Path) -> None:
-        with open(scratch, "w", newline="", encoding="utf-8") as file, Progress(len(images), "predicting") as bar:
+        with (
+            open(scratch, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+            Progress(len(images), "predicting") as bar,
+        ):
             table = csv.writer(file)
             table.writerow(["image_id", "path", "prediction", *(f"prob_{c}" for c in run.classes)])
             banner = DATASETS[run.config.dataset].banner  # the network has never seen one

@@ -1,5 +1,6 @@
 """What many tests need: one thread, a small HAM10000 in its own layout, a trained run."""
 
+import contextlib
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two threads on a busy machine wait for each other
@@ -7,7 +8,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two threads on a 
 import re
 import shutil
 import signal
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +147,52 @@ def desk(lab):
     """An empty notebook in JupyterLab, with a kernel, for the tests of a module: each puts cells of its own into it."""
     with lab.open() as desk:
         yield desk
+
+
+class SmallDisks:
+    """Real file systems of few bytes, each mounted in a namespace of its own, where no privilege is needed for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.holders: dict[Path, subprocess.Popen] = {}
+
+    def __call__(self, size: int) -> Path:
+        """A new disk of `size` bytes."""
+        mount = (
+            f"mount -t tmpfs -o size={size} small {self.folder} && echo mounted && while read line; do eval $line; done"
+        )
+        command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount]
+        try:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+            holder = subprocess.Popen(command, text=True, bufsize=1, **pipes)
+        except FileNotFoundError:
+            pytest.skip("there is no `unshare` to mount a small disk with")
+        disk = Path(f"/proc/{holder.pid}/root{self.folder}")
+        self.holders[disk] = holder
+        if holder.stdout.readline() != "mounted\n":
+            pytest.skip("mounting a small disk is not permitted here")
+        return disk
+
+    @staticmethod
+    def fill(disk: Path) -> Path:
+        """Write a file that leaves no room on `disk`."""
+        with open(disk / "other", "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        return disk / "other"
+
+    def read_only(self, disk: Path) -> None:
+        """From now on nothing can be written on `disk`."""
+        self.holders[disk].stdin.write(f"mount -o remount,ro small {self.folder}; echo done\n")
+        assert self.holders[disk].stdout.readline() == "done\n"
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[SmallDisks]:
+    """`small_disk(size)` mounts one."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    disks = SmallDisks(folder)
+    yield disks
+    for holder in disks.holders.values():
+        holder.communicate()

@@ -21,6 +21,7 @@ JUNK = -1  # the identity of images that no evaluation counts
 DISTRACTOR = 0  # that of images in a gallery that are nobody's right answer
 # Columns that a loader may leave out, and what they hold then.
 OPTIONAL = {"mask": "", "part": "", "box": "", "identity": 0, "camera": 0}
+LINE_ENDS = {"\r": "a carriage return", "\n": "a line break", "\0": "a null character"}
 _listed: set[str] = set()  # what this process has warned of already: a set is loaded more than once
 
 
@@ -58,11 +59,7 @@ class ImageSet:
             absent["group"] = self.rows["image_id"]
         if absent:
             object.__setattr__(self, "rows", self.rows.assign(**absent))
-        for name in self.classes:
-            if "\r" in name:
-                raise WorkbookValueError(
-                    f"The class name {name!r} of {self.name} holds a carriage return, which tables of results cannot: rename it."
-                )
+        refuse_line_ends(self.name, self.classes)
         if "image_id" in self.rows:
             _refuse_repeated(self.name, self.rows)
 
@@ -130,6 +127,20 @@ def file_stat(path: str) -> os.stat_result:
         return os.stat(path)
     except OSError as error:
         raise InputLost(f"{path}: no such image file any more ({error.strerror}); put it back.") from error
+
+
+def refuse_line_ends(what: str, classes: Iterable[str]) -> None:
+    """Refuse names of classes of `what` that tables and lists of results would tear apart.
+
+    Raises:
+        WorkbookValueError: one holds a sign that ends a line or a text.
+    """
+    for name in classes:
+        for sign, called in LINE_ENDS.items():
+            if sign in name:
+                raise WorkbookValueError(
+                    f"The class name {name!r} of {what} holds {called}, which tables of results cannot: rename it."
+                )
 
 
 def _refuse_repeated(name: str, rows: pd.DataFrame) -> None:

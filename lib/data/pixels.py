@@ -60,18 +60,32 @@ def content_digest(pixels: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=16).hexdigest()
 
 
+def decoded_digest(images: ImageSet, size: Size) -> str:
+    """The `content_digest` of what `load_pixels` gives, from the files as they are now."""
+    digest = hashlib.blake2b(digest_size=16)
+    for pixels in decode_many(images.rows["path"], height_and_width(size), images.banner):
+        if isinstance(pixels, np.ndarray):  # what cannot be read is left out there, too
+            digest.update(np.ascontiguousarray(pixels))
+    return digest.hexdigest()
+
+
+def cache_damage(array: Path, trusting: bool = False) -> str | None:
+    """What is wrong with a file of the cache, in words; `trusting` leaves it unread where nobody has touched it."""
+    notes = array.with_suffix(".json")
+    try:
+        return difference(array, json.loads(notes.read_text(encoding="utf-8"))["array"], trusting)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return f"{notes.name} beside it is missing, damaged or of an earlier build"
+
+
 def _kept(array: Path, notes: Path) -> dict[str, str] | None:
     """The problems of an earlier decoding; None where there is none, or what is kept of it is damaged."""
     if not (array.exists() and notes.exists()):
         return None
-    try:
-        kept = json.loads(notes.read_text(encoding="utf-8"))
-        problems, what = dict(kept["problems"]), difference(array, kept["array"], trusting=True)
-    except (ValueError, LookupError, TypeError, AttributeError):
-        what = f"{notes.name} beside it is damaged, or of an earlier build"
-    if what:
+    if what := cache_damage(array, trusting=True):
         log.warning("%s is made anew: %s", array, what)
-    return None if what else problems
+        return None
+    return json.loads(notes.read_text(encoding="utf-8"))["problems"]
 
 
 def _key(paths: pd.Series, what: str) -> str:

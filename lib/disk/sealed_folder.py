@@ -53,12 +53,12 @@ class SealedFolder:
         except ValueError as error:
             return {MANIFEST: f"it cannot be read ({error})"}
         if manifest is None:
-            return self.unreadable() if self.finished else {}
+            return self.unreadable(trusting) if self.finished else {}
         found = {name: difference(self.path / name, then, trusting) for name, then in manifest.items()}
         return {name: what for name, what in found.items() if what}
 
-    def unreadable(self) -> dict[str, str]:
-        """{file: why it cannot be read}, as far as that can be known without a manifest."""
+    def unreadable(self, trusting: bool) -> dict[str, str]:
+        """{file: why it cannot be read}, as far as that can be known without a manifest; the large ones unless `trusting`."""
         return {}
 
     def refuse_damaged(self) -> None:

@@ -31,7 +31,7 @@ from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.files import with_nan, write_text
 from lib.inputs import wrote
 from lib.training.config import RunConfig
-from lib.training.evaluate import FLOAT32, predictions_frame
+from lib.training.evaluate import csv_text, predictions_frame
 from lib.training.inference import decoded_size, predict_rows
 from lib.training.metrics import Resampled, tell_absent, with_intervals
 from lib.training.run_digest import CONTENT, changed
@@ -147,7 +147,7 @@ def transfer(
         results = with_intervals(samples)
     frame = predictions_frame(table, labels, answers, run.classes)
     results |= {"dropped": dropped, "images": len(rows), "split": split, "is_phantom": images.is_phantom}
-    write_text(transferred.path / "predictions.csv", frame.to_csv(index=False, float_format=FLOAT32))
+    write_text(transferred.path / "predictions.csv", csv_text(frame))
     transferred.finish(results)
     wrote(transferred.path / "metrics.json")
     return transferred

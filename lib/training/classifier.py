@@ -16,11 +16,10 @@ from torchmetrics.classification import MulticlassAccuracy
 from lib import hardware
 from lib.data import AUGMENTATIONS, mixed_seed
 from lib.data.augmentation import centre_view
-from lib.errors import WorkbookError
 from lib.training.config import RunConfig
 from lib.training.distributed import average_statistics
 from lib.training.inference import augmentation_of, normalise, statistics_of, to_unit
-from lib.training.losses import build_loss
+from lib.training.losses import LossNotFinite, build_loss
 from lib.training.metrics import EpochMetrics
 from lib.training.optimisers import build_optimisation
 
@@ -70,14 +69,27 @@ class Classifier(pl.LightningModule):
         images, labels, shown = batch
         loss, logits = self.losses(images, labels, shown)
         if not torch.isfinite(loss):
-            raise WorkbookError(
-                f"The loss became {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}: lower lr "
-                f"({self.config.lr}), set gradient_clip, or train with precision='32'."
-            )
+            raise self._not_finite(loss.item(), shown, batch_idx)
         self.train_loss.update(loss.detach(), len(labels))
         self.train_accuracy.update(logits.detach(), labels)
         self.batch_loss = loss.detach()
         return loss
+
+    def _not_finite(self, loss: float, shown: Shown, batch_idx: int) -> LossNotFinite:
+        epoch, batch = self.current_epoch + 1, batch_idx + 1
+        facts = {"loss": loss, "epoch": epoch, "batch": batch, "gradient_norm_before": self.gradient_norm()}
+        facts["learning_rate"] = self.optimizers().param_groups[0]["lr"]
+        return LossNotFinite(
+            f"The loss became {loss} in epoch {epoch}, batch {batch}: lower lr ({self.config.lr}), set gradient_clip, or train "
+            "with precision='32'.",
+            shown,
+            facts,
+        )
+
+    def gradient_norm(self) -> float | None:
+        """Of the step before, clipped where gradients are; None before the first."""
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        return nn.utils.get_total_norm(gradients).item() if gradients else None
 
     def losses(self, images: Tensor, labels: Tensor, shown: Shown | None = None) -> tuple[Tensor, Tensor]:
         """The training loss of a batch, a scalar, and the logits [B, K] whose accuracy is logged."""

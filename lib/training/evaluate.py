@@ -1,5 +1,6 @@
 """The test of a trained run: once, with the best weights. Predictions or answers first, `metrics.json` last."""
 
+import csv
 import logging
 import math
 from collections.abc import Sequence
@@ -51,6 +52,13 @@ def evaluate(run: Run, model: nn.Module, training_data: TrainingData, device: to
         results = _classify(run, model, answer(run.config, model, training_data))
     best = len(run.log) if run.config.refits else int(run.log["epoch"][run.log[run.config.monitor].idxmax()])
     run.finish({"best_epoch": best, **results})
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV, numbers as float32 takes them; with a lone carriage return in it, which readers take for a line's end,
+    all its text stands in quotes."""
+    text = table.to_csv(index=False, float_format=FLOAT32)
+    return table.to_csv(index=False, float_format=FLOAT32, quoting=csv.QUOTE_NONNUMERIC) if "\r" in text else text
 
 
 def predictions_frame(
@@ -130,7 +138,7 @@ def _classify(run: Run, model: nn.Module, answers: Answers) -> dict:
         for name, answer in zip(model.answering, branches[0].T, strict=True):
             frame[f"prediction_{name}"] = np.array(classes)[answer]
             samples[f"accuracy_{name}"] = resampled.mean(answer == labels)
-    write_text(run.path / "predictions.csv", frame.to_csv(index=False, float_format=FLOAT32))
+    write_text(run.path / "predictions.csv", csv_text(frame))
     return with_intervals(samples)
 
 
@@ -140,7 +148,7 @@ def _retrieve(run: Run, model: nn.Module, decoded: DecodedImages) -> dict:
     scores = retrieval_scores(query, gallery, run.config.distance, skip_unmatched=True)
     image_ids = decoded.images.rows["image_id"].iloc[rows_of(decoded.parts, "query")].to_numpy()
     queries = scores.queries.assign(image_id=image_ids)
-    write_text(run.path / "queries.csv", queries.to_csv(index=False, float_format="%.7g"))
+    write_text(run.path / "queries.csv", csv_text(queries))
     samples = _resampled(scores)
     if run.config.rerank:
         reranked = retrieval_scores(query, gallery, run.config.distance, Reranking(), skip_unmatched=True)

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import itertools
 import json
 import logging
 import time
@@ -18,7 +17,7 @@ from lib.data import ImageSet
 from lib.data.shards import ShardSet, explain_dead_worker
 from lib.errors import InputLost, WorkbookFileError
 from lib.file_claims import FileClaim
-from lib.files import told, write_text
+from lib.files import write_text
 from lib.inputs import wrote
 from lib.launch import launch
 from lib.progress import duration
@@ -160,8 +159,9 @@ def _fit_alone(
         torch.manual_seed(config.seed)
         model = build_model(config, len(classes))
         basis = _basis(config, store, images, model) | seen(training_data)
-        wanted = _set_aside(run, basis) or not run.sound
-        run = store.run(config)  # of what was set aside this one may have read something
+        wanted = not run.sound
+        if why := _unusable(run, basis):
+            wanted, run = True, store.set_aside(run, why)
         tell(wanted and not run.trained)
         if wanted:
             with run_log(run.path / "train.log"), explain_dead_worker():
@@ -239,24 +239,11 @@ def _alone(run: Run) -> Iterator[FileClaim]:
         claim.release()
 
 
-def _set_aside(run: Run, basis: dict[str, str]) -> bool:
-    """Move a run out of the way that was begun on another basis, as by an earlier build, or whose training is damaged;
-    nothing of it is lost. Returns whether there was one."""
-    if not run.path.exists() or (why := _unusable(run, basis)) is None:
-        return False
-    shelf = run.path.parent / "superseded"
-    with told(shelf):
-        shelf.mkdir(exist_ok=True)
-        place = next(p for n in itertools.count(1) if not (p := shelf / f"{run.path.name}-{n}").exists())
-        log.warning("%s %s: it is trained again, the old one is kept in %s", run.path.name, why, place)
-        run.path.rename(place)
-    return True
-
-
 def _unusable(run: Run, basis: dict[str, str]) -> str | None:
     """Why what is there of a run cannot be gone on with; None where it can, as where only its test is to be done again."""
-    damage = run.damage()
-    if damage and not run.trained:
+    if not run.begun:
+        return None
+    if (damage := run.damage()) and not run.trained:
         return f"is damaged ({'; '.join(f'{name}: {what}' for name, what in damage.items())})"
     other = changed(run.basis, basis)
     return f"was begun with other {', '.join(other)}" if other else None

@@ -4,7 +4,9 @@ Weights & Biases is off unless a project is named. Its key comes from the enviro
 """
 
 import contextlib
+import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -21,9 +23,11 @@ from typing import Any
 import torch
 
 from lib.errors import WorkbookError, warn_once
-from lib.files import told
+from lib.files import told, write_text
 from lib.training.config import RunConfig
 from lib.training.distributed import rank_of
+from lib.training.losses import LossNotFinite
+from lib.training.training_data import TrainingData
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +80,25 @@ def explain_out_of_memory(config: RunConfig) -> Iterator[None]:
             f"The GPU's memory does not suffice for {config.backbone} with batch_size={config.batch_size} at "
             f"image_size={config.image_size}: lower one of them, or use precision='bf16'."
         ) from error
+
+
+@contextlib.contextmanager
+def keep_not_finite(run: Path, training_data: TrainingData) -> Iterator[None]:
+    """A loss that is no number leaves `nan_loss.json` in the folder `run`: the batch's images and what is known of the step."""
+    try:
+        yield
+    except LossNotFinite as error:
+        kept, facts = run / "nan_loss.json", {name: _json_number(value) for name, value in error.facts.items()}
+        images = error.shown
+        if isinstance(images, torch.Tensor):
+            images = training_data.images.rows["image_id"].iloc[images.tolist()].tolist()
+        write_text(kept, json.dumps({**facts, "images": images}, indent=1))
+        raise WorkbookError(f"{error} The batch's images are named in {kept}.") from error
+
+
+def _json_number(value: float | None) -> float | str | None:
+    """JSON has neither NaN nor infinity."""
+    return value if value is None or math.isfinite(value) else str(value)
 
 
 @contextlib.contextmanager

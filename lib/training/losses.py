@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.errors import WorkbookValueError
+from lib.errors import WorkbookError, WorkbookValueError
+
+
+class LossNotFinite(WorkbookError):
+    """A training loss that is no number: `shown` are the images that it came of, `facts` what is known of that step."""
+
+    def __init__(self, message: str, shown: Tensor | list[str], facts: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.shown, self.facts = shown, facts
 
 
 class FocalLoss(nn.Module):

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
-from safetensors.torch import save_file
+from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from lib.disk.tensors import save_tensors
 from lib.files import save_whole, write_text
 from lib.progress import Progress, duration
 from lib.training.classifier import Classifier
@@ -78,7 +79,7 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
             return
         write_text(self.folder / "training_log.csv", pd.DataFrame(self.rows).to_csv(index=False, float_format="%.6f"))
         # Last, since a resumed run takes what comes before as done: after the last epoch nothing would write it again.
-        save_whole(self.folder / "last.ckpt", trainer.save_checkpoint)
+        save_whole(self.folder / "last.ckpt", trainer.save_checkpoint, _bytes_of_state(trainer, module))
 
     def _step_plateau(self, scheduler: ReduceLROnPlateau, row: dict[str, float]) -> None:
         if self.followed is None:
@@ -94,7 +95,7 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         self.best, self.best_epoch = value, int(row["epoch"])
         if writes:
             weights = {k: v.detach().cpu().contiguous() for k, v in module.model.state_dict().items()}
-            save_whole(self.folder / "best.safetensors", lambda path: save_file(weights, path))
+            save_tensors(self.folder / "best.safetensors", weights)
 
     def _waited_too_long(self, row: dict[str, float], monitor: str) -> bool:
         waited = int(row["epoch"]) - self.best_epoch
@@ -125,6 +126,13 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         )
         best = " (best so far)" if row["epoch"] == self.best_epoch else ""
         return f"validation loss {row['val_loss']:.4f}, {values}{best}; "
+
+
+def _bytes_of_state(trainer: pl.Trainer, module: Classifier) -> int:
+    """Of all tensors that a checkpoint holds."""
+    optimisation = [value for o in trainer.optimizers for state in o.state.values() for value in state.values()]
+    values = [*module.state_dict().values(), *optimisation]
+    return sum(value.nbytes for value in values if isinstance(value, Tensor))
 
 
 class BatchProgress(pl.Callback):

@@ -17,6 +17,7 @@
     nan_loss.json       where the loss became NaN: the batch, its images, the learning rate, the gradient's norm
 """
 
+import itertools
 import logging
 import os
 import re
@@ -33,7 +34,7 @@ from torch import nn
 from lib.disk.manifest import MANIFEST
 from lib.disk.sealed_folder import SealedFolder
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, did_you_mean, warn_once
-from lib.files import with_nan
+from lib.files import told, with_nan
 from lib.paths import OUTPUTS, ROOT
 from lib.retrieval.ranking import RetrievalScores
 from lib.training.build_model import build_model
@@ -68,6 +69,11 @@ class Run(SealedFolder):
 
     def __repr__(self) -> str:
         return f"Run({self.path.name!r}, {'finished' if self.finished else 'unfinished'})"
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything is there that a training rests on; a disk may have been full at the very first file."""
+        return any((self.path / name).exists() for name in (*self.files[1:], self.last, "last.ckpt", MANIFEST))
 
     @property
     def trained(self) -> bool:
@@ -145,9 +151,9 @@ class Run(SealedFolder):
             raise WorkbookFileError(f"{path} cannot be loaded ({error}). {self.remedy}") from error
         return model.eval()
 
-    def unreadable(self) -> dict[str, str]:
+    def unreadable(self, trusting: bool) -> dict[str, str]:
         found = self._failing(READERS)
-        if not found and self.metrics["test"]:
+        if not found and not trusting and self.metrics["test"]:
             found = self._failing(RANKED if self.config.task == "reid" else CLASSIFIED)
         return found or self._renamed()
 
@@ -183,6 +189,17 @@ class RunStore:
     def __iter__(self) -> Iterator[Run]:
         """Every run with a config, finished or not, by name."""
         return iter([Run(p.parent) for p in sorted(self.root.glob("*/config.json"))])
+
+    def set_aside(self, run: Run, why: str) -> Run:
+        """Move what is there of `run` into superseded/, for the reason `why`; returns the run anew, of which nothing is
+        there or has been read."""
+        shelf = self.root / "superseded"
+        with told(shelf):
+            shelf.mkdir(exist_ok=True)
+            place = next(p for n in itertools.count(1) if not (p := shelf / f"{run.path.name}-{n}").exists())
+            log.warning("%s %s: it is trained again, the old one is kept in %s", run.path.name, why, place)
+            run.path.rename(place)
+        return Run(run.path)
 
     def find(self, name: str | Path) -> Run:
         """A run by its folder, its name, or the beginning or hash of its name.

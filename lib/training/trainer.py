@@ -27,7 +27,7 @@ from lib.training.config import RunConfig
 from lib.training.distributed import rank_of
 from lib.training.identities import trained_identities
 from lib.training.inference import evaluation_batch
-from lib.training.logs import explain_out_of_memory, lightning_manners, tracking
+from lib.training.logs import explain_out_of_memory, keep_not_finite, lightning_manners, tracking
 from lib.training.recorder import BatchProgress, Recorder
 from lib.training.settings import BRANCHES
 from lib.training.store import Run
@@ -58,8 +58,14 @@ class StraightToFile(TorchCheckpointIO):
     """Lightning's own puts the whole checkpoint together in memory first: twice the time, and as much memory again."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        with open(path, "wb") as file:  # torch's own writer makes a full disk a RuntimeError without a reason
-            torch.save(checkpoint, file)
+        try:
+            with open(path, "wb") as file:  # torch's own writer makes a full disk a RuntimeError without a reason
+                torch.save(checkpoint, file)
+        except RuntimeError as error:  # and covers what the file has said with another one
+            reason: BaseException | None = error
+            while reason is not None and not isinstance(reason, OSError):
+                reason = reason.__context__
+            raise reason or error from error
 
 
 def train(
@@ -88,7 +94,10 @@ def train(
     batches.sampler.set_epoch(len(recorder.rows))
     with lightning_manners(), explain_out_of_memory(config), tracking(config, run.path) as logger:
         trainer = _trainer(config, run, recorder, logger)
-        trainer.fit(module, batches, None if config.refits else val_batches, ckpt_path=checkpoint, weights_only=True)
+        with keep_not_finite(run.path, training_data):
+            trainer.fit(
+                module, batches, None if config.refits else val_batches, ckpt_path=checkpoint, weights_only=True
+            )
     return recorder.seconds
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lib.disk.tensors import save_tensors
 from lib.errors import WorkbookFileError, WorkbookValueError, choose
-from lib.files import save_whole
 from lib.inputs import note
 
 FOLDER = Path(__file__).parent
@@ -136,7 +136,7 @@ def export(net: nn.Module, name: str, network: str, head: str, size: tuple[int, 
     }
     said = {"network": network, "head": head, "size": json.dumps(size), "digest": digest_of(tensors)}
     said["provenance"] = json.dumps(provenance)
-    save_whole(FOLDER / f"{name}.safetensors", lambda scratch: save_file(tensors, scratch, said))
+    save_tensors(FOLDER / f"{name}.safetensors", tensors, said)
     return shipped(name)
 
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from multiprocessing.process import BaseProcess
@@ -20,7 +20,7 @@ import psutil
 from ipykernel.kernelspec import write_kernel_spec
 
 from lib.errors import WorkbookError
-from lib.files import save_whole
+from lib.files import save_whole, told
 from lib.inputs import NOTES, states
 from lib.paths import ROOT
 from lib.progress import HEADLESS
@@ -65,8 +65,7 @@ def execute(
         check()
         return "timeout" if timeout is not None and time.monotonic() - began >= timeout else None
 
-    with tempfile.TemporaryDirectory(prefix="workbook-", ignore_cleanup_errors=True) as folder:
-        private = Path(folder)  # to this attempt, so that no other one's is ever touched
+    with _private_folder() as private:
         output, html = private / executed.name, private / "page.html"
         spec = {"notebook": str(notebook), "output": str(output), "page": str(html)}
         spec["parameters"] = dict(parameters)
@@ -74,13 +73,12 @@ def execute(
         print_line = partial(_print_line, log, notebook.stem.split("_")[0])
         ended_by, exit_status, complaint = _run(spec, surroundings, print_line, stop_reason)
         inputs = states(private / "inputs")
-        if exit_status not in (0, NO_PAGE):
-            _repair(output, notebook)
+        kept = output if _is_whole(output) else notebook
         check()
-        save_whole(executed, partial(shutil.copyfile, output))
+        _copy(kept, executed)
         if exit_status == 0:
             try:
-                save_whole(page, partial(shutil.copyfile, html))
+                _copy(html, page)
             except WorkbookError as error:
                 exit_status, complaint = NO_PAGE, str(error)
     status, error, cell = _verdict(ended_by, exit_status, executed, complaint)
@@ -105,6 +103,14 @@ def _run(
         return ended_by, process.exitcode, stderr.read().strip().rpartition("\n")[2]
 
 
+@contextlib.contextmanager
+def _private_folder() -> Iterator[Path]:
+    """A folder for this attempt alone, so that no other one's is ever touched."""
+    where = Path(os.environ.get("TMPDIR", "/tmp")) / "workbook-…"
+    with told(where), tempfile.TemporaryDirectory(prefix="workbook-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 def _environment(private: Path) -> dict[str, str]:
     """Ours, with the running interpreter as the kernel 'python3' before any that may be registered elsewhere."""
     write_kernel_spec(private / "kernels" / "python3")
@@ -127,7 +133,8 @@ def _print_line(log: IO[str] | None, number: str, line: str) -> None:
 def _relay(stream: IO[str], print_line: Callable[[str], None]) -> None:
     for line in stream:
         if line.strip():
-            print_line(line.rstrip())
+            with contextlib.suppress(OSError):  # a full disk: who prints would wait for ever where nobody reads
+                print_line(line.rstrip())
 
 
 def _wait(process: BaseProcess, stop_reason: Callable[[], str | None]) -> str | None:
@@ -162,12 +169,17 @@ def stop(process: BaseProcess, patience: float = PATIENCE_S) -> None:
         psutil.wait_procs(family, patience)
 
 
-def _repair(output: Path, notebook: Path) -> None:
-    """An executed notebook that was cut off while it was saved gives way to the bare notebook."""
+def _is_whole(output: Path) -> bool:
+    """Whether an executed notebook can be read; one that was cut off while it was saved gives way to the bare notebook."""
     try:
         nbformat.read(output, as_version=4)
     except (FileNotFoundError, nbformat.reader.NotJSONError):
-        nbformat.write(nbformat.read(notebook, as_version=4), output)
+        return False
+    return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    save_whole(target, partial(shutil.copyfile, source), source.stat().st_size)
 
 
 def _verdict(ended_by: str | None, exit_status: int, path: Path, complaint: str) -> tuple[str, str | None, int | None]:
@@ -185,7 +197,7 @@ def _verdict(ended_by: str | None, exit_status: int, path: Path, complaint: str)
     if ended_by == "interrupted":
         return "interrupted", "stopped by the user", last
     if exit_status == DEAD_KERNEL:
-        return "died", _cause_of_death(executed.metadata.papermill.get("kernel_exit")), last
+        return "died", _cause_of_death(**executed.metadata.get("papermill", {})), last
     for cell in executed.cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
@@ -193,11 +205,12 @@ def _verdict(ended_by: str | None, exit_status: int, path: Path, complaint: str)
     return "failed", _one_line(complaint) or f"papermill ended with exit status {exit_status}", last
 
 
-def _cause_of_death(kernel_exit: int | None) -> str:
+def _cause_of_death(kernel_exit: int | None = None, kernel_peak_bytes: int | None = None, **other: object) -> str:
+    memory = f"; it had taken up to {kernel_peak_bytes / 2**30:.2f} GiB of memory" if kernel_peak_bytes else ""
     if kernel_exit is None or kernel_exit >= 0:
-        return f"the kernel died (exit status {kernel_exit})"
+        return f"the kernel died (exit status {kernel_exit}{memory})"
     hint = ", often out of memory" if -kernel_exit == signal.SIGKILL else ""
-    return f"the kernel died (killed by signal {-kernel_exit}{hint})"
+    return f"the kernel died (killed by signal {-kernel_exit}{hint}{memory})"
 
 
 def _one_line(text: str, most: int = 300) -> str:

@@ -8,6 +8,7 @@ that started it, however and however soon that ends, and the kernel with this on
 
 import logging
 import os
+import resource
 import shutil
 import sys
 import threading
@@ -20,6 +21,8 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 
+from lib.errors import WorkbookError
+from lib.files import told
 from lib.workbook.execute import DEAD_KERNEL, NO_PAGE
 from lib.workbook.warm_kernel import kernel_at_hand
 
@@ -28,14 +31,20 @@ AUTOSAVE_S = 2  # what a killed run keeps of its running cell
 
 
 class _Client(PapermillNotebookClient):
-    """Leaves the exit status of a dead kernel in the notebook's metadata."""
+    """Leaves the exit status and the peak memory of a dead kernel in the notebook's metadata."""
 
     def papermill_execute_cells(self) -> None:
         try:
             super().papermill_execute_cells()
         except DeadKernelError:
             self.nb.metadata.papermill["kernel_exit"] = self.km.provisioner.process.returncode
+            self.nb.metadata.papermill["kernel_peak_bytes"] = _peak_memory()
             raise
+
+
+def _peak_memory() -> int:
+    """The most memory in bytes that a process which we have started and seen end has had: the kernel's, the only one."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class _Engine(NBClientEngine):
@@ -61,18 +70,22 @@ def main(spec: dict) -> int:
 def _execute(spec: dict) -> int:
     papermill_engines.register("workbook", _Engine)
     try:
-        execute_notebook(
-            _as_it_is(spec["notebook"]),
-            _as_it_is(spec["output"]),
-            spec["parameters"],
-            engine_name="workbook",
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            stdout_file=sys.stdout,
-            autosave_cell_every=AUTOSAVE_S,
-            start_timeout=START_S,
-        )
+        with told(Path(spec["output"])):
+            execute_notebook(
+                _as_it_is(spec["notebook"]),
+                _as_it_is(spec["output"]),
+                spec["parameters"],
+                engine_name="workbook",
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                autosave_cell_every=AUTOSAVE_S,
+                start_timeout=START_S,
+            )
+    except WorkbookError as error:
+        print(error, file=sys.stderr)
+        return 1
     except DeadKernelError:
         return DEAD_KERNEL
     except PapermillExecutionError:

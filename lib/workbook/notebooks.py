@@ -1,10 +1,12 @@
 """Execute numbered notebooks side by side, as far as the machine allows, and keep the report's index."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 from typing import Any
 
+from lib.errors import WorkbookError
 from lib.report.pages.execution_records import Entry
 from lib.report.pages.index_page import write_index
 from lib.workbook.backends import LocalPool
@@ -29,7 +31,8 @@ def run(
         with LocalPool(workers, most=len(tasks)) as pool:
             for entry in _performed(tasks, pool, force=force, timeout=timeout):
                 statuses.append(entry.status)
-                write_index(report)
+                with contextlib.suppress(WorkbookError):  # a full disk: told at the end, if it is so still
+                    write_index(report)
     finally:
         index = write_index(report)
     print(f"{statuses.count('ok')} of {len(statuses)} notebooks ok: {index}")

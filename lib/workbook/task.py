@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from threading import Event
@@ -13,6 +14,7 @@ from typing import Any
 import nbformat
 
 from lib.code_digest import code_digest, imports
+from lib.errors import WorkbookError
 from lib.file_claims import FileClaim, FileClaimLost
 from lib.inputs import state
 from lib.progress import duration
@@ -104,7 +106,7 @@ def perform(
     the task's log or, if `watched`, to stdout, where we say how it goes, too.
 
     Raises:
-        OSError, WorkbookError: its folder cannot be written.
+        OSError, WorkbookError: its folder cannot be written, and nothing was executed.
     """
     claim, say = FileClaim(task.executed), partial(_say, task) if watched else lambda what: None
     say(task.job.notebook.stem)
@@ -116,7 +118,7 @@ def perform(
             return entry
         with nullcontext() if watched else open(task.log, "w", encoding="utf-8") as log:
             how = {"timeout": timeout, "environment": environment, "cancelled": cancelled, "log": log}
-            entry = execute(task.job.notebook, task.executed, task.page, task.job.parameters, check=claim.check, **how)
+            entry = _executed(task, check=claim.check, **how)
         claim.check()
         entry = _keep(task, entry)
         say(verdict(entry))
@@ -126,6 +128,19 @@ def perform(
         return None
     finally:
         claim.release()
+
+
+def _executed(task: Task, **how: Any) -> Entry:
+    """`execute`; what cannot be written, as on a full disk, is this task's trouble and no other's."""
+    began = datetime.now().astimezone()
+    try:
+        return execute(task.job.notebook, task.executed, task.page, task.job.parameters, **how)
+    except FileClaimLost:
+        raise
+    except WorkbookError as error:
+        ended = datetime.now().astimezone()
+        seconds, finished = (ended - began).total_seconds(), ended.isoformat(timespec="seconds")
+        return Entry("failed", seconds, finished, dict(task.job.parameters), " ".join(str(error).split()))
 
 
 def _say(task: Task, what: str) -> None:
@@ -141,7 +156,12 @@ def _keep(task: Task, entry: Entry) -> Entry:
             export_html(task.executed, task.page, verdict(entry))
     except Exception as error:
         entry = replace(entry, error=f"{entry.error}; its page could not be written: {error}")
-    write_entry(task.executed, entry)
+    try:
+        write_entry(task.executed, entry)
+    except WorkbookError as error:
+        entry = replace(
+            entry, status="failed", error=f"{entry.error or 'it ran'}; its record could not be written: {error}"
+        )
     return entry
 
 

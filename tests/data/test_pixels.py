@@ -1,6 +1,7 @@
 """The cache of decoded images is whole or absent, and follows the files."""
 
 import errno
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +30,29 @@ def test_a_replaced_image_is_seen(ham_root, tmp_path):
     _, after = load_pixels(load_dataset("HAM10000", ham_root), 16, tmp_path / "cache")
     assert not np.array_equal(before[0], after[0])
     assert np.array_equal(before[1:], after[1:])
+
+
+@pytest.mark.parametrize("damage", ["pixels", "size", "notes", "an earlier build's notes"])
+def test_a_damaged_cache_is_named_and_made_anew(ham_root, tmp_path, caplog, damage):
+    images = load_dataset("HAM10000", ham_root)
+    load_pixels(images, 16, tmp_path / "cache")
+    (array,) = (tmp_path / "cache").glob("*.npy")
+    content, time = array.read_bytes(), array.stat().st_mtime_ns
+    written = {"pixels": content[:-1] + b"?", "size": content[:-1]}.get(damage, content)
+    array.write_bytes(written)
+    os.utime(array, ns=(time, time))
+    if "notes" in damage:
+        array.with_suffix(".json").write_text("{}" if "earlier" in damage else "")
+    _, after = load_pixels(images, 16, tmp_path / "cache")
+    assert f"{array} is made anew" in caplog.text
+    assert after.tobytes() == decoded(images, 16)
+    caplog.clear()
+    load_pixels(images, 16, tmp_path / "cache")
+    assert not caplog.text
+
+
+def decoded(images, size) -> bytes:
+    return b"".join(decode(path, size).tobytes() for path in images.rows["path"])
 
 
 def test_unreadable_images_are_listed_once_or_left_out(ham_root, tmp_path, caplog):

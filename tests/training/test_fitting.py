@@ -374,10 +374,24 @@ def test_the_best_weights_are_those_of_the_best_epoch(finished):
     assert in_two_batches.shape == (10, 7)
 
 
-def test_a_loss_that_is_not_a_number_is_told(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(module_file, "build_loss", lambda *_, **__: lambda logits, labels: logits.sum() * float("nan"))
-    with pytest.raises(WorkbookError, match=r"The loss became nan in epoch 1, batch 1: lower lr"):
-        fit(tiny, tmp_path / "runs")
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_loss_that_is_not_a_number_is_told_and_what_it_came_of_is_kept(batch, tiny, tmp_path, monkeypatch):
+    factors = iter([1.0] * (batch - 1) + [float("nan")])
+    monkeypatch.setattr(module_file, "build_loss", lambda *_, **__: lambda logits, labels: logits.sum() * next(factors))
+    seen, after_transfer = [], module_file.Classifier.on_after_batch_transfer
+    watched = lambda module, given, index: (seen.append(given[2]), after_transfer(module, given, index))[1]  # noqa: E731
+    monkeypatch.setattr(module_file.Classifier, "on_after_batch_transfer", watched)
+    store = RunStore(tmp_path / "runs")
+    with pytest.raises(
+        WorkbookError, match=rf"The loss became nan in epoch 1, batch {batch}: lower lr.*nan_loss\.json"
+    ):
+        fit(tiny, store)
+    kept = json.loads((store.run(tiny).path / "nan_loss.json").read_text())
+    images = load_dataset("HAM10000", tiny.data_root).rows["image_id"]
+    assert kept["images"] == images.iloc[seen[-1].tolist()].tolist()
+    assert (kept["loss"], kept["epoch"], kept["batch"]) == ("nan", 1, batch)
+    assert kept["learning_rate"] == pytest.approx(tiny.lr * (0.25, 0.5)[batch - 1])  # warming up
+    assert kept["gradient_norm_before"] is None if batch == 1 else kept["gradient_norm_before"] > 0
 
 
 def test_a_full_disk_is_told_and_the_run_can_go_on(tiny, finished, tmp_path, monkeypatch):

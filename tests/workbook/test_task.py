@@ -2,12 +2,16 @@
 
 import json
 import os
+import re
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+from lib.errors import WorkbookError
 from lib.file_claims import FileClaim
 from lib.report.pages.execution_records import Entry, read_entry, write_entry
+from lib.workbook import execute as execute_file
 from lib.workbook import task as task_file
 from lib.workbook.plan import Job
 from lib.workbook.task import notebook_task, perform, run_name, run_task
@@ -31,7 +35,7 @@ def executions(monkeypatch):
         found.append(parameters)
         executed.write_bytes(notebook.read_bytes())
         page.write_text("page")
-        return Entry("ok", 1.5, "now", parameters, inputs={str(notebook.parent / "data"): "absent"})
+        return Entry("ok", 1.5, "2026-01-01T00:00:00", parameters, inputs={str(notebook.parent / "data"): "absent"})
 
     monkeypatch.setattr(task_file, "execute", execute)
     return found
@@ -162,3 +166,46 @@ def test_a_runs_name_tells_what_is_not_default(job):
     assert name.startswith("04-7-s2-")
     assert name != run_name(Job(job.notebook, job.parameters | {"x": 7, "seed": 2}))
     assert "/" not in run_name(Job(job.notebook, job.parameters | {"output_dir": "a/b", "x": "c/d ü*"}))
+
+
+def test_a_full_disk_is_one_tasks_trouble_told_in_its_record(job, small_disk, monkeypatch):
+    """The notebook, then its page; the processes that run notebooks leave them elsewhere, and they are copied."""
+
+    def run(spec, *_):
+        Path(spec["output"]).write_bytes(job.notebook.read_bytes() + b" " * 300_000)
+        Path(spec["page"]).write_text("x" * 300_000)
+        return None, 0, ""
+
+    monkeypatch.setattr(execute_file, "_run", run)
+    first, second = (notebook_task(job, small_disk(size) / "report") for size in (200_000, 500_000))
+    entry = perform(first)
+    assert entry.status == "failed"
+    assert re.search(
+        r"Cannot write .*04_a\.ipynb: No space left on device: 30\d,\d{3} bytes wanted, [\d,]+ bytes free", entry.error
+    )
+    assert read_entry(first.executed) == entry
+    entry = perform(second)
+    assert (entry.status, second.executed.exists()) == ("failed", True)
+    assert re.search(
+        r"page could not be written: Cannot write .*04_a\.html: No space left .*: 300,000 bytes wanted", entry.error
+    )
+
+
+def test_a_full_disk_for_what_passes_by_is_told_too(job, tmp_path, small_disk, monkeypatch):
+    disk = small_disk(100_000)
+    small_disk.fill(disk)
+    monkeypatch.setattr(execute_file.tempfile, "tempdir", str(disk))
+    monkeypatch.setenv("TMPDIR", str(disk))
+    entry = perform(notebook_task(job, tmp_path / "report"))
+    assert entry.status == "failed"
+    assert re.search(r"Cannot write .*small/workbook-…: No space left on device", entry.error)
+
+
+def test_a_record_that_cannot_be_written_does_not_end_the_others(job, tmp_path, executions, monkeypatch):
+    def full(*_):
+        raise WorkbookError("Cannot write it: No space left")
+
+    monkeypatch.setattr(task_file, "write_entry", full)
+    entry = perform(notebook_task(job, tmp_path / "report"))
+    assert entry.status == "failed"
+    assert "its record could not be written: Cannot write it" in entry.error

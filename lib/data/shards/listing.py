@@ -12,6 +12,7 @@ from types import ModuleType
 import pandas as pd
 
 from lib.data.file_finder import folder
+from lib.data.imageset import refuse_line_ends
 from lib.data.sets.folders import PART_OF
 from lib.errors import InputLost, WorkbookError, WorkbookFileError
 from lib.file_tree import data_in, is_data
@@ -202,6 +203,7 @@ def _classes(urls: Sequence[str]) -> tuple[str, ...]:
         raise WorkbookFileError(f"classes.json beside {urls[0]} is not a list of names ({error}).") from error
     if len(classes) < 2 or len(set(classes)) < len(classes):
         raise WorkbookFileError(f"The {len(classes)} classes beside {urls[0]} must be two or more, and all different.")
+    refuse_line_ends(f"the set of {urls[0]}", classes)
     return classes
 
 
@@ -209,7 +211,7 @@ def _beside(url: str, name: str) -> str | None:
     """The text of a file in a shard's folder; None where there is none."""
     if not is_remote(url):
         path = Path(url).with_name(name)
-        return path.read_text(encoding="utf-8-sig") if path.is_file() else None
+        return path.read_text(encoding="utf-8-sig", errors="surrogateescape") if path.is_file() else None
     try:
         with webdataset().gopen(f"{url.rpartition('/')[0]}/{name}") as file:
             return file.read().decode("utf-8-sig")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def write_shards(
                         name = f"{part}-{number:05d}.tar"
                         _write_shard(scratch / name, images, packed, bar)
                         sizes[name] = len(packed)
-        (scratch / "classes.txt").write_text("\n".join(images.classes) + "\n", encoding="utf-8")
+        (scratch / "classes.txt").write_bytes(os.fsencode("\n".join(images.classes) + "\n"))
         (scratch / "sizes.json").write_text(json.dumps(sizes, indent=1), encoding="utf-8")
 
     save_folder(target, write)

@@ -82,6 +82,7 @@ def _row(run: Run) -> dict[str, Any]:
         row["settings"] = {k: v for k, v in config.to_dict().items() if k not in config.idle | HIDDEN}
         row["log"] = _log(run)
         if run.finished:
+            run.refuse_damaged()
             _add_results(row, run)
     except (WorkbookError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         row["state"] = "unreadable" if run.finished or not row["settings"] else row["state"]

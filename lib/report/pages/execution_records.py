@@ -1,12 +1,17 @@
 """How the last execution of a notebook ended: a small file beside the executed notebook."""
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+import logging
+import math
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from lib.errors import warn_once
 from lib.files import write_text
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,15 +29,26 @@ class Entry:
 
 
 def read_entry(executed: Path) -> Entry | None:
-    """The record of the executed notebook at `executed`; None where there is none, or none that can be read."""
+    """The record of the executed notebook at `executed`; None where there is none, or a damaged one, which is warned of."""
+    record = executed.with_suffix(".json")
     try:
-        entry = Entry(**json.loads(executed.with_suffix(".json").read_text(encoding="utf-8")))
-        datetime.fromisoformat(entry.finished)
-        return replace(
-            entry, duration=float(entry.duration), parameters=dict(entry.parameters), inputs=dict(entry.inputs)
-        )
-    except (OSError, ValueError, TypeError):
+        return _checked(Entry(**json.loads(record.read_text(encoding="utf-8"))))
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, TypeError) as error:
+        warn_once(log, f"{record} is damaged ({error}): its notebook counts as not executed")
+        return None
+
+
+def _checked(entry: Entry) -> Entry:
+    """`entry`; raises a ValueError or TypeError for what no execution leaves."""
+    datetime.fromisoformat(entry.finished)
+    texts = (entry.status, entry.error or "", entry.code)
+    if not all(isinstance(text, str) for text in texts) or not math.isfinite(entry.duration):
+        raise ValueError("its fields are of other types")
+    if not (isinstance(entry.parameters, dict) and isinstance(entry.inputs, dict)):
+        raise ValueError("its parameters and inputs are no objects")
+    return entry
 
 
 def write_entry(executed: Path, entry: Entry) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import platform
+import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -10,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from nbformat import NotebookNode
 
 from lib.errors import WorkbookFileError, warn_once
 from lib.progress import duration
@@ -39,7 +42,7 @@ def write_index(report: Path) -> Path:
         project=PROJECT,
         cards=cards,
         pages={card["stem"]: card["page"] for card in cards},
-        done=sum(entry.status == "ok" for entry in entries.values()),
+        done=sum(card["status"] == "ok" for card in cards),
         total=duration(sum(entry.duration for entry in entries.values())),
         studies=_studies(report),
         settings=_settings(entries.values()),
@@ -62,25 +65,43 @@ def _studies(report: Path) -> list[dict[str, Any]]:
         try:
             left = json.loads(path.read_text(encoding="utf-8"))
             studies.append({"name": path.stem, **{key: left[key] for key in ("title", "runs", "ok")}})
-        except (ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError):
             warn_once(log, f"{path} is damaged, and its study has no entry: run the study again.")
     return studies
 
 
 def _card(report: Path, stem: str, entry: Entry) -> dict[str, Any] | None:
     """What the page tells of a notebook; None, which is told, where that is damaged."""
+    executed = report / "notebooks" / f"{stem}.ipynb"
+    number, _, name = stem.partition("_")
     try:
-        notebook = read_executed(report / "notebooks" / f"{stem}.ipynb")
+        content = _content(read_executed(executed))
     except WorkbookFileError as error:
         return warn_once(log, str(error))
-    number, _, name = stem.partition("_")
+    except Exception as error:  # whatever comes of damage to what it shows
+        what = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
+        return warn_once(log, f"{executed} is damaged ({what}): execute the notebook again.")
+    return {
+        "stem": stem,
+        "number": number,
+        "title": name.replace("_", " "),
+        "status": entry.status,
+        "error": entry.error,
+        "duration": duration(entry.duration),
+        "finished": datetime.fromisoformat(entry.finished).strftime("%d %B %Y, %H:%M"),
+        "page": quote(f"{stem}.html"),
+        "notebook": quote(f"notebooks/{stem}.ipynb"),
+        **content,
+    }
+
+
+def _content(notebook: NotebookNode) -> dict[str, Any]:
+    """What the page tells of what a notebook shows."""
     question, verdict = notebook_summary.question(notebook), notebook_summary.verdict(notebook)
     figures = for_card(notebook_summary.key_figures(notebook))
     places = table_of_contents(notebook)
     return {
-        "stem": stem,
-        "number": number,
-        "title": notebook_summary.title(notebook) or name.replace("_", " "),
+        **({"title": title} if (title := notebook_summary.title(notebook)) else {}),
         "question": question and render_untrusted(question),
         "verdict": verdict and render_untrusted(verdict),
         "claims": notebook_summary.claims(notebook),
@@ -88,12 +109,6 @@ def _card(report: Path, stem: str, entry: Entry) -> dict[str, Any] | None:
         "places": [place for place in places if isinstance(place, Exhibit) or 1 < place.level <= 3],
         "held": _count(place.kind for place in places if isinstance(place, Exhibit)),
         "thumbnails": notebook_summary.thumbnails(notebook),
-        "status": entry.status,
-        "error": entry.error,
-        "duration": duration(entry.duration),
-        "finished": datetime.fromisoformat(entry.finished).strftime("%d %B %Y, %H:%M"),
-        "page": quote(f"{stem}.html"),
-        "notebook": quote(f"notebooks/{stem}.ipynb"),
     }
 
 

@@ -64,7 +64,7 @@ def verdict(notebook: NotebookNode) -> str | None:
 def claims(notebook: NotebookNode) -> list[ClaimRow]:
     """What `show_claims` showed, all calls together."""
     shown = [output.data[CLAIMS] for output in _outputs(notebook) if CLAIMS in output.get("data", {})]
-    return [row for rows in shown for row in rows]
+    return [{name: str(row[name]) for name in ClaimRow.__annotations__} for rows in shown for row in rows]
 
 
 def thumbnails(notebook: NotebookNode) -> list[Thumbnail]:

@@ -16,11 +16,11 @@ def train_missing(study: Study, seeds: int, tables: Iterable[str] | None = None)
     the other, and return the study as the store then is.
 
     They are the very runs of `run_all.py sweep`, which trains many at a time. A run that cannot be trained stays
-    missing, and the log says why. What is finished is not looked at, whatever code it was trained by.
+    missing, and the log says why. What is finished and whole is not looked at, whatever code it was trained by.
     """
     rows = study.every_row() if tables is None else (row for table in tables for row in study.rows(table))
     wanted = dict.fromkeys(config for row in rows for config in study.configs(row)[:seeds])
-    missing = [config for config in wanted if not study.store.run(config).finished]
+    missing = [config for config in wanted if not study.store.run(config).sound]
     with Progress(len(missing), "training what is missing", "runs") as bar:
         for config in missing:
             try:

@@ -178,9 +178,9 @@ class Study:
         return Row(label, *self.once(("runs", config), lambda: self._runs(config)), config)
 
     def _runs(self, config: RunConfig) -> tuple[tuple[Run, ...], list[Run]]:
-        """The runs of `config`, and those that are finished: one state of the store, though others may be filling it."""
+        """The runs of `config`, and those that are finished and whole: one state of the store, though others may be filling it."""
         runs = tuple(self.store.run(config.replace(seed=seed)) for seed in self.plan.seeds)
-        return runs, [run for run in runs if run.finished]
+        return runs, [run for run in runs if run.sound]
 
     @cached_property
     def _main(self) -> str:

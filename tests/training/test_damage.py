@@ -1,0 +1,200 @@
+"""Damage to a run's files is seen, named, and mended where it can be; nothing in a run's folder is run."""
+
+import json
+import os
+import pickle
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from lib import check
+from lib.disk.manifest import MANIFEST, read_manifest
+from lib.errors import WorkbookError, WorkbookFileError
+from lib.predict import predict
+from lib.training import Run, RunStore, fit, fitting
+from lib.training.recorder import Recorder
+from lib.training.trainer import _resume_from
+from tests.helpers import unsealed
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Run:
+    """A copy of the finished run in a store of its own."""
+    return Run(shutil.copytree(finished.path, tmp_path / "runs" / finished.path.name))
+
+
+def flip(path: Path) -> None:
+    """One bit of a file is another, and its size and time are what they were."""
+    content, stat = bytearray(path.read_bytes()), path.stat()
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+READ = {
+    "config.json": lambda run: run.config,
+    "training_log.csv": lambda run: run.log,
+    "best.safetensors": lambda run: run.model(),
+    "predictions.csv": lambda run: run.probabilities,
+    "metrics.json": lambda run: run.metrics,
+    "provenance.json": lambda run: run.classes,
+}
+
+
+def test_a_manifest_tells_of_all_that_is_relied_upon(finished):
+    assert read_manifest(finished.path).keys() == {*READ, "basis.json"}
+    assert finished.sound
+    assert finished.damage(trusting=False) == {}
+
+
+@pytest.mark.parametrize("damage", [flip, cut, empty, os.unlink])
+@pytest.mark.parametrize("name", READ)
+def test_damage_to_any_file_is_seen_and_the_file_named(copied, name, damage, caplog):
+    assert copied.sound
+    damage(copied.path / name)
+    assert [*copied.damage()] == [name]
+    with pytest.raises(WorkbookFileError, match=re.escape(name)):
+        READ[name](Run(copied.path))
+    if (name, damage) not in {("best.safetensors", os.unlink), ("metrics.json", os.unlink)}:  # left out, or unfinished
+        assert not copied.sound
+        assert f"{copied.path / name} is damaged" in caplog.text
+        with pytest.raises(WorkbookFileError, match=re.escape(name)):
+            copied.refuse_damaged()
+
+
+@pytest.mark.parametrize("damage", [flip, cut, empty])
+def test_a_damaged_manifest_is_damage(copied, damage):
+    damage(copied.path / MANIFEST)
+    assert not copied.sound
+
+
+def test_an_edited_config_is_seen_under_its_old_hash_in_a_run_without_a_manifest_too(copied):
+    edited = json.loads((copied.path / "config.json").read_text()) | {"lr": 0.5}
+    (unsealed(copied.path) / "config.json").write_text(json.dumps(edited))
+    assert "it was edited" in copied.damage()["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("metrics.json", "[]"), ("provenance.json", ""), ("training_log.csv", ""), ("config.json", "{}}")],
+)
+def test_a_run_of_an_earlier_build_that_cannot_be_read_is_named(copied, name, content):
+    (unsealed(copied.path) / name).write_text(content)
+    assert [*copied.damage()] == [name]
+
+
+def test_flipped_weights_are_trained_again_and_the_old_ones_kept(copied, finished, tiny, caplog):
+    flip(copied.path / "best.safetensors")
+    again = fit(tiny, copied.path.parent)
+    assert "is damaged (best.safetensors: its content is not what was written): it is trained again" in caplog.text
+    assert (again.path / "best.safetensors").read_bytes() == (finished.path / "best.safetensors").read_bytes()
+    assert (copied.path.parent / "superseded" / f"{copied.path.name}-1" / "best.safetensors").exists()
+    assert again.sound
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "metrics.json"])
+def test_a_damaged_test_is_done_again_and_nothing_is_trained(copied, finished, tiny, monkeypatch, caplog, name):
+    monkeypatch.setattr("lib.training.trainer.train", lambda *_: pytest.fail("trained again"))
+    cut(copied.path / name)
+    again = fit(tiny, copied.path.parent)
+    assert f"{name} is damaged" in caplog.text
+    assert (again.path / name).read_bytes() == (finished.path / name).read_bytes()
+    assert again.sound
+
+
+def test_a_damaged_run_whose_data_are_not_here_is_refused(copied, tiny, monkeypatch):
+    def gone(*_):
+        raise WorkbookFileError("no data")
+
+    monkeypatch.setattr(fitting, "load_images", gone)
+    assert fit(tiny, copied.path.parent).path == copied.path
+    flip(copied.path / "predictions.csv")
+    with pytest.raises(WorkbookFileError, match=r"is damaged \(predictions\.csv: its content"):
+        fit(tiny, copied.path.parent)
+
+
+def test_nothing_is_predicted_with_flipped_weights(copied, shared_ham, tmp_path):
+    flip(copied.path / "best.safetensors")
+    with pytest.raises(WorkbookFileError, match=r"best\.safetensors is damaged"):
+        predict(copied, shared_ham, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def replace_one(root: Path) -> None:
+    """One image has become another of the same size."""
+    one, *others = sorted((root / "HAM10000_images_part_1").iterdir())
+    size = one.stat().st_size
+    content = next(content for other in others if len(content := other.read_bytes()) <= size)
+    one.write_bytes(content + bytes(size - len(content)))
+
+
+def test_images_replaced_by_others_of_the_same_size_are_found(ham_root, tiny, tmp_path, caplog):
+    config, store = tiny.replace(data_root=str(ham_root), max_epoch=1), RunStore(tmp_path / "runs")
+    first = fit(config, store)
+    for image in ham_root.rglob("*.jpg"):
+        os.utime(image)  # copied, say
+    finished_at = first.provenance["finished_at"], (first.path / "metrics.json").stat().st_mtime_ns
+    again = fit(config, store)
+    assert (again.provenance["finished_at"], (again.path / "metrics.json").stat().st_mtime_ns) == finished_at
+    replace_one(ham_root)
+    fit(config, store)
+    assert "was begun with other images: it is trained again" in caplog.text
+
+
+class Marker:
+    """What is unpickled of it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda what, path: path.write_bytes(pickle.dumps(what))])
+def test_a_checkpoint_with_code_is_refused_and_none_of_it_is_run(write, tmp_path, finished, tiny):
+    folder = tmp_path / "runs" / tiny.name
+    folder.mkdir(parents=True)
+    for name in ("config.json", "basis.json"):
+        shutil.copy(finished.path / name, folder)
+    write({"callbacks": {}, "code": Marker(tmp_path / "was run")}, folder / "last.ckpt")
+    with pytest.raises(WorkbookError, match=r"last\.ckpt asks for code to be run .* and is refused.*Remove it"):
+        fit(tiny, folder.parent)
+    assert not (tmp_path / "was run").exists()
+    assert (folder / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", bytes(5000), b"PK\x03\x04" + bytes(99)])
+def test_a_damaged_checkpoint_starts_over_whatever_it_holds(content, tmp_path, caplog):
+    (tmp_path / "last.ckpt").write_bytes(content)
+    assert _resume_from(tmp_path / "last.ckpt", Recorder(tmp_path, None, lambda: None)) is None
+    assert "last.ckpt cannot be read" in caplog.text
+
+
+def test_check_reads_every_byte_and_names_what_is_not_what_it_was(copied, finished, ham_root, tiny, tmp_path, capsys):
+    assert check.main([str(copied.path.parent)]) == 0
+    assert f"{copied.path.name}: whole" in capsys.readouterr().out
+    other = Run(shutil.copytree(finished.path, copied.path.parent / "other"))
+    flip(copied.path / "best.safetensors")
+    (other.path / "config.json").write_text(json.dumps(tiny.replace(data_root=str(ham_root)).to_dict()))
+    unsealed(other.path)
+    replace_one(ham_root)
+    assert check.main([str(copied.path.parent)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{copied.path.name}: best.safetensors is damaged: its content is not what was written" in lines
+    assert "other: its images are others than it has seen" in lines
+    assert check.main([str(copied.path.parent), "--no-images"]) == 1
+    assert "other: whole" in capsys.readouterr().out
+    with pytest.raises(WorkbookFileError, match="holds no run"):
+        check.main([str(tmp_path / "nowhere")])
