@@ -7,6 +7,7 @@ from an event on a control to the picture that belongs to it, as the page's own 
 """
 
 import argparse
+import os
 import shutil
 import statistics
 import tempfile
@@ -84,6 +85,9 @@ def opened(desk: Desk, source: str) -> float:
 
 
 def measure(desk: Desk, runs: list[str], moves: int) -> None:
+    print(
+        f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; times are those of an idle one below 1"
+    )
     desk.run(OPEN.format(runs=runs, copies=COPIES))
     opened(desk, "explore_networks(runs, few)")  # once, for what is loaded at the first time
     report("a view of 10 images, from its cell's start", opened(desk, "explore_networks(runs, few)"), 1000)
