@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 REPORT ?= outputs/report
 
-.PHONY: report test lab docs lint lock clean
+.PHONY: report test lab docs lint lock audit clean
 
 report: .venv/.installed
 	$(BIN)/python run_all.py $(ARGS)
@@ -28,6 +28,11 @@ lock: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras -c constraints.txt --universal --python-version 3.11.5 --generate-hashes \
 		--no-annotate --custom-compile-command "make lock" --quiet -o requirements.lock
+
+# --strict: a database that does not answer is no clean bill.
+audit: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'

@@ -9,11 +9,16 @@ from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import NoReturn
 
+LONGEST_WORD = 600  # letters in a message
 _warned: set[str] = set()  # what this process has warned of already
 
 
 class WorkbookError(Exception):
-    """A user's mistake or a broken input, told in one sentence with its remedy."""
+    """A user's mistake or a broken input, told in one sentence with its remedy. Of a word that goes on for pages, such as a
+    damaged file's, the beginning is told."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(re.sub(rf"(\S{{{LONGEST_WORD}}})\S+", r"\1…", str(message)))
 
 
 class WorkbookValueError(WorkbookError, ValueError):

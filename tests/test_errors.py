@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.errors import WorkbookError, WorkbookValueError, choose, nearest, run_command
+from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, choose, nearest, run_command
 
 
 def test_choose_forgives_case_and_punctuation_and_nothing_else():
@@ -31,3 +31,10 @@ def test_a_command_line_prints_one_line(capsys):
 def test_a_bug_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         run_command(lambda: 1 / 0)
+
+
+@pytest.mark.parametrize("kind", [WorkbookError, WorkbookValueError, WorkbookFileError])
+def test_a_word_of_pages_is_told_by_its_beginning(kind):
+    told = str(kind(f"lr={'9' * 5000} must be a number."))
+    assert told == f"lr={'9' * 597}… must be a number."
+    assert str(kind("a b")) == "a b"

@@ -114,7 +114,10 @@ class Run(SealedFolder):
     @cached_property
     def metrics(self) -> dict:
         """{'best_epoch': int, 'test': {metric: value}, 'intervals': {metric: [low, high]}}; NaN of what has no value."""
-        return with_nan(self.read_json("metrics.json", "test", "intervals"))
+        metrics = self.read_json("metrics.json", "test", "intervals")
+        if not (isinstance(metrics["test"], dict) and isinstance(metrics["intervals"], dict)):
+            raise WorkbookFileError(f"{self.path / 'metrics.json'} is damaged: it names no metrics. {self.remedy}")
+        return with_nan(metrics)
 
     @cached_property
     def provenance(self) -> dict:
@@ -127,12 +130,21 @@ class Run(SealedFolder):
     @property
     def probabilities(self) -> np.ndarray:
         """Test probabilities [N, K] in the order of `predictions`."""
-        return self.predictions[[f"prob_{c}" for c in self.classes]].to_numpy()
+        try:
+            return self.predictions[[f"prob_{c}" for c in self.classes]].to_numpy(np.float64)
+        except (KeyError, ValueError) as error:
+            raise self._no_predictions(error) from error
 
     @property
     def labels(self) -> np.ndarray:
         """Test labels [N] as indices into `classes`."""
-        return self.predictions["label"].map({c: i for i, c in enumerate(self.classes)}).to_numpy()
+        labels = self.predictions["label"].map({c: i for i, c in enumerate(self.classes)})
+        if labels.isna().any():
+            raise self._no_predictions(f"{self.predictions['label'][labels.isna()].iloc[0]!r} is no class")
+        return labels.to_numpy()
+
+    def _no_predictions(self, why: object) -> WorkbookFileError:
+        return WorkbookFileError(f"{self.path / 'predictions.csv'} is damaged: {why}. {self.remedy}")
 
     def model(self) -> nn.Module:
         """The model with its best weights, in eval mode; raises what `load_best` does."""

@@ -183,7 +183,7 @@ def _sizes(urls: Sequence[str]) -> dict[str, int]:
         return {}
     try:
         return {str(name): int(images) for name, images in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise WorkbookFileError(
             f"sizes.json beside {urls[0]} is not {{name of a shard: number of images}} ({error})."
         ) from error
@@ -199,7 +199,7 @@ def _classes(urls: Sequence[str]) -> tuple[str, ...]:
     try:
         names = lines.split("\n") if lines is not None else json.loads(listed)
         classes = tuple(name.strip() for name in names if name.strip())
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WorkbookFileError(f"classes.json beside {urls[0]} is not a list of names ({error}).") from error
     if len(classes) < 2 or len(set(classes)) < len(classes):
         raise WorkbookFileError(f"The {len(classes)} classes beside {urls[0]} must be two or more, and all different.")

@@ -69,8 +69,6 @@ def log_curves(
             ax.get_legend().remove()
             ax.set(title=title, xlabel="epoch", ylabel=unit)
             ax.xaxis.get_major_locator().set_params(integer=True)
-            if len(epochs := table["epoch"].unique()) == 1:
-                ax.set_xticks(epochs)  # the locator wants two ticks
             if not unit.endswith(("loss", "rate")):
                 ax.set_ylim(0, 1)
         legend_above(fig, *axes, columns=8)

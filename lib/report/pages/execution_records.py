@@ -35,7 +35,7 @@ def read_entry(executed: Path) -> Entry | None:
         return _checked(Entry(**json.loads(record.read_text(encoding="utf-8"))))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         warn_once(log, f"{record} is damaged ({error}): its notebook counts as not executed")
         return None
 

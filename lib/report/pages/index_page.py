@@ -120,8 +120,9 @@ def _count(kinds: Iterable[str]) -> str:
 def _settings(entries: Collection[Entry]) -> dict[str, list[str]]:
     """The profiles and the data sets of all runs that were given any: several, where notebooks were run at different
     times."""
-    given = {name: {entry.parameters.get(name) for entry in entries} - {None} for name in SETTINGS}
-    return {name: sorted(map(str, values)) for name, values in given.items() if values}
+    given = {name: [entry.parameters.get(name) for entry in entries] for name in SETTINGS}
+    told = {name: sorted({str(value) for value in values if value is not None}) for name, values in given.items()}
+    return {name: values for name, values in told.items() if values}
 
 
 def _versions() -> Iterable[str]:

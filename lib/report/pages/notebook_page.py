@@ -51,10 +51,10 @@ def read_executed(path: Path) -> NotebookNode:
     """
     try:
         notebook = nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError) as error:  # ValueError: cut JSON, bytes that are no UTF-8
-        raise WorkbookFileError(
-            f"{path} is damaged ({str(error).splitlines()[0]}): execute the notebook again."
-        ) from error
+        nbformat.validate(notebook)
+    except Exception as error:  # of a damaged file: nbformat's converters raise a dozen types
+        what = str(error).partition("\n")[0] or type(error).__name__
+        raise WorkbookFileError(f"{path} is damaged ({what}): execute the notebook again.") from error
     notebook.cells = [cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:
         if cell.cell_type == "code":

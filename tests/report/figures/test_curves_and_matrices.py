@@ -59,12 +59,6 @@ def test_of_a_training_that_goes_on_there_are_the_epochs_so_far_and_of_a_refit_n
     ]
 
 
-def test_after_one_epoch_its_number_is_marked():
-    ax = figures.log_curves({"first": pd.DataFrame(LOG)[:1]}, {}, phantom=False).axes[0]
-    low, high = ax.get_xlim()
-    assert [tick for tick in ax.get_xticks() if low <= tick <= high] == [1]
-
-
 def test_the_matrix_tells_counts_and_shares_of_the_true_class(run):
     ax = figures.confusion(run, "title").axes[0]
     told = np.array([text.get_text() for text in ax.texts]).reshape(3, 3)
