@@ -17,7 +17,7 @@ lab: .venv/.installed
 	$(BIN)/python -m lib lab
 
 docs: .venv/.installed-docs
-	[ -d $(REPORT)/notebooks ] || $(BIN)/python run_all.py 02 05 --profile smoke
+	[ -d $(REPORT)/notebooks ] || $(BIN)/python run_all.py 02 --profile smoke
 	REPORT=$(REPORT) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	$(BIN)/python docs/tools/check_site.py outputs/site
 

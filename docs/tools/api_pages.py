@@ -12,6 +12,8 @@ HEAD = """# {room}
 
 {modules}
 """
+DOOR = """::: {room}
+    options: {{members: false, show_root_heading: false}}"""  # what it hands on is told where it is defined
 INDEX = """# API
 
 Every module of `lib`, from its docstrings: shapes, units, errors raised, and where a formula comes from.
@@ -43,7 +45,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """`files` and the pages of the API."""
     for room, modules in rooms().items():
-        text = HEAD.format(room=room, modules="\n\n".join(f"::: {module}" for module in modules))
+        parts = [DOOR.format(room=room), *(f"::: {module}" for module in modules if module != room)]
+        text = HEAD.format(room=room, modules="\n\n".join(parts))
         files.append(File.generated(config, f"api/{room}.md", content=text))
     lines = "\n".join(f"* [`{room}`]({room}.md): {len(modules)} modules" for room, modules in rooms().items())
     files.append(File.generated(config, "api/index.md", content=INDEX.format(rooms=lines)))

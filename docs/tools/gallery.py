@@ -29,6 +29,7 @@ ALIVE = (
 )
 STILL = """![The attention explorer](assets/explorer.webp)"""
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+ABSENT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><h1>{title}</h1>{told}</html>"""
 FRAME = """<!doctype html><html lang="en"><meta charset="utf-8"><title>The attention explorer</title>
 <meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" content="{security}">
 <meta name="color-scheme" content="light dark"><style>body {{ font: 16px system-ui; margin: 0 }}</style>{view}</html>"""
@@ -45,6 +46,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in sorted(report.rglob("*")):
         if path.suffix in SHOWN:
             files.append(File.generated(config, f"report/{path.relative_to(report)}", abs_src_path=str(path)))
+    for path in NOTEBOOKS.glob("[0-9]*.ipynb"):
+        if not (report / f"{path.stem}.html").exists():  # pages of the others may lead there
+            page = ABSENT.format(title=path.stem, told=render_untrusted(NOT_EXECUTED))
+            files.append(File.generated(config, f"report/{path.stem}.html", content=page))
     if view := explorer(report):
         page = FRAME.format(security=content_security(*SCRIPT.findall(view)), view=view)
         files.append(File.generated(config, "report/explorer.html", content=page))
