@@ -7,13 +7,16 @@ import sys
 import pytest
 
 from lib.paths import ROOT
+from lib.report.pages.index_page import write_index
+from lib.report.pages.notebook_page import export_html
 
+TOOLS = ROOT / "docs" / "tools"
 GOLDEN = ROOT / "tests" / "golden" / "report"
 
 
 def tool(name: str):
     """A file of docs/tools as a module."""
-    spec = importlib.util.spec_from_file_location(f"site_{name}", ROOT / "docs" / "tools" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"site_{name}", TOOLS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -68,6 +71,31 @@ def test_the_explorer_of_a_report_is_taken_over_and_missed_without_harm(gallery,
     shutil.copy(GOLDEN / "notebooks" / "07_gattanet.ipynb", tmp_path / "notebooks" / f"{gallery.EXPLORED}.ipynb")
     view = gallery.explorer(tmp_path)
     assert view is None or view.startswith("<figure")
+
+
+SITE = """site_name: small
+docs_dir: {docs}
+site_dir: {site}
+theme: {{name: material, font: false}}
+plugins: [search, offline]
+extra: {{report: {report}, generator: false}}
+hooks: [{tools}/offline.py, {tools}/gallery.py]
+"""
+
+
+def test_a_site_of_a_report_with_one_notebook_is_whole(tmp_path):
+    """Pages that others may lead to are there, and the plugin that makes the search work from files asks nobody."""
+    build, config = pytest.importorskip("mkdocs.commands.build"), pytest.importorskip("mkdocs.config")
+    report = shutil.copytree(GOLDEN, tmp_path / "report")
+    export_html(report / "notebooks" / "07_gattanet.ipynb", report / "07_gattanet.html")
+    write_index(report)
+    folders = {"docs": tmp_path / "docs", "site": tmp_path / "site", "report": report, "tools": TOOLS}
+    shutil.copytree(ROOT / "docs" / "assets", folders["docs"] / "assets")
+    shutil.copy(ROOT / "docs" / "gallery.md", folders["docs"] / "index.md")
+    (tmp_path / "mkdocs.yml").write_text(SITE.format(**folders))
+    build.build(config.load_config(str(tmp_path / "mkdocs.yml")))
+    assert tool("check_site").problems(folders["site"]) == []
+    assert "Not executed yet" in (folders["site"] / "report" / "03_fusion_ablation.html").read_text()
 
 
 def test_readmes_claims_are_taken_over_with_links_into_the_gallery():
