@@ -1,6 +1,7 @@
 """Tables and lists that come with data sets, read as text and checked row by row: each complaint names file and row."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,6 +90,10 @@ def _readable(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise WorkbookFileError(f"{path} is not a readable CSV table ({error}); save it as CSV in UTF-8.") from error
     except (OSError, ValueError, csv.Error) as error:  # pandas' own are ValueErrors
+        if begun := re.search(r"inside string starting at row (\d+)", str(error)):  # which counts from 0
+            raise WorkbookFileError(
+                f"{path}, row {int(begun[1]) + 1}: a quotation mark opens there and nothing closes it; close or remove it."
+            ) from error
         raise WorkbookFileError(f"{path} is not a readable CSV table ({str(error).strip()}).") from error
 
 

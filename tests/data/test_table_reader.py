@@ -77,7 +77,7 @@ def test_text_stays_text_and_a_row_that_ends_early_is_filled_up(read):
         (lines() + "HAM_4,ISIC_4,back, upper,nv\n", r"row 5: there are more fields than the header's 3 \(lesion_id, image"),
         (lines(row="{},x,y"), r"row 2: there are more fields than the header's 3"),
         (lines(row="1,{}"), r"row 2: there are more fields"),  # no names of rows: these are all different
-        (lines() + '"HAM_4,ISIC_4,nv\nHAM_5,ISIC_5,nv\n', "not a readable CSV table .*inside string"),
+        (lines() + '"HAM_4,ISIC_4,nv\nHAM_5,ISIC_5,nv\n', "row 5: a quotation mark opens there and nothing closes it"),
         (lines().encode("utf-16"), "not a readable CSV table .*save it as CSV in UTF-8"),
         ("lesion_id,image_id,dx\ntête,ISIC_1,nv\n".encode("latin-1"), "save it as CSV in UTF-8"),
         (bytes(500), "lacks the column|is empty|not a readable"),
