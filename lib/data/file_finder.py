@@ -146,7 +146,9 @@ def _attach(
     refuse_rows(path, repeated, "image {value!r} stands there a second time; remove one row")
     paths = table["image_id"].map(file_of)
     missing = table.loc[paths.isna(), "image_id"]
-    lines = tuple(f"{path}, row {i}: no image file {name}.*" for i, name in missing.items())
+    lines = tuple(
+        f"{path}, row {i}: no image file {name}.*" for i, name in zip(missing.index, missing.to_numpy(), strict=True)
+    )
     if lines and len(lines) == len(table):
         raise WorkbookFileError(
             f"None of the {len(table)} images that {path} lists was found; give the folder that holds both the list and the images."

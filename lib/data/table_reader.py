@@ -102,9 +102,9 @@ def _named(path: Path, table: pd.DataFrame, header: list[str]) -> pd.DataFrame:
     rows, width = table.iloc[1:], len(header)
     if _has_row_names(rows, width):
         rows = rows.iloc[:, 1:]
-    surplus = (rows.iloc[:, width:] != "").any(axis=1)
-    if surplus.any():
-        row = surplus.idxmax()
+    surplus = rows.iloc[:, width:] != ""
+    if surplus.any(axis=None):
+        row = surplus.any(axis=1).idxmax()
         raise WorkbookValueError(
             f"{path}, row {row}: there are more fields than the header's {width} ({', '.join(header)}); quote a field that "
             "holds the separator, or give every column its name."

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.data.file_finder import attach_images, find_table, folder, no_data_set
-from lib.data.image_files import ImageFiles, image_name
+from lib.data.image_files import ImageFiles, image_names
 from lib.data.imageset import ImageSet
 from lib.data.table_reader import filled, label_indices, read_table
 
@@ -32,7 +32,7 @@ def load_ham10000(root: Path, name: str = "HAM10000", skip_unreadable: bool = Fa
     if path is None:
         raise no_data_set(root, "HAM10000", "HAM10000_metadata.csv")
     table = read_table(path, ("lesion_id", "image_id", "dx"))
-    table = table.assign(label=label_indices(path, table["dx"], CLASSES), image_id=table["image_id"].map(image_name))
+    table = table.assign(label=label_indices(path, table["dx"], CLASSES), image_id=image_names(table["image_id"]))
     files = ImageFiles(root)
     rows, missing = attach_images([(path, table, files.path)], skip_unreadable)
     return lesion_set(name, rows.assign(mask=rows["image_id"].map(files.mask)), missing)

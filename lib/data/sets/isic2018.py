@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.data.file_finder import ImageList, attach_images, find_table, folder, no_data_set
-from lib.data.image_files import ImageFiles, image_name
+from lib.data.image_files import ImageFiles, image_names
 from lib.data.imageset import ImageSet
 from lib.data.sets.ham10000 import CLASSES, lesion_set
 from lib.data.table_reader import label_indices, lookup, read_table, refuse_rows
@@ -58,14 +58,14 @@ def _labels(path: Path) -> pd.DataFrame:
     if {"image_id", "dx", "lesion_id"} <= {*table}:  # as HAM10000's own
         label = label_indices(path, table["dx"], CLASSES)
         return pd.DataFrame(
-            {"image_id": table["image_id"].map(image_name), "label": label, "lesion_id": table["lesion_id"]}
+            {"image_id": image_names(table["image_id"]), "label": label, "lesion_id": table["lesion_id"]}
         )
     table = read_table(path, ("image", *COLUMNS))
     values = table[list(COLUMNS)].apply(pd.to_numeric, errors="coerce").to_numpy()
     one_hot = ((values == 1).sum(axis=1) == 1) & ((values == 0).sum(axis=1) == len(COLUMNS) - 1)
     complaint = f"image {{value!r}} must have a single 1.0 among {', '.join(COLUMNS)} and 0.0 elsewhere"
     refuse_rows(path, table["image"][~one_hot], complaint)
-    return pd.DataFrame({"image_id": table["image"].map(image_name), "label": values.argmax(axis=1), "lesion_id": ""})
+    return pd.DataFrame({"image_id": image_names(table["image"]), "label": values.argmax(axis=1), "lesion_id": ""})
 
 
 def _lesions(root: Path, rows: pd.DataFrame) -> pd.Series:
@@ -79,7 +79,7 @@ def _lesions(root: Path, rows: pd.DataFrame) -> pd.Series:
         log.warning("No lesion groupings below %s", root)
         return rows["lesion_id"]
     table = read_table(path, ("image", "lesion_id"))
-    table = table.assign(image=table["image"].map(image_name)).drop_duplicates(["image", "lesion_id"])
+    table = table.assign(image=image_names(table["image"])).drop_duplicates(["image", "lesion_id"])
     lesions = rows["image_id"].map(lookup(path, table, "image", "lesion_id"))
     if lesions.isna().all():
         raise WorkbookValueError(
