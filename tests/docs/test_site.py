@@ -86,7 +86,7 @@ hooks: [{tools}/offline.py, {tools}/gallery.py]
 def test_a_site_of_a_report_with_one_notebook_is_whole(tmp_path):
     """Pages that others may lead to are there, and the plugin that makes the search work from files asks nobody."""
     build, config = pytest.importorskip("mkdocs.commands.build"), pytest.importorskip("mkdocs.config")
-    report = shutil.copytree(GOLDEN, tmp_path / "report")
+    report = shutil.copytree(GOLDEN, tmp_path / "report", ignore=shutil.ignore_patterns("studies"))
     export_html(report / "notebooks" / "07_gattanet.ipynb", report / "07_gattanet.html")
     write_index(report)
     folders = {"docs": tmp_path / "docs", "site": tmp_path / "site", "report": report, "tools": TOOLS}
