@@ -156,7 +156,8 @@ start(async data => {
     body.replaceChildren(place);
     Object.assign(place, {scrollTop, scrollLeft});
     if (focus && !root.contains(document.activeElement)) focusables().find(({dataset}) => dataset.key === focus)?.focus();
-    count.textContent = wrong || (shown.length < runs.length ? `${shown.length} of ${runs.length} runs` : `${runs.length} runs`);
+    const all = `${runs.length} run${runs.length === 1 ? '' : 's'}`;
+    count.textContent = wrong || (shown.length < runs.length ? `${shown.length} of ${all}` : all);
   };
   const open = ({name}) => {
     count.textContent = `opening ${name} …`;

@@ -153,7 +153,7 @@ def test_the_run_browser_follows_the_store_while_a_cell_runs_and_opens_a_run(des
         browse_runs(RunStore({str(tmp_path)!r}))
     """)
     view = outputs.locator(".attention-view").first
-    view.get_by_text("1 runs", exact=True).wait_for()
+    view.get_by_text("1 run", exact=True).wait_for()
     curve = view.locator(".chart polyline").last
     assert len(curve.get_attribute("points").split()) == 1
     view.get_by_label("filter").fill("state=unfinished")
