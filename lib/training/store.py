@@ -116,12 +116,15 @@ class Run(SealedFolder):
         """{'best_epoch': int, 'test': {metric: value}, 'intervals': {metric: [low, high]}}; NaN of what has no value."""
         metrics = self.read_json("metrics.json", "test", "intervals")
         if not (isinstance(metrics["test"], dict) and isinstance(metrics["intervals"], dict)):
-            raise WorkbookFileError(f"{self.path / 'metrics.json'} is damaged: it names no metrics. {self.remedy}")
+            raise self._damaged("metrics.json", "it names no metrics")
         return with_nan(metrics)
 
     @cached_property
     def provenance(self) -> dict:
-        return self.read_json("provenance.json", "classes")
+        facts = self.read_json("provenance.json", "classes")
+        if not (isinstance(facts["classes"], list) and all(isinstance(name, str) for name in facts["classes"])):
+            raise self._damaged("provenance.json", "its classes are no names")
+        return facts
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -133,18 +136,18 @@ class Run(SealedFolder):
         try:
             return self.predictions[[f"prob_{c}" for c in self.classes]].to_numpy(np.float64)
         except (KeyError, ValueError) as error:
-            raise self._no_predictions(error) from error
+            raise self._damaged("predictions.csv", error) from error
 
     @property
     def labels(self) -> np.ndarray:
         """Test labels [N] as indices into `classes`."""
         labels = self.predictions["label"].map({c: i for i, c in enumerate(self.classes)})
         if labels.isna().any():
-            raise self._no_predictions(f"{self.predictions['label'][labels.isna()].iloc[0]!r} is no class")
+            raise self._damaged("predictions.csv", f"{self.predictions['label'][labels.isna()].iloc[0]!r} is no class")
         return labels.to_numpy()
 
-    def _no_predictions(self, why: object) -> WorkbookFileError:
-        return WorkbookFileError(f"{self.path / 'predictions.csv'} is damaged: {why}. {self.remedy}")
+    def _damaged(self, name: str, why: object) -> WorkbookFileError:
+        return WorkbookFileError(f"{self.path / name} is damaged: {why}. {self.remedy}")
 
     def model(self) -> nn.Module:
         """The model with its best weights, in eval mode; raises what `load_best` does."""

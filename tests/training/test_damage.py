@@ -198,3 +198,23 @@ def test_check_reads_every_byte_and_names_what_is_not_what_it_was(copied, finish
     assert "other: whole" in capsys.readouterr().out
     with pytest.raises(WorkbookFileError, match="holds no run"):
         check.main([str(tmp_path / "nowhere")])
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "message"),
+    [
+        ("predictions.csv", r",(0\.\d)", r",p\1", "could not convert string to float"),
+        ("predictions.csv", "prob_mel", "prob_mole", "prob_mel"),
+        ("predictions.csv", r"\nISIC_(\d+),(\w+),\w+,", r"\nISIC_\1,\2,mole,", "'mole' is no class"),
+        ("metrics.json", r'"test": \{[^{}]*\}', '"test": false', "it names no metrics"),
+        ("provenance.json", r'"classes": \[', '"classes": [[],', "its classes are no names"),
+    ],
+)
+def test_what_an_earlier_build_left_is_read_with_care(copied, name, before, after, message):
+    (copied.path / MANIFEST).unlink()
+    path = copied.path / name
+    edited, times = re.subn(before, after, path.read_text(), count=1)
+    assert times == 1
+    path.write_text(edited)
+    with pytest.raises(WorkbookFileError, match=f"{name} is damaged: .*{message}"):
+        _ = copied.metrics, copied.classes, copied.labels, copied.probabilities
