@@ -72,8 +72,17 @@ const lens = (data, chosen, name, arrived) => {
     return {what: 'map', image, network, method, target: target(), layer, head, at: place()};
   };
 
+  // Without a kernel: an image, and a network, of which the page holds a map.
+  const settle = () => {
+    for (const name of ['image', 'network']) {
+      const fitting = heldMaps().filter(wish => name === 'image' || wish.image === now.image);
+      if (fitting.length && !fitting.some(wish => wish[name] === now[name])) now[name] = fitting.at(-1)[name];
+    }
+  };
+
   // Ask for what is chosen. It is handed on when all of it has come, so that no map stands under another's name.
   const look = () => {
+    if (!kernel) settle();
     const {image: id} = now;
     ask(`network${name}`, {what: 'network', network: now.network}, answer => {
       network = answer;

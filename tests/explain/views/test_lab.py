@@ -1,11 +1,13 @@
 """What a person sees in JupyterLab: pictures that follow the mouse, bars that fill."""
 
+import io
 import os
 import shutil
 
 import pytest
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
+from PIL import Image
 
 from lib.paths import NOTEBOOKS, OUTPUTS
 from tests.lab import PATIENCE
@@ -173,3 +175,116 @@ def test_the_run_browser_follows_the_store_while_a_cell_runs_and_opens_a_run(des
     assert explorer.get_by_label("network").count() == 1
     page.screenshot(path=SCREENSHOTS / "run_browser_in_lab.png")
     assert desk.errors == []
+
+
+ASK_OFTEN = """async view => {
+    const control = name => [...view.querySelectorAll('label')].find(({textContent}) => textContent === name).htmlFor;
+    const layer = document.getElementById(control('of class'));
+    for (let n = 0; n < 200; n++) {
+        layer.selectedIndex = 2 + n % 7;
+        layer.dispatchEvent(new Event('change'));
+        await new Promise(done => setTimeout(done, 2));
+    }
+    while (view.classList.contains('busy')) await new Promise(done => setTimeout(done, 10));
+}"""
+
+
+@pytest.fixture(scope="module")
+def live(desk, finished, tiny):
+    """What a cell displays: the live explorer of a store, in the empty notebook."""
+    outputs = desk.run(f"""
+        from lib.explain import compare_networks, explore_networks
+        from lib.training import Run, RunStore, prepare
+        run = Run({str(finished.path)!r})
+        images = prepare(run.config, RunStore(run.path.parent)).images
+        explore_networks(RunStore(run.path.parent), images, run.path.name)
+    """)
+    view = outputs.locator(".attention-view")
+    view.locator(".choices button").nth(23).wait_for(timeout=PATIENCE)
+    return view
+
+
+def shows(view, *parts: str) -> None:
+    told = view.locator(".stage .text")
+    for part in parts:
+        told = told.filter(has_text=part)
+    told.wait_for(timeout=PATIENCE)
+
+
+def test_the_live_explorer_answers_whatever_is_asked_and_survives_what_goes_wrong(desk, live, finished):
+    page, status, own = desk.page, live.locator(".status"), live.locator("input[type=file]")
+    method, target = (live.get_by_label(name, exact=True) for name in ("map", "of class"))
+    target.select_option(finished.classes[3])
+    shows(live, f"of {finished.classes[3]}")
+    live.evaluate(ASK_OFTEN)  # many moves, one last answer
+    shows(live, f"of {finished.classes[(199 % 7)]}")
+    target.select_option("its answer")
+
+    live.get_by_label("answered", exact=True).select_option("wrong")
+    table = finished.predictions
+    wrong = (table["label"] != table["prediction"]).sum()
+    live.locator(".pages output").filter(has_text=f"{wrong} images").wait_for(timeout=PATIENCE)
+
+    own.set_input_files([{"name": "<i>no</i>.png", "mimeType": "image/png", "buffer": b"no image"}])
+    status.filter(has_text="<i>no</i>.png: corrupt or truncated image").wait_for(timeout=PATIENCE)
+    own.set_input_files([{"name": "mine.png", "mimeType": "image/png", "buffer": png()}])
+    shows(live, "mine.png (yours)")
+    target.select_option("the true class")
+    status.filter(has_text="Nobody has said what 'mine.png (yours)' is").wait_for(timeout=PATIENCE)
+    target.select_option("its answer")
+
+    running = desk.start("import time; time.sleep(600)")  # a cell that runs does not hold the view up
+    method.select_option("centre")
+    shows(live, "centre")
+    desk.command("notebook:interrupt-kernel")
+    running.get_by_text("KeyboardInterrupt").first.wait_for(timeout=PATIENCE)
+    method.select_option("noise")
+    shows(live, "noise")
+    assert status.text_content() == ""
+    page.screenshot(path=SCREENSHOTS / "live_explorer_in_lab.png")
+    assert desk.errors == []
+
+
+def test_the_counterfactual_brush_changes_the_image_for_all_panels(desk, live):
+    desk.wait_for_kernel()
+    outputs = desk.run('compare_networks(run, images, [(run.path.name, "gradient-x-input"), (run.path.name, "noise")])')
+    view = outputs.locator(".attention-view")
+    view.locator(".choices button").nth(23).wait_for(timeout=PATIENCE)
+    view.get_by_label("paint out", exact=True).check()
+    view.locator(".panel canvas").first.focus()
+    desk.page.keyboard.press("Enter")  # at the cross
+    for panel in range(2):
+        told = view.locator(".panel .text").nth(panel)
+        told.filter(has_text=" before, ").wait_for(timeout=PATIENCE)
+    view.get_by_role("button", name="insertion curve").click()
+    view.locator(".chart .text").filter(has_text="2: noise").wait_for(timeout=PATIENCE)
+    desk.page.screenshot(path=SCREENSHOTS / "live_comparison_in_lab.png")
+    view.get_by_role("button", name="start over").click()
+    view.locator(".panel .text").first.filter(has_not_text=" before, ").wait_for(timeout=PATIENCE)
+    assert desk.errors == []
+
+
+def test_what_was_looked_at_is_saved_and_a_kernel_that_has_gone_is_told_in_one_line(desk, live):
+    before, method = live.get_attribute("data-payload"), live.get_by_label("map", exact=True)
+    method.focus()
+    method.select_option("centre")
+    shows(live, "centre")
+    desk.page.mouse.move(5, 5)  # the person has left
+    method.blur()
+    live.and_(desk.page.locator(f"[data-payload]:not([data-payload='{before}'])")).wait_for(timeout=PATIENCE)
+    shows(live, "centre")  # drawn anew, it opens as it was left
+    live.locator(".choices button").nth(20).wait_for(timeout=PATIENCE)
+    kernel = "window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel"
+    desk.page.evaluate(f"{kernel}.restart()")
+    desk.wait_for_kernel()
+    live.locator(".choices button").nth(20).click()
+    gone = live.locator(".status").filter(has_text="The kernel that answered has gone: run this cell again.")
+    gone.wait_for(timeout=PATIENCE)
+    shows(live, "centre")  # what it has it shows
+    assert desk.errors == []
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), "teal").save(file, "PNG")
+    return file.getvalue()
