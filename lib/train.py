@@ -1,6 +1,7 @@
 """`python -m lib.train`: one training run from the command line. Its flags are the fields of RunConfig."""
 
 import argparse
+import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 def test_lines(metrics: Mapping[str, Any]) -> list[str]:
     """A line for each test metric with its interval; what no image tells is a dash."""
     rows = {name: (value, *metrics["intervals"][name]) for name, value in metrics["test"].items()}
-    told = {name: ["–" if number is None else f"{number:.3f}" for number in row] for name, row in rows.items()}
+    told = {name: ["–" if math.isnan(number) else f"{number:.3f}" for number in row] for name, row in rows.items()}
     return [f"  test {name:<20} {value}  [{low}, {high}]" for name, (value, low, high) in told.items()]
 
 

@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the results; another data set is predicted, once, without what the run was trained on."""
     parser = CommandLine(prog="python -m lib.evaluation", description=__doc__)
     parser.add_argument("run", help="a run's folder, its name in the store, or its hash")
-    parser.add_argument("--dataset", help="another data set with the same classes; default: the run's own test part")
+    parser.add_argument("--dataset", help="another data set of the run's classes; default: the run's own test part")
     parser.add_argument("--data-root", "--data_root", help="folder of that data set (default: its place in data/)")
     parser.add_argument("--output-dir", "--output_dir", help="folder that holds the store of runs (default: outputs)")
     chosen = parser.parse_args(arguments)
