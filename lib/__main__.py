@@ -24,6 +24,7 @@ COMMANDS = {
     "train": Command("lib.train", "one training run"),
     "predict": Command("lib.predict", "class probabilities for your own images"),
     "evaluate": Command("lib.evaluation.__main__", "a run's test results, on its own data set or on another"),
+    "check": Command("lib.check", "whether the files of runs, and the images that they have seen, are what they were"),
     "publish": Command("lib.publish.__main__", "a run as a folder for the Hub: model card, weights, ONNX"),
     "download": Command("lib.data.download", "fetch a data set"),
     "lab": Command("", "open the notebooks in JupyterLab"),
