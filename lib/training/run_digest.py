@@ -51,11 +51,10 @@ REIDENTIFICATION = (
     "lib.training.triplet",
 )
 NOT_OURS = {"torch", "torchvision", "timm", "einops", *sys.stdlib_module_names}  # versions are in the provenance
-CONTENT, STAMP = (
-    "images",
-    "image files",
-)  # in a run's basis: what is decoded of the images, and how to know it at a glance
-ASIDE = {"lib", "lib.errors", "lib.paths"}  # of what a model's files import: what it says, not what it computes
+# In a run's basis: what is decoded of the images, and how to know it at a glance.
+CONTENT, STAMP = "images", "image files"
+# Of what a model's files import: what it says and shows, not what it computes.
+ASIDE = {"lib", "lib.errors", "lib.paths", "lib.progress"}
 
 
 def run_digests(config: RunConfig, model: nn.Module) -> dict[str, str]:
