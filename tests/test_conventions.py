@@ -89,6 +89,6 @@ def test_types_are_told():
 
 def test_a_finding_pins_what_it_installs():
     for path in (ROOT / "findings").glob("*.sh"):
-        installed = re.findall(r"pip install (?:--?\S+ )*([^\n&|]+)", path.read_text())
+        installed = re.findall(r'pip"? install (?:--?\S+ )*([^\n&|]+)', path.read_text())
         assert installed, path.name
         assert all("==" in package for packages in installed for package in packages.split()), path.name

@@ -1,6 +1,7 @@
 """What makes the site: formulas, the gallery's cards, and the check that nothing leads nowhere or outside."""
 
 import importlib.util
+import re
 import shutil
 import sys
 
@@ -110,3 +111,9 @@ def test_every_room_of_lib_has_a_page_of_the_api():
     rooms = tool("api_pages").rooms()
     assert {"lib", "lib.glsa", "lib.explain.views"} <= set(rooms)
     assert "lib.glsa.block" in rooms["lib.glsa"]
+
+
+def test_every_page_is_in_the_navigation():
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    named = set(re.findall(r"([\w/-]+\.md)\b", (ROOT / "mkdocs.yml").read_text().partition("nav:")[2]))
+    assert pages == named
