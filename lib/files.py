@@ -76,7 +76,11 @@ def _missing_as(nothing: float | None, content: object) -> object:
 
 def write_text(path: Path, text: str) -> None:
     """`save_whole` for text, as UTF-8; bytes of a file's name that are no UTF-8 are written as they are."""
-    content = text.encode("utf-8", "surrogateescape")
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """`save_whole` for bytes."""
     save_whole(path, lambda scratch: scratch.write_bytes(content), len(content))
 
 

@@ -8,9 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from lib import files
 from lib.disk import scratch
+from lib.disk.tensors import save_tensors
 from lib.errors import WorkbookError
 from lib.files import save_folder, save_whole, write_text
 from lib.paths import ROOT
@@ -101,6 +104,22 @@ def test_a_folder_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
 def test_bytes_of_a_name_that_are_no_utf8_are_written_as_they_are(tmp_path):
     write_text(tmp_path / "a.txt", os.fsdecode(b"gr\xfcn\r"))
     assert (tmp_path / "a.txt").read_bytes() == b"gr\xfcn\r"
+
+
+def test_tensors_are_written_as_other_files_are(tmp_path, monkeypatch):
+    """Readable by whom the umask says, and by way of no scratch file but ours, which is swept."""
+    tensors, umask = {"a": torch.arange(5.0)}, os.umask(0o027)
+    monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(files, "remove", lambda path: None)  # as if killed
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            save_tensors(tmp_path / "a.safetensors", tensors)
+    finally:
+        os.umask(umask)
+    (left,) = tmp_path.iterdir()
+    assert scratch.NAME.fullmatch(left.name)
+    assert left.stat().st_mode & 0o777 == 0o640
+    assert torch.equal(load_file(left)["a"], tensors["a"])
 
 
 def test_a_full_disk_is_one_line_with_what_is_wanted_and_what_is_free(small_disk):
