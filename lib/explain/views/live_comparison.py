@@ -1,13 +1,13 @@
 """Two to six networks or methods on one image, live: side by side, their difference, their curves, and a brush."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lib.data import ImageSet
 from lib.errors import WorkbookValueError, choose
 from lib.evaluation.test_images import TestImages
 from lib.explain.views import packing
 from lib.explain.views.brush import FILLS
-from lib.explain.views.live import LiveView
+from lib.explain.views.live import LiveView, Wish
 from lib.explain.views.live_explorer import offered
 from lib.explain.views.live_opening import TOURED, Choice, answers_about, quick_methods, shown_wishes, still
 from lib.explain.views.network_answers import LASTING, PERTURBATIONS, NetworkAnswers
@@ -58,9 +58,17 @@ def compare_networks(
         caption,
         lasting=LASTING,
         first=shown_wishes(answers, ids[0], panels),
-        tour=(wish for image in ids[:TOURED] for wish in shown_wishes(answers, image, panels)),
+        tour=_tour(answers, ids[:TOURED], panels),
         phantom=shown.is_phantom,
     )
+
+
+def _tour(answers: NetworkAnswers, ids: Sequence[str], panels: Sequence[Choice]) -> Iterator[Wish]:
+    """The panels of a few images, and the curves of the first."""
+    for image in ids:
+        yield from shown_wishes(answers, image, panels)
+    maps = [wish for wish in shown_wishes(answers, ids[0], panels) if wish["what"] == "map"]
+    yield from ({**wish, "what": "curve", "kind": kind, "steps": STEPS} for wish in maps for kind in PERTURBATIONS)
 
 
 def _checked(answers: NetworkAnswers, panels: Sequence[Choice] | None) -> list[Choice]:

@@ -137,6 +137,12 @@ def test_the_difference_is_one_map_minus_the_other(page, comparison, views):
 
 def test_what_only_a_kernel_can_do_is_said_in_one_line(page, comparison):
     assert comparison.get_by_label("paint out", exact=True).is_hidden()
-    comparison.get_by_role("button", name="deletion curve").click()
+    curve, curves = comparison.get_by_role("button", name="deletion curve"), comparison.locator(".chart polyline")
+    curve.click()  # the tour has those of the first image
+    assert curves.count() == 2
+    assert comparison.locator(".status").text_content() == ""
+    comparison.locator(".choices button").nth(1).click()
+    curves.first.wait_for(state="hidden")
+    curve.click()
     line = "That is not in this page: it can be computed where a kernel runs."
     assert comparison.locator(".status").text_content() == line
