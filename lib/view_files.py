@@ -15,9 +15,9 @@ FOLDER = Path(__file__).parent / "explain" / "views"
 SCRIPTS = (
     "save explorer",
     "save comparison",
-    "live save chart run_browser",
-    "live save finder lens live_explorer",
-    "live save chart finder lens live_comparison",
+    "live save chart matrix run_browser",
+    "live save finder zoom lens live_explorer",
+    "live save chart finder zoom lens live_comparison",
 )
 
 

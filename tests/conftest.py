@@ -117,6 +117,12 @@ def finished(tiny, shared_root) -> Run:
     return fit(tiny, shared_root / "runs")
 
 
+@pytest.fixture(scope="session")
+def attentive(tiny, shared_root) -> Run:
+    """A finished run whose network has maps of its own, of any position as the query."""
+    return fit(tiny.replace(attention="CBAM", max_epoch=1), shared_root / "attentive")
+
+
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 CHROMIUM += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 

@@ -75,7 +75,7 @@ start(async (data, numbers) => {
     const parts = [data.images[now.image].name, model().name, kind().name, depth, head, query];
     const words = parts.filter(Boolean).join(' · ');
     text.textContent = words;
-    describe(canvas, `${words}. From ${low.textContent} to ${high.textContent}.`, queries);
+    describe(canvas, `${words}. From ${low.textContent} to ${high.textContent}.`, queries && 'the query position');
     hint.hidden = !queries;
   };
 

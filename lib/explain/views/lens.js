@@ -1,11 +1,24 @@
-// The call that draws what a lens shows, as it looks.
+// The cell that draws what lenses show, as it looks; and one lens's call.
+const mapsCell = (all, data, looks) => pythonCell([`${FIGURES} map_figure`], all.map(shown => callOf(shown, data, looks)));
 const callOf = ({map: {source: [run, image]}, of: {method, target, layer, head, at}}, data, looks) => {
   const shown = {image, method, target, layer, head, at};
   const call = {...shown, colours: Object.keys(data.colours)[looks.colours], opacity: looks.opacity};
-  return pythonCall('map_figure', `${python(run)},`, call);
+  if (looks.zoom > 1) Object.assign(call, {zoom: looks.zoom, middle: middle(looks)});
+  return callText('map_figure', `${python(run)},`, call);
 };
 
-// A lens: which map of which network it shows of an image. Asks for what is chosen, and hands it on when all of it is there.
+// Of what the page holds for many query positions at once: each as the answer that a wish for it would get.
+const spreadPositions = () => {
+  for (const [text, {rows, columns, of, grid, ranges, source, bytes}] of [...known]) {
+    const {what, ...wish} = JSON.parse(text), [height, width] = grid ?? [];
+    if (what !== 'positions') continue;
+    known.delete(text);
+    rows.flatMap(row => columns.map(column => [row, column, ...of])).forEach((at, i) => {
+      const [low, high] = ranges[i], levels = bytes.subarray(i * height * width, (i + 1) * height * width);
+      known.set(textOf({...wish, what: 'map', target: 'answer', at}), {grid, low, high, source, bytes: levels});
+    });
+  }
+};
 const heldMaps = () => [...known.keys()].map(JSON.parse).filter(({what}) => what === 'map');
 
 // The networks that the kernel has now: a store may have got others since.
@@ -14,6 +27,13 @@ const offerNetworks = (data, lenses) => ask('networks', {what: 'networks'}, ({na
   for (const {look} of lenses) look();
 });
 
+const loaded = async src => {
+  const picture = el('img', {src});
+  await picture.decode();
+  return picture;
+};
+
+// A lens: which map of which network it shows of an image. Asks for what is chosen, and hands it on when all of it is there.
 const lens = (data, chosen, name, arrived) => {
   const now = {image: null, network: null, method: null, target: 'answer', layer: null, head: 0, at: [.5, .5], ...chosen};
   let network = null, layers = [];
@@ -63,9 +83,17 @@ const lens = (data, chosen, name, arrived) => {
     pick.head.fill([...Array(heads > 1 ? heads + 1 : 1).keys()]);
   };
 
+  const heldPositions = () => {
+    const chosen = {image: now.image, network: now.network, method: now.method, target: target(), layer: now.layer, head: now.head};
+    return heldMaps().filter(wish => wish.at && order.every(name => wish[name] === chosen[name])).map(({at}) => at);
+  };
   const place = () => { // of the query position: row, column, of how many rows and columns
     const {queries} = layer();
-    return queries && [...now.at.map((share, i) => Math.min(Math.floor(share * queries[i]), queries[i] - 1)), ...queries];
+    if (!queries) return null;
+    const away = at => Math.hypot(...now.at.map((share, i) => share - (at[i] + .5) / queries[i]));
+    const at = now.at.map((share, i) => Math.min(Math.floor(share * queries[i]), queries[i] - 1));
+    const held = kernel ? [] : heldPositions();
+    return held.length ? held.reduce((best, at) => away(at) < away(best) ? at : best) : [...at, ...queries];
   };
   const wish = () => {
     const {image, network, method, layer, head} = now;
@@ -94,11 +122,21 @@ const lens = (data, chosen, name, arrived) => {
         arrived({...come, of, network, words: words(of, come)});
       };
       ask(`image${name}`, {what: 'image', image: id, network: now.network}, async answer => {
-        const picture = el('img', {src: answer.src});
-        await picture.decode();
-        arrive({picture, image: answer});
+        arrive({picture: closer(of) ?? await loaded(answer.src), image: answer});
       });
       ask(`map${name}`, of, map => arrive({map}));
+    });
+  };
+
+  // The picture in as many pixels as the file has, for whoever looks closer: in no page that is saved.
+  let sharp = {};
+  const closer = ({image, network}) => sharp.image === image && sharp.network === network ? sharp.picture : null;
+  const sharpen = all => {
+    const {image, network} = all.of;
+    if (!kernel || closer(all.of)) return;
+    ask(`sharp${name}`, {what: 'sharp', image, network}, async ({src}) => {
+      sharp = {image, network, picture: await loaded(src)};
+      if (all.of.image === now.image && all.of.network === now.network) look();
     });
   };
 
@@ -110,10 +148,14 @@ const lens = (data, chosen, name, arrived) => {
   };
 
   const ask_at = (...shares) => { now.at = shares; look(); };
+  // To the next position there is: a page may hold one row in so many.
   const moved = (...steps) => {
-    const [row, column, rows, columns] = place(), inside = (at, of) => (Math.max(0, Math.min(at, of - 1)) + .5) / of;
-    ask_at(inside(row + steps[0], rows), inside(column + steps[1], columns));
+    const before = place(), [, , ...of] = before;
+    for (let far = 1; far < Math.max(...of) && textOf(place()) === textOf(before); far++) {
+      now.at = of.map((side, i) => inside((before[i] + far * steps[i] + .5) / side));
+    }
+    look();
   };
-  const queried = () => Boolean(kernel && network && layer()?.queries);
-  return {now, pick, look, wish, queried, at: ask_at, moved};
+  const queried = () => Boolean(network && layer()?.queries && (kernel || heldPositions().length > 1));
+  return {now, pick, look, queried, sharpen, at: ask_at, moved};
 };

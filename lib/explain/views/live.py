@@ -39,7 +39,7 @@ class LiveView:
 
     Args:
         answers: see `Answers`; called in the views' own thread. A `WorkbookError` is one line in the view.
-        still: the static picture, of the view as it opens.
+        still: the static picture, of the view as it opens; given `look`, which remembers.
         lasting: kinds of wishes whose answers are kept, and embedded in what is saved.
         first: wishes that are answered before the view opens.
         tour: wishes that are answered for a page that no person explores before it is saved, as in a report.
@@ -51,7 +51,7 @@ class LiveView:
         script: str,
         data: Mapping[str, Any],
         answers: Answers,
-        still: Callable[[], Figure | Image.Image],
+        still: Callable[[Callable[[Wish], Iterator[Answer]]], Figure | Image.Image],
         caption: str,
         *,
         lasting: Collection[str] = (),
@@ -65,7 +65,7 @@ class LiveView:
 
     @cached_property
     def still(self) -> Figure | Image.Image:
-        return self._still()
+        return self._still(self.look)
 
     def look(self, wish: Wish, buffer: bytes = b"") -> Iterator[Answer]:
         """The answer to `wish`, in parts where it comes in parts: remembered, or made and remembered."""

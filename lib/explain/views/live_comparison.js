@@ -1,6 +1,7 @@
 // The live comparison: one image in two to six panels, a lens each; what is pointed at, enlarged or painted out in one is so in all.
 start(async (data, numbers) => {
   remember(data, numbers);
+  spreadPositions();
   const colours = ramps(data.colours), [signed] = ramps({signed: data.signed});
   const looks = {opacity: .6, colours: 0, zoom: 1, y: .5, x: .5}; // y and x: what is pointed at, as shares of the image
   const brush = {on: false, size: .05, fill: data.fills[0]};
@@ -15,13 +16,13 @@ start(async (data, numbers) => {
     panel.glass = lens(data, {...chosen, image}, number, all => {
       if (panel.shown && textOf(panel.shown.of) !== textOf(all.of)) panel.curve = null; // it was that of another map
       panel.shown = all;
-      draw();
+      closer();
     });
     panel.remove = pressing('×', () => { panels = panels.filter(each => each !== panel); arrange(); });
     const head = el('div', {className: 'head'}, panel.title, panel.remove);
     const controls = el('div', {className: 'controls'}, ...Object.values(panel.glass.pick));
     panel.node = el('section', {className: 'panel'}, head, panel.canvas, panel.text, controls, panel.list);
-    pointing(panel.canvas, () => !brush.on, (y, x) => point(...unmagnified(y, x)), (rows, columns) => {
+    pointing(panel.canvas, () => !brush.on, (y, x) => point(...unmagnified(looks, y, x)), (rows, columns) => {
       point(looks.y + rows / 20, looks.x + columns / 20);
     });
     paintable(panel);
@@ -29,21 +30,12 @@ start(async (data, numbers) => {
     panel.glass.look();
   };
 
-  // What is enlarged: the middle and the share of the image that a canvas shows.
-  const window = () => [looks.y, looks.x].map(at => Math.max(.5 / looks.zoom, Math.min(at, 1 - .5 / looks.zoom)));
-  const unmagnified = (...shares) => shares.map((share, i) => (share - .5) / looks.zoom + window()[i]);
-  const inside = share => Math.max(0, Math.min(share, .999));
   const point = (y, x) => {
     Object.assign(looks, {y: inside(y), x: inside(x)});
     for (const {glass} of panels) if (glass.queried()) glass.at(looks.y, looks.x);
     draw();
   };
 
-  const onto = (canvas, picture, longer = 400) => {
-    Object.assign(canvas, fitting(picture, longer));
-    const {width, height} = canvas, [y, x] = window(), zoom = looks.zoom;
-    canvas.getContext('2d').setTransform(zoom, 0, 0, zoom, width * (.5 - zoom * x), height * (.5 - zoom * y));
-  };
   const cross = canvas => {
     const context = canvas.getContext('2d'), [x, y] = [looks.x * canvas.width, looks.y * canvas.height];
     const thin = Math.max(canvas.width, canvas.height) / 400 / looks.zoom, arm = 9 * thin;
@@ -54,13 +46,17 @@ start(async (data, numbers) => {
   };
   const level = ({map: {bytes, grid: [rows, columns]}}, y, x) => bytes[Math.floor(y * rows) * columns + Math.floor(x * columns)];
 
+  const closer = () => {
+    for (const {glass, shown} of panels) if (shown && looks.zoom > 1) glass.sharpen(shown);
+    draw();
+  };
   const draw = () => {
     for (const [place, panel] of panels.entries()) drawPanel(panel, place);
     drawDifference();
     drawCurves();
   };
-  const render = (canvas, {picture, map, of}, longer) => {
-    onto(canvas, picture, longer);
+  const render = (canvas, {picture, map, of}, longer = 400) => {
+    enlarge(canvas, picture, longer, looks);
     overlay(canvas, picture, map.bytes, map.grid, colours[looks.colours], looks.opacity);
     canvas.getContext('2d').drawImage(mask, 0, 0, canvas.width, canvas.height);
     if (of.at) frame(canvas, of.at[0], of.at[1], of.at.slice(2));
@@ -80,7 +76,7 @@ start(async (data, numbers) => {
       ? ` ${network.classes[before.class]}: ${percentage(before.then)} before, ${percentage(before.now)} painted.` : '';
     text.textContent = `${short(here)} at the cross.${change}`;
     list.replaceChildren(...bars(image.ranked, network.classes, image.truth));
-    describe(canvas, `Panel ${place + 1}: ${words}. ${text.textContent}`, true);
+    describe(canvas, `Panel ${place + 1}: ${words}. ${text.textContent}`, 'the cross');
   };
   const percentage = p => `${Math.round(100 * p)} %`;
 
@@ -95,7 +91,7 @@ start(async (data, numbers) => {
       const at = [(Math.floor(i / columns) + .5) / rows, (i % columns + .5) / columns];
       return level(one, ...at) - level(other, ...at);
     });
-    onto(apart.canvas, one.picture);
+    enlarge(apart.canvas, one.picture, 400, looks);
     overlay(apart.canvas, one.picture, differences.map(d => 127.5 + d / 2), [rows, columns], signed, .85);
     cross(apart.canvas);
     const mean = differences.reduce((sum, d) => sum + Math.abs(d), 0) / differences.length / 255;
@@ -157,7 +153,7 @@ start(async (data, numbers) => {
     let down = false;
     const at = event => {
       const box = canvas.getBoundingClientRect();
-      return unmagnified((event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width);
+      return unmagnified(looks, (event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width);
     };
     canvas.addEventListener('pointerdown', event => {
       if (!brush.on || !kernel) return;
@@ -210,7 +206,7 @@ start(async (data, numbers) => {
   );
   const controls = el('div', {className: 'controls wide'},
     slider('opacity', percent, 12, i => { looks.opacity = i / 20; draw(); }),
-    slider('zoom', [1, 2, 3, 4, 6, 8].map(n => `${n} ×`), 0, i => { looks.zoom = [1, 2, 3, 4, 6, 8][i]; draw(); }),
+    zooming(looks, closer),
     select('colours', Object.keys(data.colours), i => { looks.colours = i; draw(); }),
     difference, ...minus, painting,
   );
@@ -233,7 +229,7 @@ start(async (data, numbers) => {
     const under = drawn.length ? [chart(drawn, curveTitle(drawn[0]), PAGE), legend(drawn, PAGE)] : [];
     return below([beside(blocks, 3), ...under], 10);
   };
-  const call = () => panels.filter(({shown}) => shown).map(({shown}) => callOf(shown, data, looks)).join('\n\n');
+  const call = () => mapsCell(panels.map(({shown}) => shown).filter(Boolean), data, looks);
   const plots = el('div', {className: 'chart'}, curves, curved);
   return [images.node, controls, tools, run, status, grid, plots, saving('comparison', picture, call)];
 });

@@ -1,6 +1,7 @@
 """Two to six networks or methods on one image, live: side by side, their difference, their curves, and a brush."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from lib.data import ImageSet
 from lib.errors import WorkbookValueError, choose
@@ -51,10 +52,10 @@ def compare_networks(
         "curves": list(PERTURBATIONS),
     }
     return LiveView(
-        "save chart finder lens live_comparison",
+        "save chart finder zoom lens live_comparison",
         data | {"steps": STEPS, "most": MOST, "signed": packing.stops_of("RdBu_r"), **offered(answers)},
         answers,
-        lambda: still(answers, ids[0], panels),
+        partial(still, answers, ids[0], panels),
         caption,
         lasting=LASTING,
         first=shown_wishes(answers, ids[0], panels),

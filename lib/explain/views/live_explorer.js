@@ -1,33 +1,51 @@
 // The live explorer: any image under any map that a network can give, asked of the kernel or remembered.
 start(async (data, numbers) => {
   remember(data, numbers);
-  const colours = ramps(data.colours), looks = {opacity: .6, colours: 0};
+  spreadPositions();
+  const colours = ramps(data.colours), looks = {opacity: .6, colours: 0, zoom: 1, y: .5, x: .5};
   let shown = null;
   const canvas = el('canvas', {'aria-roledescription': 'attention map'}), bar = el('canvas', {'aria-hidden': 'true'});
   const low = el('span'), high = el('span'), list = el('dl', {className: 'bars'});
   const text = el('p', {className: 'text', 'aria-live': 'polite'});
   const hint = el('p', {className: 'hint', textContent: 'Click a patch, or use the arrow keys, to choose the query position.'});
 
-  const render = canvas => {
+  const render = (canvas, longer = 512) => {
     const {picture, map, of: {at}} = shown;
+    enlarge(canvas, picture, longer, looks);
     overlay(canvas, picture, map.bytes, map.grid, colours[looks.colours], looks.opacity);
     if (at) frame(canvas, at[0], at[1], at.slice(2));
+    return canvas;
   };
   const draw = () => {
     if (!shown) return;
-    const {picture, map, image, network, words} = shown;
-    Object.assign(canvas, fitting(picture, 512));
+    const {map, image, network, words} = shown;
     render(canvas);
     paint(bar, Uint8Array.from({length: 256}, (_, i) => i), 1, 256, colours[looks.colours]);
     [low.textContent, high.textContent] = [short(map.low), short(map.high)];
     list.replaceChildren(...bars(image.ranked, network.classes, image.truth));
     text.textContent = words;
     hint.hidden = !glass.queried();
-    describe(canvas, `${words}. From ${low.textContent} to ${high.textContent}.`, glass.queried());
+    const moves = glass.queried() ? 'the query position' : looks.zoom > 1 && 'what is enlarged';
+    describe(canvas, `${words}. From ${low.textContent} to ${high.textContent}.`, moves);
+  };
+  const closer = () => {
+    if (shown && looks.zoom > 1) glass.sharpen(shown);
+    draw();
   };
 
-  const glass = lens(data, data.now, '', all => { shown = all; draw(); });
-  pointing(canvas, glass.queried, glass.at, glass.moved);
+  const glass = lens(data, data.now, '', all => { shown = all; closer(); });
+  const point = (y, x) => {
+    Object.assign(looks, {y: inside(y), x: inside(x)});
+    if (glass.queried()) glass.at(looks.y, looks.x);
+    draw();
+  };
+  const moved = (rows, columns) => {
+    if (!glass.queried()) return point(looks.y + rows / 20, looks.x + columns / 20);
+    glass.moved(rows, columns);
+    [looks.y, looks.x] = glass.now.at;
+    draw();
+  };
+  pointing(canvas, () => glass.queried() || looks.zoom > 1, (y, x) => point(...unmagnified(looks, y, x)), moved);
   const images = finder(data, () => glass.now, id => { glass.now.image = id; glass.look(); });
   const begin = () => {
     if (kernel) { offerNetworks(data, [glass]); images.find(); } else images.hold(heldMaps().map(({image}) => image));
@@ -40,13 +58,14 @@ start(async (data, numbers) => {
     ...glass.pick,
     opacity: slider('opacity', percent, 12, i => { looks.opacity = i / 20; draw(); }),
     colours: select('colours', Object.keys(data.colours), i => { looks.colours = i; draw(); }),
+    zoom: zooming(looks, closer),
   };
   const picture = () => {
     const ends = [low.textContent, high.textContent];
-    const print = printed(shown.picture, COLUMN, render);
+    const print = raster(render(el('canvas'), 1200), COLUMN);
     return below([words(shown.words, COLUMN, 10), print, scale(colours[looks.colours], ...ends, COLUMN)]);
   };
-  const saved = saving('map', picture, () => callOf(shown, data, looks));
+  const saved = saving('map', picture, () => mapsCell([shown], data, looks));
   const stage = el('div', {className: 'stage'}, canvas, el('div', {className: 'scale'}, low, bar, high), text, saved);
   const controls = el('div', {className: 'controls'}, ...Object.values(pick), hint, list);
   return [images.node, el('div', {className: 'columns'}, stage, controls), status];

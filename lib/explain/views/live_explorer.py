@@ -1,6 +1,7 @@
 """The attention explorer that asks the networks of a store, live: any image, network, method, class, layer, head, position."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from lib.data import ImageSet
 from lib.errors import choose
@@ -8,7 +9,15 @@ from lib.evaluation.test_images import TestImages
 from lib.explain.views import packing
 from lib.explain.views.image_search import ANSWERED, ORDERS, PAGE
 from lib.explain.views.live import LiveView, Wish
-from lib.explain.views.live_opening import TOURED, answers_about, map_wish, quick_methods, shown_wishes, still
+from lib.explain.views.live_opening import (
+    TOURED,
+    answers_about,
+    map_wish,
+    positions_wish,
+    quick_methods,
+    shown_wishes,
+    still,
+)
 from lib.explain.views.network_answers import LASTING, NetworkAnswers
 from lib.explain.views.networks import Given
 
@@ -44,10 +53,10 @@ def explore_networks(
     ids, network = shown.rows["image_id"].tolist(), names[0] if network is None else choose("network", network, names)
     opening = [(network, quick_methods(answers, network)[0])]
     return LiveView(
-        "save finder lens live_explorer",
+        "save finder zoom lens live_explorer",
         {"now": {"image": ids[0], "network": network}, "networks": [network], **offered(answers)},
         answers,
-        lambda: still(answers, ids[0], opening),
+        partial(still, answers, ids[0], opening),
         caption,
         lasting=LASTING,
         first=shown_wishes(answers, ids[0], opening),
@@ -72,4 +81,7 @@ def _tour(answers: NetworkAnswers, network: str, ids: Sequence[str]) -> Iterator
     for image in ids:
         yield from shown_wishes(answers, image, [(network, method) for method in quick_methods(answers, network)])
         for kind, layers in answers.own_kinds(network).items():
-            yield from (map_wish(image, network, kind, layer) for layer in layers)
+            for layer in layers:
+                yield map_wish(image, network, kind, layer)
+                if layer["queries"]:
+                    yield positions_wish(image, network, kind, layer["name"])

@@ -1,6 +1,6 @@
 """How a live view of networks opens: what it asks at first, and the static picture of that."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -11,7 +11,7 @@ from lib.data import ImageSet
 from lib.errors import WorkbookValueError
 from lib.evaluation.test_images import TestImages
 from lib.explain.methods.explain import methods_of
-from lib.explain.views.live import Wish
+from lib.explain.views.live import Answer, Wish
 from lib.explain.views.network_answers import NetworkAnswers
 from lib.explain.views.networks import Given, Networks
 from lib.explain.views.pictures import Pictures
@@ -21,6 +21,7 @@ TOURED = 4  # images of a page that no person explores before it is saved
 SLOW = {"ablation-cam", "integrated-gradients"}  # methods that such a page is not kept waiting for
 
 Choice = tuple[str, str]  # network, method
+Look = Callable[[Wish], Iterator[Answer]]
 
 
 def answers_about(networks: Given, images: TestImages | ImageSet, device: str) -> NetworkAnswers:
@@ -49,6 +50,11 @@ def map_wish(image: str, network: str, method: str, layer: dict[str, Any] | None
     return {**what, "target": "answer", "layer": name, "head": 0, "at": at}
 
 
+def positions_wish(image: str, network: str, kind: str, layer: str) -> Wish:
+    """A wish for the maps of many query positions at once, which a page has for those who have no kernel."""
+    return {"what": "positions", "image": image, "network": network, "method": kind, "layer": layer, "head": 0}
+
+
 def shown_wishes(answers: NetworkAnswers, image: str, choices: Iterable[Choice]) -> Iterator[Wish]:
     """All that has to be known to show the image under some maps, of their last layer."""
     for network, method in choices:
@@ -57,11 +63,11 @@ def shown_wishes(answers: NetworkAnswers, image: str, choices: Iterable[Choice])
         yield map_wish(image, network, method, answers.own_kinds(network).get(method, [None])[-1])
 
 
-def still(answers: NetworkAnswers, image: str, choices: Sequence[Choice]) -> Image.Image:
-    """The image, and beside it the image under each of the maps."""
+def still(answers: NetworkAnswers, image: str, choices: Sequence[Choice], look: Look) -> Image.Image:
+    """The image, and beside it the image under each of the maps, which `look` answers."""
     plain = Image.fromarray(answers.pictures.shown(image, answers.networks[choices[0][0]].config, STILL))
     wishes = [wish for wish in shown_wishes(answers, image, choices) if wish["what"] == "map"]
-    parts = [plain, *(_covered(plain, *next(answers(wish))) for wish in wishes)]
+    parts = [plain, *(_covered(plain, *next(look(wish))) for wish in wishes)]
     picture = Image.new("RGB", (len(parts) * (plain.width + GAP) - GAP, plain.height), "white")
     for place, part in enumerate(parts):
         picture.paste(part, (place * (plain.width + GAP), 0))

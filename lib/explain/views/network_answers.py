@@ -17,14 +17,15 @@ from lib.explain.views.live import PART, Answer, Wish
 from lib.explain.views.networks import Networks
 from lib.explain.views.own_maps import own_kinds, own_map
 from lib.explain.views.packing import SHOWN, Packed
-from lib.explain.views.pictures import Pictures
+from lib.explain.views.pictures import LARGEST, Pictures
 from lib.explain.views.view import as_webp
-from lib.mapped import At
+from lib.mapped import At, Every
 from lib.training.inference import network_input
 
-LASTING = ("network", "image", "map", "curve")  # kinds of wishes whose answers stay true
+LASTING = ("network", "image", "map", "positions", "curve")  # kinds of wishes whose answers stay true
 WHOLE = {"name": "", "heads": 1, "queries": None}  # the layer of a method that knows none
 BEST = 5  # classes with the greatest probability
+MOST_POSITIONS = 8  # rows and columns of query positions whose maps a page has
 PERTURBATIONS = {"deletion": deletion, "insertion": insertion}
 Target = str | int  # "answer", "truth", or a class's number
 
@@ -42,7 +43,9 @@ class NetworkAnswers:
             "networks": self.list_networks,
             "network": self.describe_network,
             "image": self.show_image,
+            "sharp": self.show_pixels,
             "map": self.show_map,
+            "positions": self.show_positions,
             "find": ImageSearch(networks, pictures).find,
             "bring": self.bring,
             "curve": self.curve,
@@ -72,15 +75,22 @@ class NetworkAnswers:
         ]
         yield {"classes": list(run.classes), "methods": methods}, b""
 
-    def show_image(self, image: str, network: str, longest: int = SHOWN) -> Iterator[Answer]:
+    def show_image(self, image: str, network: str) -> Iterator[Answer]:
         """What the network is shown of the image, the true class where it is known, and the likeliest answers."""
         p, truth = self.probabilities(image, network), self.truth(image, network)
         best = np.argsort(-p, kind="stable")[:BEST].tolist()
         if truth is not None and truth not in best:
             best[-1] = truth
-        picture = Image.fromarray(self.pictures.shown(image, self.networks[network].config, longest))
-        ranked = [[k, round(float(p[k]), 4)] for k in best]
-        yield {"src": as_webp(picture), "truth": truth, "ranked": ranked, "before": self.before(image, network)}, b""
+        ranked, src = [[k, round(float(p[k]), 4)] for k in best], self._picture(image, network, SHOWN)
+        yield {"src": src, "truth": truth, "ranked": ranked, "before": self.before(image, network)}, b""
+
+    def show_pixels(self, image: str, network: str) -> Iterator[Answer]:
+        """What the network is shown of the image, in as many pixels as its file has there."""
+        yield {"src": self._picture(image, network, LARGEST)}, b""
+
+    def _picture(self, image: str, network: str, longest: int) -> str:
+        """A data URI"""
+        return as_webp(Image.fromarray(self.pictures.shown(image, self.networks[network].config, longest)))
 
     def before(self, image: str, network: str) -> dict[str, Any] | None:
         """Of an image that was painted on: the answer before, its probability then and now."""
@@ -96,6 +106,16 @@ class NetworkAnswers:
         values, told = self.heat(**chosen)
         yield levels_of(values, **told)
 
+    def show_positions(self, image: str, network: str, method: str, layer: str, head: int) -> Iterator[Answer]:
+        """Maps of query positions, row by row, some of them evenly where there are many: levels, and the ends of each."""
+        queries = next(each["queries"] for each in self.own_kinds(network)[method] if each["name"] == layer)
+        every = Every(-(-max(queries) // MOST_POSITIONS))
+        maps = own_map(self.networks.model(network), self.batch(image, network), method, layer, head, every)
+        packed, kept = Packed(), [list(every.of(side)) for side in queries]
+        grid = packed.add(maps)["grid"]
+        told = {"rows": kept[0], "columns": kept[1], "of": queries, "grid": grid, "ranges": packed.ranges[0].tolist()}
+        yield told | self._source(image, network), packed.levels[0].tobytes()
+
     def heat(
         self, image: str, network: str, method: str, target: Target, layer: str, head: int, at: Sequence[int] | None
     ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -108,13 +128,17 @@ class NetworkAnswers:
         """
         model, batch = self.networks.model(network), self.batch(image, network)
         methods, run = methods_of(model), self.networks[network]
-        source = {"source": [run.shown_path, self.pictures.source(image, run.config)]}
+        source = self._source(image, network)
         if method not in methods:
             where = At((at[0] + 0.5) / at[2], (at[1] + 0.5) / at[3]) if at else None
             return own_map(model, batch, method, layer, head, where), source
         k, precision = self.target(image, network, target), run.config.precision if batch.is_cuda else "32"
         told = source | ({"target": k} if methods[method].by_class else {})
         return explain(model, batch, k, method, precision=precision)[0].numpy(), told
+
+    def _source(self, image: str, network: str) -> dict[str, Any]:
+        run = self.networks[network]
+        return {"source": [run.shown_path, self.pictures.source(image, run.config)]}
 
     def curve(self, kind: str, steps: int, **chosen: Any) -> Iterator[Answer]:
         """What becomes of the class as the map's pixels go, or come: probabilities at even shares, finer in each part."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError
 from lib.explain.views.explorer_maps import shown_over_positions, title_of
-from lib.mapped import CLASS_TOKEN, At, Map
+from lib.mapped import CLASS_TOKEN, Map, Query
 
 OF_CLASS_TOKEN, OF_PATCH = " of the class token", " of a patch"
 
@@ -28,8 +28,9 @@ def own_kinds(model: nn.Module, image: Tensor) -> dict[str, list[dict[str, Any]]
     return kinds
 
 
-def own_map(model: nn.Module, image: Tensor, kind: str, layer: str, head: int = 0, at: At | None = None) -> np.ndarray:
-    """[h, w]: the map `kind` of `layer`; head 0 is the mean of all heads, `at` is whose attention is shown.
+def own_map(model: nn.Module, image: Tensor, kind: str, layer: str, head: int = 0, at: Query = None) -> np.ndarray:
+    """[h, w]: the map `kind` of `layer`; head 0 is the mean of all heads, `at` is whose attention is shown. Of `Every`
+    position [rows, columns, h, w].
 
     Raises:
         WorkbookValueError: the network shows no such map.
@@ -38,8 +39,8 @@ def own_map(model: nn.Module, image: Tensor, kind: str, layer: str, head: int = 
     for shown in shown_over_positions(model, image, at):
         layers = _layers(shown)
         if kind.removesuffix(suffix) == title_of(shown.info) and layer in layers:
-            heads = layers[layer]  # [1, h, w], or [1, heads or channels, h, w]
-            plane = heads if heads.ndim == 3 else heads[:, head - 1] if head else heads.mean(1)
+            heads = layers[layer]  # [1, h, w], or [1, heads or channels, h, w]; of every position two axes more
+            plane = heads if heads.ndim % 2 else heads[:, head - 1] if head else heads.mean(1)
             return plane.float().cpu().numpy()[0]
     raise WorkbookValueError(f"{type(model).__name__} has no map {kind!r} of {layer or 'any layer'}: choose another.")
 

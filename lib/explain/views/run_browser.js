@@ -48,31 +48,6 @@ const passing = (filter, columns) => {
   return run => tests.every(test => test(run));
 };
 
-// What may be wider than the page: keys and fingers move it.
-const scrolling = (label, ...nodes) => {
-  return el('div', {className: 'scrolls', tabIndex: 0, role: 'region', 'aria-label': label}, ...nodes);
-};
-
-// True class (rows) against predicted class (columns); colour is the share of the row.
-const matrix = ({name, confusion: {classes, counts}}, title, swatch) => {
-  const line = (row, k) => {
-    const sum = row.reduce((a, b) => a + b, 0);
-    const cells = row.map((count, n) => {
-      const share = sum ? Math.round(100 * count / sum) : 0;
-      const cell = el('td', {textContent: count, title: `${classes[k]} taken for ${classes[n]}: ${share} %`});
-      cell.style.background = `color-mix(in srgb, #2f6db3 ${share}%, Canvas)`;
-      cell.style.color = share > 50 ? '#fff' : 'CanvasText';
-      return cell;
-    });
-    return el('tr', {}, el('th', {scope: 'row', textContent: classes[k]}), ...cells);
-  };
-  const corner = el('td', {textContent: 'true ↓ predicted →'});
-  const head = el('tr', {}, corner, ...classes.map(textContent => el('th', {scope: 'col', textContent})));
-  const caption = el('caption', {}, title, swatch, el('small', {textContent: name}));
-  const grid = el('table', {}, caption, el('thead', {}, head), el('tbody', {}, ...counts.map(line)));
-  return scrolling(`confusion matrix of ${name}`, grid);
-};
-
 start(async data => {
   const now = {chosen: null, measure: 'loss', filter: '', by: null, up: true, ...data.now}; // runs by key, a column by title
   now.chosen ??= data.runs.filter(({log}) => Object.keys(log).length).slice(0, 2).map(({key}) => key);
@@ -100,6 +75,7 @@ start(async data => {
     const points = values.map((value, n) => [log.epoch[n], value]).filter(([, value]) => !missing(value));
     return {points, ...look(key), dashed: column.startsWith('train_'), name: label(run(key))};
   })).filter(line => line.points.length);
+  const full = () => now.chosen.map(run).filter(({confusion}) => confusion);
   const title = () => `epoch; ${spoken(now.measure)}: training dashed, validation full`;
   const picture = el('div'), confusions = el('div', {className: 'confusions'});
   const draw = () => {
@@ -110,9 +86,8 @@ start(async data => {
       const label = `${spoken(now.measure)} over the epochs of ${of}`;
       picture.replaceChildren(svg('svg', {viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label}, node));
     } else picture.replaceChildren(el('p', {className: 'text', textContent}));
-    const full = now.chosen.map(run).filter(({confusion}) => confusion);
-    confusions.replaceChildren(...full.map(each => matrix(each, label(each), swatch(each.key))));
-    saved.hidden = !curves.length;
+    confusions.replaceChildren(...full().map(each => matrix(each, label(each), swatch(each.key))));
+    saved.hidden = !curves.length && !full().length;
   };
 
   // The table, made anew whenever what it shows has changed; what had the focus has it afterwards.
@@ -188,17 +163,21 @@ start(async data => {
   filter.addEventListener('input', () => { now.filter = filter.value; tabulate(); });
   const pick = select('curve', [], i => { now.measure = measures()[i]; draw(); });
   const trouble = el('ul', {className: 'problems', 'aria-label': 'problems'});
-  const saved = saving('runs', () => below([chart(lines(), title(), PAGE), legend(lines(), PAGE)]), () => call());
+  const print = () => {
+    const curves = lines(), drawn = curves.length ? [chart(curves, title(), PAGE), legend(curves, PAGE)] : [];
+    const matrices = full().map(each => drawnMatrix(each, label(each), PAGE / 2 - 7));
+    return below([...drawn, matrices.length && beside(matrices, 2)], 14);
+  };
+  const saved = saving('runs', print, () => call());
   const call = () => {
     const chosen = now.chosen.map(run), best = chosen.filter(({best}) => best).map(each => [each.name, each.best]);
     const panel = {[spoken(now.measure)]: [spoken(now.measure), columnsOfMeasure()]};
-    return [
-      'from lib.report.figures.run_figures import log_curves',
-      'from lib.training import Run', '',
-      `runs = [${chosen.map(({path}) => `Run(${python(path)})`).join(', ')}]`,
-      'logs = {run.path.name: run.log for run in runs}',
-      `log_curves(logs, ${python(Object.fromEntries(best))}, ${python(chosen.some(({phantom}) => phantom))}, ${python(panel)})`,
-    ].join('\n');
+    const runs = `runs = [${chosen.map(({path}) => `Run(${python(path)})`).join(', ')}]`;
+    const matrices = full().map(each => `confusion(Run(${python(each.path)}), ${python(label(each))})`);
+    const phantom = python(chosen.some(({phantom}) => phantom));
+    const curves = `log_curves({run.path.name: run.log for run in runs}, ${python(Object.fromEntries(best))}, ${phantom}, ${python(panel)})`;
+    const imports = ['from lib.report.figures.run_figures import confusion, log_curves', 'from lib.training import Run', '', runs];
+    return pythonCell(imports, [...matrices, ...(lines().length ? [curves] : [])]);
   };
   const update = () => {
     const named = measures();

@@ -17,7 +17,7 @@ from lib.training import Run
 from lib.training.training_data import load_images
 
 MOST_STILLS = 20  # runs in the static picture
-SCRIPT = "save chart run_browser"
+SCRIPT = "save chart matrix run_browser"
 CAPTION = "The store of runs: filter them, sort by a column, choose runs to see their curves and confusion matrices."
 
 
@@ -25,7 +25,7 @@ class RunBrowser(LiveView):
     """The view of `browse_runs`."""
 
     def __init__(self, runs: FollowedRuns, caption: str) -> None:
-        super().__init__(SCRIPT, {}, self.answer, Figure, caption)
+        super().__init__(SCRIPT, {}, self.answer, lambda look: Figure(), caption)
         self.runs = runs
 
     def answer(self, wish: Wish, buffer: bytes) -> Iterator[Answer]:

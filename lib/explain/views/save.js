@@ -112,8 +112,16 @@ const python = value => {
   return JSON.stringify(value); // of a text, too: a JSON string is a Python string
 };
 
-// A call of one of lib/explain/views/view_figures.py.
-const pythonCall = (name, first, values) => {
+// A call, and a cell of calls: of its figures it shows the last alone, unless it is told to display the others.
+const callText = (name, first, values) => {
   const given = Object.entries(values).map(([key, value]) => `    ${key}=${python(value)},`);
-  return [`from lib.explain.views.view_figures import ${name}`, '', `${name}(`, `    ${first}`, ...given, ')'].join('\n');
+  return [`${name}(`, `    ${first}`, ...given, ')'].join('\n');
 };
+const pythonCell = (imports, calls) => {
+  const display = calls.length > 1 ? ['from IPython.display import display'] : [];
+  return [...display, ...imports, '', ...calls.slice(0, -1).map(call => `display(${call})`), calls.at(-1)].join('\n');
+};
+
+// A cell with a call of one of lib/explain/views/view_figures.py.
+const FIGURES = 'from lib.explain.views.view_figures import';
+const pythonCall = (name, ...rest) => pythonCell([`${FIGURES} ${name}`], [callText(name, ...rest)]);

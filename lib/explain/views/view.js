@@ -167,12 +167,12 @@ const pointing = (canvas, active, chosen, moved) => {
   });
 };
 
-// A canvas in words, for those who do not see it, and whether a position on it can be chosen.
-const describe = (canvas, words, chooses) => {
-  canvas.setAttribute('role', chooses ? 'application' : 'img');
-  canvas.setAttribute('aria-label', words + (chooses ? ' Arrow keys move the query position.' : ''));
-  canvas.tabIndex = chooses ? 0 : -1;
-  canvas.classList.toggle('query', Boolean(chooses));
+// A canvas in words, for those who do not see it, and what a click or an arrow key moves on it, if anything.
+const describe = (canvas, words, moves) => {
+  canvas.setAttribute('role', moves ? 'application' : 'img');
+  canvas.setAttribute('aria-label', words + (moves ? ` Arrow keys move ${moves}.` : ''));
+  canvas.tabIndex = moves ? 0 : -1;
+  canvas.classList.toggle('query', Boolean(moves));
 };
 
 // Read the payload (lib/explain/views/view.py writes it), let `build` make the view, then show it in the still's place.

@@ -15,7 +15,7 @@ from PIL import Image
 from lib.errors import WorkbookValueError, choose
 from lib.explain.views.network_answers import NetworkAnswers
 from lib.explain.views.networks import Networks
-from lib.explain.views.pictures import Pictures
+from lib.explain.views.pictures import LARGEST, Pictures
 from lib.explain.views.view import View, plain
 from lib.report.figures.style import figure, mark_query, panels, picture
 from lib.training import Run
@@ -35,6 +35,8 @@ def map_figure(
     at: Sequence[int] | None = None,
     colours: str = "inferno",
     opacity: float = 0.6,
+    zoom: float = 1,
+    middle: Sequence[float] = (0.5, 0.5),
 ) -> Figure:
     """What the live explorer shows: an image under one map of a run's network, with its scale.
 
@@ -43,6 +45,7 @@ def map_figure(
         image: an id of the run's data set, or a file of one's own.
         method, target, layer, head: see `NetworkAnswers`.
         at: row and column of the query position, and how many of both there are.
+        zoom, middle: how much is enlarged, and around what, (y, x) as shares of the image.
 
     Raises:
         WorkbookError: there is no such run, image, method, class, layer or head.
@@ -54,13 +57,17 @@ def map_figure(
     name = run.path.name
     chosen = {"image": str(image), "network": name, "method": method, "target": target}
     *_, (told, levels) = answers.show_map(**chosen, layer=layer, head=head, at=at)
-    shown, heat = answers.seen(str(image), name).sharp[0], np.frombuffer(levels, np.uint8).reshape(told["grid"])
+    shown, heat = (
+        answers.pictures.shown(str(image), run.config, LARGEST),
+        np.frombuffer(levels, np.uint8).reshape(told["grid"]),
+    )
     of = run.classes[told["target"]] if "target" in told else ""
     title = " · ".join(filter(None, [str(image), method, of, layer, f"head {head}" if head else ""]))
     query = at and ((at[0], at[1]), (at[2], at[3]))
-    return _one(
-        shown, heat, (told["low"], told["high"]), title, query, colours, opacity, bool(run.provenance["is_phantom"])
-    )
+    ends, phantom = (told["low"], told["high"]), bool(run.provenance["is_phantom"])
+    fig = _one(shown, heat, ends, title, query, colours, opacity, phantom)
+    _enlarge(fig.axes[0], zoom, middle)
+    return fig
 
 
 def explorer_figure(
@@ -140,6 +147,14 @@ def _one(
         )
         bar.ax.set_xticklabels([f"{end:.3g}" for end in ends])
     return fig
+
+
+def _enlarge(ax: Axes, zoom: float, middle: Sequence[float]) -> None:
+    """Show that part of what is drawn."""
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    across, down = (right - left) / 2 / zoom, (bottom - top) / 2 / zoom
+    y, x = top + middle[0] * (bottom - top), left + middle[1] * (right - left)
+    ax.set(xlim=(x - across, x + across), ylim=(y + down, y - down))
 
 
 def _under(ax: Axes, shown: np.ndarray, heat: np.ndarray, title: str, colours: str, opacity: float) -> Any:

@@ -20,7 +20,13 @@ class Asked:
         self.sent, self.answered = [], threading.Semaphore(0)
         answers = answers or (lambda wish, buffer: iter([({"part": True}, b""), ({"n": wish["n"]}, buffer)]))
         self.view = LiveView(
-            "save finder lens live_explorer", {}, answers, Figure, "A view.", lasting={"thing"}, **options
+            "save finder zoom lens live_explorer",
+            {},
+            answers,
+            lambda look: Figure(),
+            "A view.",
+            lasting={"thing"},
+            **options,
         )
         self.view.send = self._send
         self._numbers = count(1)

@@ -13,6 +13,13 @@ from lib.report.pages.notebook_page import export_html
 from lib.training import RunStore, prepare
 from tests.helpers import unpacked
 
+# The red of a map's positions, each in its middle.
+MIDDLES = """(canvas, [rows, columns]) => {
+    const {width, height} = canvas, {data} = canvas.getContext('2d').getImageData(0, 0, width, height);
+    const middle = (n, side, of) => Math.floor((n + .5) * side / of);
+    return [...Array(rows * columns).keys()].map(i =>
+        data[4 * (middle(Math.floor(i / columns), height, rows) * width + middle(i % columns, width, columns))]);
+}"""
 METHODS = ("gradient-x-input", "noise", "centre")
 
 
@@ -23,19 +30,21 @@ def output(view):
 
 
 @pytest.fixture(scope="module")
-def views(finished, tiny):
+def views(finished, attentive, tiny):
     images = select_images(tiny, prepare(tiny, RunStore(finished.path.parent)), 6, "classes in turn")
     networks = {"toy": finished, "<b>again</b>": finished}
     explorer = explore_networks(networks, images, "toy")
     comparison = compare_networks(networks, images, [("toy", METHODS[0]), ("<b>again</b>", METHODS[1])])
-    for view in (explorer, comparison):
+    attention = explore_networks({"toy": attentive}, images)
+    opened = {"explorer": explorer, "comparison": comparison, "attention": attention}
+    for view in opened.values():
         view.visit([*view.first, *view.tour])
-    return {"explorer": explorer.view(bridged=True), "comparison": comparison.view(bridged=True)}
+    return {name: view.view(bridged=True) for name, view in opened.items()}
 
 
 @pytest.fixture(scope="module")
 def page(browser, views, tmp_path_factory):
-    """Both in one page, as a notebook that was run in JupyterLab is exported: beside each its bridge, which nobody draws."""
+    """All in one page, as a notebook that was run in JupyterLab is exported: beside each its bridge, which nobody draws."""
     folder = tmp_path_factory.mktemp("live")
     bridge = new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}, "text/html": ""})
     outputs = [each for view in views.values() for each in (output(view), bridge)]
@@ -48,7 +57,7 @@ def page(browser, views, tmp_path_factory):
     page.on("console", lambda message: told.append(message.text))
     page.on("pageerror", lambda error: told.append(str(error)))
     page.goto(f"file://{folder}/live.html")
-    page.wait_for_function("document.querySelectorAll('.live:not([hidden])').length === 2")
+    page.wait_for_function("document.querySelectorAll('.live:not([hidden])').length === 3")
     yield page
     assert told == []
     context.close()
@@ -61,7 +70,7 @@ def explorer(page):
 
 @pytest.fixture
 def comparison(page):
-    return page.locator(".attention-view").last
+    return page.locator(".attention-view").nth(1)
 
 
 def settles(page, locator, text: str) -> None:
@@ -88,15 +97,7 @@ def test_the_explorer_offers_the_maps_of_the_page_and_draws_them(page, explorer,
     (of_centre,) = [e for e in held if (e["wish"]["image"], e["wish"]["method"]) == (first, "centre")]
     rows, columns = of_centre["answer"]["grid"]
     expected = levels[of_centre["at"] : of_centre["at"] + of_centre["size"]].reshape(rows, columns)
-    seen = explorer.locator(".stage canvas").first.evaluate(
-        """(canvas, [rows, columns]) => {
-            const {width, height} = canvas, {data} = canvas.getContext('2d').getImageData(0, 0, width, height);
-            const middle = (n, side, of) => Math.floor((n + .5) * side / of);
-            return [...Array(rows * columns).keys()].map(i =>
-                data[4 * (middle(Math.floor(i / columns), height, rows) * width + middle(i % columns, width, columns))]);
-        }""",
-        [rows, columns],
-    )
+    seen = explorer.locator(".stage canvas").first.evaluate(MIDDLES, [rows, columns])
     np.testing.assert_allclose(np.reshape(seen, (rows, columns)), expected, atol=2)
 
 
@@ -107,6 +108,44 @@ def test_another_image_has_its_own_maps_and_truth(page, explorer):
     assert button.get_attribute("aria-pressed") == "true"
     assert explorer.locator("dt.true").count() == 1
     assert explorer.locator(".status").text_content() == ""
+
+
+def test_any_query_position_can_be_clicked_and_walked_to(page, views):
+    view = page.locator(".attention-view").last
+    data, _, levels = unpacked(views["attention"])
+    (held,) = [
+        each for each in data["answers"]
+        if each["wish"]["what"] == "positions" and each["wish"]["image"] == data["now"]["image"]
+    ]  # fmt: skip
+    view.get_by_label("map", exact=True).select_option(held["wish"]["method"])
+    canvas, told = view.locator(".stage canvas").first, view.locator(".stage .text")
+    canvas.click(position={"x": 3, "y": 3})
+    settles(page, told, "query at row 1, column 1")
+    canvas.press("ArrowRight")
+    settles(page, told, "query at row 1, column 2")
+    view.get_by_label("opacity", exact=True).fill("20")
+    view.get_by_label("colours", exact=True).select_option("gray")
+    rows, columns = held["answer"]["grid"]
+    expected = levels[held["at"] :][rows * columns : 2 * rows * columns].reshape(rows, columns)
+    seen = canvas.evaluate(MIDDLES, [rows, columns])
+    np.testing.assert_allclose(np.reshape(seen, (rows, columns))[2:], expected[2:], atol=2)  # the frame is above
+    assert view.locator(".status").text_content() == ""
+
+
+def test_what_is_enlarged_can_be_moved_with_the_keys(page, explorer):
+    pixels = "canvas => canvas.toDataURL()"
+    canvas, zoom = explorer.locator(".stage canvas").first, explorer.get_by_label("zoom", exact=True)
+    seen = [canvas.evaluate(pixels)]
+    zoom.fill("2")
+    seen.append(canvas.evaluate(pixels))
+    canvas.press("ArrowDown")
+    seen.append(canvas.evaluate(pixels))
+    canvas.click(position={"x": 3, "y": 3})
+    seen.append(canvas.evaluate(pixels))
+    assert len({*seen}) == 4
+    assert canvas.get_attribute("aria-label").endswith("Arrow keys move what is enlarged.")
+    zoom.fill("0")
+    assert canvas.evaluate(pixels) == seen[0]
 
 
 def test_what_is_pointed_at_in_one_panel_is_in_all(page, comparison):

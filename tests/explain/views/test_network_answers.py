@@ -1,5 +1,6 @@
 """What a live view is answered about networks and images."""
 
+import base64
 import io
 
 import numpy as np
@@ -61,6 +62,35 @@ def test_an_image_comes_with_its_truth_and_the_likeliest_answers(answers, images
     assert told["truth"] in dict(told["ranked"])
     described, _ = answer(answers, "network", network="toy")
     assert [m["name"] for m in described["methods"]] == list(methods_of(finished.model()))
+
+
+def test_an_enlarged_image_has_the_pixels_of_its_file(answers, tmp_path):
+    Image.fromarray(RNG.integers(0, 256, (700, 900, 3), np.uint8)).save(file := io.BytesIO(), "PNG")
+    mine = answer(answers, "bring", file.getvalue(), name="large.png", part=0, parts=1)[0]["image"]
+    sizes = [size_of(answer(answers, what, image=mine, network="toy")[0]["src"]) for what in ("image", "sharp")]
+    assert sizes == [384, 900]
+
+
+def size_of(uri: str) -> int:
+    with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as picture:
+        return max(picture.size)
+
+
+def test_maps_of_many_positions_are_those_of_each(attentive, images):
+    answers = answers_about({"toy": attentive}, images, "cpu")
+    kind, [layer] = next((kind, at) for kind, at in answers.own_kinds("toy").items() if at[0]["queries"])
+    chosen = {"image": images.ids[0], "network": "toy", "method": kind, "layer": layer["name"], "head": 0}
+    told, levels = answer(answers, "positions", **chosen)
+    height, width = told["grid"]
+    maps = np.frombuffer(levels, np.uint8).reshape(len(told["rows"]), len(told["columns"]), height, width)
+    for i, j in ((0, 0), (1, -1)):
+        at = [told["rows"][i], told["columns"][j], *told["of"]]
+        one, expected = map_of(answers, images.ids[0], kind, layer=layer["name"], at=at)
+        np.testing.assert_allclose(maps[i, j], expected, atol=1)
+        assert told["ranges"][i * maps.shape[1] + j % maps.shape[1]] == pytest.approx(
+            [one["low"], one["high"]], rel=1e-3
+        )
+        assert told["source"] == one["source"]
 
 
 def test_images_are_found_by_id_class_answer_and_confidence(answers, images, finished):

@@ -60,3 +60,13 @@ def test_what_a_view_has_not_is_named(changed, message):
     view = explore(np.zeros((1, 8, 8, 3), np.uint8), {"net": {"asked": np.zeros((1, 1, 2, 2, 2, 2))}}, names=["one"])
     with pytest.raises(WorkbookValueError, match=message):
         explorer_figure(view, **{"image": "one", "model": "net", "kind": "asked", "layer": "", "at": (0, 0)} | changed)
+
+
+def test_what_is_enlarged_in_the_view_is_in_its_figure(finished):
+    image = load_images(finished.config).rows["image_id"].iloc[5]
+    whole, part = (
+        map_figure(finished, image, "grad-cam", **of).axes[0] for of in ({}, {"zoom": 4, "middle": (0.5, 0.25)})
+    )
+    (left, right), (bottom, top) = whole.get_xlim(), whole.get_ylim()
+    assert part.get_xlim() == pytest.approx((left + (right - left) / 8, left + 3 * (right - left) / 8))
+    assert part.get_ylim() == pytest.approx((bottom + 3 * (top - bottom) / 8, bottom + 5 * (top - bottom) / 8))

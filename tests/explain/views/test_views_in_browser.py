@@ -97,6 +97,7 @@ def pages(made, tmp_path_factory):
 def opened(browser, pages):
     """Open a page offline; afterwards it must have asked for nothing and complained of nothing."""
     contexts, asked, complaints = [], [], []
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
 
     def open_page(name: str, width: int = 1280, **options):
         context = browser.new_context(viewport={"width": width, "height": 800}, offline=True, **options)
@@ -140,7 +141,6 @@ def test_all_views_live_on_one_page_that_stays_small(opened, pages, width, schem
     assert page.locator(".still:visible").count() == 0
     for name in EVIL:
         assert page.get_by_text(name).count() > 0 or page.get_by_title(name).count() > 0
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"views_{width}_{scheme}.png", full_page=True)
 
 
@@ -294,6 +294,9 @@ def test_a_filter_leaves_the_runs_that_pass_it_or_says_what_is_wrong(opened, wri
     assert page.locator(".pages output").text_content().startswith(told)
 
 
+SVG = "{http://www.w3.org/2000/svg}"
+
+
 def saved(page, button: str) -> Path:
     with page.expect_download() as download:
         page.get_by_role("button", name=button).click()
@@ -304,7 +307,7 @@ def called(page, **names):
     """The figure of the call that the view on the page tells."""
     page.get_by_role("button", name="Copy Python").click()
     *before, call = ast.parse(page.locator(".saving pre").text_content()).body
-    exec(compile(ast.Module(before, []), "copied", "exec"), names)
+    exec(compile(ast.Module(before, []), "copied", "exec"), names)  # figures before the last are displayed
     return eval(compile(ast.Expression(call.value), "copied", "eval"), names)
 
 
@@ -317,10 +320,10 @@ def test_the_explorers_picture_is_saved_and_drawn_by_its_call(opened, made, tmp_
     saved(page, "Save SVG").save_as(tmp_path / "attention.svg")
     drawing = ElementTree.parse(tmp_path / "attention.svg").getroot()
     assert float(drawing.get("width").removesuffix("mm")) == pytest.approx(94.2, abs=0.1)  # a column and a margin
-    words = " ".join(text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text"))
+    words = " ".join(text.text for text in drawing.iter(f"{SVG}text"))
     assert "query at row 1, column 4" in words
     assert "Phantom images" in words
-    canvas, _ = drawing.iter("{http://www.w3.org/2000/svg}image")
+    canvas, _ = drawing.iter(f"{SVG}image")
     with Image.open(io.BytesIO(base64.b64decode(canvas.get("href").partition(",")[2]))) as picture:
         assert picture.size == (1200, 900)
     saved(page, "Save PNG").save_as(tmp_path / "attention.png")
@@ -388,9 +391,14 @@ def test_the_chosen_curves_are_saved_as_files_at_print_size_and_as_the_call_that
     saved(page, "Save SVG").save_as(tmp_path / "runs.svg")
     drawing = ElementTree.parse(tmp_path / "runs.svg").getroot()
     assert float(drawing.get("width").removesuffix("mm")) == pytest.approx(184.2, abs=0.1)  # 180 and a margin
-    words = " ".join(text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text"))
+    words = " ".join(text.text for text in drawing.iter(f"{SVG}text"))
     assert "accuracy: training dashed, validation full" in words
     assert finished.path.name in words  # in the legend, since two runs of equal settings are shown
+    counts = np.bincount(finished.labels[finished.probabilities.argmax(1) == finished.labels], minlength=7)
+    assert words.count("true ↓ predicted →") == 2
+    cells = [[text.text for text in row.iter(f"{SVG}text")] for row in drawing.iter(f"{SVG}g")]
+    rows = {row[0]: row[1:] for row in cells if len(row) == 8 and row[0] in finished.classes}
+    assert [int(rows[name][k]) for k, name in enumerate(finished.classes)] == counts.tolist()
     saved(page, "Save PNG").save_as(tmp_path / "runs.png")
     with Image.open(tmp_path / "runs.png") as picture:
         assert picture.width == pytest.approx(184.2 / 25.4 * 300, abs=2)
