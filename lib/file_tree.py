@@ -6,12 +6,21 @@ from pathlib import Path
 
 from lib.errors import WorkbookFileError
 
-# By macOS, Synology and QNAP, Windows and Linux, beside everything whose name begins with a dot (AppleDouble's ._x,
-# .DS_Store, .ipynb_checkpoints, .thumbnails, …).
+# By macOS, Synology and QNAP, Windows, Linux and Android, beside everything whose name begins with a dot (AppleDouble's
+# ._x, .DS_Store, .ipynb_checkpoints, .thumbnails, …).
 LEFT_BEHIND = frozenset(
     (
         *("__macosx", "icon\r", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"),
-        *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "lost+found"),
+        *(
+            "thumbs.db",
+            "ehthumbs.db",
+            "desktop.ini",
+            "$recycle.bin",
+            "recycler",
+            "system volume information",
+            "found.000",
+        ),
+        *("lost+found", "lost.dir", "network trash folder", "temporary items", "@tmp"),
     )
 )
 

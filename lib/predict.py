@@ -11,7 +11,8 @@ import numpy as np
 from lib import hardware
 from lib.data import DATASETS
 from lib.data.decoding import decode_many
-from lib.data.image_files import IMAGE_SUFFIXES, ImageFiles, image_name, is_image, pictures_below
+from lib.data.image_files import ImageFiles, pictures_below
+from lib.data.image_names import IMAGE_SUFFIXES, image_name, is_image
 from lib.data.imageset import refuse_unreadable
 from lib.data.table_reader import read_table
 from lib.errors import CommandLine, WorkbookFileError, WorkbookValueError, run_command

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.data.image_files import image_key
+from lib.data.image_names import image_key
 from lib.data.imageset import refuse_unreadable
 from lib.data.table_reader import refuse_rows
 from lib.errors import WorkbookFileError

@@ -2,57 +2,18 @@
 
 import logging
 import os
-import re
-import unicodedata
 from collections import defaultdict
-from functools import lru_cache
+from collections.abc import Iterable
 from pathlib import Path
 
-import pandas as pd
-
+from lib.data.image_names import image_key, image_name, is_image, role_of_folder, said, unnumbered
+from lib.data.masks import SEVERAL
 from lib.errors import WorkbookFileError
 from lib.file_tree import files_below
 
 log = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
-# Words at the end of a file's name that say it shows another image's object, or that image anew.
-MASKS = ("mask", "segmentation", "seg", "groundtruth", "gt", "annotation", "label", "lesion", "trimap", "matte")
-COPIES = ("thumb", "thumbnail", "preview", "superpixel")
-ENDING = re.compile(rf"(.+?)[-_. ]({'|'.join(MASKS + COPIES)})s?(?:[-_. ]?\d+)?")
-LAST_SIGNS = frozenset(word[-1] for word in MASKS + COPIES) | frozenset("s0123456789")
-# And words that names of folders begin with, for files that are called as the image is.
-FOLDER = re.compile(
-    r"(?:^|[^a-z])(mask|segm|seg(?![a-z])|ground_?truth|gt(?![a-z])|annot|labels?(?![a-z])|trimap|matte)"
-)
-COPIES_FOLDER = re.compile(r"(?:^|[^a-z])(thumb|preview|superpixel)")
 TAIL = 4096  # bytes at the end of two files that tell whether they are one
-
-
-def is_image(path: str | Path) -> bool:
-    """Whether a file's suffix is an image's."""
-    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
-
-
-def image_name(name: str) -> str:
-    r"""An image's name without folders and suffix, in composed letters: `part_1\ISIC_1.JPG` and `ISIC_1` are one."""
-    if name.isascii() and name.isidentifier():
-        return name  # as nearly all are: a million are told in a fraction of a second
-    name = name.replace("\\", "/").rpartition("/")[2].strip()
-    stem, suffix = os.path.splitext(name)
-    return unicodedata.normalize("NFC", stem if suffix.lower() in IMAGE_SUFFIXES else name)
-
-
-def image_names(names: pd.Series) -> pd.Series:
-    """`image_name` of each; a million that are plain cost no time."""
-    text = "\n".join(names.to_numpy())
-    plain = text.isascii() and not any(sign in text for sign in "./\\ ")
-    return names if plain else names.map(image_name)
-
-
-def image_key(name: str) -> str:
-    """`image_name` in one case: equal for all that means one image."""
-    return name.casefold() if name.isidentifier() and name.isascii() else image_name(name).casefold()
 
 
 class ImageFiles:
@@ -68,14 +29,15 @@ class ImageFiles:
         self.root = os.fspath(root)
         self._first: dict[str, str] = {}  # key → path
         self._others: dict[str, list[str]] = defaultdict(list)  # key → further files of that name
-        self._masks: dict[str, list[str]] = defaultdict(list)  # key of the image → files that are called its mask
+        # key of the image → files that are called its mask, the likeliest with the least number
+        self._masks: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for path in filter(is_image, files_below(root)):
             key = image_key(path)
             if self._first.setdefault(key, path) != path:
                 self._others[key].append(path)
-            image, word = _ending(key)
-            if word in MASKS:
-                self._masks[image].append(path)
+            role, images = said(key)
+            for likeliness, image in enumerate(images if role == "mask" else ()):
+                self._masks[image].append((likeliness, path))
 
     def path(self, image_id: str) -> str | None:
         """The file of an image; None without one.
@@ -97,10 +59,11 @@ class ImageFiles:
         return images[0]
 
     def mask(self, image_id: str) -> str:
-        """The file of an image's mask, called so or in a folder called so; "" without one."""
+        """The file of an image's mask, called so or in a folder called so, or the files (`one_mask`); "" without one."""
         key = image_key(image_id)
         if key in self._masks:
-            return min(self._masks[key])
+            likeliest, _ = min(self._masks[key])
+            return one_mask(path for likeliness, path in self._masks[key] if likeliness == likeliest)
         if key in self._others:
             return min((path for path in self._namesakes(key) if self._role(path) == "mask"), default="")
         return ""
@@ -109,7 +72,7 @@ class ImageFiles:
         return sorted([self._first[key], *self._others[key]])
 
     def _role(self, path: str) -> str:
-        return _role_of_folder(os.path.dirname(path)[len(self.root) :])
+        return role_of_folder(os.path.dirname(path)[len(self.root) :])
 
 
 def pictures_below(folder: str | Path) -> dict[str, str]:
@@ -118,25 +81,48 @@ def pictures_below(folder: str | Path) -> dict[str, str]:
     A mask or a copy of another image (`cat_mask.png`, `masks/cat.png`, `cat_thumb.jpg` beside `cat.jpg`) is none.
     """
     own: dict[str, list[str]] = defaultdict(list)  # by key
-    derived: list[tuple[str, str, str]] = []  # path, key of the image, role
+    derived: list[tuple[str, str, str, list[str]]] = []  # key, path, role, keys of the images
     length = len(os.fspath(folder))
     for path in filter(is_image, files_below(folder)):
-        image, word = _ending(image_key(path))
-        role = ("mask" if word in MASKS else "copy") if word else _role_of_folder(os.path.dirname(path)[length:])
-        derived.append((path, image, role)) if role else own[image].append(path)
-    masks = {path: "" for paths in own.values() for path in paths}
+        key = image_key(path)
+        role, images = said(key)
+        if not role:
+            role, images = role_of_folder(os.path.dirname(path)[length:]), [key]
+        derived.append((key, path, role, images)) if role else own[key].append(path)
     _tell_twins(own)
-    left_out = []
-    for path, image, role in sorted(derived):
-        if image not in own:
-            masks[path] = ""  # an image of its own, whatever it is called
-            continue
-        left_out.append(path)
-        if role == "mask" and len(own[image]) == 1:
-            masks[own[image][0]] = masks[own[image][0]] or path
+    masks = _attributed(derived, own)
+    pictures = dict.fromkeys((path for paths in own.values() for path in paths), "")
+    for key, of_image in masks.items():
+        if len(own[key]) == 1:
+            pictures[own[key][0]] = one_mask(of_image)
+    return dict(sorted(pictures.items(), key=lambda entry: entry[0].split(os.sep)))
+
+
+def _attributed(derived: list[tuple[str, str, str, list[str]]], own: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The masks among files that are called masks or copies, by the key of their image; those of no image join `own`."""
+    masks, left_out, alone = defaultdict(list), [], defaultdict(list)
+    for key, path, role, images in sorted(derived, key=lambda entry: (len(entry[0]), entry[1])):
+        image = next((image for image in images if image in own), None)
+        if image is None and images != [key]:
+            own[key].append(path)  # an image of its own, whatever it is called, that may have a mask
+        elif image is None:
+            alone[key].append(path)
+        else:
+            left_out.append(path)
+            if role == "mask":
+                masks[image].append(path)
+    for key, paths in alone.items():
+        own[key] += paths
     if left_out:
         log.info("%d masks or copies of other images are no images of their own: %s, …", len(left_out), left_out[0])
-    return dict(sorted(masks.items(), key=lambda entry: entry[0].split(os.sep)))
+    return masks
+
+
+def one_mask(paths: Iterable[str]) -> str:
+    """Of files that are called an image's mask the first, with those that differ from it in a number at the end: as
+    BUSI has them, a mask an object."""
+    first, *others = sorted(paths)
+    return SEVERAL.join([first, *(path for path in others if unnumbered(path) == unnumbered(first))])
 
 
 def _tell_twins(images: dict[str, list[str]]) -> None:
@@ -146,19 +132,6 @@ def _tell_twins(images: dict[str, list[str]]) -> None:
                 "%s and its like differ in their suffix only: remove one of them if they show the same", paths[0]
             )
             return
-
-
-def _ending(key: str) -> tuple[str, str]:
-    """The key of the image whose mask or copy a file of that key is called, and the word; itself and "" of others."""
-    match = ENDING.fullmatch(key) if key[-1:] in LAST_SIGNS else None
-    return (match[1], match[2]) if match else (key, "")
-
-
-@lru_cache(maxsize=4096)
-def _role_of_folder(below: str) -> str:
-    """What the names of folders say of the files in them: "mask", "copy" or ""."""
-    names = below.casefold()
-    return "mask" if FOLDER.search(names) else "copy" if COPIES_FOLDER.search(names) else ""
 
 
 def _same(first: str, other: str) -> bool:

@@ -39,7 +39,8 @@ class ImageSet:
     `rows` has one row an image and these columns: `image_id` (str, no two alike), `path` (str) and `label` (index into
     `classes`). The others are filled in where a loader does not give them: `group` (images of one group, such as a
     lesion, never stand on two sides of a split; by default each image is its own), `mask` (path of the object's mask, ""
-    without one), `part` (the official split's name, "" where the set has none), `box` ("x y width height" of the object
+    without one; several files where it has a file an object, see `lib.data.masks.mask_files`), `part` (the official
+    split's name, "" where the set has none), `box` ("x y width height" of the object
     in pixels of the original image as a viewer shows it, both sides above 0, "" without one), and in a
     re-identification set `identity` (1, 2, …; 0 a distractor, −1 junk) and `camera` (1, 2, …); both are 0 in all other
     sets. There `part` is train, query or gallery, `group` is the identity, and `classes` are all identities of all parts

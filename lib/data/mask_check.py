@@ -4,11 +4,12 @@ import json
 import logging
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lib.data.decoding import on_all_cores
 from lib.data.imageset import ImageSet, refuse_unreadable
-from lib.data.masks import read_mask
+from lib.data.masks import mask_files, read_mask
 from lib.errors import warn_once
 from lib.files import write_text
 from lib.progress import Progress
@@ -61,5 +62,5 @@ def _examined(name: str, masked: pd.DataFrame) -> dict[str, str]:
 
 
 def _state(path: str) -> str:
-    inside = read_mask(path)
-    return "full" if inside.all() else "" if inside.any() else "empty"
+    inside = [read_mask(file) for file in mask_files(path)]
+    return "full" if any(map(np.all, inside)) else "" if any(map(np.any, inside)) else "empty"

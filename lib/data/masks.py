@@ -17,20 +17,33 @@ from lib.errors import WorkbookFileError
 FEW = 8  # values besides the two: more are the shades of blurred edges
 BETWEEN = 0.05  # of the pixels: fewer between the two are such edges
 LOSSY = {"JPEG", "WEBP"}  # formats that change values a little
+MIDDLE = 1 / 8  # of the way between the two is left out at either end: shades there are the two, a little changed
+SEVERAL = "\0"  # stands between the files of one mask that is stored in several, an object each: no path holds it
 
 
 def decode_mask(path: str | Path, picture: str | Path, size: Size, banner: int = 0) -> np.ndarray:
     """The mask of the image `picture` as uint8 [height, width]: 255 where the object covers a pixel wholly, 0 nowhere.
 
-    It is turned by its own EXIF tag, so one without a tag (most PNGs) must have been drawn on the upright picture. It may
+    `path` may be the several files of one mask, see `mask_files`: what one of them holds is the object. Each is turned by
+    its own EXIF tag, so one without a tag (most PNGs) must have been drawn on the upright picture. It may
     have another resolution than the picture. What it says of the picture's lowest `banner` rows is cut off.
 
     Raises:
         WorkbookFileError: either file is missing, corrupt or truncated, the mask has the picture's size with width and
             height in each other's place, or more than two values.
     """
-    width, height = picture_size(picture)
-    inside = read_mask(path)
+    shown = picture_size(picture)
+    return np.maximum.reduce([_squeezed(file, shown, height_and_width(size), banner) for file in mask_files(path)])
+
+
+def mask_files(mask: str | Path) -> list[str]:
+    """The files of a mask: one, or several with `SEVERAL` between them."""
+    return str(mask).split(SEVERAL)
+
+
+def _squeezed(path: str, shown: tuple[int, int], size: tuple[int, int], banner: int) -> np.ndarray:
+    """`decode_mask` of one file, whose picture is `shown` in (width, height) pixels."""
+    (width, height), inside = shown, read_mask(path)
     if inside.shape == (width, height) != (height, width):
         raise WorkbookFileError(
             f"{path}: the mask is {inside.shape[1]}×{inside.shape[0]} pixels, but a viewer shows its picture at "
@@ -38,9 +51,8 @@ def decode_mask(path: str | Path, picture: str | Path, size: Size, banner: int =
         )
     rows, columns = inside.shape
     kept = rows * without(banner, height) / height
-    side, other = height_and_width(size)
     mask = Image.fromarray(inside.astype(np.uint8) * 255)
-    return np.asarray(mask.resize((other, side), Image.Resampling.BOX, box=(0, 0, columns, kept)))
+    return np.asarray(mask.resize(size[::-1], Image.Resampling.BOX, box=(0, 0, columns, kept)))
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -50,20 +62,45 @@ def read_mask(path: str | Path) -> np.ndarray:
         WorkbookFileError: it is missing, corrupt or truncated, or has more than two values.
     """
     with upright(path) as image:
-        values, noise = _values(image), 1 / 8 if image.format in LOSSY else 0
+        values, noise = _values(image), MIDDLE if image.format in LOSSY else 0
     low, high = values.min(), values.max()
     if not np.isfinite(float(high) - float(low)):
         raise WorkbookFileError(f"{path}: the mask holds numbers that are not finite; save it with 0 and 255.")
     if low == high:
         return np.full(values.shape, bool(high != 0))
-    margin = noise * (float(high) - float(low))
-    between = values[(values > low + margin) & (values < high - margin)]
-    if between.size > BETWEEN * values.size and len(others := np.unique(between)) <= FEW:
+    between = _between(values, noise)
+    if between.any() and _are_labels(values, between):
+        others = np.unique(values[between])
         raise WorkbookFileError(
             f"{path}: the mask has {2 + len(others)} values, among them {low:g}, {others[0]:g} and {high:g}; save it with two, "
             "one for the object and a smaller one for all else."
         )
     return values > (float(low) + float(high)) / 2
+
+
+def _between(values: np.ndarray, margin: float) -> np.ndarray:
+    """bool [H, W]: values between the least and the greatest, and farther from both than a share of the way."""
+    low, high = values.min(), values.max()
+    margin *= float(high) - float(low)
+    return (values > low + margin) & (values < high - margin)
+
+
+def _are_labels(values: np.ndarray, between: np.ndarray) -> bool:
+    """Whether the values `between` the two are further labels, and not the shades of blurred edges.
+
+    Few of them that cover much are, and those that cover areas: most of their pixels equal all four neighbours. Where they
+    are many, as numbers of objects or the shades of a soft mask, those in the middle tell.
+    """
+    if len(np.unique(values[between])) > FEW:
+        between = _between(values, MIDDLE)
+        if between.mean() <= BETWEEN:
+            return False
+    elif between.mean() > BETWEEN:
+        return True
+    even, inner = np.zeros(values.shape, bool), values[1:-1, 1:-1]
+    even[1:-1, 1:-1] = (inner == values[:-2, 1:-1]) & (inner == values[2:, 1:-1])
+    even[1:-1, 1:-1] &= (inner == values[1:-1, :-2]) & (inner == values[1:-1, 2:])
+    return bool(even[between].mean() > 1 / 2)
 
 
 def _values(image: Image.Image) -> np.ndarray:

@@ -13,6 +13,7 @@ from lib.data.decoding import Size, decode_many, height_and_width
 from lib.data.imageset import ImageSet, file_stat, refuse_unreadable
 from lib.data.mapped_pixels import MappedPixels
 from lib.data.mask_check import check_masks
+from lib.data.masks import mask_files
 from lib.disk.manifest import difference, entry
 from lib.errors import InputLost
 from lib.files import save_whole, write_text
@@ -38,7 +39,7 @@ def load_pixels(
     """
     height, width = height_and_width(size)
     shape = f"{height}" if height == width else f"{height}x{width}"
-    of_masks = _key(images.rows.loc[images.rows["mask"] != "", "mask"], "masks")
+    of_masks = _key(images.rows.loc[images.rows["mask"] != "", "mask"].map(mask_files).explode(), "masks")
     images = check_masks(images, cache / f"{images.name}-masks-{of_masks}.json", skip_unreadable)
     what = f"{shape}-{images.banner}" if images.banner else shape
     stem = cache / f"{images.name}-{shape}-{_key(images.rows['path'], what)}"

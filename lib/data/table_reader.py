@@ -1,7 +1,9 @@
 """Tables and lists that come with data sets, read as text and checked row by row: each complaint names file and row."""
 
+import codecs
 import csv
 import re
+import string
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +13,24 @@ import pandas as pd
 
 from lib.errors import WorkbookFileError, WorkbookValueError, did_you_mean
 
-SEPARATORS = ",;\t"
+SEPARATORS = ",;\t|"
+TELLS_SEPARATOR = re.compile("sep=.?", re.IGNORECASE).fullmatch  # a first line of Excel's
+UNSEEN = "\xa0\u200b\u2060\u3000\ufeff"  # which pages and programs put round a text, and nobody sees
+BLANKS = string.whitespace + UNSEEN
 # What programs and people write where they know nothing, in any case.
-MISSING = frozenset({"", "na", "n/a", "<na>", "nan", "none", "null", "unknown", "unk", "?", "-"})
+MISSING = frozenset(
+    (
+        *("", "na", "n/a", "n.a.", "<na>", "#na", "#n/a", "nan", "-nan", "nat", "none", "null", "nil", r"\n", "."),
+        *("?", "-", "--", "unknown", "unk", "missing", "undefined", "unspecified", "not available", "not known"),
+    )
+)
 
 
 def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
-    """A table separated by commas, tabs or semicolons, with all of `columns`; text stays text (ids keep their zeros).
+    """A table separated by commas, semicolons, tabs or bars, with all of `columns`; text stays text (ids keep their zeros).
 
-    Blanks round a field, empty rows, separators at a row's end, and R's names of rows, which its header does not count,
+    It is in UTF-8, or in the UTF-16 of Excel's "Unicode text". Excel's first line `sep=;`, blanks round a field, empty rows,
+    separators at a row's end, and R's names of rows, which its header does not count,
     are left out. The index numbers the rows as an editor numbers the file's lines.
 
     Raises:
@@ -46,9 +57,17 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
 
 def _header(path: Path, separator: str) -> list[str]:
     """The fields of the first row that is not empty, if they are divided by `separator`; none of an empty file."""
-    with _readable(path), open(path, encoding="utf-8-sig", newline="") as file:
+    with _readable(path), open(path, encoding=_encoding(path), newline="") as file:
         rows = csv.reader(file, delimiter=separator, skipinitialspace=True)
-        return next(([name.strip() for name in row] for row in rows if any(row)), [])
+        return next(
+            ([name.strip(BLANKS) for name in row] for row in rows if any(row) and not TELLS_SEPARATOR(row[0])), []
+        )
+
+
+def _encoding(path: Path) -> str:
+    """The encoding that the mark at a file's beginning tells; without one, UTF-8."""
+    with open(path, "rb") as file:
+        return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def _fields(path: Path, separator: str, width: int) -> pd.DataFrame:
@@ -57,19 +76,24 @@ def _fields(path: Path, separator: str, width: int) -> pd.DataFrame:
     try:
         table = _parsed(path, separator, width + 1)
     except WorkbookFileError:  # perhaps since a row is longer
-        with _readable(path), open(path, encoding="utf-8-sig") as file:
+        with _readable(path), open(path, encoding=_encoding(path)) as file:
             longest = max(line.count(separator) for line in file) + 1
         table = _parsed(path, separator, max(longest, width + 1))
     raw = path.read_bytes()
+    if (encoding := _encoding(path)) != "utf-8-sig":
+        raw = raw.decode(encoding).encode()
     breaks = 0
-    if len(table) < max(raw.count(b"\n"), raw.count(b"\r")):  # some fields hold line breaks
+    if len(table) < max(raw.count(b"\n"), raw.count(b"\r")) + (raw[-1:] not in b"\r\n"):  # some fields hold line breaks
         breaks = sum(table[column].str.count(r"\r\n|\r|\n") for column in table).cumsum().shift(fill_value=0)
     table = table.set_axis(table.index + 1 + breaks)
+    if TELLS_SEPARATOR(table.iloc[0, 0]):
+        table = table.iloc[1:]
     empty = table[0] == ""
     if empty.any():
         table = table[~empty | (table != "").any(axis=1)]
-    if any(blank in raw for blank in (f" {separator}".encode(), b" \n", b" \r", "\xa0".encode())):
-        table = table.apply(lambda column: column.str.strip())
+    blanks = (f" {separator}", " \n", " \r", ' "', '" ', *("" if raw.isascii() else UNSEEN))
+    if raw[-1:] == b" " or any(blank.encode() in raw for blank in blanks):
+        table = table.apply(lambda column: column.str.strip(BLANKS))
     return table
 
 
@@ -78,7 +102,7 @@ def _parsed(path: Path, separator: str, width: int) -> pd.DataFrame:
     with _readable(path):
         return pd.read_csv(
             path, sep=separator, header=None, names=range(width), dtype=str, keep_default_na=False,
-            skip_blank_lines=False, skipinitialspace=True, encoding="utf-8-sig",
+            skip_blank_lines=False, skipinitialspace=True, encoding=_encoding(path),
         )  # fmt: skip
 
 

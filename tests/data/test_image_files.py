@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lib.data import load_dataset
+from lib.data import ImageSet, load_dataset, load_pixels
 from lib.data.file_finder import files_named, listed_files
-from lib.data.image_files import ImageFiles, image_name, pictures_below
+from lib.data.image_files import ImageFiles, pictures_below
+from lib.data.image_names import image_name
+from lib.data.masks import decode_mask, mask_files
 from lib.data.shards.listing import list_shards
 from lib.errors import WorkbookFileError
 from lib.file_tree import data_in, files_below
@@ -27,6 +29,8 @@ LEFT_BEHIND = [
     "@eaDir/x.png/SYNOPHOTO_THUMB_M.png",
     "#recycle/x.png",
     "$RECYCLE.BIN/x.png",
+    "RECYCLER/x.png",
+    "LOST.DIR/x.png",
     "System Volume Information/x.png",
     "Thumbs.db",
     "desktop.ini",
@@ -117,6 +121,7 @@ def test_files_that_differ_in_case_are_two_images(tmp_path):
         "seg",
         "gt",
         "annotations",
+        "Ground Truth",
         "thumbs",
         "Previews",
     ],
@@ -139,7 +144,11 @@ def test_of_namesakes_that_may_both_be_meant_both_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["x_mask", "x_Segmentation", "x-seg", "x.mask", "x_masks", "x_mask_1", "x_lesion", "x_GT"]
+    "name",
+    [
+        *("x_mask", "x_Segmentation", "x-seg", "x.mask", "x_masks", "x_mask_1", "x_lesion", "x_GT", "mask_x", "seg-X"),
+        *("x.jpg_mask", "x.png.mask", "x_mask.png", "x_mask (1)", "x_gt_mask", "x_ground_truth"),
+    ],
 )
 def test_masks_are_told_by_how_they_are_called(name, tmp_path):
     image, mask = picture(tmp_path / "c" / "x.png"), picture(tmp_path / "c" / f"{name}.png")
@@ -147,6 +156,37 @@ def test_masks_are_told_by_how_they_are_called(name, tmp_path):
     assert pictures_below(tmp_path) == {str(image): str(mask), str(alone): ""}
     assert (ImageFiles(tmp_path).mask("X.jpg"), ImageFiles(tmp_path).path(name)) == (str(mask), str(mask))
     assert [path.name for _, path in find_images(tmp_path)[0]] == ["x.png", "y_mask.png"]
+
+
+def test_an_image_that_is_called_a_mask_of_nothing_may_have_one(tmp_path):
+    image, mask = picture(tmp_path / "x_lesion.png"), picture(tmp_path / "x_lesion_mask.png")
+    assert pictures_below(tmp_path) == {str(image): str(mask)}
+    assert ImageFiles(tmp_path).mask("x_lesion") == str(mask)
+
+
+def test_a_mask_an_object_is_one_mask_in_several_files(tmp_path):
+    image = picture(tmp_path / "c" / "benign (4).png", size=(4, 4))
+    names = ("benign (4)_mask", "benign (4)_mask_1", "benign (4)_mask_2")
+    for k, name in enumerate(names):
+        Image.fromarray(np.eye(4, k=k, dtype=np.uint8)).save(tmp_path / "c" / f"{name}.png")
+    picture(tmp_path / "c" / "benign (4)_segmentation.png")  # another one, and not a part of it
+    masks = pictures_below(tmp_path)[str(image)]
+    assert masks == ImageFiles(tmp_path).mask("benign (4)")
+    assert mask_files(masks) == [str(tmp_path / "c" / f"{name}.png") for name in names]
+    union = np.eye(4) + np.eye(4, k=1) + np.eye(4, k=2)
+    assert np.array_equal(decode_mask(masks, image, 4), union * 255)
+    rows = pd.DataFrame({"image_id": ["4"], "path": [str(image)], "label": [0], "mask": [masks]})
+    (tmp_path / "c" / f"{names[2]}.png").write_bytes(b"damaged")
+    with pytest.raises(WorkbookFileError, match="_mask_2.png: corrupt"):
+        load_pixels(ImageSet("busi", ("benign",), rows), 4, tmp_path / "cache")
+
+
+def test_double_suffixes_and_portable_maps_are_images(tmp_path):
+    path = picture(tmp_path / "x.jpg.JPG")
+    Image.open(path).save(tmp_path / "y.ppm")
+    files = ImageFiles(tmp_path)
+    assert files.path("x") == files.path("x.jpg") == str(path)
+    assert files.path("y") == str(tmp_path / "y.ppm")
 
 
 def test_a_class_may_be_called_mask(tmp_path):

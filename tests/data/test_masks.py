@@ -86,6 +86,35 @@ def test_a_map_of_labels_is_no_mask(values, tmp_path):
         read_mask(tmp_path / "labels.png")
 
 
+def ringed(inside, ring):
+    """A small object [45, 60] with a ring of void round it."""
+    labels = np.zeros((45, 60), np.uint8)
+    labels[10:24, 10:24], labels[12:22, 12:22] = ring, inside
+    return labels
+
+
+def instances(side, number):
+    labels = np.zeros((45, 60), np.uint8)
+    for k in range(number):
+        row, column = divmod(k, 60 // side)
+        labels[row * side : (row + 1) * side - 1, column * side : (column + 1) * side - 1] = k + 1
+    return labels
+
+
+@pytest.mark.parametrize("labels", [ringed(15, 255), ringed(1, 255), ringed(128, 255), instances(10, 24)])
+def test_labels_that_cover_little_or_are_many_are_no_mask_either(labels, tmp_path):
+    Image.fromarray(labels).save(tmp_path / "labels.png")
+    with pytest.raises(WorkbookFileError, match=r"labels\.png: the mask has \d+ values"):
+        read_mask(tmp_path / "labels.png")
+
+
+def test_a_soft_mask_is_cut_half_way(tmp_path):
+    far = np.hypot(*np.meshgrid(np.linspace(-1, 1, 60), np.linspace(-1, 1, 45)))
+    soft = np.uint8(255 / (1 + np.exp(12 * (far - 0.6))))
+    Image.fromarray(soft).save(tmp_path / "mask.png")
+    assert np.array_equal(read_mask(tmp_path / "mask.png"), soft > (float(soft.min()) + soft.max()) / 2)
+
+
 def test_a_blurred_edge_is_cut_half_way(tmp_path):
     blurred = Image.fromarray(OBJECT * np.uint8(255)).resize((600, 450), Image.Resampling.BICUBIC).resize((60, 45))
     blurred.save(tmp_path / "mask.png")

@@ -40,6 +40,13 @@ AS_PEOPLE_HAVE_THEM = {
     "tabs": lines(header="lesion_id\timage_id\tdx", sign="\t"),
     "semicolons and a column with commas": "lesion_id;image_id;dx;x,y,z,u\n" + "".join(f"{';'.join(r)};1\n" for r in ROWS),
     "a semicolon in a column's name": lines(header='lesion_id,image_id,dx,"site; side"', row="{},back"),
+    "bars": lines(header="lesion_id|image_id|dx", sign="|"),
+    "Excel's Unicode text": lines(header="lesion_id\timage_id\tdx", sign="\t", end="\r\n").encode("utf-16"),
+    "Excel's line that tells the separator": "sep=;\r\n" + lines(header="lesion_id;image_id;dx", sign=";", end="\r\n"),
+    "Excel's line that tells a comma": "sep=,\n" + lines(),
+    "blanks within quotes": lines(sign=' "," ', row='" {} "'),
+    "a blank at the end": lines().rstrip() + " ",
+    "signs that nobody sees": "\ufeff" + lines(header="\ufefflesion_id,image_id\u200b,dx", sign="\u200b,\xa0"),
     "empty rows of a sheet": lines() + ",,\n,,\n",
     "empty lines before, between and after": "\n" + lines().replace("\n", "\n\n") + " \n",
     "a mark of its encoding": "\ufeff" + lines(),
@@ -63,6 +70,13 @@ def test_rows_are_numbered_as_an_editor_numbers_lines(read):
     assert table["note"].tolist() == ["two\nlines", "a\r\nb\r\nc", ""]
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_lines_are_counted_to_the_last_one_in_any_encoding(read, end, encoding):
+    text = 'lesion_id,image_id,dx,note\nHAM_1,ISIC_1,nv,"two\nlines"\nHAM_2,ISIC_2,nv,'
+    assert read((text + end).encode(encoding)).index.tolist() == [2, 4]
+
+
 def test_text_stays_text_and_a_row_that_ends_early_is_filled_up(read):
     table = read("lesion_id,image_id,dx\n007,NA,1e3\n010,ISIC_2\n")
     assert table.to_numpy().tolist() == [["007", "NA", "1e3"], ["010", "ISIC_2", ""]]
@@ -78,7 +92,8 @@ def test_text_stays_text_and_a_row_that_ends_early_is_filled_up(read):
         (lines(row="{},x,y"), r"row 2: there are more fields than the header's 3"),
         (lines(row="1,{}"), r"row 2: there are more fields"),  # no names of rows: these are all different
         (lines() + '"HAM_4,ISIC_4,nv\nHAM_5,ISIC_5,nv\n', "row 5: a quotation mark opens there and nothing closes it"),
-        (lines().encode("utf-16"), "not a readable CSV table .*save it as CSV in UTF-8"),
+        (lines().encode("utf-16")[:-1], "not a readable CSV table .*save it as CSV in UTF-8"),
+        (lines().encode("utf-16-le"), "lacks the column|not a readable CSV table"),
         ("lesion_id,image_id,dx\ntête,ISIC_1,nv\n".encode("latin-1"), "save it as CSV in UTF-8"),
         (bytes(500), "lacks the column|is empty|not a readable"),
     ],
@@ -89,6 +104,25 @@ def test_what_cannot_be_read_is_told(read, text, message):
 
 
 def test_words_for_missing_values_are_missing():
-    words = pd.Series(["HAM_1", "", "nan", "NA", "N/A", "unknown", "None", "null", "NULL", "?", "<NA>", "Nana", "0"])
+    words = pd.Series(
+        [
+            "HAM_1",
+            "",
+            "nan",
+            "NA",
+            "N/A",
+            "unknown",
+            "None",
+            "null",
+            "NULL",
+            "?",
+            "<NA>",
+            "Nana",
+            "0",
+            "#N/A",
+            "n.a.",
+            ".",
+        ]
+    )
     ids = pd.Series([f"ISIC_{i}" for i in range(len(words))])
-    assert filled(words, ids).tolist() == ["HAM_1", *ids[1:11], "Nana", "0"]
+    assert filled(words, ids).tolist() == ["HAM_1", *ids[1:11], "Nana", "0", *ids[13:]]

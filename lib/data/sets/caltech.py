@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from lib.data.file_finder import class_folder_rows, folders_in, unpacked
-from lib.data.image_files import is_image
+from lib.data.image_names import is_image
 from lib.data.imageset import ImageSet
 from lib.errors import WorkbookFileError
 from lib.file_tree import data_in

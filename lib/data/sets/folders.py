@@ -1,5 +1,6 @@
 """Any folder of class folders (torchvision's `ImageFolder` layout), and scikit-learn's digits written as one."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,16 @@ from PIL import Image
 
 from lib.data.file_finder import class_folder_rows, folder, folders_in
 from lib.data.image_files import pictures_below
+from lib.data.image_names import role_of_folder
 from lib.data.imageset import ImageSet
 from lib.errors import WorkbookFileError
 from lib.files import save_folder
 
-# What folders and shards of a part of a set are called.
-PART_OF = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+IMAGES = {"images", "image", "imgs", "img", "pictures", "photos"}  # folders that are no classes, where masks are beside
+# What folders and shards of a part of a set are called: `train`, `Testing`, `validation_set`, `test-images`.
+PART = re.compile(
+    r"(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id(?:ation)?)?|dev)|(?P<test>test(?:ing)?))[-_ ]?(?:set|data|images?|imgs?|split)?"
+)
 
 
 def load_image_folder(root: Path, name: str = "imagefolder", skip_unreadable: bool = False) -> ImageSet:
@@ -23,7 +28,7 @@ def load_image_folder(root: Path, name: str = "imagefolder", skip_unreadable: bo
     Raises:
         WorkbookFileError: fewer than two class folders, one without an image, or parts of different classes.
     """
-    root = folder(root, name)
+    root = _unnested(folder(root, name))
     parts = part_folders(root)
     if not parts:
         return _class_folders(root, root, name)
@@ -37,6 +42,22 @@ def load_image_folder(root: Path, name: str = "imagefolder", skip_unreadable: bo
     return ImageSet(name, classes, rows)
 
 
+def part_of(name: str) -> str:
+    """The part, train, val or test, that a folder or shard of that name is; "" of another one."""
+    match = PART.fullmatch(name.casefold())
+    return match.lastgroup if match else ""
+
+
+def _unnested(root: Path) -> Path:
+    """`root`, or the folder of folders that alone is in it, as archives nest them, or the one that is in that."""
+    for _ in range(2):
+        inside = folders_in(root)
+        if len(inside) != 1 or not folders_in(inside[0]):
+            break
+        root = inside[0]
+    return root
+
+
 def part_folders(root: Path) -> dict[str, Path]:
     """The folders of a set's parts, train and at least one more; none where the folders are classes, of which one may
     be called test.
@@ -44,15 +65,15 @@ def part_folders(root: Path) -> dict[str, Path]:
     Raises:
         WorkbookFileError: parts and other folders stand side by side, or two folders are the same part.
     """
-    part_of = {path: PART_OF.get(path.name.casefold()) for path in folders_in(root)}
-    parts = {part: path for path, part in part_of.items() if part}
+    named = {path: part_of(path.name) for path in folders_in(root)}
+    parts = {part: path for path, part in named.items() if part}
     if "train" not in parts or len(parts) < 2:
         return {}
-    others = [path.name for path, part in part_of.items() if path not in parts.values()]
+    others = [path.name for path in named if path not in parts.values()]
     if others:
-        named = ", ".join(path.name for path in parts.values())
+        told = ", ".join(path.name for path in parts.values())
         raise WorkbookFileError(
-            f"{root} holds {named}, which are parts of a set, and beside them {', '.join(others[:5])}: move these elsewhere, "
+            f"{root} holds {told}, which are parts of a set, and beside them {', '.join(others[:5])}: move these elsewhere, "
             "or rename what is a class and no part."
         )
     return parts
@@ -61,6 +82,13 @@ def part_folders(root: Path) -> dict[str, Path]:
 def _class_folders(base: Path, root: Path, name: str) -> ImageSet:
     """The images of the class folders in `base`; their ids are their places below `root`."""
     classes = tuple(path.name for path in folders_in(base))
+    images = [name for name in classes if name.casefold() in IMAGES]
+    masks = [name for name in classes if role_of_folder(f"/{name}") == "mask"]
+    if images and masks:
+        raise WorkbookFileError(
+            f"{base} holds {images[0]} and {masks[0]}, which are no classes: give {base / images[0]}, whose class folders may "
+            "hold masks, too, called <image>_mask.png."
+        )
     if len(classes) < 2:
         raise WorkbookFileError(f"{base} is no folder of class folders: it needs at least two, it has {len(classes)}.")
     rows = class_folder_rows(

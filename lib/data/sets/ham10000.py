@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from lib.data.file_finder import attach_images, find_table, folder, no_data_set
-from lib.data.image_files import ImageFiles, image_names
+from lib.data.image_files import ImageFiles
+from lib.data.image_names import image_names
 from lib.data.imageset import ImageSet
 from lib.data.table_reader import filled, label_indices, read_table
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from lib.data.file_finder import ImageList, attach_images, find_table, folder, no_data_set
-from lib.data.image_files import ImageFiles, image_names
+from lib.data.image_files import ImageFiles
+from lib.data.image_names import image_names
 from lib.data.imageset import ImageSet
 from lib.data.sets.ham10000 import CLASSES, lesion_set
 from lib.data.table_reader import label_indices, lookup, read_table, refuse_rows
@@ -61,7 +62,8 @@ def _labels(path: Path) -> pd.DataFrame:
             {"image_id": image_names(table["image_id"]), "label": label, "lesion_id": table["lesion_id"]}
         )
     table = read_table(path, ("image", *COLUMNS))
-    values = table[list(COLUMNS)].apply(pd.to_numeric, errors="coerce").to_numpy()
+    texts = table[list(COLUMNS)].replace(",", ".", regex=True)  # as Excel writes it in half of the world
+    values = texts.apply(pd.to_numeric, errors="coerce").to_numpy()
     one_hot = ((values == 1).sum(axis=1) == 1) & ((values == 0).sum(axis=1) == len(COLUMNS) - 1)
     complaint = f"image {{value!r}} must have a single 1.0 among {', '.join(COLUMNS)} and 0.0 elsewhere"
     refuse_rows(path, table["image"][~one_hot], complaint)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.data.file_finder import ImageList, attach_images, find_base, listed_files
-from lib.data.image_files import is_image
+from lib.data.image_names import is_image
 from lib.data.imageset import ImageSet, label_identities
 from lib.data.table_reader import read_list
 from lib.errors import WorkbookFileError, WorkbookValueError

@@ -13,7 +13,7 @@ import pandas as pd
 
 from lib.data.file_finder import folder
 from lib.data.imageset import refuse_line_ends
-from lib.data.sets.folders import PART_OF
+from lib.data.sets.folders import part_of
 from lib.errors import InputLost, WorkbookError, WorkbookFileError
 from lib.file_tree import data_in, is_data
 from lib.inputs import note
@@ -169,7 +169,7 @@ def _check_file(shard: Path) -> None:
 def _part(name: str) -> str:
     """The part that a shard's name tells."""
     words = re.split(r"[^a-z]+", name.casefold())
-    parts = {PART_OF[word] for word in words if word in PART_OF}
+    parts = {part_of(word) for word in words} - {""}
     if len(parts) != 1:
         raise WorkbookFileError(
             f"The name of the shard {name!r} does not tell its part: call it train-….tar, val-….tar or test-….tar."

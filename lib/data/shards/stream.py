@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from lib.data.decoding import Size, decode
-from lib.data.image_files import is_image
+from lib.data.image_names import is_image
 from lib.data.imageset import refuse_unreadable
 from lib.data.shards.listing import Shard, is_member, unreadable, webdataset
 from lib.errors import InputLost, WorkbookError, WorkbookFileError, WorkbookValueError, positive

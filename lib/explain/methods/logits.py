@@ -20,8 +20,8 @@ def logits_of(model: nn.Module, images: Tensor) -> Tensor:
     answer = model(images)
     named = _parts(answer)
     fitting = {name: part for name, part in named.items() if _is_logits(part, len(images))}
-    if "logits" in fitting:
-        fitting = {"logits": fitting["logits"]}
+    if "logits" in named:  # else, where they are another thing, features would be taken for them
+        fitting = {name: part for name, part in fitting.items() if name == "logits"}
     if len(fitting) != 1:
         told = ", ".join(f"{name}: {_kind(part)}" if name else _kind(part) for name, part in named.items())
         what = f"{len(fitting)} tensors that may be its logits" if fitting else "no logits [B, classes]"

@@ -158,6 +158,13 @@ def test_isic_leaves_out_a_part_without_images(isic_root):
     assert set(load_dataset("isic-2018-task-3", isic_root).rows["part"]) == {"train", "val"}
 
 
+def test_isic_truth_may_have_passed_through_an_excel_with_decimal_commas(isic_root):
+    before = load_dataset("isic-2018-task-3", isic_root)
+    path = isic_root / "ISIC2018_Task3_Training_GroundTruth.csv"
+    path.write_text(path.read_text().replace(",", ";").replace(".", ","))
+    pd.testing.assert_frame_equal(load_dataset("isic-2018-task-3", isic_root).rows, before.rows)
+
+
 def test_isic_rows_must_be_one_hot(isic_root):
     path = isic_root / "ISIC2018_Task3_Training_GroundTruth.csv"
     table = pd.read_csv(path)
@@ -258,6 +265,25 @@ def test_folders_of_parts_are_the_sets_own(tmp_path):
     (tmp_path / "README files").rename(tmp_path / "Training")
     with pytest.raises(WorkbookFileError, match="beside them (Training|train): move"):
         load_dataset("imagefolder", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("Training", "Testing"), ("training_set", "test_set"), ("train-images", "testset")]
+)
+def test_parts_may_be_called_in_other_words_and_nested_as_archives_are(train, test, tmp_path):
+    for part in (train, test):
+        class_folders(tmp_path / "archive" / "a set" / part)
+    images = load_dataset("imagefolder", tmp_path)
+    assert (images.classes, set(images.rows["part"])) == (("cat", "dog"), {"train", "test"})
+    assert f"{test}/cat/0.png" in images.rows["image_id"].tolist()
+
+
+def test_a_folder_of_masks_beside_one_of_images_is_no_class(tmp_path):
+    for kind in ("images", "masks"):
+        class_folders(tmp_path / kind)
+    with pytest.raises(WorkbookFileError, match="holds images and masks, which are no classes: give .*images"):
+        load_dataset("imagefolder", tmp_path)
+    assert load_dataset("imagefolder", tmp_path / "images").classes == ("cat", "dog")
 
 
 @pytest.mark.parametrize("names", [("control", "test"), ("bus", "car", "train"), ("val", "test")])

@@ -200,6 +200,7 @@ def test_a_network_of_one_answer_is_explained_and_scored():
         (lambda x: "mel", "no logits .*str"),
         (lambda x: None, "no logits .*NoneType"),
         (lambda x: {"loss": x.mean()}, r"no logits .*loss: \[\]"),
+        (lambda x: {"logits": x[:, :, None].expand(-1, -1, 9), "pooled": x}, r"no logits .*logits: \[2, 4, 9\]"),
     ],
 )
 @pytest.mark.parametrize("method", ["grad-cam", "gradient-x-input"])
