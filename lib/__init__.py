@@ -34,3 +34,4 @@ def __dir__() -> list[str]:
 
 keep_freed_memory()
 WATCHERS["training"] = "lib.report.figures.live_curves"
+WATCHERS["finished curves"] = "lib.report.figures.finished_curves"

@@ -23,7 +23,7 @@ OPEN = """
 import time, psutil
 from dataclasses import replace
 import pandas as pd
-from lib.explain import explore_networks
+from lib.explain import compare_networks, explore_networks
 from lib.training import Run
 from lib.training.training_data import load_images
 
@@ -34,9 +34,19 @@ many = pd.concat([images.rows] * ({copies} // len(images.rows) + 1))[:{copies}].
 many = replace(images, rows=many.assign(image_id=[f"{{n}}-{{name}}" for n, name in enumerate(many["image_id"])]))
 memory = lambda: print(psutil.Process().memory_info().rss / 1e6)
 """
+# How many views there are that show something.
+SHOWN = """[...document.querySelectorAll('.attention-view .live:not([hidden])')]
+    .filter(view => view.querySelector(':is(.stage, .panel) .text:not(:empty)')).length"""
+# The names of the choices of the view that was opened last.
+CHOICES = """label => {
+    const view = [...document.querySelectorAll('.attention-view')].at(-1);
+    const named = [...view.querySelectorAll('label')].find(each => each.textContent === label);
+    return [...document.getElementById(named.htmlFor).options].map(({textContent}) => textContent);
+}"""
+LIMITED = ("grad-cam", "rollout")  # methods that have a limit of their own
 # The milliseconds from a change of a control to the words of another picture, one after the other.
 ANSWER = """async ([label, values]) => {
-    const view = [...document.querySelectorAll('.attention-view')].at(-1), told = view.querySelector('.stage .text');
+    const view = [...document.querySelectorAll('.attention-view')].at(-1), told = view.querySelector(':is(.stage, .panel) .text');
     const named = [...view.querySelectorAll('label')].find(each => each.textContent === label);
     const control = document.getElementById(named.htmlFor), times = [];
     for (const value of values) {
@@ -72,13 +82,10 @@ def report(what: str, value: float, limit: float, unit: str = "ms") -> None:
 
 def opened(desk: Desk, source: str) -> float:
     """Seconds from a cell's start to its view."""
-    desk.page.evaluate("window.seen = document.querySelectorAll('.attention-view .live:not([hidden])').length")
+    desk.page.evaluate(f"window.seen = {SHOWN}")
     began = desk.page.evaluate("performance.now()")
     desk.start(source)
-    ready = (
-        "document.querySelectorAll('.attention-view .live:not([hidden]) .stage .text:not(:empty)').length > window.seen"
-    )
-    desk.page.wait_for_function(ready, polling="raf", timeout=120_000)
+    desk.page.wait_for_function(f"{SHOWN} > window.seen", polling="raf", timeout=120_000)
     took = desk.page.evaluate("performance.now()") - began
     desk.wait_for_kernel()
     return took
@@ -92,12 +99,12 @@ def measure(desk: Desk, runs: list[str], moves: int) -> None:
     opened(desk, "explore_networks(runs, few)")  # once, for what is loaded at the first time
     report("a view of 10 images, from its cell's start", opened(desk, "explore_networks(runs, few)"), 1000)
     report(f"a view of {COPIES:,} images", opened(desk, "explore_networks(runs, many)"), 1000)
-    maps = desk.page.evaluate(
-        "[...[...document.querySelectorAll('.attention-view')].at(-1).querySelectorAll('label')]"
-        ".find(each => each.textContent === 'map').parentNode.querySelector('select').options.length"
-    )
-    methods = list(range(min(maps, 8)))
+    names = desk.page.evaluate(CHOICES, "map")
+    methods = [n for n, name in enumerate(names) if n < 8 or name.startswith(LIMITED)]
     first = desk.page.evaluate(ANSWER, ["map", [*methods[1:], 0]])
+    for n, took in zip(methods[1:], first, strict=False):
+        if names[n].startswith(LIMITED):
+            report(f"{names[n]}, computed", took, 300)
     report("another method, computed (median)", statistics.median(first[:-1]), 300)
     again = desk.page.evaluate(ANSWER, ["map", [*methods[1:], 0] * 5])
     report("another method, at hand (median)", statistics.median(again), 50)
@@ -107,6 +114,9 @@ def measure(desk: Desk, runs: list[str], moves: int) -> None:
     report("the last of many moves, until its picture", late, 1000)
     after = float(desk.run("memory()").text_content())
     report("memory of the kernel after them", after - before, 20, "MB")
+    report("a comparison of two maps", opened(desk, "compare_networks(runs[0], few)"), 1000)
+    first = desk.page.evaluate(ANSWER, ["map", [*methods[2:], 0]])
+    report("another method in one of its panels, computed (median)", statistics.median(first[:-1]), 300)
 
 
 def main() -> None:

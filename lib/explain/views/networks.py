@@ -29,12 +29,15 @@ class Networks:
         self._loaded: OrderedDict[str, nn.Module] = OrderedDict()
         self._runs = self._listed()
         if not self._runs:
-            raise WorkbookValueError("There is no finished run that tells classes apart: train one with fit(config).")
+            raise WorkbookValueError(
+                "There is no finished run that tells classes apart: train one with fit(config). Networks that search for "
+                "identities answer no class: explorer_of({name: run.model()}, images) shows what they look at."
+            )
 
     def _listed(self) -> dict[str, Run]:
         """By name, as they are now; a config is read when its network is asked, since a store may be large."""
         if isinstance(self._given, Mapping):
-            return dict(self._given)
+            return {name: run for name, run in self._given.items() if run.config.task != "reid"}
         runs = [self._given] if isinstance(self._given, Run) else self._given
         return {run.path.name: run for run in runs if all((run.path / name).exists() for name in TESTED)}
 

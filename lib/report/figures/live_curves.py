@@ -5,7 +5,7 @@ what was last drawn is what is saved, exported and printed. All trainings of one
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
@@ -17,6 +17,7 @@ from IPython.display import display
 from lib.report.figures.reid_figures import SEARCH
 from lib.report.figures.run_figures import CLASSIFICATION, log_curves
 from lib.report.figures.style import png_of
+from lib.training.store import Run
 
 MOST = 4  # trainings in one figure, the latest
 SHARE = 0.1  # of the time that drawing may take
@@ -57,6 +58,12 @@ class LiveCurves:
         else:
             self.place.update(shown, metadata=metadata, raw=True)
 
+    def clear(self) -> None:
+        """Show nothing any more."""
+        if self.place is not None:
+            self.place.update({"text/html": "", "text/plain": ""}, raw=True)
+            self.place = None
+
 
 @lru_cache(maxsize=1)
 def _figure_of(cell: str) -> LiveCurves:
@@ -65,5 +72,16 @@ def _figure_of(cell: str) -> LiveCurves:
 
 def watch(name: str, phantom: bool) -> partial:
     """What to call with the log's rows after every epoch of training `name`, and with the best epoch after the last."""
-    cell = get_ipython().kernel.get_parent()["header"]["msg_id"]
-    return partial(_figure_of(cell).tell, name, phantom)
+    return partial(_figure_of(_cell()).tell, name, phantom)
+
+
+def give_way(runs: Iterable[Run]) -> None:
+    """Take away this cell's figure where it has nothing but the trainings of `runs`, whose finished figure comes now."""
+    live = _figure_of(_cell())
+    if live.logs.keys() <= {run.path.name for run in runs}:
+        live.clear()
+
+
+def _cell() -> str:
+    """What the kernel calls the cell that runs."""
+    return get_ipython().kernel.get_parent()["header"]["msg_id"]

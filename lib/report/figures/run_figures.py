@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix
 from torch import nn
 
 from lib.evaluation.test_images import TestImages, select_images
+from lib.progress import watcher
 from lib.report.figures.forest import Interval, forest_figure
 from lib.report.figures.style import (
     GREY,
@@ -35,7 +36,8 @@ DASHES = {"training": (4, 2), "validation": ""}
 
 
 def curves(runs: Mapping[str, Run], panels: Mapping[str, tuple[str, Sequence[str]]] = CLASSIFICATION) -> Figure:
-    """The logs of finished runs, as `log_curves` draws them."""
+    """The logs of finished runs, as `log_curves` draws them; in a notebook in place of those that were drawn live."""
+    watcher("finished curves")(runs.values())
     phantom = any(run.provenance["is_phantom"] for run in runs.values())
     best = {name: run.metrics["best_epoch"] for name, run in runs.items()}
     return log_curves({name: run.log for name, run in runs.items()}, best, phantom, panels)

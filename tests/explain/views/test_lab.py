@@ -123,6 +123,13 @@ def test_the_curves_of_a_training_grow_epoch_by_epoch_and_stay(desk, gate):
             tell(rows[:2], None)
             open({str(gate)!r}).read()
             tell(rows, 3)
+        open({str(gate)!r}).read()
+        from pathlib import Path
+        from types import SimpleNamespace as Finished
+        import pandas as pd
+        from lib.report.figures.run_figures import curves
+        told = dict(log=pd.DataFrame(rows), metrics={{"best_epoch": 3}}, provenance={{"is_phantom": True}})
+        _ = curves({{name: Finished(path=Path(name), **told) for name in ("with attention", "without")}})
     """)
     picture, seen = outputs.locator(".jp-RenderedImage img"), []
     for _ in range(4):
@@ -132,6 +139,8 @@ def test_the_curves_of_a_training_grow_epoch_by_epoch_and_stay(desk, gate):
     assert picture.count() == 1
     assert picture.get_attribute("width") == "1100"  # known, the page does not jump
     desk.page.screenshot(path=SCREENSHOTS / "live_curves_in_lab.png")
+    gate.write_text("")
+    picture.wait_for(state="detached", timeout=PATIENCE)  # the finished figure comes in its place
 
 
 def new_source(picture, seen: list[str]) -> str:
@@ -189,6 +198,19 @@ ASK_OFTEN = """async view => {
 }"""
 
 
+# A choice of a list that takes no focus.
+CHOOSE = """(list, name) => {
+    list.value = name;
+    list.dispatchEvent(new Event('change'));
+}"""
+# A file let go over a view.
+DROP = """(view, [name, bytes]) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([Uint8Array.from(bytes)], name, {type: 'image/png'}));
+    view.dispatchEvent(new DragEvent('drop', {bubbles: true, cancelable: true, dataTransfer}));
+}"""
+
+
 @pytest.fixture(scope="module")
 def live(desk, finished, tiny):
     """What a cell displays: the live explorer of a store, in the empty notebook."""
@@ -227,7 +249,7 @@ def test_the_live_explorer_answers_whatever_is_asked_and_survives_what_goes_wron
 
     own.set_input_files([{"name": "<i>no</i>.png", "mimeType": "image/png", "buffer": b"no image"}])
     status.filter(has_text="<i>no</i>.png: corrupt or truncated image").wait_for(timeout=PATIENCE)
-    own.set_input_files([{"name": "mine.png", "mimeType": "image/png", "buffer": png()}])
+    live.evaluate(DROP, ["mine.png", [*png()]])
     shows(live, "mine.png (yours)")
     target.select_option("the true class")
     status.filter(has_text="Nobody has said what 'mine.png (yours)' is").wait_for(timeout=PATIENCE)
@@ -240,6 +262,9 @@ def test_the_live_explorer_answers_whatever_is_asked_and_survives_what_goes_wron
     running.get_by_text("KeyboardInterrupt").first.wait_for(timeout=PATIENCE)
     method.select_option("noise")
     shows(live, "noise")
+    assert status.text_content() == ""
+    live.get_by_label("zoom", exact=True).fill("2")
+    live.locator("xpath=self::*[not(contains(@class, 'busy'))]").wait_for()
     assert status.text_content() == ""
     page.screenshot(path=SCREENSHOTS / "live_explorer_in_lab.png")
     assert desk.errors == []
@@ -257,6 +282,8 @@ def test_the_counterfactual_brush_changes_the_image_for_all_panels(desk, live):
         told = view.locator(".panel .text").nth(panel)
         told.filter(has_text=" before, ").wait_for(timeout=PATIENCE)
     view.get_by_role("button", name="insertion curve").click()
+    live.get_by_label("map", exact=True).evaluate(CHOOSE, "random")  # two views ask one network at once
+    shows(live, "random")
     view.locator(".chart .text").filter(has_text="2: noise").wait_for(timeout=PATIENCE)
     desk.page.screenshot(path=SCREENSHOTS / "live_comparison_in_lab.png")
     view.get_by_role("button", name="start over").click()
@@ -267,12 +294,12 @@ def test_the_counterfactual_brush_changes_the_image_for_all_panels(desk, live):
 def test_what_was_looked_at_is_saved_and_a_kernel_that_has_gone_is_told_in_one_line(desk, live):
     before, method = live.get_attribute("data-payload"), live.get_by_label("map", exact=True)
     method.focus()
-    method.select_option("centre")
-    shows(live, "centre")
+    method.select_option("gradient-x-input")
+    shows(live, "gradient-x-input")
     desk.page.mouse.move(5, 5)  # the person has left
     method.blur()
     live.and_(desk.page.locator(f"[data-payload]:not([data-payload='{before}'])")).wait_for(timeout=PATIENCE)
-    shows(live, "centre")  # drawn anew, it opens as it was left
+    shows(live, "gradient-x-input")  # drawn anew, it opens as it was left
     live.locator(".choices button").nth(20).wait_for(timeout=PATIENCE)
     kernel = "window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel"
     desk.page.evaluate(f"{kernel}.restart()")
@@ -280,7 +307,7 @@ def test_what_was_looked_at_is_saved_and_a_kernel_that_has_gone_is_told_in_one_l
     live.locator(".choices button").nth(20).click()
     gone = live.locator(".status").filter(has_text="The kernel that answered has gone: run this cell again.")
     gone.wait_for(timeout=PATIENCE)
-    shows(live, "centre")  # what it has it shows
+    shows(live, "gradient-x-input")  # what it has it shows
     assert desk.errors == []
 
 
