@@ -21,7 +21,7 @@ from pathlib import Path
 
 from lib.disk.processes import is_running, machine, started
 from lib.errors import WorkbookError, warn_once
-from lib.files import told, write_text
+from lib.files import from_json, told, write_text
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class FileClaim:
     def _read(self, generation: int) -> dict:
         """Who holds it; nothing where its writer is at it just now, or died over it."""
         try:
-            owner = json.loads(self._file(generation).read_text(encoding="utf-8"))
+            owner = from_json(self._file(generation).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return owner if isinstance(owner, dict) else {}

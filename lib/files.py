@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from lib.disk.scratch import remove, scratch_beside
 from lib.errors import WorkbookError
@@ -58,6 +59,18 @@ def save_folder(path: Path, save: Callable[[Path], object], is_same: Callable[[P
 def json_text(content: object) -> str:
     """JSON that every reader reads: it has no NaN, so a number that is none becomes null."""
     return json.dumps(_missing_as(None, content), indent=1, allow_nan=False)
+
+
+def from_json(text: str) -> Any:
+    """What JSON tells.
+
+    Raises:
+        ValueError: it is none, or is nested deeper than Python follows.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
 
 
 def with_nan(content: object) -> object:

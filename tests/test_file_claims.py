@@ -167,3 +167,15 @@ def test_waiting_tells_the_owner_once_and_ends_with_the_claim(tmp_path, monkeypa
     FileClaim(tmp_path / "work").wait(told.append)
     assert len(polls) == 3
     assert told == [f"process {os.getpid()} on {platform.node()}"]
+
+
+@pytest.mark.parametrize("content", ["", '{"machine": ', "[]", "\x00\x00"])
+def test_a_damaged_claim_is_named_and_given_up_in_the_end(content, tmp_path, monkeypatch, caplog):
+    file = tmp_path / ".work.claim-1"
+    file.write_text(content)
+    waiting = FileClaim(tmp_path / "work")
+    assert not waiting.acquire()  # its writer may be at it
+    assert not waiting.acquire()
+    assert f"{file} is damaged: it counts as given up after 60 s" in caplog.text
+    monkeypatch.setattr(file_claims, "STALE_S", 0.0)
+    assert waiting.acquire()

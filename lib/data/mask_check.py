@@ -11,7 +11,7 @@ from lib.data.decoding import on_all_cores
 from lib.data.imageset import ImageSet, refuse_unreadable
 from lib.data.masks import mask_files, read_mask
 from lib.errors import warn_once
-from lib.files import write_text
+from lib.files import from_json, write_text
 from lib.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def check_masks(images: ImageSet, notes: Path, skip_unreadable: bool) -> ImageSe
 def _noted(notes: Path) -> dict[str, str] | None:
     """What was found before; None where nothing is kept, or not as it was written."""
     try:
-        return dict(json.loads(notes.read_text(encoding="utf-8")))
+        return dict(from_json(notes.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -16,7 +16,7 @@ from lib.data.mask_check import check_masks
 from lib.data.masks import mask_files
 from lib.disk.manifest import difference, entry
 from lib.errors import InputLost
-from lib.files import save_whole, write_text
+from lib.files import from_json, save_whole, write_text
 from lib.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def cache_damage(array: Path, trusting: bool = False) -> str | None:
     """What is wrong with a file of the cache, in words; `trusting` leaves it unread where nobody has touched it."""
     notes = array.with_suffix(".json")
     try:
-        return difference(array, json.loads(notes.read_text(encoding="utf-8"))["array"], trusting)
+        return difference(array, from_json(notes.read_text(encoding="utf-8"))["array"], trusting)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return f"{notes.name} beside it is missing, damaged or of an earlier build"
 
@@ -86,7 +86,7 @@ def _kept(array: Path, notes: Path) -> dict[str, str] | None:
     if what := cache_damage(array, trusting=True):
         log.warning("%s is made anew: %s", array, what)
         return None
-    return json.loads(notes.read_text(encoding="utf-8"))["problems"]
+    return from_json(notes.read_text(encoding="utf-8"))["problems"]
 
 
 def _key(paths: pd.Series, what: str) -> str:

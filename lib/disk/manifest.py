@@ -9,13 +9,15 @@ a copy the stamp differs, and its digest decides.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lib.files import write_text
+from lib.files import from_json, write_text
 
 MANIFEST = "manifest.json"
+PLAIN = re.compile(r"\w[\w.-]{0,99}")  # of the names in it: what leads elsewhere is read nowhere
 Entry = dict[str, str | int]  # of one file
 
 
@@ -36,11 +38,13 @@ def read_manifest(folder: Path) -> dict[str, Entry] | None:
         ValueError: it is damaged.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = from_json((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     if not (isinstance(manifest, dict) and all(isinstance(each, dict) for each in manifest.values())):
         raise ValueError("no file is described in it")
+    if strange := [name for name in manifest if not PLAIN.fullmatch(name)]:
+        raise ValueError(f"{strange[0][:50]!r} is no file of a folder")
     return manifest
 
 
@@ -54,8 +58,8 @@ def difference(path: Path, then: Entry, trusting: bool = False) -> str | None:
 
     `trusting` takes a file whose stamp is the same as the same, without reading it.
     """
-    if not path.exists():
-        return "it is missing"
+    if not path.is_file():  # of a pipe or a device there is no end
+        return "it is no file" if path.exists() else "it is missing"
     size = path.stat().st_size
     if size != then.get("bytes"):
         return f"it has {size:,} bytes, and had {then.get('bytes')} when it was written"

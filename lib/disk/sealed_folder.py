@@ -1,6 +1,5 @@
 """A folder of results that is finished when its last file is there, read with an eye to damage."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pandas as pd
 
 from lib.disk.manifest import MANIFEST, difference, read_manifest, seal
 from lib.errors import WorkbookFileError, warn_once
-from lib.files import json_text
+from lib.files import from_json, json_text
 from lib.inputs import note
 
 log = logging.getLogger(__name__)
@@ -82,7 +81,7 @@ class SealedFolder:
             WorkbookFileError: it is missing or damaged.
         """
         path = self.path / name
-        if not path.exists():
+        if not path.is_file():
             raise WorkbookFileError(f"{self.path} has no {name}: it is not finished. {self.remedy}")
         note(path)
         try:
@@ -97,7 +96,7 @@ class SealedFolder:
         """A file that holds a JSON object with `keys`; raises what `file` does."""
         path = self.file(name)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = from_json(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise WorkbookFileError(f"{path} is not valid JSON ({error}). {self.remedy}") from error
         if not isinstance(content, dict) or not content.keys() >= set(keys):

@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lib import hardware
 from lib.errors import positive
-from lib.files import write_text
+from lib.files import from_json, write_text
 from lib.training.build_model import build_model, build_structure
 from lib.training.config import RunConfig
 from lib.training.inference import normalise, predict_batch, statistics_of, to_unit
@@ -82,7 +82,8 @@ def measure_efficiency(
     if efficiency is None:
         with explain_out_of_memory(config):
             efficiency = _measure(config, classes, rounds, seconds, conditions)
-        write_text(path, json.dumps({"conditions": conditions, "efficiency": asdict(efficiency)}, indent=1))
+        kept = {"conditions": conditions, "efficiency": asdict(efficiency)}
+        write_text(path, json.dumps({**kept, "digest": _digest(kept["efficiency"])}, indent=1))
     return efficiency
 
 
@@ -101,11 +102,14 @@ def _conditions(config: RunConfig, classes: int) -> dict[str, object]:
 
 
 def _file_name(config: RunConfig, conditions: dict[str, object]) -> str:
-    digest = hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:8]
     parts = [config.backbone, config.attention]
     if config.uses("fusion_strategy"):
         parts += [config.fusion_strategy, config.residual_strategy]
-    return "-".join([*parts, f"{config.image_size}px", digest]) + ".json"
+    return "-".join([*parts, f"{config.image_size}px", _digest(conditions)]) + ".json"
+
+
+def _digest(facts: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _read(path: Path) -> Efficiency | None:
@@ -113,7 +117,10 @@ def _read(path: Path) -> Efficiency | None:
     if not path.exists():
         return None
     try:
-        kept = json.loads(path.read_text())["efficiency"]
+        read = from_json(path.read_text(encoding="utf-8"))
+        kept = read["efficiency"]
+        if read.get("digest", _digest(kept)) != _digest(kept):  # earlier builds wrote none
+            raise ValueError("these are not the numbers that were written")
         return Efficiency(**{name: tuple(v) if isinstance(v, list) else v for name, v in kept.items()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("%s is damaged (%s: %s); measuring again", path, type(error).__name__, error)

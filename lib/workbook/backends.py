@@ -25,6 +25,7 @@ from typing import Any, Protocol, Self
 import psutil
 
 from lib.errors import WorkbookError, WorkbookValueError
+from lib.files import told
 from lib.paths import ROOT
 from lib.workbook.task import Task, perform
 
@@ -83,7 +84,8 @@ class LocalPool:
 class SlurmCluster:
     """Jobs of a Slurm cluster, through submitit; `options` are sbatch's, as in {'partition': 'gpu', 'time': '4:00:00'}.
 
-    Slurm gives each job its GPU (`gres`). Every node must see the repository, its environment and the output folder.
+    Slurm gives each job its GPU (`gres`). Every node must see the repository, its environment, the output folder, and
+    `folder`: submitit leaves jobs and answers there as pickles, so that it is made the user's own, where nobody else writes.
     """
 
     cluster = "slurm"  # what submitit calls it
@@ -99,6 +101,9 @@ class SlurmCluster:
             raise WorkbookError(
                 f"Slurm cannot be used here ({error}): run this where sbatch is, or use --backend local."
             ) from error
+        with told(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)  # which none but its owner may do
         self._configure(dict(options or {}))
         self._jobs: list[Any] = []
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lib.errors import CommandLine, WorkbookError, WorkbookValueError, choose
+from lib.paths import given_path
 from lib.progress import Progress
 from lib.report.pages.execution_records import Entry
 from lib.report.pages.index_page import write_index
@@ -20,6 +21,7 @@ from lib.workbook.sweep import Plan, Sweep, make_plan
 from lib.workbook.task import Task, run_task
 
 BACKENDS = ("local", "slurm", "ray")
+SLURM_JOBS = "~/.cache/global-local-attention-workbook/slurm"  # in no folder that others share: see SlurmCluster
 EPILOG = """\
 examples:
   python run_all.py sweep quick                                the six tables in miniature, on the built-in data
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     chosen = _parser().parse_intermixed_args(arguments)
     report = chosen.output_dir.absolute() / "report"
-    backend = _backend(chosen, report)
+    backend = _backend(chosen)
     protocol = _protocol(chosen)
     tasks = [run_task(_job(protocol, values, chosen.output_dir), report) for values in protocol.runs()]
     sweep_plan = make_plan(tasks, report / "runs", chosen.force)
@@ -139,13 +141,14 @@ def _axes(grids: Sequence[str]) -> dict[str, list[str]]:
     return axes
 
 
-def _backend(chosen: argparse.Namespace, report: Path) -> Backend:
+def _backend(chosen: argparse.Namespace) -> Backend:
     name = choose("back end", chosen.backend, BACKENDS)
     for flag, value, owner in (("--address", chosen.address, "ray"), ("--slurm", chosen.slurm, "slurm")):
         if value and name != owner:
             raise WorkbookValueError(f"{flag} is for --backend {owner}, not {name}.")
     if name == "slurm":
-        return SlurmCluster(report / "slurm", chosen.workers, dict(read_assignment(text) for text in chosen.slurm))
+        folder = given_path(SLURM_JOBS, "the folder of jobs")
+        return SlurmCluster(folder, chosen.workers, dict(read_assignment(text) for text in chosen.slurm))
     if name == "ray":
         return RayCluster(chosen.workers, chosen.address)
     return LocalPool(chosen.workers)

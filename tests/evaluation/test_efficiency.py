@@ -75,6 +75,19 @@ def test_a_damaged_file_is_measured_anew(content, measured, tmp_path, monkeypatc
     assert json.loads((tmp_path / kept.name).read_text())["conditions"]["classes"] == 7
 
 
+def test_other_numbers_than_were_measured_are_measured_anew(measured, tmp_path, monkeypatch, caplog):
+    folder, found = measured
+    (kept,) = folder.iterdir()
+    content = json.loads(kept.read_text())
+    content["efficiency"]["macs"] += 1
+    (tmp_path / kept.name).write_text(json.dumps(content))
+    assert efficiency._read(tmp_path / kept.name) is None
+    assert "these are not the numbers that were written" in caplog.text
+    del content["digest"]  # as earlier builds wrote it
+    (tmp_path / kept.name).write_text(json.dumps(content))
+    assert efficiency._read(tmp_path / kept.name).macs == found.macs + 1
+
+
 def test_force_measures_anew(measured, tmp_path, monkeypatch):
     _, found = measured
     calls = []

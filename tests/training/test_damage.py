@@ -79,6 +79,37 @@ def test_a_damaged_manifest_is_damage(copied, damage):
     assert not copied.sound
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 100_000,
+        json.dumps({"../" * 9 + "dev/zero": {"bytes": 0}}),
+        json.dumps({"x" * 5000: {}}),
+        json.dumps({"\0": {}}),
+    ],
+)
+def test_a_manifest_that_leads_elsewhere_or_nowhere_is_damage(copied, content):
+    (copied.path / MANIFEST).write_text(content)
+    assert [*copied.damage(trusting=False)] == [MANIFEST]
+    with pytest.raises(WorkbookFileError, match=r"manifest\.json is damaged"):
+        copied.file("metrics.json")
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_damage_and_is_not_waited_for(copied, put):
+    path = copied.path / "predictions.csv"
+    path.unlink()
+    put(path)
+    assert copied.damage(trusting=False) == {"predictions.csv": "it is no file"}
+    with pytest.raises(WorkbookFileError, match=r"predictions\.csv"):
+        _ = copied.predictions
+
+
+def test_json_nested_beyond_the_stack_is_damage(copied):
+    (unsealed(copied.path) / "config.json").write_text("[" * 100_000)
+    assert [*copied.damage()] == ["config.json"]
+
+
 def test_an_edited_config_is_seen_under_its_old_hash_in_a_run_without_a_manifest_too(copied):
     edited = json.loads((copied.path / "config.json").read_text()) | {"lr": 0.5}
     (unsealed(copied.path) / "config.json").write_text(json.dumps(edited))

@@ -13,7 +13,7 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from lib.errors import WorkbookError, WorkbookValueError
-from lib.workbook import backends
+from lib.workbook import backends, sweep_commandline
 from lib.workbook.backends import LocalPool, RayCluster, SlurmCluster, _watched, cpus_each, visible_gpus
 from lib.workbook.plan import Job
 from lib.workbook.task import run_task
@@ -182,6 +182,21 @@ def test_a_missing_library_names_its_extra(monkeypatch, module, extra, make):
     monkeypatch.setattr(backends, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
     with pytest.raises(WorkbookValueError, match=rf"needs {module}: pip install -e '.\[{extra}\]'"):
         make()
+
+
+def test_jobs_are_unpickled_from_a_folder_of_the_users_own(tmp_path, monkeypatch):
+    """Never from the output folder, which others share."""
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    folder.chmod(0o777)
+    SubmititLocally(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    asked = []
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sweep_commandline, "SlurmCluster", lambda folder, *_: asked.append(folder) or LocalPool(1))
+    grid = ["02", "--grid", "seed=0", "--backend", "slurm", "--dry-run", "--output-dir", str(tmp_path / "shared")]
+    assert sweep_commandline.main(grid) == 0
+    assert [each.relative_to(tmp_path / "home").parts[0] for each in asked] == [".cache"]
 
 
 def test_a_cluster_that_is_not_there_is_told(tmp_path, monkeypatch):

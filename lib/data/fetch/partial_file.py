@@ -12,7 +12,7 @@ from email.message import Message
 from functools import cached_property
 from pathlib import Path
 
-from lib.files import write_text
+from lib.files import from_json, write_text
 
 DIGESTS = {"md5": "md5", "sha-256": "sha256", "sha-512": "sha512"}  # HTTP's names of digests, and hashlib's
 
@@ -33,9 +33,10 @@ class Part:
     def told(self) -> dict:
         """What the host said: the `version` of the file, and its `checksums`, {algorithm: hex digits}."""
         try:
-            return json.loads(self.note.read_text(encoding="utf-8"))
+            told = from_json(self.note.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
+        return told if isinstance(told, dict) else {}
 
     def request(self, is_checked: bool) -> dict[str, str]:
         """The headers that ask for the rest; of a part whose version nobody knows only if the whole `is_checked` later."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import tarfile
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from lib.inputs import note
 from lib.paths import DATA
 
 META = re.compile(r"__[^/]*__($|/)")  # what webdataset keeps for itself
+# How the address of a remote shard may begin. webdataset knows `pipe:` too, and hands what follows to a shell.
+SCHEMES = ("http", "https", "ftps", "sftp", "scp", "gs", "htgs", "ais", "hf", "file")
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ def list_shards(where: str | Path) -> list[str]:
     """The shards' file names or URLs; local ones are whole tar files, as far as their ends tell.
 
     Raises:
-        WorkbookError: `webdataset` is not installed. WorkbookFileError: there are none, one is missing or cut off.
+        WorkbookError: `webdataset` is not installed.
+        WorkbookFileError: there are none, one is missing or cut off, or is no address.
     """
     expand = webdataset().shardlists.expand_urls
     if any(sign in str(where) for sign in ("{", "://")) or str(where).endswith(".tar"):
@@ -102,9 +106,9 @@ def list_shards(where: str | Path) -> list[str]:
     if not shards:
         raise WorkbookFileError(f"There is no .tar file in {str(where)!r}; give the folder that holds the shards.")
     for shard in shards:
-        if not is_remote(shard):
-            _check_file(Path(shard))
-    return shards
+        _check_address(shard) if is_remote(shard) else _check_file(Path(shard))
+    # webdataset takes a relative name with a colon for an address
+    return [shard if is_remote(shard) else os.path.abspath(shard) for shard in shards]
 
 
 def is_remote(shard: str) -> bool:
@@ -154,6 +158,13 @@ def webdataset() -> ModuleType:
             "Tar shards are read by webdataset: pip install -e '.[shards]', or use a folder of images."
         ) from error
     return webdataset
+
+
+def _check_address(shard: str) -> None:
+    if shard.partition("://")[0] not in SCHEMES:
+        raise WorkbookFileError(
+            f"{shard!r} is no address of a shard: it may begin with {'://, '.join(SCHEMES)}://, and no command is run."
+        )
 
 
 def _check_file(shard: Path) -> None:

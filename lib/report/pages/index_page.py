@@ -1,6 +1,5 @@
 """The report's first page: the claims and their verdicts, a card a notebook with its answer first, and the studies."""
 
-import json
 import logging
 import platform
 import textwrap
@@ -15,6 +14,7 @@ from urllib.parse import quote
 from nbformat import NotebookNode
 
 from lib.errors import WorkbookFileError, warn_once
+from lib.files import from_json
 from lib.progress import duration
 from lib.report.pages import notebook_summary
 from lib.report.pages.execution_records import Entry, read_entry
@@ -63,7 +63,7 @@ def _studies(report: Path) -> list[dict[str, Any]]:
     studies = []
     for path in sorted((report / "studies").glob("*.json")):
         try:
-            left = json.loads(path.read_text(encoding="utf-8"))
+            left = from_json(path.read_text(encoding="utf-8"))
             studies.append({"name": path.stem, **{key: left[key] for key in ("title", "runs", "ok")}})
         except (OSError, ValueError, LookupError, TypeError):
             warn_once(log, f"{path} is damaged, and its study has no entry: run the study again.")

@@ -370,3 +370,29 @@ def test_a_sets_banner_is_in_no_shard(tmp_path):
         shard = load_shards(tmp_path / "shards").parts[part]
         seen = [image for image, _, _ in ShardStream(shard, 2, size=8, batch_size=1, training=False)]
         assert {int(value) for image in seen for value in np.unique(image)} == numbers
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "pipe:touch ran;true://host/train-{0..1}.tar",
+        "{http://127.0.0.1:1/val-0,pipe:touch ran;http://127.0.0.1:1/train-0}.tar",
+        "http://127.0.0.1:1/val-0.tar::pipe:touch ran;true://host/train-0.tar",
+        "ran://host/{train,val}-0.tar",
+    ],
+)
+def test_an_address_runs_no_command(where, tmp_path, monkeypatch):
+    """A colleague's config and a protocol name the shards: webdataset would give what follows `pipe:` to a shell."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WorkbookFileError, match=r"is no address of a shard: it may begin with http://"):
+        load_shards(where)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_shards_name_runs_no_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_shard(tmp_path / "pipe:touch ran;train-0.tar", members(range(3)))
+    write_shard(tmp_path / "val-0.tar", members(range(3)))
+    (tmp_path / "classes.txt").write_text("".join(f"kind {n}\n" for n in range(60)))
+    assert labels(make(load_shards(".").parts["train"], training=False)) == [0, 1, 2]
+    assert not (tmp_path / "ran").exists()
