@@ -123,7 +123,7 @@ def test_help_tells_what_a_flag_can_be(capsys):
     told = " ".join(capsys.readouterr().out.split())
     for names in (PAIR_STRATEGIES, BRANCHES, LOSSES):
         assert ", ".join(names) in told
-    assert "Width of keys and queries. For GAttANet only. Default 64; at least 1." in told
+    assert "Width of keys and queries. For GAttANet only. Default 64; at least 1 and at most 65,536." in told
     assert "Seed of the split. For all data sets but shards only. Default 0; finite" in told  # 0 is not off
     assert "left out, as suits the data set. Default left out; one of none," in told  # where none is a choice
     assert all(" ".join(field.metadata["help"].split()) in told.replace("- ", "-") for field in SETTINGS.values())

@@ -8,7 +8,6 @@ from lib.workbook.plan import find_notebooks
 
 def test_a_training_notebook_names_what_checks_its_parameters():
     assert check_of(find_notebooks(["02"])[0]) is open_notebook
-    assert check_of(find_notebooks(["01"])[0]) is None
 
 
 def test_it_is_found_by_its_call_under_any_name(notebook, tmp_path):

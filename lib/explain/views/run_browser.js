@@ -52,6 +52,7 @@ start(async data => {
   const now = {chosen: null, measure: 'loss', filter: '', by: null, up: true, ...data.now}; // runs by key, a column by title
   now.chosen ??= data.runs.filter(({log}) => Object.keys(log).length).slice(0, 2).map(({key}) => key);
   const run = key => data.runs.find(each => each.key === key);
+  now.chosen = now.chosen.filter(run); // of a page that was saved, one may have gone from the store meanwhile
   const settings = run => data.settings.map(name => word(run.settings[name])).filter(Boolean).join(' · ');
   const label = run => { // what it differs in, or its name where another differs in the same
     const alike = data.runs.filter(other => settings(other) === settings(run));

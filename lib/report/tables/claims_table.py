@@ -51,12 +51,11 @@ def claim_rows(trials: Sequence[Trial]) -> list[dict[str, str]]:
 
 
 def claims_figures(trials: Sequence[Trial]) -> dict[str, str]:
-    """The page's few numbers: how many claims have which verdict, on how many seeds, and the largest effects."""
+    """The page's few numbers: how many claims have which verdict, and the largest and the smallest effect."""
     counts = Counter(trial.verdict for trial in trials)
     tried = [trial for trial in trials if trial.comparison is not None]
     words = (SHOWN, REFUTED, UNDECIDED, *[NOT_TRIED] * (NOT_TRIED in counts))
     figures = {f"claims {word}": f"{counts[word]} of {len(trials)}" for word in words}
-    figures["networks trained"] = str(len({run.path for trial in tried for arm in trial.arms for run in arm}))
     if tried:
         least, most = (pick(tried, key=lambda trial: trial.comparison.difference) for pick in (min, max))
         figures["largest gain"] = f"{most.claim.name}, {effect_text(most)}"

@@ -16,11 +16,12 @@ from lib.statistics.estimates import compare
 from lib.statistics.metric_names import METRICS
 from lib.training import Run, RunStore, prepare
 from lib.training.metrics import Resampled, intervals, measure
+from tests.helpers import unsealed
 
 
 def with_probabilities(finished, folder, probabilities):
     """A copy of a finished run that answered otherwise."""
-    shutil.copytree(finished.path, folder)
+    unsealed(shutil.copytree(finished.path, folder))
     table = finished.predictions.copy()
     table[[f"prob_{c}" for c in finished.classes]] = probabilities
     table["prediction"] = np.array(finished.classes)[probabilities.argmax(axis=1)]
