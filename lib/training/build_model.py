@@ -1,11 +1,7 @@
 """The network that a RunConfig describes."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from lib.models import create_model
 from lib.training.config import RunConfig
@@ -25,19 +21,6 @@ def build_model(config: RunConfig, classes: int, pretrained: bool = True) -> nn.
     if "position" in options:
         options["image_size"] = config.size  # that its tables are made for
     return create_model(config.backbone, num_classes=classes, attn_type=config.attention, **options)
-
-
-class Undrawn(TorchFunctionMode):
-    """Within it networks are built whose weights are loaded next: random ones are not drawn. Drawing takes longer than all
-    the rest, and a view that loads a network beside a training would take random numbers from it."""
-
-    def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", "") == "torch.nn.init" or func.__name__ in ("normal_", "uniform_"):
-            return (*args, *kwargs.values())[0]
-        return func(*args, **kwargs)
 
 
 def build_structure(config: RunConfig, classes: int) -> nn.Module:
