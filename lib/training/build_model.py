@@ -1,7 +1,12 @@
 """The network that a RunConfig describes."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import nn
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lib.models import create_model
 from lib.training.config import RunConfig
@@ -21,6 +26,24 @@ def build_model(config: RunConfig, classes: int, pretrained: bool = True) -> nn.
     if "position" in options:
         options["image_size"] = config.size  # that its tables are made for
     return create_model(config.backbone, num_classes=classes, attn_type=config.attention, **options)
+
+
+class OwnDraws(TorchDispatchMode):
+    """Within it random numbers of this thread come from a generator of its own: networks whose weights are loaded next, in
+    a view say, take none from a training beside them. (`torch.random.fork_rng` would change them for all threads.)"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = torch.Generator()
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
+            takes_one = any(argument.name == "generator" for argument in func._schema.arguments)
+            func, kwargs["generator"] = func if takes_one else func.overloadpacket.generator, self.generator
+        return func(*args, **kwargs)
 
 
 def build_structure(config: RunConfig, classes: int) -> nn.Module:

@@ -37,7 +37,7 @@ from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, did
 from lib.files import told, with_nan
 from lib.paths import OUTPUTS, ROOT
 from lib.retrieval.ranking import RetrievalScores
-from lib.training.build_model import build_model
+from lib.training.build_model import OwnDraws, build_model
 from lib.training.config import RunConfig
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,9 @@ class Run(SealedFolder):
 
     def model(self) -> nn.Module:
         """The model with its best weights, in eval mode; raises what `load_best` does."""
-        return self.load_best(build_model(self.config, len(self.classes), pretrained=False))
+        with OwnDraws():
+            model = build_model(self.config, len(self.classes), pretrained=False)
+        return self.load_best(model)
 
     def load_best(self, model: nn.Module) -> nn.Module:
         """`model`, the run's network, with its best weights, in eval mode.

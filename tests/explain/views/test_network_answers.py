@@ -231,6 +231,7 @@ def test_networks_of_a_store_are_those_that_are_there_now(finished, tmp_path):
 
 
 def test_a_report_holds_a_tour_and_a_notebook_only_what_was_looked_at(finished, images):
+    before = torch.get_rng_state()
     view = explore_networks({"toy": finished}, images)
     view.visit(view.first)
     opened = unpacked(view.view())[0]
@@ -242,6 +243,7 @@ def test_a_report_holds_a_tour_and_a_notebook_only_what_was_looked_at(finished, 
     }
     quick = [name for name in methods_of(finished.model()) if name not in ("ablation-cam", "integrated-gradients")]
     assert maps == {(image, name) for image in images.ids[:4] for name in quick}
+    assert torch.equal(torch.get_rng_state(), before)  # a training may go on beside a view
 
 
 @pytest.mark.parametrize(
