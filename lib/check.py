@@ -7,9 +7,11 @@ from functools import cache
 from pathlib import Path
 
 from lib.data.pixels import cache_damage, decoded_digest
+from lib.data.shards import ShardSet
+from lib.data.shards.content import content_digest
 from lib.disk.manifest import MANIFEST
 from lib.disk.sealed_folder import SealedFolder
-from lib.errors import CommandLine, WorkbookError, WorkbookFileError, run_command
+from lib.errors import CommandLine, WorkbookError, WorkbookFileError, printable, run_command
 from lib.training import Run, RunConfig
 from lib.training.inference import decoded_size
 from lib.training.run_digest import CONTENT
@@ -23,13 +25,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("runs", nargs="?", type=Path, default=RUNS, help="a store of runs, or one run (outputs/runs)")
     parser.add_argument("--no-images", "--no_images", action="store_true", help="leave the images unread")
     args = parser.parse_args(argv)
+    _digest.cache_clear()  # of an earlier call: images may be others now
     runs, damaged = find_runs(args.runs), 0
     for run in runs:
         problems = [*damaged_files(run), *([] if args.no_images else other_images(run))]
         damaged += bool(problems)
-        print(f"{run.path.name}: {'; '.join(problems) or ('whole' if run.finished else 'unfinished')}", flush=True)
+        state = "; ".join(problems) or ("whole" if run.finished else "unfinished")
+        print(printable(f"{run.path.name}: {state}"), flush=True)
     caches = [*damaged_caches(args.runs.parent / "cache")]
-    print("\n".join([*caches, f"{len(runs) - damaged} of {len(runs)} runs are whole or unfinished"]))
+    print("\n".join([*map(printable, caches), f"{len(runs) - damaged} of {len(runs)} runs are whole or unfinished"]))
     return 1 if damaged or caches else 0
 
 
@@ -62,15 +66,16 @@ def other_images(run: Run) -> Iterator[str]:
         if seen and _digest(run.config.replace(seed=0)) != seen:
             yield "its images are others than it has seen"
     except WorkbookFileError as error:
-        print(f"{run.path.name}: its images are not compared: {error}", file=sys.stderr)
+        print(printable(f"{run.path.name}: its images are not compared: {error}"), file=sys.stderr)
     except WorkbookError as error:
         yield str(error)
 
 
 @cache
-def _digest(config: RunConfig) -> str:
+def _digest(config: RunConfig) -> str | None:
     """Of the images of `config`, which runs of many seeds have in common."""
-    return decoded_digest(load_images(config), decoded_size(config))
+    images = load_images(config)
+    return content_digest(images) if isinstance(images, ShardSet) else decoded_digest(images, decoded_size(config))
 
 
 def damaged_caches(folder: Path) -> Iterator[str]:

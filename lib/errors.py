@@ -10,15 +10,17 @@ from numbers import Integral
 from typing import NoReturn
 
 LONGEST_WORD = 600  # letters in a message
+# Signs that steer a terminal, turn a line round or end it, and bytes of names that are no UTF-8.
+UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _warned: set[str] = set()  # what this process has warned of already
 
 
 class WorkbookError(Exception):
     """A user's mistake or a broken input, told in one sentence with its remedy. Of a word that goes on for pages, such as a
-    damaged file's, the beginning is told."""
+    damaged file's, the beginning is told, and what cannot be printed as `printable` shows it."""
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(re.sub(rf"(\S{{{LONGEST_WORD}}})\S+", r"\1…", str(message)))
+        super().__init__(printable(re.sub(rf"(\S{{{LONGEST_WORD}}})\S+", r"\1…", str(message))))
 
 
 class WorkbookValueError(WorkbookError, ValueError):
@@ -31,6 +33,11 @@ class WorkbookFileError(WorkbookError, FileNotFoundError):
 
 class InputLost(WorkbookFileError):
     """What a run was reading has gone, or was cut off, since the run began: looked for again, it may be there."""
+
+
+def printable(text: str) -> str:
+    """A text from a file or of a file's name, as it can be shown: a control character as Python writes it, `\\x1b`."""
+    return UNPRINTABLE.sub(lambda sign: repr(sign[0])[1:-1], text)
 
 
 def _plain(name: str) -> str:
@@ -82,7 +89,7 @@ def warn_once(log: logging.Logger, warning: str) -> None:
     """Warn of what many places look at, such as a damaged file, the first time only."""
     if warning not in _warned:
         _warned.add(warning)
-        log.warning("%s", warning)
+        log.warning("%s", printable(warning))
 
 
 class CommandLine(argparse.ArgumentParser):

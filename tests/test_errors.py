@@ -1,8 +1,10 @@
 """The nearest valid name, and one line for a user's mistake."""
 
+import logging
+
 import pytest
 
-from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, choose, nearest, run_command
+from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, choose, nearest, run_command, warn_once
 
 
 def test_choose_forgives_case_and_punctuation_and_nothing_else():
@@ -38,3 +40,15 @@ def test_a_word_of_pages_is_told_by_its_beginning(kind):
     told = str(kind(f"lr={'9' * 5000} must be a number."))
     assert told == f"lr={'9' * 597}… must be a number."
     assert str(kind("a b")) == "a b"
+
+
+@pytest.mark.parametrize("kind", [WorkbookError, WorkbookValueError, WorkbookFileError])
+def test_what_a_file_holds_steers_no_terminal(kind):
+    """Erased lines, other titles, text turned round: a table's cell could make a message say something else."""
+    held = "\x1b[2K\x1b]0;x\a\r\0\x9b\u202e\u2066\u2028\udcff"
+    assert str(kind(f"column 'ü\t{held}'\nis")) == f"column 'ü\t{held.encode('unicode_escape').decode()}'\nis"
+
+
+def test_a_warning_is_printable(caplog):
+    warn_once(logging.getLogger(__name__), "run \x1b[2K is damaged")
+    assert caplog.messages == [r"run \x1b[2K is damaged"]

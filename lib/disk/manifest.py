@@ -62,10 +62,15 @@ def difference(path: Path, then: Entry, trusting: bool = False) -> str | None:
         return "it is no file" if path.exists() else "it is missing"
     size = path.stat().st_size
     if size != then.get("bytes"):
-        return f"it has {size:,} bytes, and had {then.get('bytes')} when it was written"
-    if trusting and _stamp(path) == then.get("stamp"):
+        return f"it has {size:,} bytes, and had {then.get('bytes')!r:.20} when it was written"
+    if trusting and untouched(path, then):
         return None
     return None if digest(path) == then.get("blake2b") else "its content is not what was written"
+
+
+def untouched(path: Path, then: Entry) -> bool:
+    """Whether the file system says that nobody has changed a file since it was as `then` tells."""
+    return _stamp(path) == then.get("stamp")
 
 
 def digest(path: Path) -> str:

@@ -130,7 +130,7 @@ def transfer(
     if transferred.sound:
         return transferred
     store = store or RunStore(run.path.parent)
-    images, pixels = load_pixels(images, decoded_size(run.config), store.root.parent / "cache", skip_unreadable)
+    images, pixels = load_pixels(images, decoded_size(run.config), store.cache, skip_unreadable)
     rows, split = _test_rows(images, run.config)
     reasons = _seen(run, store, images, pixels, rows)
     dropped = {reason: reasons.count(reason) for reason in REASONS}

@@ -126,7 +126,9 @@ def _up_to_date(config: RunConfig, store: RunStore, images: ImageSet | ShardSet)
         return False
     if STAMP not in then or then[STAMP] == images.stamp():
         return True
-    return not changed(then, seen(load_training_data(config, store, images)))  # copies of the same images, or others?
+    return not changed(
+        then, seen(load_training_data(config, store, images), store.cache)
+    )  # copies of the same images, or others?
 
 
 def _basis(config: RunConfig, store: RunStore, images: ImageSet | ShardSet, model: nn.Module) -> dict[str, str]:
@@ -158,7 +160,7 @@ def _fit_alone(
     with _alone(run) as claim:
         torch.manual_seed(config.seed)
         model = build_model(config, len(classes))
-        basis = _basis(config, store, images, model) | seen(training_data)
+        basis = _basis(config, store, images, model) | seen(training_data, store.cache)
         wanted = not run.sound
         if why := _unusable(run, basis):
             wanted, run = True, store.set_aside(run, why)

@@ -11,6 +11,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import CodeType, FunctionType
 
 from torch import nn
@@ -18,6 +19,7 @@ from torch import nn
 from lib.code_digest import imported, statements, statements_of
 from lib.data.pixels import content_digest
 from lib.data.shards import ShardSet
+from lib.data.shards.content import content_digest as content_of_shards
 from lib.training.config import RunConfig
 from lib.training.settings import BRANCHES
 from lib.training.training_data import TrainingData
@@ -64,11 +66,15 @@ def run_digests(config: RunConfig, model: nn.Module) -> dict[str, str]:
     return {"model code": _digest(_model_code(model)), "training code": _digest(map(statements_of, names))}
 
 
-def seen(training_data: TrainingData) -> dict[str, str]:
-    """{CONTENT: digest, STAMP: digest} of images that are all at hand; of streamed ones nothing but their sizes is known."""
-    if isinstance(training_data, ShardSet):
-        return {}
-    return {CONTENT: content_digest(training_data.pixels), STAMP: training_data.images.stamp()}
+def seen(training_data: TrainingData, cache: Path) -> dict[str, str]:
+    """{CONTENT: digest, STAMP: digest} of the images; nothing of shards of which only names and sizes are known.
+
+    `cache` is the folder in which the digests of shards are kept, so that each is read once.
+    """
+    if not isinstance(training_data, ShardSet):
+        return {CONTENT: content_digest(training_data.pixels), STAMP: training_data.images.stamp()}
+    content = content_of_shards(training_data, cache)
+    return {CONTENT: content, STAMP: training_data.stamp()} if content else {}
 
 
 def changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -199,6 +199,11 @@ class RunStore:
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = RUNS if root is None else Path(root)
 
+    @property
+    def cache(self) -> Path:
+        """Beside it: what is kept of data sets that runs have in common."""
+        return self.root.parent / "cache"
+
     def run(self, config: RunConfig) -> Run:
         """The run of `config`, whether it exists yet or not."""
         return Run(self.root / config.name)

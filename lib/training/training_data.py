@@ -78,6 +78,6 @@ def load_training_data(config: RunConfig, store: RunStore, images: ImageSet | Sh
 
 
 def _decoded(config: RunConfig, store: RunStore, images: ImageSet) -> DecodedImages:
-    images, pixels = load_pixels(images, decoded_size(config), store.root.parent / "cache", config.skip_unreadable)
+    images, pixels = load_pixels(images, decoded_size(config), store.cache, config.skip_unreadable)
     parts = split_rows(images, config.split, config.val_fraction, config.test_fraction, config.split_seed)
     return DecodedImages(images, pixels, parts.replace(dict.fromkeys(REFITTED_PARTS[config.refit], "train")))

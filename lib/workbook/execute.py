@@ -19,7 +19,7 @@ import nbformat
 import psutil
 from ipykernel.kernelspec import write_kernel_spec
 
-from lib.errors import WorkbookError
+from lib.errors import WorkbookError, printable
 from lib.files import save_whole, told
 from lib.inputs import NOTES, states
 from lib.paths import ROOT
@@ -214,5 +214,5 @@ def _cause_of_death(kernel_exit: int | None = None, kernel_peak_bytes: int | Non
 
 
 def _one_line(text: str, most: int = 300) -> str:
-    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+    text = printable(" ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split()))
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -5,13 +5,17 @@ import os
 import re
 import shutil
 import signal
+import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lib import check
 from lib.data import EpochBatches
-from lib.data.shards import stream, write_shards
+from lib.data.shards import content, stream, write_shards
+from lib.disk.manifest import entry
 from lib.errors import InputLost, WorkbookFileError, WorkbookValueError
 from lib.training import RunConfig, RunStore, fit, prepare, profile_config, trainer
 from lib.training import classifier as module_file
@@ -62,9 +66,10 @@ def test_a_stream_gives_the_numbers_of_the_same_images_in_memory(listed, streame
     assert shards.predictions["image_id"].iloc[0] == "test-00000/000000"
 
 
-def test_nothing_of_a_stream_is_kept_and_its_shards_are_on_record(streamed, tmp_path):
+def test_no_image_of_a_stream_is_kept_and_its_shards_are_on_record(streamed, tmp_path):
     run = fit(streamed, tmp_path / "runs")
-    assert not (tmp_path / "cache").exists()
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert kept.suffix == ".json"  # digests of the shards
     with pytest.raises(WorkbookValueError, match="have no list of images"):
         prepare(streamed, RunStore(tmp_path / "runs"))
     facts = run.provenance
@@ -74,6 +79,44 @@ def test_nothing_of_a_stream_is_kept_and_its_shards_are_on_record(streamed, tmp_
     assert facts["shards"]["train"][0]["size"] > 10_000
     assert fit(streamed, tmp_path / "runs").path == run.path
     assert len(run.log) == 2
+
+
+def put_another(shard: Path) -> None:
+    """`shard` is another now, of the same size, in which the first image is of another class."""
+    packed = bytearray(shard.read_bytes())
+    label = packed.index(b"000000.cls") + tarfile.BLOCKSIZE
+    packed[label] ^= 1
+    shard.write_bytes(packed)
+
+
+def test_a_shard_in_whose_place_another_of_the_same_size_was_put_is_found(streamed, tmp_path, caplog, capsys):
+    shards = shutil.copytree(streamed.data_root, tmp_path / "shards")
+    config, store = streamed.replace(data_root=str(shards), max_epoch=1), RunStore(tmp_path / "runs")
+    first = fit(config, store).provenance
+    for shard in shards.glob("*.tar"):
+        os.utime(shard)  # copied, say
+    assert fit(config, store).provenance == first
+    assert check.main([str(store.root)]) == 0
+    put_another(shards / "train-00000.tar")
+    assert check.main([str(store.root)]) == 1
+    assert "its images are others than it has seen" in capsys.readouterr().out
+    fit(config, store)
+    assert "was begun with other images: it is trained again" in caplog.text
+
+
+def test_a_shard_is_read_once_for_its_digest_and_large_sets_are_not(streamed, tmp_path, monkeypatch):
+    shards, read = load_images(streamed), []
+    monkeypatch.setattr(content, "entry", lambda path: read.append(path.name) or entry(path))
+    digest = content.content_digest(shards, tmp_path)
+    assert sorted(read) == sorted(path.name for path in Path(streamed.data_root).glob("*.tar"))
+    assert content.content_digest(shards, tmp_path) == digest
+    assert len(read) == 3
+    (kept,) = tmp_path.iterdir()
+    kept.write_text('{"x": [')
+    assert content.content_digest(shards, tmp_path) == content.content_digest(shards) == digest
+    assert len(read) == 9
+    monkeypatch.setattr(content, "MOST_BYTES", 1000)
+    assert content.content_digest(shards, tmp_path) is None
 
 
 class Killed(BaseException):

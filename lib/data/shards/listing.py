@@ -8,14 +8,14 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 
 import pandas as pd
 
 from lib.data.file_finder import folder
-from lib.data.imageset import refuse_line_ends
+from lib.data.imageset import file_stat, refuse_line_ends
 from lib.data.sets.folders import part_of
-from lib.errors import InputLost, WorkbookError, WorkbookFileError
+from lib.data.shards.braces import expand, webdataset
+from lib.errors import InputLost, WorkbookFileError
 from lib.file_tree import data_in, is_data
 from lib.inputs import note
 from lib.paths import DATA
@@ -61,6 +61,12 @@ class ShardSet:
         parts = {part: [(s.name, s.images, s.size) for s in shards] for part, shards in self.parts.items()}
         return hashlib.sha256(json.dumps([self.classes, parts], sort_keys=True).encode()).hexdigest()[:8]
 
+    def stamp(self) -> str:
+        """Eight hex digits that follow the sizes and times of local shards: others after one was replaced, and of a copy."""
+        files = (shard.url for shards in self.parts.values() for shard in shards if not is_remote(shard.url))
+        stats = [(stat.st_size, stat.st_mtime_ns) for stat in map(file_stat, files)]
+        return hashlib.sha256(repr(stats).encode()).hexdigest()[:8]
+
 
 def load_shards(where: str | Path | None = None) -> ShardSet:
     """The set whose shards `where` names: a folder (None: `data/shards`), or a pattern with braces of files or URLs,
@@ -95,9 +101,8 @@ def list_shards(where: str | Path) -> list[str]:
 
     Raises:
         WorkbookError: `webdataset` is not installed.
-        WorkbookFileError: there are none, one is missing or cut off, or is no address.
+        WorkbookFileError: there are none or too many, one is missing or cut off, or is no address.
     """
-    expand = webdataset().shardlists.expand_urls
     if any(sign in str(where) for sign in ("{", "://")) or str(where).endswith(".tar"):
         shards = expand(str(where))
     else:
@@ -148,16 +153,6 @@ def unreadable(shard: str, error: Exception) -> WorkbookFileError:
             "image, and what follows the kind of file, in small letters. Pack it again under other names."
         )
     return InputLost(f"The shard {shard} cannot be read, it is not a whole tar file ({reason}). Fetch it again.")
-
-
-def webdataset() -> ModuleType:
-    try:
-        import webdataset
-    except ImportError as error:
-        raise WorkbookError(
-            "Tar shards are read by webdataset: pip install -e '.[shards]', or use a folder of images."
-        ) from error
-    return webdataset
 
 
 def _check_address(shard: str) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lib.data.imageset import ImageRow, ImageSet
 from lib.data.sets.folders import load_image_folder
-from lib.data.shards.listing import webdataset
+from lib.data.shards.braces import webdataset
 from lib.data.splits import rows_of, split_rows
 from lib.errors import WorkbookFileError, positive
 from lib.files import save_folder

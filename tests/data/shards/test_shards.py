@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from lib.data import ImageSet, load_dataset
-from lib.data.shards import Shard, ShardStream, load_shards, stream, write_shards
+from lib.data.shards import Shard, ShardStream, braces, load_shards, stream, write_shards
 from lib.data.shards.__main__ import main
 from lib.data.shards.listing import count_images, list_shards
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
@@ -396,3 +396,36 @@ def test_a_shards_name_runs_no_command(tmp_path, monkeypatch):
     (tmp_path / "classes.txt").write_text("".join(f"kind {n}\n" for n in range(60)))
     assert labels(make(load_shards(".").parts["train"], training=False)) == [0, 1, 2]
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "number"),
+    [
+        ("a,b", 1),
+        ("{0..999}", 1000),
+        ("{05..-5..3}{a,b,{c..e}}", 20),
+        ("{{1..3},b}{x,y}{}{z}", 8),
+        ("{z..A..2}{0..3..0}", 104),
+        (r"\{a,b\}{1..2}{c\,d,}", 4),
+        ("{1..3,b}{a..3}", 2),
+    ],
+)
+def test_what_a_pattern_stands_for_is_counted_as_it_is_expanded(pattern, number):
+    assert braces.expansions(pattern) == len(braces.expand(pattern)) == number
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("train-{0..999999999}.tar", "stands for 1,000,000,000 shards, and 1,000,000 are the most"),
+        ("val-0.tar::train-{0..999}{a..j}{0..99}.tar", "stands for 1,000,001 shards"),
+        ("{a,b}" * 60, "stands for 1,152,921,504,606,846,976 shards"),
+        ("train-{0..9.tar", "is no pattern of shards .Unbalanced braces"),
+        ("http://host/${WDS_NOWHERE}/train-{0..1}.tar", "is no pattern of shards .missing environment variable"),
+        ("{" * 1200 + "}" * 1200, "is no pattern of shards .maximum recursion"),
+        (f"train-{{0..{'9' * 5000}}}.tar", "is no pattern of shards .Exceeds the limit"),
+    ],
+)
+def test_a_pattern_without_bound_or_sense_is_refused_before_it_is_expanded(pattern, message):
+    with pytest.raises(WorkbookFileError, match=message):
+        load_shards(pattern)
