@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import NoReturn
 
+from lib import seeds
+
 LONGEST_WORD = 600  # letters in a message
 # Signs that steer a terminal, turn a line round or end it, and bytes of names that are no UTF-8.
 UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -58,8 +60,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> WorkbookValueError:
-    """The error for a name that is not among `known`: lists them all and suggests the nearest."""
+    """The error for a name that is not among `known`: lists them all and suggests the nearest. A name of one of the projects
+    that this one comes from is told what it is here."""
     known = list(known)
+    if former := seeds.told(str(name)):
+        return WorkbookValueError(former)
     return WorkbookValueError(f"Unknown {kind} {name!r}.{did_you_mean(str(name), known)} Known: {', '.join(known)}.")
 
 
@@ -98,6 +103,9 @@ class CommandLine(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
         namespace, rest = super().parse_known_args(args, namespace)
         flags = [word.split("=")[0] for word in rest if word.startswith("--")]
+        former = [seeds.told(flag) for flag in flags]
+        if flags and all(former):
+            raise WorkbookValueError(" ".join(former))
         if flags:
             raise unknown("flag", flags[0], [a.option_strings[0] for a in self._actions if a.option_strings])
         return namespace, rest

@@ -33,13 +33,16 @@ def device(name: str = "auto") -> torch.device:
     return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
 
 
-def check_devices(name: str, devices: int) -> torch.device:
+def check_devices(name: str, devices: int, sync_batchnorm: bool = False) -> torch.device:
     """The device to compute on, or the kind of all of them.
 
     Raises:
-        WorkbookValueError: what `device` raises, and fewer than `devices` on this machine.
+        WorkbookValueError: what `device` raises, fewer than `devices` on this machine, and CPUs that are to synchronise batch
+            normalisation.
     """
     where = device(name)
+    if sync_batchnorm and where.type == "cpu":
+        raise WorkbookValueError("sync_batchnorm=True needs GPUs, and PyTorch sees none: leave it out.")
     there = torch.cuda.device_count() if where.type == "cuda" else os.cpu_count() or 1
     if devices > there:
         what = f"PyTorch sees {there} GPUs" if where.type == "cuda" else f"this machine has {there} processor cores"

@@ -54,7 +54,7 @@ def create_model(
         fusion_strategy, residual_strategy, num_heads, dim_head: of the GLSA block; see `GLSABlock`.
         weights: the name of starting weights that ship with the workbook (`python -m lib.weights` lists them), for all of
             the backbone but its head and the layers that a wrapper replaces; "none" draws everything.
-        options: of what stands in `WRAPPERS`; for "gatta" `layers`, `dim`, `passes`, `norm` and `freeze`, see
+        options: of what stands in `WRAPPERS`; for "gatta" `layers`, `dim`, `passes`, `norm`, `freeze` and `alpha_init`, see
             `lib.gattanet.GAttANet`; for "lesa" and "self_attention" `position`, `image_size` and `groups`, see
             `lib.lesa.lesa_classifier`.
 

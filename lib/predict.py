@@ -19,7 +19,7 @@ from lib.errors import CommandLine, WorkbookFileError, WorkbookValueError, run_c
 from lib.files import save_whole
 from lib.progress import Progress
 from lib.training import Run, RunStore
-from lib.training.inference import augmentation_of, decoded_size, predict_batch
+from lib.training.inference import augmentation_of, decoded_size, over_views, predict_batch, probabilities
 
 BATCH = 64
 # Of a table, the first that it has counts, in any case: a path relative to the table, or a file's name in any folder
@@ -67,6 +67,7 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
     images, missing = find_images(source)
     refuse_unreadable(missing, skip_unreadable)
     model, augmentation = run.model().to(hardware.device(device)), augmentation_of(run.config)
+    answer = over_views(probabilities, run.config)
     problems: list[str] = []
 
     def write(scratch: Path) -> None:
@@ -78,7 +79,7 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
             table.writerow(["image_id", "path", "prediction", *(f"prob_{c}" for c in run.classes)])
             banner = DATASETS[run.config.dataset].banner  # the network has never seen one
             for batch, pixels in _batches(images, decoded_size(run.config), banner, problems):
-                for (name, path), row in zip(batch, predict_batch(model, pixels, augmentation), strict=True):
+                for (name, path), row in zip(batch, predict_batch(model, pixels, augmentation, answer), strict=True):
                     table.writerow([name, path, run.classes[row.argmax()], *(f"{p:.7g}" for p in row)])
                 bar.advance(len(batch))
         refuse_unreadable(problems, skip_unreadable)

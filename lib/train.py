@@ -2,15 +2,13 @@
 
 import argparse
 import math
-import types
-import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lib.errors import CommandLine, WorkbookError, run_command
 from lib.training import PROFILES, RunConfig, RunStore, fit, profile_config
 from lib.training.distributed import rank_of
-from lib.training.settings import SETTINGS, TYPES, known_names
+from lib.training.settings import SETTINGS, TYPES, is_none, known_names
 
 EPILOG = """examples:
   python -m lib.train --dataset digits --max_epoch 5
@@ -88,23 +86,19 @@ def build_parser() -> argparse.ArgumentParser:
         if bool in options:
             parser.add_argument(*flags, dest=name, action=argparse.BooleanOptionalAction, help=" ")
         else:
-            choices = SETTINGS[name].metadata["choices"]
-            names = () if callable(choices) else choices or ()
-            parser.add_argument(*flags, dest=name, type=_reader(name, options, names), metavar="VALUE", help=" ")
+            parser.add_argument(*flags, dest=name, type=_reader(name, options), metavar="VALUE", help=" ")
     return parser
 
 
-def _reader(name: str, options: tuple[Any, ...], names: Iterable[str]) -> Callable[[str], Any]:
-    """Text from the command line as one of the types `options`; 'none' is None unless it is one of `names`, 'a,b,c' a
-    tuple of numbers."""
+def _reader(name: str, options: tuple[Any, ...]) -> Callable[[str], Any]:
+    """Text from the command line as one of the types `options`, 'a,b,c' as a tuple of numbers; of words, and of 'none',
+    RunConfig knows what they mean."""
 
     def read(text: str) -> Any:
-        if types.NoneType in options and text.casefold() == "none" and "none" not in names:
-            return None
-        if str in options:
+        if is_none(name, text) or {str, tuple[str, ...]} & {*options}:
             return text
         try:
-            if "," in text and any(typing.get_origin(o) is tuple for o in options):
+            if "," in text and tuple[float, ...] in options:
                 return tuple(float(part) for part in text.split(","))
             return int(text) if int in options else float(text)
         except ValueError:

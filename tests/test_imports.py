@@ -24,6 +24,7 @@ GROUND = {
     "malloc",
     "hardware",
     "view_files",
+    "seeds",
 }
 PAPERS = {"glsa", "dcal", "lesa", "gattanet"}
 STREETS = {"explain", "report"}  # whose rooms have ranks of their own

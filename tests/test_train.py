@@ -11,7 +11,7 @@ from lib.dcal import PAIR_STRATEGIES
 from lib.errors import WorkbookError, WorkbookValueError
 from lib.paths import ROOT
 from lib.train import build_parser, main
-from lib.training import RunConfig, RunStore
+from lib.training import RunConfig, RunStore, profile_config
 from lib.training.losses import LOSSES
 from lib.training.settings import BRANCHES, SETTINGS
 
@@ -36,11 +36,13 @@ def test_the_seeds_command_line_runs_as_it_stands():
 
 
 def test_flags_take_hyphens_none_and_lists():
-    found = parse("--fusion-strategy original --early-stopping-patience none --focal-alpha 1,2,3 --data-root x")
-    assert found == {
-        "fusion_strategy": "original", "early_stopping_patience": None, "focal_alpha": (1.0, 2.0, 3.0), "data_root": "x",
-    }  # fmt: skip
-    assert parse("--augmentation none") == {"augmentation": "none"}  # the name of one
+    found = parse("--fusion-strategy original --early-stopping-patience none --focal-alpha 1,2,3 --data-root none")
+    config = RunConfig.from_dict(found | {"sampler": "none"})
+    assert set(found) == {"fusion_strategy", "early_stopping_patience", "focal_alpha", "data_root"}
+    assert (config.early_stopping_patience, config.focal_alpha, config.data_root) == (None, (1.0, 2.0, 3.0), None)
+    assert RunConfig.from_dict(parse("--augmentation none")).augmentation == "none"  # the name of one
+    layers = parse("--attention gatta --gatta_layers layer3,layer4 --gatta_alpha_init 0.5 --freeze_backbone")
+    assert RunConfig.from_dict(layers).gatta_layers == ("layer3", "layer4")
     with pytest.raises(WorkbookError, match="--batch_size '3.5' must be a whole number"):
         parse("--batch_size 3.5")
     with pytest.raises(WorkbookError, match="Unknown flag '--fusion_strateg'. Did you mean '--fusion_strategy'"):
@@ -97,6 +99,14 @@ def test_ctrl_c_keeps_what_is_finished(tiny, tmp_path):
     assert not run.finished
     assert len(run.log) >= 2
     assert (run.path / "last.ckpt").exists()
+
+
+def test_none_on_the_command_line_wins_over_a_profile_and_the_profiles_word_leaves_its_own():
+    assert profile_config("ambiguous", **parse("--gatta_norm none")).gatta_norm is None
+    assert profile_config("paper", **parse("--early_stopping_patience none")).early_stopping_patience is None
+    assert profile_config("smoke", **parse("--sampler profile --loss_type profile --lr_scheduler none")) == (
+        profile_config("smoke").replace(lr_scheduler="none")
+    )
 
 
 def test_switches_can_be_switched_off_and_a_recipes_task_goes_with_its_profile():

@@ -1,6 +1,6 @@
 """Data: loaders of the official layouts, honest splits, cached pixels. Knows no model."""
 
-from lib.data.augmentation import AUGMENTATIONS, centre_view, stored_size
+from lib.data.augmentation import AUGMENTATIONS, VIEWS, centre_view, stored_size
 from lib.data.boxes import relative_boxes
 from lib.data.datasets import DATASETS, SHARDS, Dataset, load_dataset
 from lib.data.decoding import decode
@@ -18,6 +18,7 @@ __all__ = [
     "SAMPLERS",
     "SHARDS",
     "SPLITS",
+    "VIEWS",
     "BatchShares",
     "Dataset",
     "EpochBatches",

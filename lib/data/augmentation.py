@@ -139,6 +139,27 @@ def _person(images: Tensor) -> Tensor:
     return erase(mirror(images), chance=0.5, area=(0.02, 0.4), aspect=1 / 0.3)
 
 
+def _as_it_is(images: Tensor) -> Tensor:
+    return images
+
+
+def _left_to_right(images: Tensor) -> Tensor:
+    return images.flip(3)
+
+
+def _turned(quarters: int, before: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda images: before(images).rot90(quarters, (2, 3))
+
+
+# The views of an image that a test may average over, each a symmetry: no pixel is interpolated, nothing is drawn.
+VIEWS: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {
+    "none": (_as_it_is,),
+    "mirror": (_as_it_is, _left_to_right),
+    "symmetries": tuple(
+        _turned(quarters, mirrored) for mirrored in (_as_it_is, _left_to_right) for quarters in range(4)
+    ),
+}
+
 AUGMENTATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda images: images,
     # A lesion has no upright, and its texture is fine: symmetries, no interpolation.

@@ -32,7 +32,7 @@ from lib.files import with_nan, write_text
 from lib.inputs import wrote
 from lib.training.config import RunConfig
 from lib.training.evaluate import csv_text, predictions_frame
-from lib.training.inference import decoded_size, predict_rows
+from lib.training.inference import decoded_size, over_views, predict_rows, probabilities
 from lib.training.metrics import Resampled, tell_absent, with_intervals
 from lib.training.run_digest import CONTENT, changed
 from lib.training.store import Run, RunStore
@@ -141,7 +141,8 @@ def transfer(
     answers = np.empty((0, len(run.classes)))
     results = {"test": {}, "intervals": {}}
     if len(left):
-        answers = predict_rows(run.model().to(hardware.device()), run.config, pixels, left)
+        output = over_views(probabilities, run.config)
+        answers = predict_rows(run.model().to(hardware.device()), run.config, pixels, left, output)
         tell_absent(labels, run.classes, f"{images.name} test")
         samples = Resampled(table["group"], strata=labels).measure(answers, labels, run.classes)
         results = with_intervals(samples)

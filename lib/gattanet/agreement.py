@@ -19,24 +19,25 @@ NORMS = ("layer",)
 
 
 class Agreement(nn.Module):
-    """f ⊙ (1 + α · gatta) for a layer of `channels` outputs, with keys and queries of `dim` numbers; α starts at 0.
+    """f ⊙ (1 + α · gatta) for a layer of `channels` outputs, with keys and queries of `dim` numbers.
 
     Args:
         channels: C, the channels of a map or the units of a dense layer.
         dim: d, the same in every layer of a network.
         norm: "layer" normalises each image's agreement over the layer's positions or units; None leaves it as it is.
+        alpha_init: where α starts; at 0 f goes through as it is.
 
     Raises:
         WorkbookValueError: a size is not a positive whole number, or `norm` is unknown.
     """
 
-    def __init__(self, channels: int, dim: int, norm: str | None = None) -> None:
+    def __init__(self, channels: int, dim: int, norm: str | None = None, alpha_init: float = 0.0) -> None:
         super().__init__()
         positive(channels=channels, dim=dim)
         self.norm = None if norm is None else choose("norm", norm, NORMS)
         self.key = nn.Parameter(torch.empty(channels, dim))
         self.query = nn.Parameter(torch.empty(channels, dim))
-        self.alpha = nn.Parameter(torch.tensor(0.0))
+        self.alpha = nn.Parameter(torch.tensor(float(alpha_init)))
         for weight in (self.key, self.query):
             nn.init.xavier_uniform_(weight)
 

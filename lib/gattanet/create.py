@@ -28,7 +28,10 @@ def gatta_backbone(
     passes: int = 2,
     norm: str | None = None,
     freeze: bool = False,
+    alpha_init: float = 0.0,
 ) -> GAttANet:
-    """`GAttANet` on one of `lib.backbones`; `layers` None are `default_layers`."""
-    layers = default_layers(backbone) if layers is None else layers
-    return GAttANet(backbone, layers, dim, passes, norm, freeze, INPUT_SIZE)
+    """`GAttANet` on one of `lib.backbones`; `layers` None are `default_layers`, else named as the network itself names them
+    (`layer3`) or as the backbone does that holds it (`net.layer3`)."""
+    names = {name for name, _ in backbone.named_modules()}
+    own = [name if name in names else f"net.{name}" for name in layers or ()]
+    return GAttANet(backbone, own or default_layers(backbone), dim, passes, norm, freeze, INPUT_SIZE, alpha_init)

@@ -27,7 +27,7 @@ class GAttANet(Mapped):
 
     The first pass collects the queries of all layers into q_avg [B, d]. Every further pass restarts at the first
     selected layer, modulates each layer by its agreement with the q_avg of the pass before, on which the following
-    layers build, and collects again. The logits are the last pass's. With every α = 0, as at the start, and with
+    layers build, and collects again. The logits are the last pass's. With every α = 0, as at the start where `alpha_init` is left, and with
     `passes=1`, it computes what the backbone computes.
 
     Args:
@@ -39,6 +39,7 @@ class GAttANet(Mapped):
         freeze: leave the backbone as it is, its BatchNorm statistics too: only keys, queries and α are trained.
         input_size: shape of an image, to find the layers' shapes; None is timm's own for its networks, else 3×224×224.
             Other sizes than that one can be given later.
+        alpha_init: where every α starts.
 
     Maps, with P passes and L layers: 'queries' [B, P, d], q_avg as each pass collected it; 'alpha' [L];
     'agreement_<layer>' [B, P−1, H, W] or [B, P−1, C], gatta in the passes from the second on. The query is the network's
@@ -59,6 +60,7 @@ class GAttANet(Mapped):
         norm: str | None = None,
         freeze: bool = False,
         input_size: Sequence[int] | None = None,
+        alpha_init: float = 0.0,
     ) -> None:
         super().__init__()
         positive(dim=dim, passes=passes)
@@ -70,7 +72,7 @@ class GAttANet(Mapped):
         self.passes = passes
         self.freeze = freeze
         kinds = {4: MapAgreement, 2: UnitAgreement}
-        self.agreement = nn.ModuleList(kinds[len(shape)](shape[1], dim, norm) for shape in shapes.values())
+        self.agreement = nn.ModuleList(kinds[len(shape)](shape[1], dim, norm, alpha_init) for shape in shapes.values())
         self.agreement.to(images.device, images.dtype)
         self._cuts = self._cut()
         verify(self, images, logits)

@@ -27,6 +27,11 @@ class GLSANet(Mapped):
         self.backbone = backbone
         self.block = block
 
+    @property
+    def mha_block(self) -> GLSABlock:
+        """The block, as GL-Attention calls it."""
+        return self.block
+
     def forward(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] → [B, num_classes]"""
         return self.backbone.upper(self.block(self.backbone.lower(images)))

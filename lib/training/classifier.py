@@ -5,17 +5,20 @@ What is special about training another network is in the methods that its own mo
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from lib import hardware
 from lib.data import AUGMENTATIONS, mixed_seed
 from lib.data.augmentation import centre_view
+from lib.data.mixing import build_mixing
 from lib.training.config import RunConfig
 from lib.training.distributed import average_statistics
 from lib.training.inference import augmentation_of, normalise, statistics_of, to_unit
@@ -40,9 +43,16 @@ class Classifier(pl.LightningModule):
         self.loss = build_loss(counts=counts, **config.arguments("loss"))
         self.augmentation = augmentation_of(config)
         self.augment = AUGMENTATIONS[self.augmentation]
+        self.mixing = build_mixing(config.mixup, config.cutmix, len(classes))
+        self.average = _average(model, config.ema_decay) if config.ema_decay else None
         self.train_loss, self.val_loss = MeanMetric(), MeanMetric()
         self.train_accuracy = MulticlassAccuracy(len(classes), average="micro")
         self.val_metrics = EpochMetrics(classes)
+
+    @property
+    def kept(self) -> nn.Module:
+        """The network that is validated and kept: the average of the weights where there is one."""
+        return self.model if self.average is None else self.average.module
 
     def on_train_epoch_start(self) -> None:
         # Dropout and drop path become functions of (seed, epoch, process): a resumed run draws what it would have.
@@ -55,15 +65,20 @@ class Classifier(pl.LightningModule):
     ) -> tuple[Tensor, Tensor, Shown]:
         images, labels, shown = batch
         images = to_unit(images)
-        seen = self._augmented(images) if self.trainer.training else centre_view(images, self.augmentation)
-        return normalise(seen, statistics_of(self.model)), labels, shown
+        if self.trainer.training:
+            images, labels = self._augmented(images, labels)
+        else:
+            images = centre_view(images, self.augmentation)
+        return normalise(images, statistics_of(self.model)), labels, shown
 
-    def _augmented(self, images: Tensor) -> Tensor:
-        """A function of (seed, epoch, batch) and nothing else, so that all models see the same images."""
+    def _augmented(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """A function of (seed, epoch, batch) and nothing else, so that all models see the same images. Labels are shares
+        [B, K] where images are mixed."""
         seed = mixed_seed(self.config.seed, self.current_epoch, self.augmented)
         self.augmented += self.trainer.world_size
         with hardware.drawing_from(seed, images.device):
-            return self.augment(images)
+            images = self.augment(images)
+            return (images, labels) if self.mixing is None else self.mixing(images, labels)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> Tensor:
         images, labels, shown = batch
@@ -71,7 +86,7 @@ class Classifier(pl.LightningModule):
         if not torch.isfinite(loss):
             raise self._not_finite(loss.item(), shown, batch_idx)
         self.train_loss.update(loss.detach(), len(labels))
-        self.train_accuracy.update(logits.detach(), labels)
+        self.train_accuracy.update(logits.detach(), labels if labels.ndim == 1 else labels.argmax(dim=1))
         self.batch_loss = loss.detach()
         return loss
 
@@ -96,6 +111,11 @@ class Classifier(pl.LightningModule):
         logits = self.model(images)
         return self.loss(logits, labels), logits
 
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *args: object, **kwargs: object) -> None:
         # Here and not in the Trainer, which refuses to clip for fused optimisers even where no scaler is at work.
         if self.config.gradient_clip is not None:
@@ -103,11 +123,11 @@ class Classifier(pl.LightningModule):
 
     def on_validation_start(self) -> None:
         if self.config.processes > 1:
-            average_statistics(self.model)
+            average_statistics(self)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> None:
         images, labels, _ = batch
-        logits = self.model(images).float()
+        logits = self.kept(images).float()
         self.val_loss.update(self.loss(logits, labels), len(labels))
         self.val_metrics.update(logits.softmax(dim=1), labels)
 
@@ -139,3 +159,9 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> dict | torch.optim.Optimizer:
         steps_per_epoch = int(self.trainer.estimated_stepping_batches) // self.config.max_epoch
         return build_optimisation(self.model, steps_per_epoch=steps_per_epoch, **self.config.arguments("optimisation"))
+
+
+def _average(model: nn.Module, decay: float) -> AveragedModel:
+    """The exponential moving average of all weights and running statistics, of which nothing is trained."""
+    average = AveragedModel(model, avg_fn=get_ema_avg_fn(decay), use_buffers=True)
+    return average.requires_grad_(False)

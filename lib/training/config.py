@@ -16,7 +16,7 @@ from lib.data import SHARDS
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.models import NETWORKS
 from lib.paths import given_path
-from lib.training.settings import BRANCHES, NO_REFIT, SETTINGS, TYPES, Settings, known_names
+from lib.training.settings import BRANCHES, NO_REFIT, SETTINGS, TYPES, Settings, is_none, known_names
 from lib.weights import one_start, shipped
 
 
@@ -39,6 +39,7 @@ class RunConfig(Settings):
             self._set("data_root", os.path.realpath(given_path(self.data_root, "data_root")))
         self._check_ranges()
         self._check_batch()
+        self._check_recipe()
         self._check_correction()
         self._check_stream()
         self._check_refit()
@@ -93,6 +94,32 @@ class RunConfig(Settings):
             raise WorkbookValueError(
                 f"task='reid' looks for its triplets in the whole batch and trains on one device, not on {self.processes}: "
                 "leave out devices and num_nodes."
+            )
+
+    def _check_recipe(self) -> None:
+        """What is added to a recipe has to suit the task and the devices."""
+        mixed = [name for name in ("mixup", "cutmix") if getattr(self, name)]
+        if mixed and (self.task == "reid" or self.uses("pairs")):
+            whose = "re-identification's triplets" if self.task == "reid" else "PWCA's pairs"
+            remedy = "" if self.task == "reid" else ", or take attention='SA+GLCA'"
+            raise WorkbookValueError(
+                f"{mixed[0]}={getattr(self, mixed[0])} blends two labels into one, and {whose} are chosen by whole ones: leave "
+                f"out {' and '.join(mixed)}{remedy}."
+            )
+        views = self.test_time_augmentation
+        if views != "none" and self.task == "reid":
+            raise WorkbookValueError(
+                f"test_time_augmentation={views!r} averages probabilities of classes: for task='reid' take flip_test=True."
+            )
+        if views == "symmetries" and self.size[0] != self.size[1]:
+            raise WorkbookValueError(
+                f"test_time_augmentation='symmetries' turns images by 90°, and these are of {self.size[0]}×{self.size[1]} "
+                "pixels: take 'mirror', or leave out image_width."
+            )
+        if self.sync_batchnorm and (self.processes == 1 or self.device == "cpu"):
+            where = "the CPU, where PyTorch has none" if self.device == "cpu" else "one device alone"
+            raise WorkbookValueError(
+                f"sync_batchnorm=True is for several GPUs (devices=2), and this run is on {where}: leave it out."
             )
 
     def _check_stream(self) -> None:
@@ -221,16 +248,21 @@ class RunConfig(Settings):
 
 
 def _checked(name: str, value: Any, options: tuple[Any, ...]) -> Any:
-    """`value` as one of the types; an int may stand for a float, a list for a tuple.
+    """`value` as one of the types; an int may stand for a float, a list, or text with commas, for a tuple, and 'none' for
+    None where it is no name of its own.
 
     Raises:
         WorkbookValueError: any other type; names the field, the value and the type wanted.
     """
     if isinstance(value, int) and value.bit_length() > 63:
         raise WorkbookValueError(f"{name} is a number of {value.bit_length()} bits; it must be one of 63 at most.")
+    if is_none(name, value):
+        return None
     for option in options:
         if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
-            return tuple(_checked(name, v, (float,)) for v in value)
+            return tuple(_checked(name, v, typing.get_args(option)[:1]) for v in value)
+        if option == tuple[str, ...] and isinstance(value, str):
+            return tuple(part.strip() for part in value.split(","))
         if option is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         if type(value) is option:

@@ -37,7 +37,7 @@ class Answers(NamedTuple):
     table: pd.DataFrame  # image_id and group of each
     labels: np.ndarray  # [N], indices
     classes: tuple[str, ...]
-    outputs: list[np.ndarray]  # probabilities [N, K]; of DCAL, too, the class that each branch answers, [N, branches]
+    outputs: list[np.ndarray]  # probabilities [N, K]; of DCAL, too, those of each branch, [N, branches, K]
 
 
 def evaluate(run: Run, model: nn.Module, training_data: TrainingData, device: torch.device) -> None:
@@ -95,8 +95,9 @@ def query_and_gallery(
 
 
 def _outputs(config: RunConfig) -> list[inference.Output]:
-    """What the test wants of a network: probabilities and, of DCAL, each branch's answer."""
-    return [inference.probabilities, *[inference.branch_answers] * (config.attention in BRANCHES)]
+    """What the test wants of a network: probabilities and, of DCAL, each branch's."""
+    outputs = [inference.probabilities, *[inference.branch_probabilities] * (config.attention in BRANCHES)]
+    return [inference.over_views(output, config) for output in outputs]
 
 
 def _answer_rows(config: RunConfig, model: nn.Module, decoded: DecodedImages) -> Answers:
@@ -135,7 +136,7 @@ def _classify(run: Run, model: nn.Module, answers: Answers) -> dict:
     resampled = Resampled(frame["group"], strata=labels)
     samples = resampled.measure(probabilities, labels, classes)
     if branches:
-        for name, answer in zip(model.answering, branches[0].T, strict=True):
+        for name, answer in zip(model.answering, branches[0].argmax(axis=2).T, strict=True):
             frame[f"prediction_{name}"] = np.array(classes)[answer]
             samples[f"accuracy_{name}"] = resampled.mean(answer == labels)
     write_text(run.path / "predictions.csv", csv_text(frame))

@@ -41,10 +41,10 @@ class FineGrained(Classifier):
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> None:
         images, labels, _ = batch
-        branches = self.model.branches(images)
+        branches = self.kept.branches(images)
         for name, accuracy in self.branch_accuracy.items():
             accuracy.update(getattr(branches, name).float(), labels)
-        logits = self.model.combine(branches).float()
+        logits = self.kept.combine(branches).float()
         self.val_loss.update(self.loss(logits, labels), len(labels))
         self.val_metrics.update(logits.softmax(dim=1), labels)
 

@@ -89,7 +89,7 @@ def _fit(config: RunConfig, store: RunStore) -> Run:
     member = is_member(config)
     if not member and _up_to_date(config, store, images):  # of several processes all have to see it at one moment
         return run
-    device = hardware.check_devices(config.device, config.devices)  # a missing GPU is found before any work
+    device = hardware.check_devices(config.device, config.devices, config.sync_batchnorm)  # found before any work
     if member:
         join_group(device)
         _fit_together(config, store, images, device)

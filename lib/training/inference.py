@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib.data import DATASETS
+from lib.data import DATASETS, VIEWS
 from lib.data.augmentation import centre_view, stored_size
 from lib.training.config import RunConfig
 
@@ -78,10 +78,16 @@ def mirrored_embeddings(model: nn.Module, images: Tensor) -> Tensor:
     return (embeddings(model, images) + embeddings(model, images.flip(3))) / 2
 
 
-def branch_answers(model: nn.Module, images: Tensor) -> Tensor:
-    """The class that each branch of a DCAL model answers alone, int64 [B, branches] in the order of `answering`."""
+def branch_probabilities(model: nn.Module, images: Tensor) -> Tensor:
+    """What each branch of a DCAL model answers alone, float32 [B, branches, K] in the order of `answering`."""
     branches = model.branches(images)
-    return torch.stack([getattr(branches, name).argmax(dim=1) for name in model.answering], dim=1)
+    return torch.stack([getattr(branches, name).float().softmax(dim=1) for name in model.answering], dim=1)
+
+
+def over_views(output: Output, config: RunConfig) -> Output:
+    """The mean of `output` over the views of an image that a run of `config` answers with."""
+    views = VIEWS[config.test_time_augmentation]
+    return lambda model, images: sum(output(model, view(images)) for view in views) / len(views)
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Losses for imbalanced classes, each doing what its name says. Logits [B, K], labels [B] → a scalar."""
+"""Losses for imbalanced classes, each doing what its name says. Logits [B, K] and labels, [B] or as shares [B, K] → a scalar."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +21,8 @@ class LossNotFinite(WorkbookError):
 class FocalLoss(nn.Module):
     """−α_t (1 − p_t)^γ log p_t on the softmax (Lin et al., arXiv 1708.02002, eq. 5), averaged over the batch.
 
-    `alpha` is one factor for all classes, one a class, or None for 1. With γ = 0 and no α it is cross-entropy.
+    `alpha` is one factor for all classes, one a class, or None for 1. With γ = 0 and no α it is cross-entropy. Shares of
+    several classes, as mixup makes them, give the sum of these classes' losses, each by its share.
     """
 
     def __init__(self, alpha: float | Sequence[float] | None = 0.25, gamma: float = 2.0) -> None:
@@ -30,7 +31,10 @@ class FocalLoss(nn.Module):
         self.register_buffer("alpha", torch.tensor(1.0 if alpha is None else alpha, dtype=torch.float32))
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        log_p = F.log_softmax(logits.float(), dim=-1).gather(1, labels[:, None]).squeeze(1)
+        log_p = F.log_softmax(logits.float(), dim=-1)
+        if labels.ndim == 2:
+            return -(labels * self.alpha * (1 - log_p.exp()).pow(self.gamma) * log_p).sum(dim=1).mean()
+        log_p = log_p.gather(1, labels[:, None]).squeeze(1)
         alpha = self.alpha if self.alpha.ndim == 0 else self.alpha[labels]
         return -(alpha * (1 - log_p.exp()).pow(self.gamma) * log_p).mean()
 

@@ -256,14 +256,14 @@ PROFILES: dict[str, dict[str, Any]] = {
 
 SMOKE = {"max_epoch": 1, "limit_images": 160}  # of a drawn task: it is gone through, and shows nothing
 DRAWN = "phantom-"  # how the names of drawn data sets begin
-OF_THE_PROFILE = "profile"  # as `weights`, since none is a choice of its own
+OF_THE_PROFILE = "profile"  # as a name, such as `weights`, since none is a choice of its own
 LINEAR = ("fgvc", "lesa-imagenet")  # the rate goes with the batch, which is that of all devices together
 
 
 def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
     """A RunConfig at the sizes of `profile`; a setting that is not None wins over the profile's.
 
-    `weights="profile"` leaves the profile's. `quick` means `quick-drawn` where data are drawn: the weights that ship have
+    "profile" leaves the profile's name, such as that of a sampler, where `none` is one. `quick` means `quick-drawn` where data are drawn: the weights that ship have
     learned from drawn images, and need fewer epochs there.
 
     The learning rate of the recipes in LINEAR follows `batch_size`, unless it is given. A profile's patches are those of
@@ -276,8 +276,7 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
         WorkbookValueError: an unknown profile or setting.
     """
     profile = choose("profile", profile, PROFILES)
-    if settings.get("weights") == OF_THE_PROFILE:
-        del settings["weights"]
+    settings = {name: value for name, value in settings.items() if not _left_to_the_profile(name, value)}
     data = choose("dataset", settings.get("dataset") or "phantom-lesions", DATASETS)
     if profile == "quick" and data.startswith(DRAWN):
         profile = "quick-drawn"
@@ -303,6 +302,10 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
     if "image_size" not in values:
         values |= {"image_size": height, "image_width": None if width == height else width}
     return RunConfig.from_dict(values)
+
+
+def _left_to_the_profile(name: str, value: Any) -> bool:
+    return value == OF_THE_PROFILE and name in SETTINGS and SETTINGS[name].metadata["choices"] is not None
 
 
 def config_of(parameters: Mapping[str, Any]) -> RunConfig:

@@ -94,7 +94,7 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
             return
         self.best, self.best_epoch = value, int(row["epoch"])
         if writes:
-            weights = {k: v.detach().cpu().contiguous() for k, v in module.model.state_dict().items()}
+            weights = {k: v.detach().cpu().contiguous() for k, v in module.kept.state_dict().items()}
             save_tensors(self.folder / "best.safetensors", weights)
 
     def _waited_too_long(self, row: dict[str, float], monitor: str) -> bool:
@@ -145,7 +145,9 @@ class BatchProgress(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
         total = trainer.num_training_batches * trainer.max_epochs
-        progress = Progress(total, f"training {self.name}", "batches", done=trainer.global_step)
+        progress = Progress(
+            total, f"training {self.name}", "batches", done=trainer.num_training_batches * trainer.current_epoch
+        )
         self.bar = self.shown.enter_context(progress)
 
     def on_train_batch_end(

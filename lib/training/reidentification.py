@@ -51,7 +51,7 @@ class ReIdentification(FineGrained):
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> None:
         images, _, rows = batch
-        self.embedded.append((self.model.embed(images).float().cpu(), rows.cpu()))
+        self.embedded.append((self.kept.embed(images).float().cpu(), rows.cpu()))
 
     def on_validation_epoch_end(self) -> None:
         vectors, rows = map(torch.cat, zip(*self.embedded, strict=True))

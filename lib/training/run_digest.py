@@ -42,6 +42,7 @@ DECIDING = (
 )
 STREAMED = ("lib.data.shards.stream", "lib.training.training_data")
 DISTRIBUTED = ("lib.training.distributed",)
+MIXED = ("lib.data.mixing",)
 FINE_GRAINED = ("lib.training.fine_grained",)
 REIDENTIFICATION = (
     "lib.retrieval.distances",
@@ -63,6 +64,7 @@ def run_digests(config: RunConfig, model: nn.Module) -> dict[str, str]:
     """{'model code': digest, 'training code': digest} of the code that `config` and its network run with now."""
     names = DECIDING + FINE_GRAINED * (config.attention in BRANCHES) + REIDENTIFICATION * (config.task == "reid")
     names += STREAMED * config.streams + DISTRIBUTED * (config.processes > 1)
+    names += MIXED * (config.uses("mixup") or config.uses("cutmix"))
     return {"model code": _digest(_model_code(model)), "training code": _digest(map(statements_of, names))}
 
 

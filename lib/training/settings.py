@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lib.data import AUGMENTATIONS, DATASETS, SAMPLERS, SPLITS
+from lib.data import AUGMENTATIONS, DATASETS, SAMPLERS, SPLITS, VIEWS
+from lib.gattanet.agreement import NORMS
 from lib.glsa import FUSION_STRATEGIES, LOCAL_ATTENTION, RESIDUAL_STRATEGIES
 from lib.hardware import DEVICES, PRECISIONS
 from lib.lesa import POSITIONS
@@ -38,6 +39,12 @@ class System(NamedTuple):
     in_use: Callable[[Any], bool] = lambda config: True  # whether a config has it, else the setting is idle
 
 
+def when(name: str, off: Any, of: System | None = None) -> System:
+    """A setting of the system `of`, or of every run, that is idle while it is `off`: so it came into the names of runs later."""
+    system = of or System("")
+    return system._replace(in_use=lambda config: system.in_use(config) and getattr(config, name) != off)
+
+
 EVERY_RUN = System("")
 REFITTED = System("", in_use=lambda config: config.refits)
 STARTED = System("", in_use=lambda config: config.weights != NO_WEIGHTS)
@@ -52,6 +59,7 @@ FLIPPED = System("re-identification", in_use=lambda config: config.task == "reid
 LISTED = System("all data sets but shards", in_use=lambda config: not config.streams)  # whose names tell their parts
 STREAMED = System("shards", in_use=lambda config: config.streams)
 DISTRIBUTED = System("", in_use=lambda config: config.processes > 1)
+CLASSIFIED = System("classification", in_use=lambda config: config.task == "classification")
 # The settings of all losses and schedules count in every run: the names of all runs depend on that.
 LOSS = System("", "loss")
 OPTIMISATION = System("", "optimisation")
@@ -76,6 +84,7 @@ MOST = 3.4e38  # of a number of 32 bits, with which networks compute
 ABOVE_ZERO = Range("above 0 and finite in 32 bits", lambda value: 0 < value <= MOST)
 NOT_NEGATIVE = Range("finite and not negative, in 32 bits", lambda value: 0 <= value <= MOST)
 SIDE = between(32, 16_384)  # of an image, in pixels
+FINITE = Range("finite in 32 bits", lambda value: abs(value) <= MOST)
 BELOW_ONE = Range("at least 0 and below 1", lambda value: 0 <= value < 1)
 SHARE = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
 
@@ -140,6 +149,19 @@ class Settings:
     sampler: str = setting(
         "sqrt", "How often a class is shown; the full inverse repeats rare images too much.", choices=SAMPLERS
     )
+    mixup: float = setting(
+        0.0,
+        "Blend each training image and its label with another one: α of the Beta distribution of the shares; 0 is off.",
+        of=when("mixup", 0.0, CLASSIFIED),
+        range=NOT_NEGATIVE,
+    )
+    cutmix: float = setting(
+        0.0,
+        "Paste a rectangle of another training image: α of the Beta distribution of its area; 0 is off; with `mixup`, one of "
+        "the two by a coin for each batch.",
+        of=when("cutmix", 0.0, CLASSIFIED),
+        range=NOT_NEGATIVE,
+    )
     skip_unreadable: bool = setting(False, "Go on without images that cannot be read.")
     # In the hash, since the order of images is that of the workers.
     loader_workers: int = setting(
@@ -169,7 +191,22 @@ class Settings:
     gatta_passes: int = setting(
         2, "Passes through the network; 1 is the backbone.", of=GATTANET, range=between(1, 1000), argument="passes"
     )
-    gatta_norm: str | None = setting(None, "`layer` normalises the agreement.", of=GATTANET, argument="norm")
+    gatta_layers: tuple[str, ...] | None = setting(
+        None,
+        "Layers that agree (layer3,layer4); none is the last three stages, and hidden dense layers.",
+        of=when("gatta_layers", None, GATTANET),
+        argument="layers",
+    )
+    gatta_alpha_init: float = setting(
+        0.0,
+        "Where α starts; at 0 as the backbone.",
+        of=when("gatta_alpha_init", 0.0, GATTANET),
+        argument="alpha_init",
+        range=FINITE,
+    )
+    gatta_norm: str | None = setting(
+        None, "`layer` normalises the agreement.", of=GATTANET, choices=NORMS, argument="norm"
+    )
     freeze_backbone: bool = setting(False, "Train keys, queries and α only.", of=GATTANET, argument="freeze")
     # `axial` is not the paper's.
     lesa_position: str = setting(
@@ -237,6 +274,22 @@ class Settings:
     warmup_epochs: float = setting(
         1.0, "Of `CosineWarmup` only: epochs of a rising rate.", of=OPTIMISATION, range=NOT_NEGATIVE
     )
+    accumulate_grad_batches: int = setting(
+        1, "Batches whose gradients make one step.", of=when("accumulate_grad_batches", 1), range=between(1, 1024)
+    )
+    ema_decay: float = setting(
+        0.0,
+        "What the average of the weights keeps of itself at a step, such as 0.99; the average is validated, tested and kept; 0 "
+        "is off.",
+        of=when("ema_decay", 0.0),
+        range=BELOW_ONE,
+    )
+    test_time_augmentation: str = setting(
+        "none",
+        "Answer with the mean of the probabilities for an image and its mirror image, or for its eight symmetries.",
+        of=when("test_time_augmentation", "none", CLASSIFIED),
+        choices=VIEWS,
+    )
     refit: str = setting(
         NO_REFIT,
         "Meant for use: after validation has chosen the number of epochs, train anew on its images too (`val`), or on all "
@@ -256,6 +309,9 @@ class Settings:
     # augmentation belong to a device's share of the batch.
     devices: int = setting(1, "GPUs, or processes on a CPU, of each node.", of=DISTRIBUTED, range=between(1, 1024))
     num_nodes: int = setting(1, "Machines that train together.", of=DISTRIBUTED, range=between(1, 65_536))
+    sync_batchnorm: bool = setting(
+        False, "Batch normalisation over the batch of all devices, which are GPUs.", of=when("sync_batchnorm", False)
+    )
     precision: str = setting("auto", "`auto` is bf16 where the hardware has it.", choices=PRECISIONS)
 
     # how to carry it out
@@ -276,3 +332,11 @@ def known_names(name: str) -> list[str] | None:
     """The names that a setting can be; None where it is no name."""
     choices = SETTINGS[name].metadata["choices"]
     return None if choices is None else list(choices() if callable(choices) else choices)
+
+
+def is_none(name: str, value: Any) -> bool:
+    """Whether 'none' says of a setting that it is left out: unless that is one of its names, such as that of a schedule."""
+    if not (isinstance(value, str) and value.casefold() == "none" and types.NoneType in TYPES[name]):
+        return False
+    choices = SETTINGS[name].metadata["choices"]
+    return callable(choices) or "none" not in (choices or ())

@@ -89,7 +89,7 @@ def train(
         return recorder.seconds
     module, batches, val_batches = _setup(config, model, training_data)
     if hardware.channels_last_helps(config.precision, hardware.device(config.device)):
-        model.to(memory_format=torch.channels_last)
+        module.to(memory_format=torch.channels_last)
     # Lightning does so too, but after a resumed run's first batch is drawn.
     batches.sampler.set_epoch(len(recorder.rows))
     with lightning_manners(), explain_out_of_memory(config), tracking(config, run.path) as logger:
@@ -174,11 +174,13 @@ def _trainer(config: RunConfig, run: Run, recorder: Recorder, logger: Logger | b
     # Buffers are not copied from the first process at every step: BatchNorm's are averaged before each validation.
     return pl.Trainer(
         max_epochs=config.max_epoch,
+        accumulate_grad_batches=config.accumulate_grad_batches,
         accelerator=where.type,
         devices=config.devices,
         num_nodes=config.num_nodes,
         strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
         use_distributed_sampler=False,  # the loaders give shares
+        sync_batchnorm=config.sync_batchnorm,
         precision=hardware.lightning_precision(config.precision, where),
         deterministic="warn" if where.type == "cuda" else None,  # on a CPU everything used here is so already
         callbacks=[recorder] if rank_of(config) else [progress, recorder],

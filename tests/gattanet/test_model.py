@@ -56,6 +56,22 @@ def test_with_alpha_zero_it_is_its_backbone(name, images):
         assert torch.equal(model(images), backbone(images))
 
 
+def test_alpha_starts_where_it_is_said_and_layers_have_the_networks_own_names(images):
+    given = {"attn_type": "gatta", "num_classes": 5, "dim": 4}
+    models = {}
+    for layers, alpha in ((["conv2", "dense1"], 0.3), (["net.conv2", "net.dense1"], 0.0)):
+        torch.manual_seed(0)
+        models[alpha] = create_model("toynet", **given, layers=layers, alpha_init=alpha).eval()
+        assert models[alpha].layers == ("net.conv2", "net.dense1")
+        assert [part.alpha.item() for part in models[alpha].agreement] == pytest.approx([alpha, alpha])
+    assert not torch.equal(models[0.3](images), models[0.0](images))
+    for part in models[0.0].agreement:
+        part.alpha.data.fill_(0.3)
+    assert torch.equal(models[0.3](images), models[0.0](images))
+    with pytest.raises(WorkbookValueError, match="no layer 'net.conv9'. The nearest names are net.conv"):
+        create_model("toynet", **given, layers=["conv9"])
+
+
 def calls(model, images):
     """How often each leaf of the backbone runs in one forward."""
     counts = dict.fromkeys((name for name, m in model.backbone.named_modules() if not [*m.children()]), 0)

@@ -53,6 +53,8 @@ def test_names_are_normalised_so_equal_runs_have_equal_hashes():
         ({"focal_alpha": [10**400]}, "focal_alpha is a number of 1329 bits"),
         ({"focal_alpha": -1.0}, "focal_alpha=-1.0 must be above 0"),
         ({"focal_alpha": ["a"]}, "focal_alpha='a'"),
+        ({"attention": "gatta", "gatta_layers": [3]}, "gatta_layers=3 is of type int; it must be str"),
+        ({"attention": "gatta", "gatta_norm": "laier"}, "Unknown gatta_norm 'laier'. Did you mean 'layer'"),
     ],
 )
 def test_bad_values_are_named(change, message):
@@ -120,6 +122,9 @@ def test_a_setting_tells_which_argument_of_its_builder_it_is():
 def test_a_run_gives_its_builders_what_plays_a_role_in_it():
     gatta = RunConfig(attention="gatta", gatta_dim=32, gatta_norm="layer", num_heads=4)
     assert gatta.arguments("network") == {"dim": 32, "passes": 2, "norm": "layer", "freeze": False}
+    told = gatta.replace(gatta_layers="layer3, layer4", gatta_alpha_init=0.1)
+    assert told.arguments("network").items() >= {"layers": ("layer3", "layer4"), "alpha_init": 0.1}.items()
+    assert RunConfig.from_dict(json.loads(json.dumps(told.to_dict()))).hash == told.hash != gatta.hash
     assert RunConfig(attention="none").arguments("network") == {}
     focal = {"name": "focal", "alpha": 0.25, "gamma": 2.0, "smoothing": 0.1, "beta": 0.999}
     assert RunConfig().arguments("loss") == focal
