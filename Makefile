@@ -42,6 +42,8 @@ audit: .venv/.installed
 
 .venv/.installed-test: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@# without its dependencies: of them opencv-python writes over opencv-python-headless, and needs a display's libraries
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps quantus
 	touch $@
 
 .venv/.installed-docs: .venv/.installed

@@ -23,13 +23,20 @@ HOMES = {
     "SCORES": "lib.explain.scores.score_maps",
     "agreement": "lib.explain.scores.map_similarity",
     "deletion": "lib.explain.scores.deletion_insertion",
+    "entropy": "lib.explain.scores.complexity",
     "explain": "lib.explain.methods.explain",
+    "infidelity": "lib.explain.scores.infidelity",
     "insertion": "lib.explain.scores.deletion_insertion",
     "leaderboard": "lib.explain.scores.leaderboard",
+    "local_lipschitz": "lib.explain.scores.robustness",
+    "max_sensitivity": "lib.explain.scores.robustness",
     "methods_of": "lib.explain.methods.explain",
+    "rank_methods": "lib.explain.scores.method_ranks",
+    "random_logit": "lib.explain.scores.random_logit",
     "randomisation_check": "lib.explain.scores.parameter_randomisation",
     "road": "lib.explain.scores.road",
     "score_maps": "lib.explain.scores.score_maps",
+    "sparseness": "lib.explain.scores.complexity",
 }
 FORMER = {"league_table": "leaderboard", "FLOORS": "REFERENCE_MAPS"}  # names in the first notebooks of users
 __all__ = sorted(HOMES)

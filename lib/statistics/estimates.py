@@ -30,7 +30,7 @@ HEDGES = "Hedges' g over seeds"
 
 @dataclass(frozen=True)
 class Estimate:
-    """One metric of one configuration, a fraction in [0, 1]."""
+    """One metric of one configuration, mostly a fraction in [0, 1]."""
 
     mean: float  # over seeds
     sd: float  # over seeds (ddof=1); NaN with one
@@ -103,13 +103,13 @@ def compare_unpaired(
     return difference_of(metric, *sides, paired=False, same_networks=same_networks)
 
 
-def estimate_of(side: MetricSamples) -> Estimate:
-    """The estimate of a metric's values, one a seed, and those on resamples of the images."""
+def estimate_of(side: MetricSamples, bounds: tuple[float, float] = (0, 1)) -> Estimate:
+    """The estimate of a metric's values, one a seed, and those on resamples of the images; `bounds`: what the metric can be."""
     values = side.values
     mean = float(values.mean())
     low, high = uncertainty([values], [side.samples]).interval(mean)
     sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
-    low, high = np.clip([low, high], 0, 1).tolist()  # all metrics are fractions; a t interval of two seeds is wide
+    low, high = np.clip([low, high], *bounds).tolist()  # a t interval of two seeds is wide
     return Estimate(mean, sd, low, high, len(values), side.images, side.groups)
 
 

@@ -4,7 +4,8 @@ Deletion takes the most relevant pixels away first, so that the class's probabil
 the curve is good. Insertion begins with the baseline and puts the most relevant pixels in first: a large area is good.
 As in the paper pixels are deleted to the mean colour (0 in what a network is shown) and inserted into a blurred image
 (a Gaussian of 11 pixels and σ = 5). Deleted pictures are unlike any in training, so that a drop may mean "strange" as
-well as "this was it"; `lib.explain.scores.road` fills holes in instead.
+well as "this was it"; `lib.explain.scores.road` fills holes in instead. Quantus' PixelFlipping is deletion without the whole
+image, to 0 by `perturb_baseline=0.0`, and in its steps the colours of a pixel count one by one.
 
 All images and steps go through the network in batches of equal size, whichever image they belong to, and each is one
 comparison of ranks with a number.

@@ -55,11 +55,37 @@ def leaderboard(scored: Scored, groups: Sequence[str]) -> pd.DataFrame:
         WorkbookValueError: there is no reference map (`REFERENCE_MAPS`), a score is unknown or not every method's, scores
             of other images, or no score for images of two groups.
     """
+    groups, rows = np.asarray(groups), []
+    references = references_among(scored)
+    for name, values in by_score(scored, groups).items():
+        rows += _rows_of(name, values, groups, references)
+    if not rows:
+        raise WorkbookValueError(
+            "No score is known for images of two groups (lesions), which an interval needs: score more images."
+        )
+    return with_verdicts(pd.DataFrame(rows), references)
+
+
+def references_among(scored: Scored) -> list[str]:
+    """The reference maps among the methods.
+
+    Raises:
+        WorkbookValueError: there is none.
+    """
     references = [name for name in REFERENCE_MAPS if name in scored]
     if not references:
         raise WorkbookValueError(
             f"No reference map is among the methods scored ({', '.join(scored)}): score {', '.join(REFERENCE_MAPS)}, too."
         )
+    return references
+
+
+def by_score(scored: Scored, groups: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """{score: {method: [S, N]}}, the scores by their own names, if every method has the same of the same images.
+
+    Raises:
+        WorkbookValueError: it has not, or there is no score, or an unknown one.
+    """
     names = list(next(iter(scored.values())))
     if not names:
         raise WorkbookValueError("No score is given: score_maps gives some for each method.")
@@ -68,15 +94,21 @@ def leaderboard(scored: Scored, groups: Sequence[str]) -> pd.DataFrame:
             raise WorkbookValueError(
                 f"{method!r} has the scores {', '.join(scores)}, other methods {', '.join(names)}: score all by the same."
             )
-    groups, rows = np.asarray(groups), []
+    found = {}
     for name in names:
         values = {method: np.atleast_2d(np.asarray(scores[name], float)) for method, scores in scored.items()}
-        rows += _rows_of(name, values, groups, references)
-    if not rows:
-        raise WorkbookValueError(
-            "No score is known for images of two groups (lesions), which an interval needs: score more images."
-        )
-    table = pd.DataFrame(rows)
+        shapes = {each.shape for each in values.values()}
+        if len(shapes) > 1 or {shape[1] for shape in shapes} != {len(groups)}:
+            raise WorkbookValueError(
+                f"{name!r} has the shapes {', '.join(str(list(shape)) for shape in sorted(shapes))} of networks and images, for "
+                f"groups of {len(groups)} images: score the same images by the same networks."
+            )
+        found[choose("score", name, SCORES)] = values
+    return found
+
+
+def with_verdicts(table: pd.DataFrame, references: Sequence[str]) -> pd.DataFrame:
+    """`table` with p_holm, corrected over all of it, and beats, whether a method is surely better than the best reference."""
     table["p_holm"] = pd.Series(holm([None if pd.isna(p) else p for p in table["p"]]), dtype=float)
     table["beats"] = [
         None if row.method in references else bool(row.gain > 0 and row.p_holm < LEVEL) for row in table.itertuples()
@@ -99,13 +131,6 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def _rows_of(name: str, values: dict[str, np.ndarray], groups: np.ndarray, references: Sequence[str]) -> list[dict]:
     """The rows of one score, on the images that every method has it for; none where these are of fewer than two groups."""
-    shapes = {score.shape for score in values.values()}
-    if len(shapes) > 1 or {shape[1] for shape in shapes} != {len(groups)}:
-        raise WorkbookValueError(
-            f"{name!r} has the shapes {', '.join(str(list(shape)) for shape in sorted(shapes))} of networks and images, for "
-            f"groups of {len(groups)} images: score the same images by the same networks."
-        )
-    name = choose("score", name, SCORES)
     best, hits = SCORES[name].best, SCORES[name].hits
     known = np.isfinite(np.concatenate(list(values.values()))).all(axis=0)
     values, groups = {method: score[:, known] for method, score in values.items()}, groups[known]
@@ -116,17 +141,17 @@ def _rows_of(name: str, values: dict[str, np.ndarray], groups: np.ndarray, refer
     reference = max(references, key=lambda method: best * values[method].mean())
     rows = []
     for method, score in values.items():
-        estimate = estimate_of(mean_samples(score, groups))
+        estimate = estimate_of(mean_samples(score, groups), SCORES[name].bounds)
         low, high = estimate.low, estimate.high
         if hits:
             low, high = _wider((low, high), _wilson(estimate.mean, number))
         row = {"method": method, "score": name, "mean": estimate.mean, "low": low, "high": high, "reference": reference}
-        gain = _gain(best * (score - values[reference]), groups, hits and method != reference)
+        gain = gain_of(best * (score - values[reference]), groups, hits and method != reference)
         rows.append(row | gain | ({"p": np.nan} if method in references else {}))
     return rows
 
 
-def _gain(better: np.ndarray, groups: np.ndarray, hits: bool) -> dict[str, float]:
+def gain_of(better: np.ndarray, groups: np.ndarray, hits: bool = False) -> dict[str, float]:
     """How much better a method is, [S, N] image by image, with interval and p; `hits`: a difference of hits."""
     gain, side = float(better.mean()), mean_samples(better, groups)
     error = uncertainty([side.values], [side.samples])

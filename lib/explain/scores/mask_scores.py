@@ -6,17 +6,17 @@ image with an empty mask has NaN. Where a box is all that is known, a box's mask
 """
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from lib.errors import WorkbookValueError
 from lib.evaluation.attention_measures import shares
+from lib.explain.scores.complexity import even_where_empty
 from lib.explain.scores.pixel_ranks import checked_maps, ranks
 
 
 def pointing_game(maps: Tensor, masks: np.ndarray) -> np.ndarray:
     """[N]: 1 where the map's greatest pixel is on the object, else 0; the share of them that are, where several are
-    greatest (Zhang et al., arXiv 1608.00507, without its tolerance of 15 pixels)."""
+    greatest, for which Quantus gives 1 (Zhang et al., arXiv 1608.00507, without its tolerance of 15 pixels)."""
     maps, masks = _both(maps, masks)
     greatest = maps == maps.max((1, 2), keepdims=True)
     return _known(masks, (greatest & masks).sum((1, 2)) / greatest.sum((1, 2)))
@@ -29,7 +29,8 @@ def energy_inside(maps: Tensor, masks: np.ndarray) -> np.ndarray:
 
 
 def overlap(maps: Tensor, masks: np.ndarray) -> np.ndarray:
-    """[N]: intersection over union of the mask and as many of the map's greatest pixels as the mask has."""
+    """[N]: intersection over union of the mask and as many of the map's greatest pixels as the mask has. Quantus' relevance
+    rank accuracy r is the share of these that are on it: r / (2 − r)."""
     _, inside = _both(maps, masks)
     chosen = ranks(maps).numpy() < inside.sum((1, 2), keepdims=True)
     return _known(inside, (chosen & inside).sum((1, 2)) / np.maximum((chosen | inside).sum((1, 2)), 1))
@@ -43,8 +44,7 @@ def _both(maps: Tensor, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise WorkbookValueError(
             f"Masks are bool [N, H, W] as the maps of shape {list(maps.shape)} are, not {masks.dtype} {list(masks.shape)}."
         )
-    nothing = (maps == 0).flatten(1).all(1)
-    return torch.where(nothing[:, None, None], 1, maps).double().numpy(), masks
+    return even_where_empty(maps).numpy(), masks
 
 
 def _known(masks: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ network predicted are compared with the first ones.
 
 Known deviation: each tensor of parameters is drawn from a normal distribution with its own mean and spread, not as it
 was before training, which a finished network does not tell. So maps do not change because activations grow or vanish.
+Quantus' MPRT resets each layer by the module's own rule instead, so that there is no equal number to compare.
 """
 
 import copy

@@ -41,10 +41,12 @@ class PerturbedInference:
         self.targets = given_targets(targets, len(images))
         with undisturbed(model), size_errors(model, images):  # checks the mode, too
             if targets is None:
-                logits = [self._logits(part) for part in images.split(batch_size)]
-                self.targets = torch.cat(logits).argmax(1).cpu()
+                logits = torch.cat([self._logits(part) for part in images.split(batch_size)])
+                self.targets = logits.argmax(1).cpu()
             else:
-                chosen(self._logits(images[:1]), self.targets)
+                logits = self._logits(images[:1])
+                chosen(logits, self.targets)
+        self.classes = logits.shape[1]
 
     def probabilities(self, perturbed: Callable[[Tensor], Tensor], image: Tensor) -> np.ndarray:
         """[rows]: the probability of each perturbed image's class.

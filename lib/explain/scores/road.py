@@ -2,6 +2,9 @@
 
 MoRF takes the most relevant first: a low probability of the class is good. LeRF takes the least relevant first: a high
 one is good. Filled-in pictures look like pictures, and where pixels were taken cannot be told from them.
+
+Quantus' ROAD is another number: of each share, whether the class is still the one predicted, a mean over images that a single
+image cannot have; and it orders the colours of a pixel one by one.
 """
 
 from collections.abc import Callable, Sequence

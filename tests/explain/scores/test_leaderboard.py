@@ -9,8 +9,18 @@ from scipy.stats import binomtest
 from lib.data.phantoms.lesion_drawing import draw_lesion
 from lib.data.phantoms.lesions import PHANTOM_CLASSES
 from lib.errors import WorkbookValueError
-from lib.explain import REFERENCE_MAPS, SCORES, explain, leaderboard, score_maps
+from lib.explain import (
+    REFERENCE_MAPS,
+    SCORES,
+    explain,
+    infidelity,
+    leaderboard,
+    max_sensitivity,
+    random_logit,
+    score_maps,
+)
 from lib.explain.scores.leaderboard import MARK, readable
+from lib.explain.scores.score_maps import OF_TRUTH
 from lib.statistics.estimates import holm
 from tests.explain.models import images, model_of
 
@@ -54,7 +64,7 @@ def test_scores_are_those_of_the_single_functions():
     masks[:2, 8:20, 8:20] = True
     found = score_maps(model, x, maps, masks=masks, steps=4)
     assert list(found) == ["grad-cam", "random"]
-    assert list(found["random"]) == list(SCORES)
+    assert list(found["random"]) == [name for name, score in SCORES.items() if score.criterion in OF_TRUTH]
     assert all(each.shape == (3,) for of in found.values() for each in of.values())
     assert np.isnan(found["random"]["overlap"]).tolist() == [False, False, True]
     assert not {name for name, score in SCORES.items() if score.needs_masks} & set(
@@ -62,6 +72,20 @@ def test_scores_are_those_of_the_single_functions():
     )
     only = score_maps(model, x, maps, scores=["deletion"], steps=4)
     np.testing.assert_array_equal(only["random"]["deletion"], found["random"]["deletion"])
+
+
+def test_scores_that_explain_anew_are_those_of_the_single_functions():
+    model, x = model_of("lesa"), images(2)
+    maps = {name: explain(model, x, method=name) for name in ("grad-cam", "centre")}
+    found = score_maps(model, x, maps, scores=["Max_Sensitivity", "local Lipschitz", "random logit", "infidelity"])
+    assert list(found["centre"]) == ["max-sensitivity", "local Lipschitz", "random logit", "infidelity"]
+    for name, of in found.items():
+        np.testing.assert_allclose(of["max-sensitivity"], max_sensitivity(model, x, method=name), rtol=1e-3)
+        np.testing.assert_allclose(of["random logit"], random_logit(model, x, method=name), rtol=1e-3)
+        np.testing.assert_allclose(of["infidelity"], infidelity(model, x, maps[name]), rtol=1e-3)
+    table = leaderboard({**found, "better": {name: v / 2 + 7 for name, v in found["grad-cam"].items()}}, range(2))
+    row = table[(table["method"] == "better") & (table["score"] == "max-sensitivity")].iloc[0]
+    assert row["low"] <= row["mean"] <= row["high"]  # more than 1
 
 
 def made_up(seed=0, better=0.0, spread=0.1, networks=None):
@@ -236,6 +260,10 @@ def test_methods_without_scores():
             "needs masks",
         ),
         (lambda: score_maps(model_of("lesa"), images(), {"a": torch.rand(3, 32, 32)}, scores=["iou"]), "Unknown score"),
+        (
+            lambda: score_maps(model_of("lesa"), images(), {"a": torch.rand(3, 32, 32)}, scores=["random logit"]),
+            "'random logit' makes further maps, and 'a' is no method",
+        ),
     ],
 )
 def test_what_cannot_be_compared(call, message):
