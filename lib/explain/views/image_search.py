@@ -13,14 +13,15 @@ from lib.explain.views.live import Answer
 from lib.explain.views.networks import Networks
 from lib.explain.views.pictures import THUMBNAIL, Pictures
 from lib.explain.views.view import as_webp
+from lib.training import Run
 
 PAGE = 24  # images that a search shows at once
 Step = Callable[[pd.DataFrame], pd.DataFrame]
 # By what a network answered; images of which that is not known are in the first alone.
 ANSWERED: Mapping[str, Step] = {
     "all": lambda table: table,
-    "right": lambda table: table[table["answer"] == table["truth"]],
-    "wrong": lambda table: table[table["answer"].notna() & (table["answer"] != table["truth"])],
+    "right": lambda table: table[table["right"] == 1],
+    "wrong": lambda table: table[table["right"] == 0],
 }
 ORDERS: Mapping[str, Step] = {
     "as stored": lambda table: table,
@@ -66,23 +67,31 @@ class ImageSearch:
             return as_webp(Image.new("RGB", (THUMBNAIL, THUMBNAIL), "grey"))
 
     def _tested(self, network: str) -> pd.DataFrame:
-        """A row an image of the set: image, truth (its class); and where the run was tested on it, answer and confidence."""
+        """A row an image of the set: image, truth (its class); and where the run was tested on it, whether it was right (a
+        query: at once), what was answered, and confidence (of a query: its average precision)."""
         rows, classes = self.pictures.images.rows, np.array([*self.pictures.images.classes, ""], dtype=object)
         table = pd.DataFrame({"image": rows["image_id"].to_numpy(), "truth": classes[rows["label"].to_numpy()]})
         try:
-            run = self.networks[network]
-            answers = pd.DataFrame(
-                {
-                    "image": run.predictions["image_id"],
-                    "answer": run.predictions["prediction"],
-                    "confidence": run.probabilities.max(axis=1),
-                }
-            )
+            answers = (_searched if self.networks.searches(network) else _classified)(self.networks[network])
         except WorkbookFileError:
-            return table.assign(answer=None, confidence=np.nan)
+            return table.assign(right=np.nan, answer=None, confidence=np.nan)
         return table.merge(answers, how="left", on="image")
 
 
+def _classified(run: Run) -> pd.DataFrame:
+    tested = run.predictions
+    right, sure = (tested["label"] == tested["prediction"]).astype(float), pd.Series(run.probabilities.max(axis=1))
+    answer = tested["prediction"] + sure.map(" ({:.0%})".format)
+    return pd.DataFrame({"image": tested["image_id"], "right": right, "answer": answer, "confidence": sure})
+
+
+def _searched(run: Run) -> pd.DataFrame:
+    tested = run.retrieval.matched
+    right, sure = (tested["first_match"] == 1).astype(float), tested["average_precision"]
+    answer = "average precision " + sure.map("{:.2f}".format)
+    return pd.DataFrame({"image": tested["image_id"], "right": right, "answer": answer, "confidence": sure})
+
+
 def _title(row: Any) -> str:
-    answer = f" → {row.answer} ({row.confidence:.0%})" if isinstance(row.answer, str) else ""
+    answer = f" → {row.answer}" if isinstance(row.answer, str) else ""
     return f"{row.image}: {row.truth}{answer}"

@@ -72,11 +72,14 @@ start(async (data, numbers) => {
     const {map, image, network, words} = shown;
     render(canvas, shown);
     const here = map.low + level(shown, looks.y, looks.x) / 255 * (map.high - map.low);
-    const {before} = image, change = before
-      ? ` ${network.classes[before.class]}: ${percentage(before.then)} before, ${percentage(before.now)} painted.` : '';
-    text.textContent = `${short(here)} at the cross.${change}`;
+    text.textContent = `${short(here)} at the cross.${painted(image, network)}`;
     list.replaceChildren(...bars(image.ranked, network.classes, image.truth));
     describe(canvas, `Panel ${place + 1}: ${words}. ${text.textContent}`, 'the cross');
+  };
+  const painted = ({before}, {classes, searches}) => {
+    if (!before) return '';
+    if (searches) return ` Cosine similarity to what it was: ${before.similarity.toFixed(2)}.`;
+    return ` ${classes[before.class]}: ${percentage(before.then)} before, ${percentage(before.now)} painted.`;
   };
   const percentage = p => `${Math.round(100 * p)} %`;
 

@@ -65,9 +65,10 @@ def compare_networks(
 
 
 def _tour(answers: NetworkAnswers, ids: Sequence[str], panels: Sequence[Choice]) -> Iterator[Wish]:
-    """The panels of a few images, and the curves of the first."""
+    """The panels of a few images, and the curves of the first, where a class is answered."""
     for image in ids:
         yield from shown_wishes(answers, image, panels)
+    panels = [panel for panel in panels if not answers.networks.searches(panel[0])]
     maps = [wish for wish in shown_wishes(answers, ids[0], panels) if wish["what"] == "map"]
     yield from ({**wish, "what": "curve", "kind": kind, "steps": STEPS} for wish in maps for kind in PERTURBATIONS)
 

@@ -9,6 +9,27 @@ start(async (data, numbers) => {
   const text = el('p', {className: 'text', 'aria-live': 'polite'});
   const hint = el('p', {className: 'hint', textContent: 'Click a patch, or use the arrow keys, to choose the query position.'});
 
+  // Of a network that searches: the nearest images of the gallery, asked for once what is looked at is there.
+  const near = el('div', {className: 'choices', role: 'group', 'aria-label': 'nearest images of the gallery'});
+  const found = el('p', {className: 'hint', role: 'status'});
+  let searched = '';
+  const search = ({of: {image, network}, network: {searches}}) => {
+    const wish = {what: 'nearest', image, network}, text = textOf(wish), there = searches && (kernel || known.has(text));
+    near.hidden = found.hidden = !there;
+    if (!there || text === searched) return;
+    searched = text;
+    near.replaceChildren();
+    ask('nearest', wish, ({images, seen, of}) => {
+      found.textContent = seen < of ? `Looking through the gallery: ${seen} of ${of} images.` : `Nearest of ${of} gallery images.`;
+      near.replaceChildren(...images.map(({id, name, src, right}) => {
+        const says = `${name}${right === null ? '' : right ? ', right' : ', wrong'}`;
+        const button = el('button', {type: 'button', title: says, className: right ? 'right' : '', disabled: !kernel}, el('img', {src, alt: says}));
+        button.addEventListener('click', () => choose(id));
+        return button;
+      }));
+    });
+  };
+
   const render = (canvas, longer = 512) => {
     const {picture, map, of: {at}} = shown;
     enlarge(canvas, picture, longer, looks);
@@ -33,7 +54,8 @@ start(async (data, numbers) => {
     draw();
   };
 
-  const glass = lens(data, data.now, '', all => { shown = all; closer(); });
+  const glass = lens(data, data.now, '', all => { shown = all; closer(); search(all); });
+  const choose = id => { glass.now.image = id; glass.look(); };
   const point = (y, x) => {
     Object.assign(looks, {y: inside(y), x: inside(x)});
     if (glass.queried()) glass.at(looks.y, looks.x);
@@ -46,7 +68,7 @@ start(async (data, numbers) => {
     draw();
   };
   pointing(canvas, () => glass.queried() || looks.zoom > 1, (y, x) => point(...unmagnified(looks, y, x)), moved);
-  const images = finder(data, () => glass.now, id => { glass.now.image = id; glass.look(); });
+  const images = finder(data, () => glass.now, choose);
   const begin = () => {
     if (kernel) { offerNetworks(data, [glass]); images.find(); } else images.hold(heldMaps().map(({image}) => image));
     glass.look();
@@ -67,6 +89,6 @@ start(async (data, numbers) => {
   };
   const saved = saving('map', picture, () => mapsCell([shown], data, looks));
   const stage = el('div', {className: 'stage'}, canvas, el('div', {className: 'scale'}, low, bar, high), text, saved);
-  const controls = el('div', {className: 'controls'}, ...Object.values(pick), hint, list);
+  const controls = el('div', {className: 'controls'}, ...Object.values(pick), hint, list, found, near);
   return [images.node, el('div', {className: 'columns'}, stage, controls), status];
 });

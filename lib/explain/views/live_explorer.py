@@ -38,9 +38,9 @@ def explore_networks(
         explore_networks(nb.store, nb.images(), run.path.name)
 
     Args:
-        networks: a `RunStore`, of which any finished run that tells classes apart can be chosen; runs; or runs by name.
+        networks: a `RunStore`, of which any finished run can be chosen; runs; or runs by name.
         images: those that can be searched by id and class, and by what the network answered in its test. Files can be
-            brought beside them.
+            brought beside them. Networks that search for identities find the nearest ones of their gallery.
         network: the one that is asked first, by name; None for the first.
         caption: one sentence; the alternative text too.
         device: where networks compute: auto, cpu or cuda.
@@ -80,6 +80,8 @@ def _tour(answers: NetworkAnswers, network: str, ids: Sequence[str]) -> Iterator
     """Every quick method on a few images, and what the network shows of itself in every layer."""
     for image in ids:
         yield from shown_wishes(answers, image, [(network, method) for method in quick_methods(answers, network)])
+        if answers.networks.searches(network):
+            yield {"what": "nearest", "image": image, "network": network}
         for kind, layers in answers.own_kinds(network).items():
             for layer in layers:
                 yield map_wish(image, network, kind, layer)

@@ -10,7 +10,6 @@ from PIL import Image
 from lib.data import ImageSet
 from lib.errors import WorkbookValueError
 from lib.evaluation.test_images import TestImages
-from lib.explain.methods.explain import methods_of
 from lib.explain.views.live import Answer, Wish
 from lib.explain.views.network_answers import NetworkAnswers
 from lib.explain.views.networks import Given, Networks
@@ -38,7 +37,7 @@ def answers_about(networks: Given, images: TestImages | ImageSet, device: str) -
 
 def quick_methods(answers: NetworkAnswers, network: str) -> list[str]:
     """The methods of a network that take no time to speak of, the one to open with first."""
-    return [name for name in methods_of(answers.networks.model(network)) if name not in SLOW]
+    return [name for name in answers.methods(network) if name not in SLOW]
 
 
 def map_wish(image: str, network: str, method: str, layer: dict[str, Any] | None = None) -> Wish:

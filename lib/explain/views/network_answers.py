@@ -10,10 +10,11 @@ from PIL import Image
 
 from lib.errors import WorkbookValueError, choose
 from lib.evaluation.test_images import TestImages
-from lib.explain.methods.explain import REFERENCE_MAPS, explain, methods_of, scaled
+from lib.explain.methods.explain import REFERENCE_MAPS, Method, explain, methods_of, scaled
 from lib.explain.scores.deletion_insertion import deletion, insertion
 from lib.explain.views.image_search import ImageSearch
 from lib.explain.views.live import PART, Answer, Wish
+from lib.explain.views.nearest import Nearest
 from lib.explain.views.networks import Networks
 from lib.explain.views.own_maps import own_kinds, own_map
 from lib.explain.views.packing import SHOWN, Packed
@@ -22,7 +23,7 @@ from lib.explain.views.view import as_webp
 from lib.mapped import At, Every
 from lib.training.inference import network_input
 
-LASTING = ("network", "image", "map", "positions", "curve")  # kinds of wishes whose answers stay true
+LASTING = ("network", "image", "map", "positions", "curve", "nearest")  # kinds of wishes whose answers stay true
 WHOLE = {"name": "", "heads": 1, "queries": None}  # the layer of a method that knows none
 BEST = 5  # classes with the greatest probability
 MOST_POSITIONS = 8  # rows and columns of query positions whose maps a page has
@@ -34,11 +35,12 @@ class NetworkAnswers:
     """Answers wishes by their kind, each a method whose arguments are the rest of the wish (`lib.explain.views.live`).
 
     Ids of images are those of the set and those of files that were brought; `target` is "answer", "truth" or a class's
-    number; a method is one of `methods_of`, or a kind of map that the network shows of itself.
+    number; a method is one of `methods`, or a kind of map that the network shows of itself. A network that searches for
+    identities answers no class: its images have neighbours in the gallery instead.
     """
 
     def __init__(self, networks: Networks, pictures: Pictures) -> None:
-        self.networks, self.pictures = networks, pictures
+        self.networks, self.pictures, self.nearest = networks, pictures, Nearest(networks, pictures)
         self.kinds: dict[str, Callable[..., Iterator[Answer]]] = {
             "networks": self.list_networks,
             "network": self.describe_network,
@@ -47,6 +49,7 @@ class NetworkAnswers:
             "map": self.show_map,
             "positions": self.show_positions,
             "find": ImageSearch(networks, pictures).find,
+            "nearest": self.nearest.find,
             "bring": self.bring,
             "curve": self.curve,
             "paint": self.paint,
@@ -65,24 +68,32 @@ class NetworkAnswers:
 
     def describe_network(self, network: str) -> Iterator[Answer]:
         """Its classes, and the methods that it has: [{name, by_class, layers: [{name, heads, queries}]}]."""
-        run, model = self.networks[network], self.networks.model(network)
-        named = {name: (method.by_class, [WHOLE]) for name, method in methods_of(model).items()}
+        run, searches = self.networks[network], self.networks.searches(network)
+        named = {name: (method.by_class, [WHOLE]) for name, method in self.methods(network).items()}
         references = {name: named.pop(name) for name in REFERENCE_MAPS if name in named}
         own = {kind: (False, layers) for kind, layers in self.own_kinds(network).items()}
         methods = [
             {"name": name, "by_class": by_class, "layers": layers}
             for name, (by_class, layers) in {**named, **own, **references}.items()
         ]
-        yield {"classes": list(run.classes), "methods": methods}, b""
+        yield {"classes": [] if searches else list(run.classes), "methods": methods, "searches": searches}, b""
+
+    def methods(self, network: str) -> dict[str, Method]:
+        """Those of `methods_of`; of a network that answers no class those that explain none."""
+        methods, searches = methods_of(self.networks.model(network)), self.networks.searches(network)
+        return {name: method for name, method in methods.items() if not (searches and method.by_class)}
 
     def show_image(self, image: str, network: str) -> Iterator[Answer]:
         """What the network is shown of the image, the true class where it is known, and the likeliest answers."""
+        shown = {"src": self._picture(image, network, SHOWN), "before": self.before(image, network)}
+        if self.networks.searches(network):
+            yield shown | {"truth": None, "ranked": []}, b""
+            return
         p, truth = self.probabilities(image, network), self.truth(image, network)
         best = np.argsort(-p, kind="stable")[:BEST].tolist()
         if truth is not None and truth not in best:
             best[-1] = truth
-        ranked, src = [[k, round(float(p[k]), 4)] for k in best], self._picture(image, network, SHOWN)
-        yield {"src": src, "truth": truth, "ranked": ranked, "before": self.before(image, network)}, b""
+        yield shown | {"truth": truth, "ranked": [[k, round(float(p[k]), 4)] for k in best]}, b""
 
     def show_pixels(self, image: str, network: str) -> Iterator[Answer]:
         """What the network is shown of the image, in as many pixels as its file has there."""
@@ -93,10 +104,13 @@ class NetworkAnswers:
         return as_webp(Image.fromarray(self.pictures.shown(image, self.networks[network].config, longest)))
 
     def before(self, image: str, network: str) -> dict[str, Any] | None:
-        """Of an image that was painted on: the answer before, its probability then and now."""
+        """Of an image that was painted on: the answer before, its probability then and now; or, where no class is answered, how
+        similar it still is to what it was."""
         origin = self.pictures.origins.get(image)
         if origin is None:
             return None
+        if self.networks.searches(network):
+            return {"similarity": round(self.nearest.similarity(image, origin, network), 4)}
         then, now = self.probabilities(origin, network), self.probabilities(image, network)
         k = int(then.argmax())
         return {"class": k, "then": round(float(then[k]), 4), "now": round(float(now[k]), 4)}
@@ -122,18 +136,18 @@ class NetworkAnswers:
         """The map [h, w]; the class that it explains, where it does that, and what `map_figure` draws it from.
 
         Args:
-            method: one of `methods_of`, or a kind of map that the network shows of itself.
+            method: one of `methods`, or a kind of map that the network shows of itself.
             layer, head: of the latter; head 0 is the mean of all.
             at: row and column of the query position, of how many rows and columns; None where there is none.
         """
         model, batch = self.networks.model(network), self.batch(image, network)
-        methods, run = methods_of(model), self.networks[network]
+        methods, run = self.methods(network), self.networks[network]
         source = self._source(image, network)
         if method not in methods:
             where = At((at[0] + 0.5) / at[2], (at[1] + 0.5) / at[3]) if at else None
             return own_map(model, batch, method, layer, head, where), source
-        k, precision = self.target(image, network, target), run.config.precision if batch.is_cuda else "32"
-        told = source | ({"target": k} if methods[method].by_class else {})
+        k = self.target(image, network, target) if methods[method].by_class else None
+        precision, told = run.config.precision if batch.is_cuda else "32", source | ({} if k is None else {"target": k})
         return explain(model, batch, k, method, precision=precision)[0].numpy(), told
 
     def _source(self, image: str, network: str) -> dict[str, Any]:
@@ -145,7 +159,8 @@ class NetworkAnswers:
         perturbation = PERTURBATIONS[choose("curve", kind, PERTURBATIONS)]
         values, told = self.heat(**chosen)
         image, network = chosen["image"], chosen["network"]
-        k, batch = told.get("target", self.target(image, network, "answer")), self.batch(image, network)
+        k = told["target"] if "target" in told else self.target(image, network, "answer")
+        batch = self.batch(image, network)
         maps = scaled(torch.from_numpy(values)[None], batch.shape[2:])
         for fineness in (8, 4, 2, 1):
             curves = perturbation(self.networks.model(network), batch, maps, k, steps=steps // fineness)
@@ -165,7 +180,7 @@ class NetworkAnswers:
 
     def method_of(self, network: str, method: str) -> str:
         """The method, or kind of map, of the network that `method` means; a WorkbookValueError where it has none."""
-        return choose("method", method, [*methods_of(self.networks.model(network)), *self.own_kinds(network)])
+        return choose("method", method, [*self.methods(network), *self.own_kinds(network)])
 
     def _own_kinds(self, network: str) -> dict[str, list[dict[str, Any]]]:
         """What the network shows of itself, of images of its size; see `lib.explain.views.own_maps`."""
@@ -189,7 +204,15 @@ class NetworkAnswers:
         return classes.index(name) if name in classes else None
 
     def target(self, image: str, network: str, target: Target) -> int:
-        """The number of the class that is explained."""
+        """The number of the class that is explained.
+
+        Raises:
+            WorkbookValueError: the network answers no class, or the true one is not known.
+        """
+        if self.networks.searches(network):
+            raise WorkbookValueError(
+                f"{network} searches for identities and answers no class, so that it has no curve of one: look at its maps."
+            )
         if target == "answer":
             return int(self.probabilities(image, network).argmax())
         if target != "truth":

@@ -12,13 +12,16 @@ from lib.training import Run, RunStore
 
 MOST_LOADED = 6  # networks that stay in memory: as many as a comparison shows
 
-TESTED = ("metrics.json", "predictions.csv")  # of a run that is finished, and tells classes apart
+TESTS = (
+    "predictions.csv",
+    "queries.csv",
+)  # of a finished run that tells classes apart, or that searches for identities
 
 Given = RunStore | Run | Iterable[Run] | Mapping[str, Run]
 
 
 class Networks:
-    """Finished runs that tell classes apart, by name: all of a store (those that it gets later, too), or those given.
+    """Finished runs that were tested, by name: all of a store (those that it gets later, too), or those given.
 
     Raises:
         WorkbookValueError: there are none.
@@ -29,17 +32,15 @@ class Networks:
         self._loaded: OrderedDict[str, nn.Module] = OrderedDict()
         self._runs = self._listed()
         if not self._runs:
-            raise WorkbookValueError(
-                "There is no finished run that tells classes apart: train one with fit(config). Networks that search for "
-                "identities answer no class: explorer_of({name: run.model()}, images) shows what they look at."
-            )
+            raise WorkbookValueError("There is no finished run that was tested: train one with fit(config).")
 
     def _listed(self) -> dict[str, Run]:
         """By name, as they are now; a config is read when its network is asked, since a store may be large."""
         if isinstance(self._given, Mapping):
-            return {name: run for name, run in self._given.items() if run.config.task != "reid"}
+            return dict(self._given)
         runs = [self._given] if isinstance(self._given, Run) else self._given
-        return {run.path.name: run for run in runs if all((run.path / name).exists() for name in TESTED)}
+        tested = lambda path: (path / "metrics.json").exists() and any((path / name).exists() for name in TESTS)  # noqa: E731
+        return {run.path.name: run for run in runs if tested(run.path)}
 
     @property
     def names(self) -> list[str]:
@@ -53,6 +54,10 @@ class Networks:
         if name not in self._runs:
             choose("network", name, self.names)
         return self._runs[name]
+
+    def searches(self, name: str) -> bool:
+        """Whether that network searches for identities: it answers no class."""
+        return self[name].config.task == "reid"
 
     def model(self, name: str) -> nn.Module:
         """The network of that run in eval mode, on the device, for the views' thread alone.

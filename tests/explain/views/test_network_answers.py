@@ -2,7 +2,6 @@
 
 import base64
 import io
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -226,8 +225,6 @@ def test_networks_of_a_store_are_those_that_are_there_now(finished, tmp_path):
         networks.model(gone.name)
     with pytest.raises(WorkbookValueError, match="no finished run"):
         Networks(RunStore(tmp_path))
-    with pytest.raises(WorkbookValueError, match="explorer_of"):
-        Networks({"people": SimpleNamespace(config=SimpleNamespace(task="reid"))})
 
 
 def test_a_report_holds_a_tour_and_a_notebook_only_what_was_looked_at(finished, images):
