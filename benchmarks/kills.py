@@ -24,11 +24,11 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.aimed_kills import MOMENTS, Strike, killing
 from lib.training import RunConfig, fit
 
 RESULTS = ("config.json", "basis.json", "training_log.csv", "best.safetensors", "predictions.csv", "metrics.json")
 WRITTEN = (*RESULTS, "last.ckpt", "provenance.json", "manifest.json", ".npy", "notes")
-MOMENTS = ("half", "before", "after")
 Aim = tuple[str, str]  # what is written, and the moment
 
 
@@ -49,29 +49,18 @@ def begin(config: RunConfig, folder: Path, aim: Aim | None = None) -> int:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         if aim is not None:
-            os.replace = _killing(os.replace, *aim)
+            os.replace = killing(os.replace, _second(*aim))
         fit(config, folder / "runs")
         status = 0
     finally:
         os._exit(status)
 
 
-def _killing(replace: Callable, written: str, moment: str) -> Callable:
-    """`os.replace` that kills this process at the second file called `written`, or at the first where there is one."""
+def _second(written: str, moment: str) -> Callable[[Path], Strike | None]:
+    """Strikes at the second file called `written`, or at the first where there is one."""
     seen = itertools.count(1)
-
-    def replace_and_die(source: str | Path, target: str | Path) -> None:
-        wanted = 2 if written in ("training_log.csv", "last.ckpt") else 1
-        hit = _is(Path(target), written) and next(seen) == wanted
-        if hit and moment == "half":
-            os.truncate(source, os.path.getsize(source) // 2)
-        if hit and moment != "after":
-            os.kill(os.getpid(), signal.SIGKILL)
-        replace(source, target)
-        if hit:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return replace_and_die
+    wanted = 2 if written in ("training_log.csv", "last.ckpt") else 1
+    return lambda target: (moment, [os.getpid()]) if _is(target, written) and next(seen) == wanted else None
 
 
 def _is(path: Path, written: str) -> bool:

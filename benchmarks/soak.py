@@ -11,17 +11,20 @@ of every run is compared with the quiet store's, bit by bit.
 import argparse
 import contextlib
 import hashlib
+import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nbformat
 import psutil
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from benchmarks.aimed_kills import AIMS
 from lib.paths import ROOT
 from lib.training import RunStore
 
@@ -31,6 +34,8 @@ lr: float = 1e-3
 data_root: str = ""
 output_dir: str = "outputs\""""
 TRAINING = """\
+from benchmarks.aimed_kills import arm
+arm()
 from lib.paths import resolve_output
 from lib.training import RunConfig, RunStore, fit
 settings = dict(backbone="toynet", attention="none", image_size=32, limit_images=150, sampler="none", max_epoch=6)
@@ -39,33 +44,29 @@ fit(config, RunStore(resolve_output(output_dir) / "runs"))"""
 RESULTS = ("training_log.csv", "best.safetensors", "predictions.csv", "metrics.json", "config.json")
 PAUSE_S = (0.5, 6.0)  # between two kills
 QUIET_AFTER = 15  # kills of a round: then it may end
+SWEEP = (
+    "from benchmarks.aimed_kills import arm; arm(); from lib.workbook.commandline import main; raise SystemExit(main())"
+)
+Disturbance = Callable[[list[subprocess.Popen]], bool]  # may kill some of the sweeps; tells whether it is over
 
 
-def write_study(folder: Path) -> Path:
-    """A study of four trainings of a second each."""
+def write_study(folder: Path, seeds: Sequence[int] = (0, 1)) -> Path:
+    """A study of trainings of a second each, two a seed."""
     cells = [new_markdown_cell("# A training\n\nDoes it go on?"), new_code_cell(PARAMETERS), new_code_cell(TRAINING)]
     cells[1].metadata["tags"] = ["parameters"]
     nbformat.write(new_notebook(cells=cells), folder / "04_train.ipynb")
     common = f"common: {{data_root: {folder / 'digits'}}}"
-    study = f"notebook: {folder / '04_train.ipynb'}\nseeds: [0, 1]\n{common}\nsweeps: {{lr: {{lr: [1e-3, 1e-2]}}}}\n"
-    (folder / "study.yaml").write_text(study)
+    grid = f"seeds: {[*seeds]}\n{common}\nsweeps: {{lr: {{lr: [1e-3, 1e-2]}}}}\n"
+    (folder / "study.yaml").write_text(f"notebook: {folder / '04_train.ipynb'}\n{grid}")
     return folder / "study.yaml"
 
 
-def sweep(study: Path, out: Path) -> subprocess.Popen:
-    """Begin a sweep of one worker, in a session of its own."""
-    command = [
-        sys.executable,
-        str(ROOT / "run_all.py"),
-        "sweep",
-        str(study),
-        "--workers",
-        "1",
-        "--output-dir",
-        str(out),
-    ]
+def sweep(study: Path, out: Path, aims: Path | None = None) -> subprocess.Popen:
+    """Begin a sweep of one worker, in a session of its own, that is killed as a folder of `aims` says."""
+    command = [sys.executable, "-c", SWEEP, "sweep", str(study), "--workers", "1", "--output-dir", str(out)]
+    environment = {**os.environ, **({AIMS: str(aims)} if aims else {})}
     with open(out.with_suffix(".log"), "a") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
 
 
 def results(out: Path) -> dict[str, str]:
@@ -76,32 +77,46 @@ def results(out: Path) -> dict[str, str]:
     }
 
 
-def kill_one(sweeps: list[subprocess.Popen], rng: random.Random) -> None:
-    """SIGKILL to a sweep, or to any process that one has started."""
-    family = []
-    for process in sweeps:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(process.pid)
-            family += [parent, *parent.children(recursive=True)]
-    if family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            rng.choice(family).kill()
+def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
+    """What is in one store's `results` and not the same in the other's."""
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
-def disturbed_round(study: Path, out: Path, rng: random.Random) -> int:
-    """Fill the store `out`; returns the number of kills."""
-    sweeps, kills, ended = [sweep(study, out) for _ in range(2)], 0, [False, False]
+def fill(study: Path, out: Path, disturb: Disturbance, aims: Path | None = None) -> int:
+    """Two sweeps fill the store `out`; one that ends badly is begun again. Returns how many have."""
+    sweeps, ended, died = [sweep(study, out, aims) for _ in range(2)], [False, False], 0
     while not all(ended):
-        if kills < QUIET_AFTER:
-            time.sleep(rng.uniform(*PAUSE_S))
-            kill_one(sweeps, rng)
-            kills += 1
+        over = disturb(sweeps)
         for number, process in enumerate(sweeps):
-            status = process.wait() if kills >= QUIET_AFTER else process.poll()
+            status = process.wait() if over else process.poll()
             ended[number] = status == 0
             if status not in (None, 0):
-                sweeps[number] = sweep(study, out)
-    return kills
+                sweeps[number], died = sweep(study, out, aims), died + 1
+    return died
+
+
+class RandomKills:
+    """SIGKILL to a sweep, or to any process that one has started, every few seconds."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng, self.number = rng, 0
+
+    def __call__(self, sweeps: list[subprocess.Popen]) -> bool:
+        if self.number < QUIET_AFTER:
+            time.sleep(self.rng.uniform(*PAUSE_S))
+            self._kill_one(sweeps)
+            self.number += 1
+        return self.number >= QUIET_AFTER
+
+    def _kill_one(self, sweeps: list[subprocess.Popen]) -> None:
+        family = []
+        for process in sweeps:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                parent = psutil.Process(process.pid)
+                family += [parent, *parent.children(recursive=True)]
+        if family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.rng.choice(family).kill()
 
 
 def main() -> int:
@@ -117,11 +132,11 @@ def main() -> int:
         print(f"quiet store: {len(quiet)} files", flush=True)
         while time.monotonic() < until:
             out = Path(place) / f"round{rounds}"
-            kills = disturbed_round(study, out, rng)
-            found = results(out)
-            differ = sorted(name for name in quiet.keys() | found.keys() if quiet.get(name) != found.get(name))
-            rounds, killed, failed = rounds + 1, killed + kills, failed + bool(differ)
-            print(f"round {rounds}, {kills} kills: {', '.join(differ) or 'identical'}", flush=True)
+            kills = RandomKills(rng)
+            fill(study, out, kills)
+            differ = differences(quiet, results(out))
+            rounds, killed, failed = rounds + 1, killed + kills.number, failed + bool(differ)
+            print(f"round {rounds}, {kills.number} kills: {', '.join(differ) or 'identical'}", flush=True)
     print(f"{rounds - failed} of {rounds} stores identical to the quiet one, after {killed} kills")
     return 1 if failed else 0
 

@@ -1,47 +1,23 @@
-"""A study is performed once, by however many, whatever is killed on the way."""
+"""A study is performed once, by however many; what is killed on the way is test_soak's matter."""
 
-import json
-import os
-import random
-import signal
 import subprocess
 import sys
 from concurrent.futures import Future
 from contextlib import nullcontext
-from pathlib import Path
 from types import SimpleNamespace
 
-import pandas as pd
-import psutil
 import pytest
-from safetensors.torch import load_file
 
 from lib.errors import WorkbookError
 from lib.file_claims import FileClaim
 from lib.paths import ROOT
 from lib.report.pages.execution_records import Entry, read_entry, write_entry
-from lib.training import RunStore
 from lib.workbook.commandline import main
 from lib.workbook.plan import Job
 from lib.workbook.sweep import Sweep, make_plan
 from lib.workbook.task import run_task
 
 PARAMETERS = "x: int = 3\nseed: int = 0\noutput_dir: str = 'outputs'"
-TRAINING = """\
-from lib.paths import resolve_output
-from lib.training import RunStore, config_of, fit
-run = fit(config_of(globals()), RunStore(resolve_output(output_dir) / "runs"))
-print(run.metrics["test"]["accuracy"])"""
-TRAINED = """\
-profile: str = "smoke"
-dataset: str = "HAM10000"
-data_root: str | None = None
-attention: str = "none"
-lr: float | None = None
-max_epoch: int = 8
-batch_size: int = 16
-seed: int = 0
-output_dir: str = "outputs\""""
 
 
 @pytest.fixture
@@ -294,102 +270,6 @@ def test_notebooks_that_read_the_study_are_executed_at_its_end(notebook, tmp_pat
     out = capsys.readouterr().out
     assert "1 runs, 1 done, 0 to do" in out
     assert "05 | nothing has changed" in out
-
-
-@pytest.fixture(scope="module")
-def training(notebook, tmp_path_factory, shared_ham):
-    """A protocol of four short trainings, and the store of runs that it leaves when nothing goes wrong."""
-    folder = tmp_path_factory.mktemp("training")
-    path = notebook(folder / "04_train.ipynb", TRAINING, parameters=TRAINED)
-    study = folder / "study.yaml"
-    study.write_text(
-        f"notebook: {path}\nseeds: [0, 1]\ndata_roots: {{HAM10000: {shared_ham}}}\nsweeps: {{lr: {{lr: [1e-3, 1e-2]}}}}\n"
-    )
-    done = sweep(study, "--workers", "2", "--output-dir", folder / "whole")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return study, RunStore(folder / "whole" / "runs")
-
-
-def check_store(store: RunStore, tried: set[Path]) -> None:
-    """Whatever is there is whole; `tried` are finished runs whose models have been loaded."""
-    for run in store:
-        assert run.config
-        for name in ("training_log.csv", "predictions.csv"):
-            assert not (run.path / name).exists() or len(pd.read_csv(run.path / name))
-        for name in ("metrics.json", "provenance.json", "basis.json"):
-            assert not (run.path / name).exists() or json.loads((run.path / name).read_text())
-        if (run.path / "best.safetensors").exists():
-            assert load_file(run.path / "best.safetensors")
-        if run.finished and run.path not in tried:
-            run.model()
-            tried.add(run.path)
-
-
-def is_alive(process: subprocess.Popen, seconds: float) -> bool:
-    """Whether the process still runs after so many seconds."""
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return True
-    return False
-
-
-def kill(process: subprocess.Popen, whole_family: bool) -> None:
-    """SIGKILL to the process group, and, if asked, to all that it has started."""
-    family = psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGKILL)
-    for member in family if whole_family else []:
-        try:
-            member.kill()
-        except psutil.NoSuchProcess:
-            continue
-    process.wait()
-
-
-def logs(store: RunStore) -> str:
-    return "".join((run.path / "train.log").read_text() for run in store if (run.path / "train.log").exists())
-
-
-def test_a_study_killed_twenty_times_equals_one_that_never_was(training, tmp_path):
-    """Every fourth kill strikes trainings between or within epochs, the others anything from the start on."""
-    study, whole = training
-    arguments = [study, "--workers", "2", "--output-dir", tmp_path]
-    command = [sys.executable, str(ROOT / "run_all.py"), "sweep", *map(str, arguments)]
-    chance, store, tried, interrupted = random.Random(0), RunStore(tmp_path / "runs"), set(), 0
-    for i in range(20):
-        before = logs(store).count(": train loss")
-        with open(tmp_path / "out.txt", "a") as out:
-            process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-        moment = chance.uniform(0.1, 2.5)
-        if i % 4 == 3:
-            moment /= 5
-            while logs(store).count(": train loss") == before and is_alive(process, 0.02):
-                pass
-        if is_alive(process, moment):
-            kill(process, whole_family=i % 8 > 3)
-            interrupted += i % 4 == 3 and any((run.path / "last.ckpt").exists() and not run.finished for run in store)
-        check_store(store, tried)
-    assert interrupted >= 3
-    done = sweep(*arguments)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "resuming after epoch" in logs(store)
-    assert [run.path.name for run in store] == [run.path.name for run in whole]
-    for ours, other in zip(store, whole, strict=True):
-        for name in ("training_log.csv", "predictions.csv", "metrics.json"):
-            assert (ours.path / name).read_text() == (other.path / name).read_text()
-    assert not (tmp_path / "runs" / "superseded").exists()
-
-
-def test_two_sweeps_share_a_study(training, tmp_path):
-    study, whole = training
-    command = [sys.executable, str(ROOT / "run_all.py"), "sweep", study, "--workers", "1", "--output-dir", tmp_path]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=300)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
-    for run in RunStore(tmp_path / "runs"):
-        assert (run.path / "train.log").read_text().count("epoch 1/8:") == 1
-    assert all("4 of 4 runs ok" in output for output in outputs)
-    assert [run.path.name for run in RunStore(tmp_path / "runs")] == [run.path.name for run in whole]
 
 
 def test_ten_thousand_configurations_are_planned_from_what_is_recorded(notebook, tmp_path, capsys):
