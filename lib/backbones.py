@@ -2,17 +2,15 @@
 
 ResNet: arXiv 1512.03385, cut after `layer3`. VGG: arXiv 1409.1556, cut after the fourth max-pool. Both cuts see 14×14
 positions for a 224×224 image. The networks themselves are torchvision's, unchanged, so that its weights load as they
-are. The toy network is `lib.toynet`'s, for images of 32 pixels, of which its cut sees 8×8 positions. `resnet18_small` and
-`resnet26_small`, one with basic blocks and one with bottlenecks, are for images of 40 to 64 pixels on a CPU, and
-`resnet14_patches` for mosaics of tiles.
+are; it is imported when the first of them is built, or any ResNet. The toy network is `lib.toynet`'s, for images of 32
+pixels, of which its cut sees 8×8 positions. `resnet18_small` and `resnet26_small`, one with basic blocks and one with
+bottlenecks, are for images of 40 to 64 pixels on a CPU, and `resnet14_patches` for mosaics of tiles: see `lib.narrow_resnets`.
 """
 
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from lib.errors import WorkbookFileError, WorkbookValueError, choose, positive
 from lib.toynet import ToyNet
@@ -33,7 +31,9 @@ class Backbone(nn.Module):
     @classmethod
     def untrained(cls, name: str, num_classes: int) -> nn.Module:
         """The network `name` that this class cuts: torchvision's."""
-        return torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+        from torchvision import models  # slow to import: it loads what `torch.compile` needs
+
+        return models.get_model(name, weights=None, num_classes=num_classes)
 
     def lower(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] → [B, channels, h, w]"""
@@ -71,57 +71,14 @@ class ResNetBackbone(Backbone):
         return net.fc(net.avgpool(net.layer4(features)).flatten(1))
 
 
-class NarrowResNet18(nn.Module):
-    """ResNet18 at a quarter of its width, with a `layer3` that keeps the resolution of `layer2`."""
-
-    def __init__(self, num_classes: int, width: int = 16) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = basic_stage(width, width)
-        self.layer2 = basic_stage(width, 2 * width, stride=2)
-        self.layer3 = basic_stage(2 * width, 4 * width)
-        self.layer4 = basic_stage(4 * width, 8 * width, stride=2)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(8 * width, num_classes)
-        draw_kernels(self)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] → [B, num_classes]"""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc(self.avgpool(x).flatten(1))
-
-
-def draw_kernels(net: nn.Module) -> None:
-    """Draw the weights of all convolutions of `net` anew, as torchvision does."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-
-def basic_stage(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """Two basic blocks; the first one has the stride."""
-    shortcut = None
-    if inputs != outputs:
-        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-    return nn.Sequential(BasicBlock(inputs, outputs, stride, shortcut), BasicBlock(outputs, outputs))
-
-
 class NarrowResNet18Backbone(ResNetBackbone):
     """`NarrowResNet18`, cut after `layer3`: positions are 8 pixels apart there, 8×8 for a 64×64 image."""
 
     @classmethod
     def untrained(cls, name: str, num_classes: int) -> nn.Module:
+        from lib.narrow_resnets import NarrowResNet18  # slow to import, as torchvision is
+
         return NarrowResNet18(num_classes)
-
-
-class NarrowBottleneck(Bottleneck):
-    """A bottleneck that widens to `planes` channels, not to four times as many."""
-
-    expansion = 1
 
 
 class SmallResNetBackbone(ResNetBackbone):
@@ -132,8 +89,9 @@ class SmallResNetBackbone(ResNetBackbone):
 
     @classmethod
     def untrained(cls, name: str, num_classes: int) -> nn.Module:
-        net = ResNet(NarrowBottleneck, [2, 2, 2, 2], num_classes, width_per_group=16)
-        return keep_resolution(keep_resolution(net, "layer3"), "layer4")
+        from lib.narrow_resnets import small_resnet26  # slow to import, as torchvision is
+
+        return keep_resolution(keep_resolution(small_resnet26(num_classes), "layer3"), "layer4")
 
 
 class PatchResNetBackbone(ResNetBackbone):
@@ -145,20 +103,13 @@ class PatchResNetBackbone(ResNetBackbone):
     """
 
     @classmethod
-    def untrained(cls, name: str, num_classes: int, width: int = 32, patch: int = 8) -> nn.Module:
-        net = ResNet(NarrowBottleneck, [1, 1, 1, 1], num_classes)
-        net.conv1 = nn.Conv2d(3, width, patch, stride=patch, bias=False)
-        net.bn1, net.maxpool = nn.BatchNorm2d(width), nn.Identity()
-        for stage in ("layer1", "layer2", "layer3", "layer4"):
-            setattr(net, stage, nn.Sequential(NarrowBottleneck(width, width)))
-            if stage != "layer4":
-                getattr(net, stage)[0].conv2 = nn.Conv2d(width, width, 1, bias=False)
-        net.fc = nn.Linear(width, num_classes)
-        draw_kernels(net)
-        return net
+    def untrained(cls, name: str, num_classes: int) -> nn.Module:
+        from lib.narrow_resnets import patch_resnet14  # slow to import, as torchvision is
+
+        return patch_resnet14(num_classes)
 
 
-def keep_resolution(net: ResNet, stage: str = "layer4") -> ResNet:
+def keep_resolution(net: nn.Module, stage: str = "layer4") -> nn.Module:
     """Take the stride out of a stage of a bottleneck ResNet, in place and without dilation."""
     block = getattr(net, stage)[0]
     block.conv2.stride = (1, 1)
@@ -252,9 +203,11 @@ def build_backbone(name: str, num_classes: int, pretrained: bool = False) -> Bac
     wrapper = BACKBONES[name]
     if not pretrained:
         return wrapper(wrapper.untrained(name, num_classes))
-    if name not in torchvision.models.list_models():
+    from torchvision import models  # slow to import
+
+    if name not in models.list_models():
         raise WorkbookValueError(f"There are no pretrained weights of {name}: build it with pretrained=False.")
-    net = torchvision.models.get_model(name, weights=None)
+    net = models.get_model(name, weights=None)
     load_default_weights(net, name)
     last = net.get_submodule(wrapper.head)
     if num_classes != last.out_features:
@@ -264,7 +217,9 @@ def build_backbone(name: str, num_classes: int, pretrained: bool = False) -> Bac
 
 def load_default_weights(net: nn.Module, name: str) -> None:
     """Fill `net` with torchvision's default weights for `name`, from the hub's folder or else from the network."""
-    url = torchvision.models.get_model_weights(name).DEFAULT.url
+    from torchvision import models  # slow to import
+
+    url = models.get_model_weights(name).DEFAULT.url
     file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
     try:
         # A download goes to a temporary file and gets its name only if the hash is right.

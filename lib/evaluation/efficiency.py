@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
 from lib import hardware
 from lib.errors import positive
@@ -253,6 +252,8 @@ def count_macs(config: RunConfig, classes: int) -> int:
     is computed, and attention is taken apart into the products that the counter knows.
     """
     model, images = build_structure(config, classes).eval(), torch.empty(1, 3, *config.size, device="meta")
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import, with Triton
+
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model(images)
     return counter.get_total_flops() // 2

@@ -11,7 +11,6 @@ Another strategy is a class with a `forward` and one line:
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from lib.mapped import Kind, MapInfo, Mapped
 
@@ -78,6 +77,8 @@ class DropPathResidual(ResidualStrategy):
 
     def __init__(self, channels: int, p: float = 0.1) -> None:
         super().__init__(channels)
+        from torchvision.ops import StochasticDepth  # slow to import
+
         self.drop_path = StochasticDepth(p, mode="row")
 
     def forward(self, x_in: Tensor, fused_features: Tensor) -> Tensor:

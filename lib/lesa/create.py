@@ -1,12 +1,16 @@
 """LESA, or plain self-attention, in the workbook's own backbones, where the paper has it."""
 
-from functools import partial
+from __future__ import annotations
 
-from torchvision.models.resnet import ResNet
+from functools import partial
+from typing import TYPE_CHECKING
 
 from lib.backbones import Backbone, keep_resolution
 from lib.lesa.layer import LESA, SelfAttention
 from lib.lesa.model import LESANet, bottleneck, insert_lesa
+
+if TYPE_CHECKING:
+    from torchvision.models.resnet import ResNet
 
 
 def paper_blocks(net: ResNet) -> dict[str, range]:

@@ -8,16 +8,18 @@ same blocks as in the classifiers, here with `layer4` at stride 2, and its table
 deviation: that detector's remaining convolutions are deformable from `layer2` on, these are not.
 """
 
-from collections.abc import Iterable, Mapping
+from __future__ import annotations
 
-import torchvision
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.models.resnet import ResNet
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from lib.backbones import load_default_weights
 from lib.errors import choose, positive
 from lib.lesa.model import PAPER_BLOCKS, STAGES, insert_lesa
+
+if TYPE_CHECKING:
+    from torchvision.models.detection.backbone_utils import BackboneWithFPN
+    from torchvision.models.resnet import ResNet
 
 BOTTLENECKS = ("resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2")
 
@@ -43,9 +45,11 @@ def lesa_backbone(
         WorkbookValueError: an unknown name, stage, block or scheme, or a size that is not a positive whole number.
         WorkbookFileError: the pretrained weights cannot be had.
     """
+    from torchvision import models  # slow to import
+
     positive(out_channels=out_channels)
     name = choose("ResNet with bottlenecks", name, BOTTLENECKS)
-    net = torchvision.models.get_model(name, weights=None)
+    net = models.get_model(name, weights=None)
     if pretrained:
         load_default_weights(net, name)
     return with_pyramid(insert_lesa(net, blocks, position, image_size), out_channels)
@@ -53,6 +57,9 @@ def lesa_backbone(
 
 def with_pyramid(net: ResNet, out_channels: int = 256) -> BackboneWithFPN:
     """A bottleneck ResNet under a feature pyramid; `load_official(file).net` is one, with both last stages at stride 16."""
+    from torchvision.models.detection.backbone_utils import BackboneWithFPN
+    from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
     channels = [getattr(net, stage)[-1].conv3.out_channels for stage in STAGES]
     levels = {stage: str(number) for number, stage in enumerate(STAGES)}
     return BackboneWithFPN(net, levels, channels, out_channels, LastLevelMaxPool())

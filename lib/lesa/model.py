@@ -4,16 +4,20 @@ LESA_ResNet50 and LESA_WRN50 hold LESA in `layer3` but its first block and in al
 resolution (`keep_resolution` before `insert_lesa`): 8 layers on 14×14 positions for a 224×224 image. Plain self-attention stands in the same places.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from __future__ import annotations
 
-import torchvision
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
 from torch import nn
-from torchvision.models.resnet import Bottleneck, ResNet
 
 from lib.backbones import ResNetBackbone, keep_resolution
 from lib.errors import WorkbookValueError, choose, positive
 from lib.lesa.layer import LESA, SelfAttention
 from lib.mapped import Map, Query
+
+if TYPE_CHECKING:
+    from torchvision.models.resnet import Bottleneck, ResNet
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 PAPER_BLOCKS = {"layer3": (1, 2, 3, 4, 5), "layer4": (0, 1, 2)}
@@ -93,6 +97,8 @@ def bottleneck(net: ResNet, stage: str, number: int) -> Bottleneck:
     Raises:
         WorkbookValueError: it is not.
     """
+    from torchvision.models.resnet import Bottleneck, ResNet  # slow to import
+
     if not isinstance(net, ResNet):
         raise WorkbookValueError(f"LESA goes into torchvision's ResNets, not into a {type(net).__name__}.")
     stage_blocks = getattr(net, stage)
@@ -130,5 +136,7 @@ def lesa_net(
     """
     positive(num_classes=num_classes)
     base = BASES[choose("network", name, BASES)]
-    net = keep_resolution(torchvision.models.get_model(base, weights=None, num_classes=num_classes))
+    from torchvision import models  # slow to import
+
+    net = keep_resolution(models.get_model(base, weights=None, num_classes=num_classes))
     return LESANet(insert_lesa(net, PAPER_BLOCKS, position, image_size))

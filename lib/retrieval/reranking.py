@@ -16,13 +16,15 @@ in its re_ranking_ranklist.py, with which distances agree to 1e-6; the half prec
 neighbours. An image is its own nearest here even where another one's embedding equals its own.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
+import scipy  # which loads `scipy.sparse` when it is first used
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from lib.errors import WorkbookValueError, positive
@@ -87,40 +89,41 @@ def _neighbours(vectors: Tensor, count: int) -> tuple[np.ndarray, Tensor]:
     return np.concatenate(nearest), torch.cat(greatest).clamp(min=torch.finfo(torch.float32).tiny)
 
 
-def _incidence(nearest: np.ndarray) -> sparse.csr_array:
+def _incidence(nearest: np.ndarray) -> scipy.sparse.csr_array:
     """[N, N] with 1 at (p, g) for the g in row p."""
     n, k = nearest.shape
-    return sparse.csr_array((np.ones(n * k, np.int32), nearest.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
+    return scipy.sparse.csr_array((np.ones(n * k, np.int32), nearest.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
 
 
-def _reciprocal(nearest: np.ndarray) -> sparse.csr_array:
+def _reciprocal(nearest: np.ndarray) -> scipy.sparse.csr_array:
     """R(p, k), eq. 3."""
     within = _incidence(nearest)
     return within.multiply(within.T).tocsr()
 
 
-def _expanded(nearest: np.ndarray, k1: int) -> sparse.csr_array:
+def _expanded(nearest: np.ndarray, k1: int) -> scipy.sparse.csr_array:
     """R*(p, k₁), eq. 4: R with the R(q, k₁/2) of those q in it of which more than two thirds lie in R."""
     full, half = _reciprocal(nearest[:, : k1 + 1]), _reciprocal(nearest[:, : round(k1 / 2) + 1])
     shared = full.multiply(full @ half.T).tocoo()  # |R(p, k₁) ∩ R(q, k₁/2)| at the q of R(p, k₁)
     supported = 3 * shared.data > 2 * half.sum(axis=1)[shared.col]
     added = (
-        sparse.csr_array((shared.data[supported], (shared.row[supported], shared.col[supported])), full.shape) @ half
+        scipy.sparse.csr_array((shared.data[supported], (shared.row[supported], shared.col[supported])), full.shape)
+        @ half
     )
     return (full + added).tocsr()
 
 
-def _encoded(vectors: Tensor, expanded: sparse.csr_array, greatest: Tensor) -> sparse.csr_array:
+def _encoded(vectors: Tensor, expanded: scipy.sparse.csr_array, greatest: Tensor) -> scipy.sparse.csr_array:
     """V, eq. 7: e^{−d(p, g)} at the entries of R*, divided by the sum of the row."""
     pairs = expanded.tocoo()
     ends = (torch.as_tensor(i, device=vectors.device).long().split(PAIRS_AT_ONCE) for i in pairs.coords)
     squares = [(vectors[p] - vectors[g]).square().sum(dim=1) / greatest[p] for p, g in zip(*ends, strict=True)]
-    encoded = sparse.csr_array((torch.cat(squares).neg().exp().cpu().numpy(), pairs.coords), expanded.shape)
+    encoded = scipy.sparse.csr_array((torch.cat(squares).neg().exp().cpu().numpy(), pairs.coords), expanded.shape)
     encoded.data /= np.repeat(encoded.sum(axis=1), np.diff(encoded.indptr))
     return encoded
 
 
-def _jaccard(own: sparse.csr_array, theirs: sparse.csc_array) -> np.ndarray:
+def _jaccard(own: scipy.sparse.csr_array, theirs: scipy.sparse.csc_array) -> np.ndarray:
     """Jaccard distance (eq. 10) of one V [1, N] to the gallery's V [G, N], [G]; Σ max is 2 − Σ min, as Σ V is 1."""
     columns = theirs[:, own.indices]
     limits = np.repeat(own.data, np.diff(columns.indptr))

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from statsmodels.stats.meta_analysis import effectsize_smd
 
 from lib.errors import WorkbookValueError
 from lib.statistics.intervals import uncertainty
@@ -178,4 +177,6 @@ def hedges_g(first: np.ndarray, second: np.ndarray) -> float:
         return math.nan
     sides = [(v.mean(), v.std(ddof=1), len(v)) for v in (first, second)]
     with np.errstate(divide="ignore", invalid="ignore"):
+        from statsmodels.stats.meta_analysis import effectsize_smd  # slow to import
+
         return float(effectsize_smd(*sides[0], *sides[1])[0])

@@ -46,7 +46,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy  # which loads `scipy.stats` when it is first used
 
 from lib.training.metrics import LEVEL, reach
 
@@ -63,7 +63,7 @@ class Uncertainty:
 
     def interval(self, estimate: float) -> tuple[float, float]:
         """The 95 % interval around `estimate`."""
-        t = stats.t.ppf((1 + LEVEL) / 2, self.freedom)
+        t = scipy.stats.t.ppf((1 + LEVEL) / 2, self.freedom)
         return float(estimate - t * self.lower), float(estimate + t * self.upper)
 
     def p_value(self, estimate: float) -> float:
@@ -73,7 +73,7 @@ class Uncertainty:
         error = self.lower if estimate > 0 else self.upper
         if error == 0:
             return 0.0
-        return float(2 * stats.t.sf(abs(estimate) / error, self.freedom))
+        return float(2 * scipy.stats.t.sf(abs(estimate) / error, self.freedom))
 
 
 def uncertainty(values: Sequence[np.ndarray], samples: Sequence[np.ndarray]) -> Uncertainty:
@@ -99,7 +99,7 @@ def uncertainty(values: Sequence[np.ndarray], samples: Sequence[np.ndarray]) -> 
     else:
         common, seeds, freedom = _components(values, samples, images)
     share = common / images if images else 0.0
-    halves = np.square(reach(means)) / stats.norm.ppf((1 + LEVEL) / 2) ** 2
+    halves = np.square(reach(means)) / scipy.stats.norm.ppf((1 + LEVEL) / 2) ** 2
     return Uncertainty(*np.sqrt(halves * share + seeds).tolist(), freedom)
 
 

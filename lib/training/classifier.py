@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.utilities import dim_zero_cat
 
 from lib import hardware
 from lib.data import AUGMENTATIONS, mixed_seed
@@ -23,7 +24,7 @@ from lib.training.config import RunConfig
 from lib.training.distributed import average_statistics
 from lib.training.inference import augmentation_of, normalise, statistics_of, to_unit
 from lib.training.losses import LossNotFinite, build_loss
-from lib.training.metrics import EpochMetrics
+from lib.training.metrics import measure, tell_absent
 from lib.training.optimisers import build_optimisation
 
 Shown = Tensor | list[str]  # which images a batch shows: rows of the image set, or names in a stream
@@ -165,3 +166,30 @@ def _average(model: nn.Module, decay: float) -> AveragedModel:
     """The exponential moving average of all weights and running statistics, of which nothing is trained."""
     average = AveragedModel(model, avg_fn=get_ema_avg_fn(decay), use_buffers=True)
     return average.requires_grad_(False)
+
+
+class EpochMetrics(Metric):
+    """`measure` of all validation images since the last reset, shown as probabilities [B, K] and labels [B].
+
+    In a run of several processes they are the images of all. Classes that none shows are told, once.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.classes, self.told = tuple(classes), False
+        self.add_state("probabilities", [], dist_reduce_fx="cat")
+        self.add_state("labels", [], dist_reduce_fx="cat")
+
+    def update(self, probabilities: Tensor, labels: Tensor) -> None:
+        self.probabilities.append(probabilities.detach())
+        self.labels.append(labels)
+
+    def compute(self) -> dict[str, float]:
+        probabilities, labels = (dim_zero_cat(kept).cpu().numpy() for kept in (self.probabilities, self.labels))
+        if not self.told:
+            tell_absent(labels, self.classes, "validation")
+        self.told = True
+        return measure(probabilities, labels, self.classes)

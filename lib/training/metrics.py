@@ -11,42 +11,12 @@ import logging
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.sparse import csr_array
-from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
+import scipy  # which loads `scipy.sparse` when it is first used
 
 log = logging.getLogger(__name__)
 
 BINS = 15  # of the expected calibration error
 LEVEL = 0.95  # of intervals
-
-
-class EpochMetrics(Metric):
-    """`measure` of all validation images since the last reset, shown as probabilities [B, K] and labels [B].
-
-    In a run of several processes they are the images of all. Classes that none shows are told, once.
-    """
-
-    full_state_update = False
-    higher_is_better = True
-
-    def __init__(self, classes: Sequence[str]) -> None:
-        super().__init__()
-        self.classes, self.told = tuple(classes), False
-        self.add_state("probabilities", [], dist_reduce_fx="cat")
-        self.add_state("labels", [], dist_reduce_fx="cat")
-
-    def update(self, probabilities: Tensor, labels: Tensor) -> None:
-        self.probabilities.append(probabilities.detach())
-        self.labels.append(labels)
-
-    def compute(self) -> dict[str, float]:
-        probabilities, labels = (dim_zero_cat(kept).cpu().numpy() for kept in (self.probabilities, self.labels))
-        if not self.told:
-            tell_absent(labels, self.classes, "validation")
-        self.told = True
-        return measure(probabilities, labels, self.classes)
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
@@ -163,7 +133,8 @@ def _metrics(
 
 def _counts(weights: np.ndarray, labels: np.ndarray, values: np.ndarray, k: int) -> np.ndarray:
     """[R, k]: the weighted sum of the values [N] of the images of each label."""
-    by_label = csr_array((np.asarray(values, dtype=float), labels, np.arange(len(labels) + 1)), shape=(len(labels), k))
+    entries = np.asarray(values, dtype=float), labels, np.arange(len(labels) + 1)
+    by_label = scipy.sparse.csr_array(entries, shape=(len(labels), k))
     return weights @ by_label
 
 

@@ -5,15 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import nbformat
-
 from lib.errors import CommandLine
-from lib.report.pages.notebook_summary import title
-from lib.workbook.notebooks import run
+from lib.workbook.notebook_source import read_source
 from lib.workbook.parameters import read_parameters
 from lib.workbook.plan import find_notebooks, number, plan
 from lib.workbook.shared_options import new_parser, options
-from lib.workbook.sweep_commandline import main as sweep_main
 
 HELP_P = "set a parameter in every notebook that has it, or in one with 02.NAME=VALUE; may be repeated"
 EPILOG = """\
@@ -37,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["sweep"]:
+        from lib.workbook.sweep_commandline import main as sweep_main  # slow to import, as whatever executes is
+
         return sweep_main(arguments[1:])
     chosen = _parser().parse_intermixed_args(arguments)  # 02 --profile smoke 05
     notebooks = find_notebooks(chosen.notebooks)
@@ -44,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return list_notebooks(notebooks)
     output_dir = chosen.output_dir.absolute()
     jobs = plan(notebooks, output_dir, options(chosen), chosen.parameters)
+    from lib.workbook.notebooks import run  # slow to import, and not needed to list, or to find a mistake
+
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
     return run(jobs, output_dir / "report", chosen.force, chosen.timeout, chosen.workers)
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def list_notebooks(notebooks: Sequence[Path]) -> int:
     """Print each notebook's title and its parameters with type, default and help."""
     for path in notebooks:
-        print(f"{number(path)}  {title(nbformat.read(path, as_version=4)) or path.stem}  ({path.name})")
+        print(f"{number(path)}  {read_source(path).title or path.stem}  ({path.name})")
         for parameter in read_parameters(path).values():
             explained = f"  # {parameter.help}" if parameter.help else ""
             print(f"      {parameter.name}: {parameter.type_name} = {parameter.default!r}{explained}")

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
-from lib.errors import WorkbookFileError, WorkbookValueError, unknown
+from lib.errors import WorkbookValueError, unknown
+from lib.workbook.notebook_source import read_source
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool}
 TAG = "parameters"
@@ -46,15 +45,9 @@ def read_parameters(path: Path) -> dict[str, Parameter]:
 
     Raises:
         WorkbookFileError: there is no notebook at `path`.
-        WorkbookValueError: no parameters cell, more than one, or a line that cannot be understood.
+        WorkbookValueError: what is there is no notebook; no parameters cell, more than one, or a line that cannot be understood.
     """
-    try:
-        notebook = nbformat.read(path, as_version=4)
-    except FileNotFoundError:
-        raise WorkbookFileError(f"There is no notebook {path}.") from None
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError):
-        raise WorkbookValueError(f"{path} is not a Jupyter notebook.") from None
-    cells = [cell.source for cell in notebook.cells if TAG in cell.metadata.get("tags", [])]
+    cells = [cell.source for cell in read_source(path).cells if TAG in cell.tags]
     if len(cells) != 1:
         number = f"{len(cells)} cells" if cells else "no cell"
         raise WorkbookValueError(f"{path.name} has {number} tagged {TAG!r}; a notebook needs exactly one.")

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from lib.errors import WorkbookFileError, WorkbookValueError, unknown
 from lib.paths import NOTEBOOKS
+from lib.workbook.notebook_source import read_source
 from lib.workbook.parameters import Parameter, check_names, parse_all, placed, read_parameters
 
 
@@ -50,7 +49,7 @@ def longest_first(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _metadata(notebook: Path) -> dict[str, Any]:
-    return nbformat.read(notebook, as_version=4).metadata.get("workbook", {})
+    return read_source(notebook).metadata.get("workbook", {})
 
 
 def find_notebooks(wanted: Sequence[str] = (), folder: Path = NOTEBOOKS) -> list[Path]:

@@ -11,8 +11,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import nbformat
-
 from lib.code_digest import code_digest, imports
 from lib.errors import WorkbookError
 from lib.file_claims import FileClaim, FileClaimLost
@@ -21,7 +19,7 @@ from lib.progress import duration
 from lib.report.pages.execution_records import Entry, read_entry, write_entry
 from lib.report.pages.notebook_page import export_html
 from lib.workbook.execute import execute
-from lib.workbook.notebook_source import python
+from lib.workbook.notebook_source import python, read_source
 from lib.workbook.parameters import PLACES, hash_of, read_parameters
 from lib.workbook.plan import Job, number
 
@@ -184,7 +182,7 @@ def _defaults(notebook: Path) -> dict[str, Any]:
 @cache
 def _code(notebook: Path, changed: int) -> str:
     """A digest of a notebook's cells and of the modules that they import; `changed` makes an edited one a new one."""
-    cells = nbformat.read(notebook, as_version=4).cells
+    cells = read_source(notebook).cells
     modules = [name for cell in cells if cell.cell_type == "code" for name in _imports(cell.source)]
     return code_digest(modules, *(f"{cell.cell_type} {cell.source}" for cell in cells))
 

@@ -10,7 +10,8 @@ import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score, roc_auc_score
 
 from lib.files import json_text, with_nan
-from lib.training.metrics import EpochMetrics, Resampled, intervals, measure, with_intervals
+from lib.training.classifier import EpochMetrics
+from lib.training.metrics import Resampled, intervals, measure, with_intervals
 
 CLASSES = ("a", "b", "c")
 

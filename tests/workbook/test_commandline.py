@@ -204,7 +204,7 @@ def test_notebooks_are_listed_with_their_parameters(notebook, tmp_path, capsys):
     path = notebook(tmp_path / "01_a.ipynb", "#! # A `good_title` and more_", parameters=PARAMETERS)
     assert main([str(path), "--list"]) == 0
     listed = capsys.readouterr().out
-    assert "01  A good_title and more_  (01_a.ipynb)" in listed
+    assert "01  A `good_title` and more_  (01_a.ipynb)" in listed
     assert "profile: str = 'quick'  # how much\n" in listed
     assert "data_root: str | None = None\n" in listed
 

@@ -1,13 +1,13 @@
 """Figures on trained runs (notebook 02): curves, confusion, recalls, calibration, hardest images, the block's maps."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import torch
-from matplotlib.figure import Figure
-from sklearn.metrics import confusion_matrix
 from torch import nn
 
 from lib.evaluation.test_images import TestImages, select_images
@@ -26,6 +26,9 @@ from lib.report.figures.style import (
 from lib.training.metrics import BINS
 from lib.training.store import Run
 from lib.training.training_data import DecodedImages
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CLASSIFICATION = {
     "Loss": ("loss", ("train_loss", "val_loss")),
@@ -54,6 +57,8 @@ def log_curves(
     `panels`: the title of each, with its unit and its columns; all but losses and rates are fractions. A panel whose columns no log
     has, those of validation in a refit, is left out.
     """
+    import seaborn as sns  # slow to import
+
     table = pd.concat(logs, names=["network"]).reset_index("network")
     there = {title: (unit, [name for name in names if name in table]) for title, (unit, names) in panels.items()}
     panels = {title: (unit, names) for title, (unit, names) in there.items() if names}
@@ -79,6 +84,9 @@ def log_curves(
 
 def confusion(run: Run, title: str) -> Figure:
     """Test images by true (row) and predicted class (column): share of the row as colour, counts as numbers."""
+    import seaborn as sns  # slow to import
+    from sklearn.metrics import confusion_matrix
+
     classes, k = run.classes, len(run.classes)
     counts = confusion_matrix(run.labels, run.probabilities.argmax(axis=1), labels=range(k))
     support = counts.sum(axis=1, keepdims=True)

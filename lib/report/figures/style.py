@@ -1,18 +1,21 @@
 """The look of every figure, in one place: style, colours, captions, the note that phantoms are drawn."""
 
+from __future__ import annotations
+
 import io
 import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from cycler import cycler
 from PIL import Image
 
-from lib.report.figures.fonts import make_legible
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY, RED, DARK = "#2f6db3", "#d9822b", "#8a9199", "#b8433f", "#59606a"
 MARKERS = "osD^vPX*"
@@ -31,7 +34,7 @@ STYLE = {
     "axes.axisbelow": True,
     "grid.color": "#e3e6ea",
     "axes.edgecolor": DARK,
-    "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, "#4b9a6b", "#8a63b0", RED, "#5f7d8c", "#b59b2b"]),
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, "#4b9a6b", "#8a63b0", RED, "#5f7d8c", "#b59b2b"]),
     "legend.frameon": False,
     "figure.dpi": 110,
     "text.parse_math": False,
@@ -42,7 +45,12 @@ STYLE = {
 @contextmanager
 def figure(width: float, height: float, phantom: bool = False) -> Iterator[Figure]:
     """A new figure of width × height inches in the workbook's style; on phantoms it says so at its foot."""
-    with mpl.rc_context(STYLE):
+    from matplotlib import rc_context  # slow to import
+    from matplotlib.figure import Figure
+
+    from lib.report.figures.fonts import make_legible
+
+    with rc_context(STYLE):
         fig = Figure(figsize=(width, height), layout="constrained")
         yield fig
         if phantom:
@@ -66,7 +74,9 @@ def literal(text: str) -> str:
 
 def png_of(fig: Figure) -> bytes:
     """The figure as a PNG of 256 colours, dithered, so that no map shows steps which the numbers do not have."""
-    with mpl.rc_context(STYLE):
+    from matplotlib import rc_context  # slow to import
+
+    with rc_context(STYLE):
         drawn, buffer = io.BytesIO(), io.BytesIO()
         fig.savefig(drawn, format="png", dpi=110)
     with Image.open(drawn) as image:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy  # which loads `scipy.stats` when it is first used
 
 from lib.claims.claim import ALPHA, REFUTED, SHOWN, UNDECIDED
 from lib.report.study.comparisons import Compared, comparisons, reference_of
@@ -143,7 +143,7 @@ def faster_convergence(study: Study) -> list[Statement]:
         return [Statement("progressive", "no result", UNDECIDED, why)]
     sooner = np.array([_epochs_sooner(*runs) for runs in zip(progressive.finished, original.finished, strict=True)])
     error = np.sqrt(max(sooner.var(ddof=1), ROUNDING) / len(sooner))
-    low, high = stats.t.interval(0.95, len(sooner) - 1, sooner.mean(), error)
+    low, high = scipy.stats.t.interval(0.95, len(sooner) - 1, sooner.mean(), error)
     result = f"{signed(sooner.mean())} epochs sooner [{signed(low)}, {signed(high)}]"
     return [_decided("progressive", result, decide(low, high, lambda v: v > 0))]
 

@@ -1,9 +1,11 @@
 """Tables that set runs side by side, with intervals."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 from torch import nn
 
 from lib.progress import duration
@@ -12,6 +14,9 @@ from lib.statistics.estimates import Comparison, compare
 from lib.statistics.metric_names import METRICS
 from lib.training.config import RunConfig
 from lib.training.store import Run
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 
 def recipe_text(config: RunConfig) -> str:
