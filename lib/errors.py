@@ -107,7 +107,9 @@ class CommandLine(argparse.ArgumentParser):
         if flags and all(former):
             raise WorkbookValueError(" ".join(former))
         if flags:
-            raise unknown("flag", flags[0], [a.option_strings[0] for a in self._actions if a.option_strings])
+            raise unknown(
+                "flag", flags[former.index(None)], [a.option_strings[0] for a in self._actions if a.option_strings]
+            )
         return namespace, rest
 
     def error(self, message: str) -> NoReturn:

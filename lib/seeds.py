@@ -47,6 +47,8 @@ TABLE = (
     Former(GL, "trainer/trainer.py", "`lib.fit`", "of a `lib.RunConfig`"),
     Former(GL, "utils/losses.py", "`lib.training.losses.LOSSES`"),
     Former(GL, "utils/logger.py", "`train.log`", "in the run's folder, for DEBUG and INFO"),
+    Former(GL, "logs/GL-Attention_*.log", "`train.log`", "in the run's folder"),
+    Former(GL, "logs/training_metrics_*.log", "`training_metrics.log`", "in the run's folder"),
     Former(GL, "logs/training_log.csv", "`training_log.csv`", "in the run's folder; `run.log` is the table"),
     Former(GL, "utils/grad_cam.py", "`lib.explain.explain`", 'with `method="grad-cam"`'),
     # names in Python
@@ -63,7 +65,7 @@ TABLE = (
     Former(GL, "Oxford-IIIT Pets", "`oxford-iiit-pet`"),
     Former(GL, "{base}_{fusion}_{residual}_{attention}", "the name of a run in Weights & Biases", "unchanged"),
 
-    Former(DCAL, "python complete_example.py", "`python -m lib.train`", "without flags on drawn lesions, with `--profile fgvc-smoke` on drawn birds, in seconds"),
+    Former(DCAL, "python complete_example.py", "`python -m lib.train`", "with `--task fgvc` or `--task reid`; its quick test is `--profile fgvc-smoke`, seconds on drawn birds"),
     Former(DCAL, "python test_components.py", "`python -m pytest tests/dcal`"),
     *(Former(DCAL, name, f"`lib.dcal.{name}`", target=f"lib.dcal:{name}") for name in _DCAL),
     Former(DCAL, "create_dcal_model", "`lib.create_dcal_model`", target="lib.dcal:create_dcal_model"),
@@ -86,6 +88,8 @@ TABLE = (
     Former(DCAL, "--demo", "`--profile fgvc-smoke`", "seconds, on drawn birds"),
     Former(DCAL, "cub", "`CUB-200-2011`"),
 
+    Former(LESA, "python train.py", "`python -m lib.train`", "with the flags below"),
+    Former(LESA, "pip install tqdm", "`pip install -e .`"),
     Former(LESA, "config/lesa_resnet.py", "`--profile lesa-imagenet`", '`lib.create_model("lesa_resnet50")` is the network'),
     Former(LESA, "config/lesa_wrn.py", "`--profile lesa-imagenet --backbone lesa_wrn50 --attention none`", '`lib.create_model("lesa_wrn50")` is the network'),
     Former(LESA, "--cfg", "`--profile lesa-imagenet`", "for `config/lesa_wrn.py` with `--backbone lesa_wrn50 --attention none`"),

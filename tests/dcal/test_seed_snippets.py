@@ -1,9 +1,8 @@
 """The usage examples of the project that DCAL comes from, word for word but for the module that they import from.
 
 What an example leaves undefined (a model, images, labels) is given to it; the networks are as large as it says. Two of
-its examples have no test. `create_fgvc_trainer` and `create_advanced_dcal_model` are not in the library, so no other
-import makes them run: training is `lib.fit` with a RunConfig, and stochastic depth, pairs and task are arguments of
-`create_dcal_model` and of the config.
+its examples are told what takes their place, which `tests/test_seeds.py` tries: `create_fgvc_trainer` and
+`create_advanced_dcal_model`.
 """
 
 import re
