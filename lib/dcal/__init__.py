@@ -3,6 +3,7 @@
 from lib.dcal.create import create_dcal_model
 from lib.dcal.glca import GlobalLocalCrossAttention
 from lib.dcal.hook import AttentionRolloutHook
+from lib.dcal.kept_attention import KeptAttention
 from lib.dcal.model import GLCA_INPUTS, GLCA_READOUTS, Branches, DCALNet
 from lib.dcal.pairs import PAIR_STRATEGIES
 from lib.dcal.pwca import PairWiseCrossAttention
@@ -21,6 +22,7 @@ __all__ = [
     "Branches",
     "DCALNet",
     "GlobalLocalCrossAttention",
+    "KeptAttention",
     "PairWiseCrossAttention",
     "UncertaintyWeighting",
     "create_dcal_model",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lib.dcal.rollout import AttentionRollout
 from lib.dcal.selection import top_patches
-from lib.dcal.vit import attentions
+from lib.dcal.vit import attentions, refuse_mask
 from lib.errors import WorkbookError, WorkbookValueError
 
 
@@ -128,5 +128,4 @@ def _copy(part: Tensor) -> Tensor:
 
 def _refuse_masks(attn: Attention, args: tuple, kwargs: dict) -> None:
     given = dict(zip(("attn_mask", "is_causal"), args[1:], strict=False)) | kwargs
-    if given.get("attn_mask") is not None or given.get("is_causal"):
-        raise WorkbookValueError("The rollout knows no attention mask: call the model without attn_mask and is_causal.")
+    refuse_mask(given.get("attn_mask"), bool(given.get("is_causal")))

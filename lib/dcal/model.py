@@ -21,10 +21,12 @@ from torch import Tensor, nn
 
 from lib.dcal.glca import GlobalLocalCrossAttention
 from lib.dcal.hook import AttentionRolloutHook
+from lib.dcal.kept_attention import attend_and_keep
 from lib.dcal.pwca import pairwise_block
-from lib.dcal.selection import SELECTIONS
+from lib.dcal.rollout import Layer, first_images
+from lib.dcal.selection import SELECTIONS, by_rollout
 from lib.dcal.uncertainty_weighting import UncertaintyWeighting
-from lib.dcal.vit import attend, check_blocks, embed, finish, grid_of, project
+from lib.dcal.vit import answered, check_blocks, embed, finish, grid_of, project
 from lib.errors import WorkbookError, WorkbookValueError, choose
 from lib.glsa.attention import attention
 from lib.mapped import CLASS_TOKEN, Kind, Map, MapInfo, Mapped, Query, on_grid, query_positions
@@ -52,11 +54,13 @@ class Branches:
 
 @dataclass(frozen=True)
 class _Stream:
-    """The SA stream: tokens [B, T, D] into and out of the last block; queries, keys and values of each block."""
+    """The SA stream: tokens [B, T, D] into and out of the last block; queries, keys and values of each block, and its layer
+    of the rollout."""
 
     into_last: Tensor
     out: Tensor
     qkv: list[tuple[Tensor, Tensor, Tensor]]
+    layers: list[Layer]
 
 
 class DCALNet(Mapped):
@@ -280,18 +284,22 @@ class DCALNet(Mapped):
         return branches
 
     def _self_attention(self, x: Tensor) -> _Stream:
-        """All blocks on embedded tokens [B, T, D]; to the number what `vit.blocks` computes."""
-        qkv, into = [], x
+        """All blocks on embedded tokens [B, T, D]: what `vit.blocks` computes."""
+        qkv, layers, into = [], [], x
+        rolled_out = self.glca is not None and self.select is by_rollout
         for block in self.vit.blocks:
             into = x
-            qkv.append(project(block.attn, block.norm1(x)))
-            x = finish(block, x, attend(block.attn, *qkv[-1]))
-        return _Stream(into, x, qkv)
+            q, k, v = project(block.attn, block.norm1(x))
+            heads, layer = attend_and_keep(block.attn, q, k, v, maps=rolled_out)
+            qkv.append((q, k, v))
+            layers.append(layer)
+            x = finish(block, x, answered(block.attn, heads))
+        return _Stream(into, x, qkv, layers)
 
     def _global_local(self, stream: _Stream, count: int) -> Tensor:
         """What GLCA's head reads of the first `count` images, normed: [B, D]"""
         x = (stream.out if self.glca_input == "output" else stream.into_last)[:count]
-        scores = self.select([(q[:count], k[:count]) for q, k, _ in stream.qkv], self.training)
+        scores = self.select([first_images(layer, count) for layer in stream.layers], self.training)
         out = self.glca(x, scores[:, self.vit.num_prefix_tokens :])
         return self.glca_norm(out[:, 0] if self.glca_readout == "class" else out.mean(1))
 

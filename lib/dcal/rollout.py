@@ -144,6 +144,11 @@ class AttentionRollout:
         return [_heads(layer)[self.head] for layer in layers]
 
 
+def first_images(layer: Layer, count: int) -> Layer:
+    """The layer of the first `count` images."""
+    return layer[:count] if isinstance(layer, Tensor) else tuple(part[:count] for part in layer)
+
+
 def _heads(layer: Layer) -> list[Layer]:
     """The heads of a layer, each a layer of one head."""
     if isinstance(layer, Tensor):

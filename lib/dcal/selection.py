@@ -6,10 +6,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lib.dcal.rollout import AttentionRollout
+from lib.dcal.rollout import AttentionRollout, Layer
 from lib.errors import WorkbookValueError
 
-Layers = list[tuple[Tensor, Tensor]]  # queries and keys, [B, h, T, d] each
+Layers = list[Layer]
 
 
 def by_rollout(layers: Layers, training: bool) -> Tensor:
@@ -24,13 +24,14 @@ def by_last_layer(layers: Layers, training: bool) -> Tensor:
 
 def by_chance(layers: Layers, training: bool) -> Tensor:
     """Any tokens, drawn anew at every forward in training; in eval mode the same at every call."""
-    batch, _, tokens, _ = layers[-1][1].shape
-    device = layers[-1][1].device
+    keys = layers[-1][1]  # who asks for chance keeps no maps
+    batch, _, tokens, _ = keys.shape
+    device = keys.device
     generator = None if training else torch.Generator(device).manual_seed(0)
     return torch.rand(batch, tokens, device=device, generator=generator)
 
 
-# name → (queries and keys of the layers, training) → scores of all T tokens [B, T]
+# name → (layers of the rollout, training) → scores of all T tokens [B, T]
 SELECTIONS: dict[str, Callable[[Layers, bool], Tensor]] = {
     "rollout": by_rollout,
     "last_layer": by_last_layer,

@@ -30,10 +30,29 @@ def project(attn: Attention, x: Tensor, queries: Tensor | None = None) -> tuple[
     return attn.q_norm(q), attn.k_norm(k), v
 
 
+def weighted_values(attn: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q kᵀ / √d) v: [B, h, M, d] and twice [B, h, S, d] → [B, h, M, d]"""
+    return scaled_dot_product_attention(q, k, v, dropout_p=attn.attn_drop.p if attn.training else 0.0)
+
+
+def answered(attn: Attention, heads: Tensor, x: Tensor | None = None) -> Tensor:
+    """What the heads answer [B, h, M, d] through the output projection → [B, M, D]; a gated attention reads its input `x`,
+    too."""
+    out = attn.norm(rearrange(heads, "b h m d -> b m (h d)"))
+    if x is not None and getattr(attn, "gate", None) is not None:
+        out = out * attn.gate(x).sigmoid()
+    return attn.proj_drop(attn.proj(out))
+
+
 def attend(attn: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q kᵀ / √d) v through the output projection: [B, h, M, d] and twice [B, h, S, d] → [B, M, D]"""
-    heads = scaled_dot_product_attention(q, k, v, dropout_p=attn.attn_drop.p if attn.training else 0.0)
-    return attn.proj_drop(attn.proj(attn.norm(rearrange(heads, "b h m d -> b m (h d)"))))
+    return answered(attn, weighted_values(attn, q, k, v))
+
+
+def refuse_mask(attn_mask: Tensor | None, is_causal: bool) -> None:
+    """Raise a WorkbookValueError where attention is masked, which no rollout knows."""
+    if attn_mask is not None or is_causal:
+        raise WorkbookValueError("The rollout knows no attention mask: call the model without attn_mask and is_causal.")
 
 
 def finish(block: Block, x: Tensor, attended: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from lib.dcal import AttentionRollout, AttentionRolloutHook, DCALNet
+from lib.dcal import AttentionRollout, AttentionRolloutHook, DCALNet, KeptAttention
 from lib.dcal.vit import attentions, grid_of
 from lib.errors import WorkbookValueError
 from lib.explain.methods.eval_guards import unwrapped
@@ -54,9 +54,10 @@ def read_by_head(vit: VisionTransformer) -> slice | None:
 def rollout(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
     """[B, h, w] over the patches: the rows of Ŝ (arXiv 2005.00928), as `lib.dcal` has it, that the head reads; of no class."""
     vit = vit_of(model)
-    with torch.no_grad(), AttentionRolloutHook(vit) as hook, _shown(vit) as pictures:
+    by_itself = any(isinstance(part, DCALNet) for part in model.modules())  # it goes through the ViT's blocks
+    with torch.no_grad(), (AttentionRolloutHook if by_itself else KeptAttention)(vit) as kept, _shown(vit) as pictures:
         model(images)
-    return _over_patches(hook.layers, vit, pictures[0])
+    return _over_patches(kept.layers, vit, pictures[0])
 
 
 def gradient_rollout(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:

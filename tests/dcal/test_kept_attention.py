@@ -1,0 +1,68 @@
+"""Attention that keeps its maps answers as fused attention does, and its maps are those of queries and keys."""
+
+import pytest
+import torch
+
+from lib.dcal import AttentionRollout, AttentionRolloutHook, KeptAttention
+from lib.dcal import kept_attention as module
+from lib.errors import WorkbookValueError
+from tests.dcal.reference import DEIT, DISTILLED, images, tiny_dcal, tiny_vit
+
+VITS = {
+    "deit": (DEIT, {}),
+    "distilled": (DISTILLED, {}),
+    "registers": ("vit_tiny_patch16_224", {"reg_tokens": 3}),
+    "qk_norm": ("vit_tiny_patch16_224", {"qk_norm": True}),
+    "non-square": (DEIT, {"img_size": (48, 16)}),
+}
+
+
+@pytest.fixture(params=[7, 10**9], ids=["a few rows at once", "all rows at once"])
+def _rows(request, monkeypatch):
+    monkeypatch.setitem(module.AT_ONCE, "cpu", 3 * 17 * request.param)
+
+
+@pytest.mark.usefixtures("_rows")
+@pytest.mark.parametrize("kind", VITS)
+def test_a_vit_answers_as_before_and_its_maps_are_those_of_queries_and_keys(kind):
+    name, options = VITS[kind]
+    vit, x = tiny_vit(name, **options), images(2, *(options.get("img_size", (32, 32))))
+    with torch.no_grad(), AttentionRolloutHook(vit) as hook:
+        answers = vit(x)
+    with torch.no_grad(), KeptAttention(vit) as kept:
+        again = vit(x)
+    assert all(isinstance(layer, torch.Tensor) for layer in kept.layers)
+    torch.testing.assert_close(again, answers)
+    rollout = AttentionRollout()
+    for own, layer in zip(kept.layers, hook.layers, strict=True):
+        torch.testing.assert_close(own[:, 0], rollout.attention(layer))
+    torch.testing.assert_close(rollout.row(kept.layers), rollout.row(hook.layers))
+    assert "forward" not in vars(vit.blocks[0].attn)  # taken off again
+
+
+def test_where_maps_do_not_pay_queries_and_keys_are_kept(monkeypatch):
+    vit, x = tiny_vit(), images(2)
+    with KeptAttention(vit) as kept:
+        vit(x).sum().backward()  # with gradients
+    assert all(isinstance(layer, tuple) for layer in kept.layers)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), KeptAttention(vit) as kept:
+        vit(x)
+    assert all(isinstance(layer, tuple) for layer in kept.layers)
+    monkeypatch.setattr(module, "MOST", 0.5)  # tokens a unit of width
+    with torch.no_grad(), KeptAttention(vit) as kept:
+        vit(x)
+    assert all(isinstance(layer, tuple) for layer in kept.layers)
+
+
+@pytest.mark.parametrize("selection", ["rollout", "last_layer", "random"])
+def test_dcal_infers_what_it_infers_with_gradients(selection):
+    model, x = tiny_dcal(selection=selection, glca_readout="mean").eval(), images(3)
+    expected = model(x).detach()
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), expected)
+
+
+def test_masks_are_refused():
+    vit = tiny_vit()
+    with torch.no_grad(), KeptAttention(vit), pytest.raises(WorkbookValueError, match="knows no attention mask"):
+        vit.blocks[0].attn(torch.rand(1, 17, vit.embed_dim), is_causal=True)
