@@ -29,9 +29,9 @@ from lib.paths import OUTPUTS
 from lib.retrieval.ranking import retrieval_scores
 from lib.training import RunConfig, RunStore, profile_config
 from lib.training.build_model import build_model
-from lib.training.evaluate import query_and_gallery
 from lib.training.identities import trained_identities
 from lib.training.inference import predict_rows, probabilities
+from lib.training.testing import query_and_gallery
 from lib.training.trainer import train
 from lib.training.training_data import DecodedImages, prepare
 

@@ -23,7 +23,7 @@ COMMANDS = {
     "sweep": Command("lib.workbook.sweep_commandline", "many runs of a notebook, as a grid or as a protocol says"),
     "train": Command("lib.train", "one training run"),
     "predict": Command("lib.predict", "class probabilities for your own images"),
-    "evaluate": Command("lib.evaluation.__main__", "a run's test results, on its own data set or on another"),
+    "evaluate": Command("lib.evaluate", "test results of a run or a checkpoint, on its own data set or on another"),
     "check": Command("lib.check", "whether the files of runs, and the images that they have seen, are what they were"),
     "publish": Command("lib.publish.__main__", "a run as a folder for the Hub: model card, weights, ONNX"),
     "download": Command("lib.data.download", "fetch a data set"),

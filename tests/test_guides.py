@@ -124,10 +124,14 @@ def test_explanations():
     assert set(left["scores"]) == set(left["maps"]) == set(left["methods_of"](model))
 
 
+def test_runs_as_a_tracker_lists_them(shared_root):
+    assert isinstance(run("docs/tutorials/tracking.md", store=shared_root / "guides")["runs"], list)
+
+
 def test_every_block_of_python_is_tried_here():
     told = {page for page in TEXTS if snippets(page)} - {"data/README.md"}  # which leaves out what is one's own
     tried = {f"docs/contributing/{name}.md" for name in ("fusion", "dataset", "method", "notebook")}
-    tutorials = {"docs/tutorials/one-run.md", "docs/tutorials/explanations.md"}
+    tutorials = {f"docs/tutorials/{name}.md" for name in ("one-run", "explanations", "tracking")}
     assert told == tried | tutorials | {"README.md", "docs/mechanisms/dcal.md"}
 
 

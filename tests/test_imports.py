@@ -57,7 +57,6 @@ ORDER = (  # a room may import those before it and itself, and nothing else of l
 COMMANDS = {
     "weights.recipes",
     "weights.__main__",
-    "evaluation.__main__",
     "publish.__main__",
 }  # command lines, though in a room below
 NETWORK_ROOMS = {"weights", "mapped", "toynet", "narrow_resnets", "backbones", "papers", "models"}

@@ -1,16 +1,12 @@
-"""A hook of mkdocs: the notebooks' diagrams of the mechanisms, as pictures for the pages that link to them."""
+"""Write the diagrams of the four mechanisms, which the notebooks draw, beside the pages that show them."""
 
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
-
+from lib.files import write_text
+from lib.paths import ROOT
 from lib.report.figures import mechanism_diagrams
 
 NAMES = ("glsa", "dcal", "lesa", "gattanet")
 
-
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """`files` and mechanisms/NAME.svg of each paper."""
+if __name__ == "__main__":
     for name in NAMES:
-        svg = getattr(mechanism_diagrams, f"{name}_diagram")()
-        files.append(File.generated(config, f"mechanisms/{name}.svg", content=svg))
-    return files
+        drawn = getattr(mechanism_diagrams, f"{name}_diagram")()
+        write_text(ROOT / "docs" / "mechanisms" / f"{name}.svg", drawn + "\n")

@@ -42,6 +42,7 @@ from lib.data.sets.cars import load_cars
 from lib.data.sets.cub import load_cub
 from lib.data.sets.folders import load_digits_set, load_image_folder
 from lib.data.sets.ham10000 import load_ham10000
+from lib.data.sets.imagenet import load_imagenet_validation
 from lib.data.sets.isic2018 import load_isic2018
 from lib.data.sets.msmt17 import load_msmt17
 from lib.data.sets.pets import load_pets
@@ -145,6 +146,7 @@ DATASETS: dict[str, Dataset] = {
     "DukeMTMC-reID": Dataset(load_duke, "person", (128, 64)),
     "MSMT17": Dataset(load_msmt17, "person", (128, 64)),
     "VeRi-776": Dataset(load_veri, "person", 96),
+    "ImageNet-val": Dataset(load_imagenet_validation, "natural", 96),
     "imagefolder": Dataset(load_image_folder, "natural", 96),
     SHARDS: Dataset(_refuse_shards, "natural", 96),
 }

@@ -27,7 +27,7 @@ from torch.profiler import ProfilerActivity, profile
 from lib import hardware
 from lib.errors import positive
 from lib.files import from_json, write_text
-from lib.training.build_model import build_model, build_structure
+from lib.training.build_model import build_model, build_structure, count_macs
 from lib.training.config import RunConfig
 from lib.training.inference import normalise, predict_batch, statistics_of, to_unit
 from lib.training.logs import explain_out_of_memory
@@ -243,20 +243,6 @@ def _spread(model: list[float], bare: list[float] | None = None) -> Spread:
         return 1.0, 1.0, 1.0
     ratios = [ours / theirs for ours, theirs in zip(model, bare, strict=True)]
     return statistics.median(ratios), min(ratios), max(ratios)
-
-
-def count_macs(config: RunConfig, classes: int) -> int:
-    """Multiply-accumulates of one image's forward: convolutions, matrix products and attention (QKᵀ and AV).
-
-    PyTorch's counter counts two operations for each, and neither norms nor activations. On the `meta` device nothing
-    is computed, and attention is taken apart into the products that the counter knows.
-    """
-    model, images = build_structure(config, classes).eval(), torch.empty(1, 3, *config.size, device="meta")
-    from torch.utils.flop_counter import FlopCounterMode  # slow to import, with Triton
-
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        model(images)
-    return counter.get_total_flops() // 2
 
 
 def peak_bytes(work: Work, where: torch.device) -> int:

@@ -11,9 +11,9 @@ from lib.evaluation.test_images import TestImages
 from lib.lesa.layer import TERMS, without
 from lib.statistics.estimates import Comparison, compare
 from lib.statistics.resampling import Tested
-from lib.training.evaluate import predictions_frame
 from lib.training.metrics import measure
 from lib.training.store import Run
+from lib.training.testing import predictions_frame
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,11 @@ from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.files import with_nan, write_text
 from lib.inputs import wrote
 from lib.training.config import RunConfig
-from lib.training.evaluate import csv_text, predictions_frame
 from lib.training.inference import decoded_size, over_views, predict_rows, probabilities
 from lib.training.metrics import Resampled, tell_absent, with_intervals
 from lib.training.run_digest import CONTENT, changed
 from lib.training.store import Run, RunStore
+from lib.training.testing import csv_text, predictions_frame
 from lib.training.training_data import prepare
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,8 @@
 """The official LESA checkpoints, and anything saved from this room's own networks.
 
-The official classification code (arXiv 2107.05637) saves {'epoch', 'state_dict', …} of a DataParallel model. Its names
-become this room's here; its index tables (`flatten_index`) hold no weights, but are checked to mean what ours mean.
+The official classification code (arXiv 2107.05637) saves {'net', 'optim', 'epoch'} of a DataParallel model, as
+`WORK_DIRS/NAME/95.pth`. Its names become this room's here; its index tables (`flatten_index`) hold no weights, but are checked
+to mean what ours mean.
 """
 
 import math
@@ -33,7 +34,8 @@ NAMES = {
     "projection.1.": "gate.5.",
 }
 OFFICIAL = re.compile(rf"(^|\.)({'|'.join(map(re.escape, NAMES))})(?=[^.]*$|\d\.)")
-WRAPPERS = ("state_dict", "model", "model_state_dict")
+WRAPPERS = ("net", "state_dict", "model", "model_state_dict")
+SUFFIXES = (".pth", ".pt", ".tar", ".safetensors")
 
 
 def create_lesa(name: str, num_classes: int = 1000, pretrained: bool = False) -> LESANet:
@@ -70,6 +72,26 @@ def load_official(
     model = lesa_net(name, num_classes, image_size=image_size)
     load_weights(model.net, checkpoint)
     return model
+
+
+def find_checkpoint(place: str | Path) -> Path:
+    """A checkpoint's file, or that in a folder of the official code's: `checkpoint`, the best one (`-1`), or the last epoch's.
+
+    Raises:
+        WorkbookFileError: there is none in the folder, or which of several is meant cannot be told.
+    """
+    place = Path(place)
+    if not place.is_dir():
+        return place
+    files = {path.name.split(".")[0]: path for path in sorted(place.rglob("*")) if path.suffix in SUFFIXES}
+    epochs = sorted((name for name in files if name.isdecimal()), key=int)
+    name = next((name for name in ("checkpoint", "-1", *epochs[-1:]) if name in files), None)
+    if name is None and len(files) != 1:
+        raise WorkbookFileError(
+            f"{place} holds {len(files)} checkpoints ({', '.join(SUFFIXES)}){': ' * bool(files)}{', '.join(sorted(files)[:5])}; "
+            "give the file of one."
+        )
+    return files[name] if name else next(iter(files.values()))
 
 
 def read_checkpoint(file: str | Path) -> Mapping:

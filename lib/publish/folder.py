@@ -20,7 +20,10 @@ from lib.training import Run, RunStore, prepare
 from lib.training.inference import statistics_of
 
 log = logging.getLogger(__name__)
-AT_HOME = {"data_root", "device", "loader_workers", "wandb_project", "wandb_run"}  # of the machine, not of the network
+AT_HOME = {"data_root", "device", "loader_workers", "wandb_project", "wandb_run"} | {
+    "mlflow_experiment",
+    "tensorboard",
+}  # of the machine, not of the network
 
 
 class Embedding(nn.Module):

@@ -1,4 +1,4 @@
-"""The network that a RunConfig describes."""
+"""The network that a RunConfig describes, and what one of its forward passes computes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -50,3 +50,17 @@ def build_structure(config: RunConfig, classes: int) -> nn.Module:
     """The same model on the `meta` device: no memory, no weights, no random numbers."""
     with torch.device("meta"):
         return build_model(config, classes, pretrained=False)
+
+
+def count_macs(config: RunConfig, classes: int) -> int:
+    """Multiply-accumulates of one image's forward: convolutions, matrix products and attention (QKᵀ and AV).
+
+    PyTorch's counter counts two operations for each, and neither norms nor activations. On the `meta` device nothing
+    is computed, and attention is taken apart into the products that the counter knows.
+    """
+    model, images = build_structure(config, classes).eval(), torch.empty(1, 3, *config.size, device="meta")
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import, with Triton
+
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model(images)
+    return counter.get_total_flops() // 2

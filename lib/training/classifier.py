@@ -89,6 +89,7 @@ class Classifier(pl.LightningModule):
         self.train_loss.update(loss.detach(), len(labels))
         self.train_accuracy.update(logits.detach(), labels if labels.ndim == 1 else labels.argmax(dim=1))
         self.batch_loss = loss.detach()
+        self.batch_accuracy = (logits.detach().argmax(dim=1) == labels).float().mean()
         return loss
 
     def _not_finite(self, loss: float, shown: Shown, batch_idx: int) -> LossNotFinite:

@@ -24,13 +24,14 @@ from lib.progress import duration
 from lib.training.build_model import build_model, build_structure
 from lib.training.config import RunConfig
 from lib.training.distributed import broadcast, is_member, join_group, rank_of
-from lib.training.evaluate import evaluate
 from lib.training.identities import trained_identities
-from lib.training.logs import explain_out_of_memory, run_log
+from lib.training.logs import explain_out_of_memory, run_log, tell_what_is_trained
 from lib.training.provenance import provenance
 from lib.training.run_digest import STAMP, changed, run_digests, seen
 from lib.training.settings import NO_REFIT
 from lib.training.store import Run, RunStore
+from lib.training.testing import evaluate
+from lib.training.trackers import track, tracking
 from lib.training.training_data import TrainingData, load_images, load_training_data
 
 log = logging.getLogger(__name__)
@@ -82,12 +83,14 @@ def _fit(config: RunConfig, store: RunStore) -> Run:
         if run.finished:
             run.refuse_damaged()
             log.warning("%s is taken as it is: its data are not here to be compared", run.path.name)
+            track(config, run)
             return run
         raise
     if config.refits:
         fit(config.replace(refit=NO_REFIT), store)  # which chooses the number of epochs
     member = is_member(config)
     if not member and _up_to_date(config, store, images):  # of several processes all have to see it at one moment
+        track(config, run)
         return run
     device = hardware.check_devices(config.device, config.devices, config.sync_batchnorm)  # found before any work
     if member:
@@ -98,7 +101,9 @@ def _fit(config: RunConfig, store: RunStore) -> Run:
     else:
         _fit_alone(config, store, images, device)
     wrote(run.path / "metrics.json")
-    return Run(run.path)
+    run = Run(run.path)
+    track(config, run)  # what another process has trained meanwhile
+    return run
 
 
 def fit_all(configs: Iterable[RunConfig], store: RunStore | str | Path | None = None) -> dict[RunConfig, Run]:
@@ -166,7 +171,7 @@ def _fit_alone(
             wanted, run = True, store.set_aside(run, why)
         tell(wanted and not run.trained)
         if wanted:
-            with run_log(run.path / "train.log"), explain_dead_worker():
+            with run_log(run.path), explain_dead_worker():
                 if not run.trained:
                     write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
                     write_text(run.path / "basis.json", json.dumps(basis, indent=1))
@@ -205,25 +210,34 @@ def _train_and_evaluate(
 
     log.info("run %s", run.path.name)
     log.debug("config %s", json.dumps(config.to_dict()))
+    tell_what_is_trained(config, model, classes, training_data)
     began = time.monotonic()
     recipe = config
     if followed is not None:  # the rate falls over the chosen epochs as it would have over all
         recipe = config.replace(max_epoch=len(followed), early_stopping_patience=None)
     if not run.trained:
-        seconds = train(recipe, run, model, training_data, claim.check, followed)
-        gc.collect()  # Lightning's objects hold each other, and with them the optimiser's state: runs would add up
-        facts = provenance(config, training_data, classes, device, seconds, model)
-        write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
-    model.to(memory_format=torch.contiguous_format)  # as it is when somebody loads it
-    with explain_out_of_memory(config):
-        evaluate(run, run.load_best(model), training_data, device)
-    (run.path / "last.ckpt").unlink(missing_ok=True)  # three times the size of the weights, and no longer of use
+        with tracking(config, run) as tracked:
+            seconds = train(recipe, run, model, training_data, claim.check, followed, tracked.follow)
+            gc.collect()  # Lightning's objects hold each other, and with them the optimiser's state: runs would add up
+            facts = provenance(config, training_data, classes, device, seconds, model)
+            write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
+            _test(config, run, model, training_data, device)
+            tracked.conclude()
+    else:
+        _test(config, run, model, training_data, device)
     metric = config.monitor.removeprefix("val_")
     taken, tested = duration(time.monotonic() - began), run.metrics["test"]
     result = (
         f"test {metric.replace('_', ' ')} {tested[metric]:.3f}" if tested else "trained on all images, no test is left"
     )
     log.info("finished after %s: %s", taken, result)
+
+
+def _test(config: RunConfig, run: Run, model: nn.Module, training_data: TrainingData, device: torch.device) -> None:
+    model.to(memory_format=torch.contiguous_format)  # as it is when somebody loads it
+    with explain_out_of_memory(config):
+        evaluate(run, run.load_best(model), training_data, device)
+    (run.path / "last.ckpt").unlink(missing_ok=True)  # three times the size of the weights, and no longer of use
 
 
 def _claim_of(run: Run) -> FileClaim:

@@ -1,48 +1,48 @@
 """Where messages go: the console says what matters, `train.log` keeps everything, Lightning keeps quiet.
 
-Weights & Biases is off unless a project is named. Its key comes from the environment and is written nowhere.
+`training_metrics.log` has a line an epoch (EPOCH,1,…) and one a batch (BATCH,1,1,…), after a line of each kind that names the
+columns: `grep EPOCH` makes a table of it.
 """
 
 import contextlib
+import inspect
 import json
 import logging
 import math
-import os
 import signal
 import sys
 import threading
-import urllib.error
-import urllib.request
 import warnings
-from collections.abc import Iterator
-from http.client import HTTPException
-from importlib.util import find_spec
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
+from lib.data import EpochBatches, rows_of
+from lib.data.shards import ShardSet
 from lib.errors import WorkbookError, warn_once
 from lib.files import told, write_text
 from lib.training.config import RunConfig
-from lib.training.distributed import rank_of
-from lib.training.losses import LossNotFinite
-from lib.training.training_data import TrainingData
+from lib.training.losses import LOSSES, LossNotFinite
+from lib.training.training_data import DecodedImages, TrainingData
 
 log = logging.getLogger(__name__)
 
-ANSWER_S = 5.0  # without an answer from Weights & Biases, and a run is recorded offline
-UPLOAD_S = 60.0  # that the end of a run waits for what it has not got yet
+METRICS_LOG = logging.getLogger("lib.training_metrics")  # for training_metrics.log
+METRICS_LOG.propagate = False
 
 
 @contextlib.contextmanager
-def run_log(path: Path) -> Iterator[None]:
-    """Send the workbook's log to `path`, whose folder is made, (DEBUG) and to the console (INFO) while the run lasts."""
+def run_log(folder: Path) -> Iterator[None]:
+    """Send the workbook's log to `folder`, which is made, (DEBUG) and to the console (INFO) while the run lasts."""
     root = logging.getLogger("lib")
     before = root.level
-    with told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler = _LogFile(path, encoding="utf-8", errors="surrogateescape")
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handler = _LogFile(folder / "train.log", encoding="utf-8", errors="surrogateescape")
+        metrics = _LogFile(folder / "training_metrics.log", encoding="utf-8")
     root.setLevel(logging.DEBUG)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     console = logging.StreamHandler()
@@ -50,6 +50,7 @@ def run_log(path: Path) -> Iterator[None]:
     console.setLevel(logging.INFO)
     root.addHandler(handler)
     root.addHandler(console)
+    METRICS_LOG.addHandler(metrics)
     try:
         yield
     except WorkbookError as error:
@@ -58,8 +59,11 @@ def run_log(path: Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         root.removeHandler(console)
+        METRICS_LOG.removeHandler(metrics)
         with contextlib.suppress(OSError):
             handler.close()
+        with contextlib.suppress(OSError):
+            metrics.close()
         root.setLevel(before)
 
 
@@ -68,6 +72,40 @@ class _LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         warn_once(log, f"{self.baseFilename} cannot be written ({sys.exc_info()[1]}): messages are missing in it")
+
+
+def tell_what_is_trained(
+    config: RunConfig, model: nn.Module, classes: Sequence[str], training_data: TrainingData
+) -> None:
+    """Model, data, sampler and loss, with their values and sizes, in `train.log`."""
+    parts = model.count_parameters()
+    total = parts.pop("total")
+    strategies = f", fusion {config.fusion_strategy}, residual {config.residual_strategy}"
+    kind = config.attention + strategies * config.uses("fusion_strategy")
+    log.debug(
+        "model: %s with %s, %s parameters (%s)", config.backbone, kind, f"{total:,}", _pairs([*parts], parts.values())
+    )
+    images = training_data if isinstance(training_data, ShardSet) else training_data.images
+    counts = images.counts if images is training_data else training_data.parts.value_counts()
+    log.debug("data: %s, %d classes, images by part: %s", images.name, len(classes), _pairs(counts.index, counts))
+    if config.task == "classification" and not config.streams:
+        _tell_class_counts(config, classes, training_data)
+    values = inspect.signature(LOSSES[config.loss_type]).parameters
+    known = {name: value for name, value in config.arguments("loss").items() if name in values}
+    log.debug("loss: %s%s", config.loss_type, "".join(f", {name} {value}" for name, value in known.items()))
+
+
+def _tell_class_counts(config: RunConfig, classes: Sequence[str], decoded: DecodedImages) -> None:
+    """The training images of each class, and how many of each the sampler draws in the first epoch."""
+    labels = decoded.images.rows["label"].to_numpy()[rows_of(decoded.parts, "train")]
+    drawn = [row for batch in EpochBatches(labels, config.batch_size, config.sampler, config.seed) for row in batch]
+    before, after = (np.bincount(of, minlength=len(classes)) for of in (labels, labels[drawn]))
+    log.debug("classes before sampling: %s", _pairs(classes, before))
+    log.debug("classes after sampling, sampler %s, first epoch: %s", config.sampler, _pairs(classes, after))
+
+
+def _pairs(names: Sequence[str], numbers: Iterable[int]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in zip(names, numbers, strict=True))
 
 
 @contextlib.contextmanager
@@ -123,57 +161,3 @@ def lightning_manners() -> Iterator[None]:
         logger.setLevel(level)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
-
-
-@contextlib.contextmanager
-def tracking(config: RunConfig, folder: Path) -> Iterator[Any]:
-    """Lightning's WandbLogger for one run, or False. Without WANDB_API_KEY, or without an answer from the server, it
-    records offline, for `wandb sync`.
-
-    Raises:
-        WorkbookError: a project is named and wandb is not installed.
-    """
-    if config.wandb_project is None or rank_of(config):
-        yield False
-        return
-    if find_spec("wandb") is None:
-        raise WorkbookError(
-            "wandb_project is set but wandb is not installed: pip install -e '.[wandb]', or leave wandb_project out."
-        )
-    import wandb
-
-    try:
-        yield _wandb_logger(config, folder)
-    finally:
-        wandb.finish()  # else the next run of this process would log into this one
-
-
-def _wandb_logger(config: RunConfig, folder: Path) -> Any:
-    import wandb
-    from pytorch_lightning.loggers import WandbLogger
-
-    given = {"project": config.wandb_project, "name": config.wandb_name, "save_dir": folder, "config": config.to_dict()}
-    if os.environ.get("WANDB_API_KEY"):
-        try:
-            _ask(wandb.setup().settings.base_url)
-            logger = WandbLogger(**given, settings=wandb.Settings(init_timeout=ANSWER_S, finish_timeout=UPLOAD_S))
-            _ = logger.experiment  # asks the server for the run
-            return logger
-        except (OSError, HTTPException, wandb.Error) as error:
-            reason = " ".join(str(getattr(error, "reason", error)).split())
-            log.warning(
-                "Weights & Biases does not answer (%s): this run is recorded offline in %s, and `wandb sync` sends it later",
-                reason,
-                folder / "wandb",
-            )
-    else:
-        log.info("WANDB_API_KEY is not set: Weights & Biases records offline in %s", folder / "wandb")
-    return WandbLogger(**given, mode="offline")  # Lightning's `offline` would hold for all further runs of this process
-
-
-def _ask(url: str) -> None:
-    """Raise an OSError if nothing answers at `url`: wandb itself would go on asking for minutes."""
-    try:
-        urllib.request.urlopen(url, timeout=ANSWER_S).close()
-    except urllib.error.HTTPError as answer:
-        answer.close()  # a page that is not there is an answer, too

@@ -18,8 +18,11 @@ from lib.disk.tensors import save_tensors
 from lib.files import save_whole, write_text
 from lib.progress import Progress, duration
 from lib.training.classifier import Classifier
+from lib.training.logs import METRICS_LOG
 
 log = logging.getLogger(__name__)
+
+Watch = Callable[[Sequence[Mapping[str, float]], int | None], object]
 
 
 class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all others
@@ -29,7 +32,7 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
     never interrupted. The best epoch has the highest `RunConfig.monitor`, a validation metric; the test split is not
     touched. Of several processes each has one, with equal numbers, and the first writes.
 
-    `watch` gets the lines after every epoch, and after the last one the best epoch.
+    `watches` get the lines after every epoch, and after the last one the best epoch.
 
     A refit has no validation: what a plateau did to the learning rate stands in the log of the run that has chosen the
     epochs, `followed`, and the last epoch is kept.
@@ -41,10 +44,10 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         patience: int | None,
         before_saving: Callable[[], None],
         followed: pd.DataFrame | None = None,
-        watch: Callable[[Sequence[Mapping[str, float]], int | None], object] = lambda rows, best: None,
+        watches: Sequence[Watch] = (),
     ) -> None:
         self.folder, self.patience, self.before_saving, self.followed = folder, patience, before_saving, followed
-        self.watch = watch
+        self.watches = watches
         self.rows: list[dict[str, float]] = []
         self.best, self.best_epoch, self.finished = -math.inf, 0, False
         self.seconds = 0.0  # of training, over all sessions
@@ -70,10 +73,9 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         stop = self._waited_too_long(row, module.config.monitor)
         trainer.should_stop = trainer.should_stop or stop
         self.finished = stop or row["epoch"] >= module.config.max_epoch
-        for logger in trainer.loggers:
-            logger.log_metrics(row, step=int(row["epoch"]))
         self._report(row, module)
-        self.watch(self.rows, self.best_epoch if self.finished else None)
+        for watch in self.watches:
+            watch(self.rows, self.best_epoch if self.finished else None)
         if not trainer.is_global_zero:
             trainer.save_checkpoint(self.folder / "last.ckpt")  # writes nothing: the first process waits for the others
             return
@@ -96,6 +98,9 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         if writes:
             weights = {k: v.detach().cpu().contiguous() for k, v in module.kept.state_dict().items()}
             save_tensors(self.folder / "best.safetensors", weights)
+            log.debug(
+                "checkpoint: best.safetensors is of epoch %d, %s %.4f", row["epoch"], module.config.monitor, value
+            )
 
     def _waited_too_long(self, row: dict[str, float], monitor: str) -> bool:
         waited = int(row["epoch"]) - self.best_epoch
@@ -106,6 +111,9 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
 
     def _report(self, row: dict[str, float], module: Classifier) -> None:
         config = module.config
+        if len(self.rows) == 1:
+            METRICS_LOG.info("EPOCH,%s", ",".join(row))
+        METRICS_LOG.info("EPOCH,%d,%s", row["epoch"], ",".join(f"{value:.6f}" for value in list(row.values())[1:]))
         log.info(
             "epoch %d/%d: train loss %.4f, accuracy %.3f; %slr %.2g; %s",
             row["epoch"],
@@ -116,8 +124,14 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
             row["learning_rate"],
             duration(time.monotonic() - self.began),
         )
-        if len(self.rows) > 1 and row["learning_rate"] != self.rows[-2]["learning_rate"]:
-            log.debug("learning rate changed from %g to %g", self.rows[-2]["learning_rate"], row["learning_rate"])
+        self._tell_learning_rate()
+
+    def _tell_learning_rate(self) -> None:
+        """Say that it has changed; of one that does so every epoch, whose line says it, only to the file."""
+        before, last = [row["learning_rate"] for row in self.rows[-3:-1]], self.rows[-1]["learning_rate"]
+        if before and last != before[-1]:
+            level = logging.DEBUG if len(set(before)) > 1 else logging.INFO
+            log.log(level, "Learning rate changed from %g to %g", before[-1], last)
 
     def _validation(self, row: dict[str, float], monitor: str) -> str:
         shown = {name: row[name] for name in ("val_accuracy", monitor)}
@@ -149,17 +163,19 @@ class BatchProgress(pl.Callback):
             total, f"training {self.name}", "batches", done=trainer.num_training_batches * trainer.current_epoch
         )
         self.bar = self.shown.enter_context(progress)
+        if trainer.global_step == 0:
+            METRICS_LOG.info("BATCH,epoch,batch,loss,accuracy,learning_rate")
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Classifier, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        loss = float(module.batch_loss)
-        self.bar.advance(note=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}, loss {loss:.3f}")
-        if log.isEnabledFor(self.level):
-            lr = trainer.optimizers[0].param_groups[0]["lr"]
-            log.log(
-                self.level, "epoch %d, batch %d: loss %.4f, lr %.3g", trainer.current_epoch + 1, batch_idx + 1, loss, lr
-            )
+        epoch, batch_of_epoch = trainer.current_epoch + 1, batch_idx + 1
+        loss, accuracy = float(module.batch_loss), float(module.batch_accuracy)
+        lr = trainer.optimizers[0].param_groups[0]["lr"]
+        self.bar.advance(note=f"epoch {epoch}/{trainer.max_epochs}, loss {loss:.3f}")
+        told = (epoch, batch_of_epoch, loss, accuracy, lr)
+        log.log(self.level, "epoch %d, batch %d: loss %.4f, accuracy %.3f, lr %.3g", *told)
+        METRICS_LOG.info("BATCH,%d,%d,%.6f,%.6f,%.6g", *told)
 
     def on_train_end(self, trainer: pl.Trainer, module: Classifier) -> None:
         self.shown.close()

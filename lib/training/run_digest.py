@@ -37,7 +37,7 @@ DECIDING = (
     "lib.training.classifier",
     "lib.training.optimisers",
     "lib.training.recorder",
-    "lib.training.evaluate",
+    "lib.training.testing",
     "lib.training.trainer",
 )
 STREAMED = ("lib.data.shards.stream", "lib.training.training_data")

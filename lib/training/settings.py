@@ -319,6 +319,8 @@ class Settings:
     verbose: bool = setting(False, "Log the metrics of batches, too.", aside=True)
     wandb_project: str | None = setting(None, "Project at Weights & Biases; none: it stays off.", aside=True)
     wandb_run: str | None = setting(None, "Beginning of the run's name there; none is the backbone.", aside=True)
+    mlflow_experiment: str | None = setting(None, "Experiment of MLflow; none: it stays off.", aside=True)
+    tensorboard: bool = setting(False, "Write event files for TensorBoard into the run's folder.", aside=True)
 
 
 SETTINGS = {f.name: f for f in dataclasses.fields(Settings)}

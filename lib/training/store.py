@@ -7,13 +7,15 @@
     basis.json          digests of the data, of the images as decoded, and of the code that the run was begun with
     training_log.csv    a line an epoch: epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,…
     train.log           everything that was logged, DEBUG
+    training_metrics.log  EPOCH and BATCH lines, for grep
+    tracked.json        where it was told of (lib.training.trackers)
     best.safetensors    weights of the epoch that did best on validation
     last.ckpt           the state to resume from; gone when the run is finished
     predictions.csv     test split: image_id, group, label, prediction, prob_<class>…
     queries.csv         instead, of re-identification: image_id, identity, camera, matches, average_precision, …
     metrics.json        test metrics with intervals; its presence says that the run is finished
     provenance.json     commit, versions, device, data, seeds, wall time
-    manifest.json       digests of all these but the two logs that are only for people (lib.disk.manifest)
+    manifest.json       digests of all these but logs that are only for people (lib.disk.manifest)
     nan_loss.json       where the loss became NaN: the batch, its images, the learning rate, the gradient's norm
 """
 

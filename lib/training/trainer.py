@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins import TorchCheckpointIO
 from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
@@ -27,8 +26,8 @@ from lib.training.config import RunConfig
 from lib.training.distributed import rank_of
 from lib.training.identities import trained_identities
 from lib.training.inference import evaluation_batch
-from lib.training.logs import explain_out_of_memory, keep_not_finite, lightning_manners, tracking
-from lib.training.recorder import BatchProgress, Recorder
+from lib.training.logs import explain_out_of_memory, keep_not_finite, lightning_manners
+from lib.training.recorder import BatchProgress, Recorder, Watch
 from lib.training.settings import BRANCHES
 from lib.training.store import Run
 from lib.training.training_data import DecodedImages, TrainingData, stream_of
@@ -75,15 +74,17 @@ def train(
     training_data: TrainingData,
     before_saving: Callable[[], None] = lambda: None,
     followed: pd.DataFrame | None = None,
+    follow: Watch = lambda rows, best: None,
 ) -> float:
     """Train up to the last epoch, from `last.ckpt` if there is one; returns the seconds that it took in all.
 
     Of several processes each calls this at the same time, with equal models. `before_saving` is called after every epoch;
-    what it raises ends the training with the last epoch's files intact. A refit follows the log `followed`.
+    what it raises ends the training with the last epoch's files intact. A refit follows the log `followed`. `follow` gets all
+    lines of the log after every epoch, and after the last one the best epoch.
     """
     phantom = isinstance(training_data, DecodedImages) and training_data.images.is_phantom
-    watch = watcher("training", run.path.name, phantom)
-    recorder = Recorder(run.path, config.early_stopping_patience, before_saving, followed, watch)
+    watches = (watcher("training", run.path.name, phantom), follow)
+    recorder = Recorder(run.path, config.early_stopping_patience, before_saving, followed, watches)
     checkpoint = _resume_from(run.path / "last.ckpt", recorder)
     if recorder.finished:
         return recorder.seconds
@@ -92,8 +93,8 @@ def train(
         module.to(memory_format=torch.channels_last)
     # Lightning does so too, but after a resumed run's first batch is drawn.
     batches.sampler.set_epoch(len(recorder.rows))
-    with lightning_manners(), explain_out_of_memory(config), tracking(config, run.path) as logger:
-        trainer = _trainer(config, run, recorder, logger)
+    with lightning_manners(), explain_out_of_memory(config):
+        trainer = _trainer(config, run, recorder)
         with keep_not_finite(run.path, training_data):
             trainer.fit(
                 module, batches, None if config.refits else val_batches, ckpt_path=checkpoint, weights_only=True
@@ -168,7 +169,7 @@ def _loader(data: Batches, batches: Iterable[list[int]]) -> DataLoader:
     return DataLoader(data, sampler=batches, batch_size=None, generator=torch.Generator())
 
 
-def _trainer(config: RunConfig, run: Run, recorder: Recorder, logger: Logger | bool) -> pl.Trainer:
+def _trainer(config: RunConfig, run: Run, recorder: Recorder) -> pl.Trainer:
     where, several = hardware.device(config.device), config.processes > 1
     progress = BatchProgress(f"{config.backbone} {config.attention}", config.verbose)
     # Buffers are not copied from the first process at every step: BatchNorm's are averaged before each validation.
@@ -184,7 +185,7 @@ def _trainer(config: RunConfig, run: Run, recorder: Recorder, logger: Logger | b
         precision=hardware.lightning_precision(config.precision, where),
         deterministic="warn" if where.type == "cuda" else None,  # on a CPU everything used here is so already
         callbacks=[recorder] if rank_of(config) else [progress, recorder],
-        logger=logger,
+        logger=False,  # lib.training.trackers follows the recorder
         plugins=[  # an environment of ours, also inside a Slurm job
             TorchElasticEnvironment() if several else LightningEnvironment(),
             StraightToFile(),

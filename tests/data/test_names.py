@@ -15,7 +15,7 @@ from lib.files import write_text
 from lib.inputs import NOTES, state, states, wrote
 from lib.predict import predict
 from lib.training import Run, fit, profile_config
-from lib.training.evaluate import csv_text
+from lib.training.testing import csv_text
 
 BYTES = os.fsdecode(b"gr\xfcn")  # as Latin-1 has it
 

@@ -9,8 +9,9 @@ import torch
 from lib import hardware
 from lib.errors import WorkbookValueError
 from lib.evaluation import efficiency
-from lib.evaluation.efficiency import Efficiency, count_macs, measure_efficiency, peak_bytes
+from lib.evaluation.efficiency import Efficiency, measure_efficiency, peak_bytes
 from lib.training import RunConfig
+from lib.training.build_model import count_macs
 
 CPU = torch.device("cpu")
 SMALL = RunConfig(image_size=32, batch_size=2, device="cpu", precision="32", sampler="none")

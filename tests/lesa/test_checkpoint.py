@@ -25,7 +25,7 @@ def test_prefixes_and_wrappings_do_not_matter(prefix, wrapped):
     state = official_state(BLOCK)
     given = {prefix + name: tensor for name, tensor in state.items()}
     own = layer()
-    load_weights(own, {"epoch": 95, "state_dict": given, "best_acc": 79.55} if wrapped else given)
+    load_weights(own, {"epoch": 95, "net": given, "optim": {"state": {}}} if wrapped else given)
     assert torch.equal(own.context.position.table, state["relative"])
     assert torch.equal(own.gate[4].weight, state["projection.0.weight"])
     again = layer()

@@ -82,6 +82,7 @@ def test_sampler_and_class_weights_are_refused_unless_asked_for(loss):
 def test_the_hash_follows_what_is_computed_and_nothing_else():
     base = RunConfig()
     aside = {"device": "cpu", "verbose": True, "wandb_project": "p", "wandb_run": "r"}
+    aside |= {"mlflow_experiment": "e", "tensorboard": True}
     other = {
         "lr": 0.5,
         "seed": 1,

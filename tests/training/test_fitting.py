@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import weakref
@@ -45,7 +44,7 @@ SEED_COLUMNS = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accura
 def test_a_finished_run_holds_everything(finished, tiny):
     names = {p.name for p in finished.path.iterdir() if not p.name.startswith(".")}
     assert names == {
-        "config.json", "basis.json", "training_log.csv", "train.log", "best.safetensors", "predictions.csv", "metrics.json", "provenance.json",
+        "config.json", "basis.json", "training_log.csv", "training_metrics.log", "train.log", "best.safetensors", "predictions.csv", "metrics.json", "provenance.json",
         "manifest.json",
     }  # fmt: skip
     assert finished.config == tiny
@@ -425,30 +424,6 @@ def test_unreadable_images_are_recorded_in_the_provenance(ham_root, tmp_path):
     assert not (tmp_path / "runs").exists()  # nothing half-written
     run = fit(profile_config("smoke", **settings, skip_unreadable=True), tmp_path / "runs")
     assert "ISIC_0000002" in run.provenance["unreadable"][0]
-
-
-def test_wandb_records_offline_and_the_key_is_written_nowhere(tiny, tmp_path, monkeypatch, caplog):
-    wandb = pytest.importorskip("wandb")
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    run = fit(tiny.replace(wandb_project="test", wandb_run="base", max_epoch=1, seed=3), tmp_path / "runs")
-    assert len(list((run.path / "wandb").glob("offline-run-*"))) == 1
-    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
-    monkeypatch.setattr("lib.training.logs.ANSWER_S", 0.1)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
-        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        wandb.teardown()  # it reads its environment once
-        other = fit(tiny.replace(wandb_project="test", max_epoch=1, seed=6), tmp_path / "runs")
-    assert len(list((other.path / "wandb").glob("offline-run-*"))) == 1  # a run of its own, not a part of the first
-    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
-        f"Weights & Biases does not answer (timed out): this run is recorded offline in {other.path / 'wandb'}, and `wandb "
-        "sync` sends it later"
-    ]
-    monkeypatch.setattr("lib.training.logs.find_spec", lambda _: None)
-    with pytest.raises(WorkbookError, match=r"wandb is not installed: pip install -e '\.\[wandb\]'"):
-        fit(tiny.replace(wandb_project="test", max_epoch=1, seed=4), tmp_path / "runs")
-    text = b"".join(p.read_bytes() for p in (tmp_path / "runs").rglob("*") if p.is_file())
-    assert b"0123456789012345" not in text
 
 
 def test_the_trainer_learns_digits(tmp_path):

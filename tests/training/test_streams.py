@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib import check
+from lib import check, evaluate
 from lib.data import EpochBatches
 from lib.data.shards import content, stream, write_shards
 from lib.disk.manifest import entry
@@ -66,12 +66,14 @@ def test_a_stream_gives_the_numbers_of_the_same_images_in_memory(listed, streame
     assert shards.predictions["image_id"].iloc[0] == "test-00000/000000"
 
 
-def test_no_image_of_a_stream_is_kept_and_its_shards_are_on_record(streamed, tmp_path):
+def test_no_image_of_a_stream_is_kept_and_its_shards_are_on_record(streamed, listed, tmp_path, capsys):
     run = fit(streamed, tmp_path / "runs")
     (kept,) = (tmp_path / "cache").iterdir()
     assert kept.suffix == ".json"  # digests of the shards
     with pytest.raises(WorkbookValueError, match="have no list of images"):
         prepare(streamed, RunStore(tmp_path / "runs"))
+    assert evaluate.main([str(run.path), "--dataset", "imagefolder", "--data_root", listed.data_root]) == 0
+    assert f"{run.path.name} on 72 images of imagefolder, not compared with its shards" in capsys.readouterr().out
     facts = run.provenance
     assert facts["tested_on"] == "test"
     assert (facts["images"], facts["classes"]) == (72, ["blue", "green", "red"])

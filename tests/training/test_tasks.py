@@ -8,17 +8,20 @@ import pytest
 import torch
 from torch import nn
 
+from lib import evaluate
+from lib.data import load_dataset
 from lib.dcal import create_dcal_model
 from lib.errors import WorkbookValueError
 from lib.retrieval.ranking import RETRIEVAL_METRICS, retrieval_scores
+from lib.train import test_lines as lines_of
 from lib.training import RunStore, fit, profile_config
 from lib.training import fitting as fitting_file
-from lib.training.evaluate import query_and_gallery
 from lib.training.fine_grained import FineGrained
 from lib.training.identities import embedded, trained_identities
 from lib.training.inference import embeddings, network_input, predict_rows
 from lib.training.metrics import Resampled
 from lib.training.reidentification import ReIdentification
+from lib.training.testing import query_and_gallery
 from lib.training.training_data import prepare
 from lib.training.triplet import BatchHardTriplet
 
@@ -306,3 +309,13 @@ def test_the_size_reaches_the_network():
     model = create_dcal_model("vit_tiny_patch16_224", 3, img_size=(64, 32), depth=1).eval()
     assert model(torch.randn(2, 3, 64, 32)).shape == (2, 3)
     assert people().size == (64, 32)
+
+
+def test_a_run_searches_another_sets_gallery(people_run, store, capsys, monkeypatch):
+    """Of its own set, which stands for another one, it says what its own test says."""
+    images = load_dataset("phantom-people", people_run.config.data_root, people_run.config.limit_images)
+    monkeypatch.setattr("lib.evaluate.load_dataset", lambda *_: images)
+    assert evaluate.main([str(people_run.path), "--dataset", "Market-1501"]) == 0
+    told, own = capsys.readouterr().out, people_run.metrics
+    assert f"{own['queries']} queries" in told
+    assert all(line in told for line in lines_of(own))

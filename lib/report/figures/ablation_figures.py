@@ -9,12 +9,12 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lib.evaluation.efficiency import count_macs
 from lib.evaluation.learned_gates import Gate
 from lib.report.figures.forest import Interval, forest, forest_height, with_intervals
 from lib.report.figures.style import BLUE, BOX, GREY, ORANGE, RED, figure, nothing
 from lib.report.study.comparisons import Pair, comparison
 from lib.report.study.study import Row, Study, any_phantom
+from lib.training.build_model import count_macs
 
 
 def metric_against_cost(study: Study, rows: Sequence[Row]) -> Figure:

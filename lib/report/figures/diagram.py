@@ -57,12 +57,14 @@ class Box:
 
 @dataclass(frozen=True)
 class Arrow:
-    """From one box to another, first along the row, or, with `column_first`, along the column."""
+    """From one box to another, first along the row, or, with `column_first`, along the column; or `via` a column (halves and
+    less are allowed), along the row to it, along it, and along the other row."""
 
     source: str
     target: str
     label: str = ""
     column_first: bool = False
+    via: float | None = None
 
 
 def diagram(boxes: Sequence[Box], arrows: Sequence[Arrow], title: str) -> str:
@@ -107,10 +109,13 @@ def _box(box: Box) -> str:
 
 
 def _arrow(arrow: Arrow, source: Box, target: Box) -> str:
-    """A line with one corner at most, from edge to edge."""
+    """A line with one corner at most, or two where it has a column of its own, from edge to edge."""
     (x, y), (to_x, to_y) = source.centre, target.centre
-    corner = (x, to_y) if arrow.column_first else (to_x, y)
-    points = list(dict.fromkeys([(x, y), corner, (to_x, to_y)]))
+    corners = [(x, to_y) if arrow.column_first else (to_x, y)]
+    if arrow.via is not None:
+        lane = MARGIN + (arrow.via + 0.5) * CELL[0]
+        corners = [(lane, y), (lane, to_y)]
+    points = list(dict.fromkeys([(x, y), *corners, (to_x, to_y)]))
     points[0], points[-1] = _edge(source, points[1]), _edge(target, points[-2])
     path = "M" + "L".join(f"{px:g} {py:g}" for px, py in points)
     line = f'<path class="line" stroke-width="1.4" marker-end="url(#tip)" d="{path}"/>'

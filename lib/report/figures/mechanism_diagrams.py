@@ -7,22 +7,23 @@ def glsa_diagram() -> str:
     """The GLSA block: global attention, local attention on top of it, fusion, residual (notebook 02)."""
     boxes = [
         Box("x", 1, 0, "x", "[B, C, h, w]", "data"),
-        Box("S", 0, 1, "S", "softmax(q kᵀ/√d)\nN × N positions", "learned"),
+        Box("S", 0, 1, "S", "softmax(q kᵀ/√d)\nq, k, v: 1×1 of x", "learned"),
         Box("A", 0, 2, "A", "global", "answer"),
         Box("sum", 1, 2, "x + A"),
         Box("L", 2, 2, "L", "CBAM, BAM, scSE", "learned"),
-        Box("R", 1, 3, "R = fusion(A, L)", "notebook 03", "learned"),
-        Box("out", 1, 4, "residual(x, R)", "[B, C, h, w]", "answer"),
+        Box("R", 1, 3, "R = fusion(A, L)", "one of six", "learned", 1.1),
+        Box("out", 1, 4, "residual(x, R)", "one of four", "answer"),
     ]
     arrows = [
         Arrow("x", "S"),
-        Arrow("S", "A", "S v, norm"),
+        Arrow("S", "A", "S v + q, norm"),
         Arrow("A", "sum"),
         Arrow("x", "sum"),
         Arrow("sum", "L"),
         Arrow("A", "R", column_first=True),
         Arrow("L", "R", column_first=True),
         Arrow("R", "out"),
+        Arrow("x", "out", via=2.47),
     ]
     return diagram(
         boxes, arrows, "The GLSA block: global attention A, local attention L of x + A, their fusion R, residual"
@@ -63,7 +64,7 @@ def lesa_diagram() -> str:
     boxes = [
         Box("x", 1, 0, "x", "[B, C, h, w]", "data"),
         Box("u", 0, 1, "u, local", "3×3 convolution", "learned"),
-        Box("b", 2, 1, "b, context", "softmax(qk+qr+kr)\n(v + r), all places", "learned"),
+        Box("b", 2, 1, "b, context", "softmax(qk+qr+kr)\n(v + r), all places", "learned", 1.1),
         Box("gate", 1, 2, "ω, gate", "σ(W₂ ReLU W₁ [u;b])", "learned", 1.2),
         Box("out", 1, 3, "u + ω ⊙ b", "[B, C, h, w]", "answer"),
     ]
@@ -111,18 +112,19 @@ def gattanet_diagram() -> str:
         Box("f1", 0, 1, "f₁", "layer 1, pass 1"),
         Box("f2", 0, 2, "f₂", "layer 2, pass 1"),
         Box("q", 1, 1.5, "q̄", "mean of all\nqueries Q f", "learned"),
-        Box("m1", 2, 1, "f₁ ⊙ (1 + α₁ g₁)", "g₁ = K₁ f₁ · q̄", "learned"),
-        Box("m2", 2, 2, "f₂ ⊙ (1 + α₂ g₂)", "g₂ = K₂ f₂ · q̄", "learned"),
+        Box("m1", 2, 1, "f₁ ⊙ (1 + α₁ g₁)", "g₁ = K₁ f₁ · q̄", "learned", 1.05),
+        Box("m2", 2, 2, "f₂ ⊙ (1 + α₂ g₂)", "g₂ = K₂ f₂ · q̄", "learned", 1.05),
         Box("logits", 2, 3, "logits", "of pass 2", "answer"),
     ]
     arrows = [
         Arrow("images", "f1"),
         Arrow("f1", "f2"),
-        Arrow("f1", "q"),
-        Arrow("f2", "q"),
-        Arrow("images", "m1", "again"),
-        Arrow("q", "m1"),
-        Arrow("q", "m2"),
+        Arrow("f1", "q", via=0.5),
+        Arrow("f2", "q", via=0.5),
+        Arrow("images", "m1", "again, pass 2"),
+        Arrow("q", "m1", via=1.49),
+        Arrow("q", "m2", via=1.49),
+        Arrow("m1", "m2"),
         Arrow("m2", "logits"),
     ]
     return diagram(

@@ -27,7 +27,7 @@ def chance_text(answers: Iterable[Answers]) -> str | None:
     for row in answers:
         rows = by_dataset.setdefault(row.dataset, {})
         if not row.missing:
-            rows[_name(row)] = row
+            rows[row.row.full_name] = row
     texts = []
     for dataset, rows in by_dataset.items():
         classes = {name: number for name, row in rows.items() if (number := at_chance(row))}
@@ -36,11 +36,3 @@ def chance_text(answers: Iterable[Answers]) -> str | None:
             chances = " or ".join(f"1/{k} = {100 / k:.1f} %" for k in sorted(set(classes.values())))
             texts.append(f"on {dataset} ({chances}) {networks}")
     return "; ".join(texts) or None
-
-
-def _name(answers: Answers) -> str:
-    """A row's label, with what its table does not say in it."""
-    label, config = answers.row.label, answers.row.config
-    parts = [f"{value}-level split" if axis == "split" else value for axis, value in label.items()]
-    bare = ["without attention"] if config.attention == "none" and "attention" not in label else []
-    return " ".join([", ".join(parts), *bare])

@@ -105,7 +105,7 @@ def decide(low: float, high: float, good: Callable[[float], bool]) -> str:
 
 def undecided(rows: Sequence[Row]) -> str | None:
     """Why nothing can be said yet about these rows; None where something can."""
-    missing = [f"{row.name} has {row.done} seeds" for row in rows if not row.complete]
+    missing = [f"{row.full_name} has {row.done} seeds" for row in rows if not row.complete]
     if missing:
         return "runs are missing: " + ", ".join(dict.fromkeys(missing))
     return "one seed supports no claim" if any(len(row.runs) == 1 for row in rows) else None

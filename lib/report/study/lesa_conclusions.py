@@ -12,11 +12,11 @@ import torch
 from pandas.io.formats.style import Styler
 from torch import Tensor
 
-from lib.evaluation.efficiency import Efficiency, count_macs
+from lib.evaluation.efficiency import Efficiency
 from lib.lesa import context_share
 from lib.report.tables.verdicts import ablation_text, ablation_verdict, comparison_text, estimate_text, verdict
 from lib.statistics.estimates import Comparison, compare, estimate
-from lib.training.build_model import build_model
+from lib.training.build_model import build_model, count_macs
 from lib.training.config import RunConfig
 from lib.training.store import Run
 

@@ -56,7 +56,14 @@ class Row:
 
     @property
     def name(self) -> str:
-        return ", ".join(self.label.values())
+        return ", ".join((self.label or {"backbone": self.config.backbone}).values())
+
+    @property
+    def full_name(self) -> str:
+        """Its name with what its table does not say in it: that a network is bare, which split it is."""
+        parts = [f"{value}-level split" if axis == "split" else value for axis, value in self.label.items()]
+        bare = self.config.attention == "none" and "attention" not in self.label
+        return (", ".join(parts) or self.config.backbone) + " without attention" * bare
 
     @property
     def done(self) -> str:

@@ -11,7 +11,7 @@ from lib.explain.views import nearest
 from lib.explain.views.live_opening import answers_about
 from lib.retrieval.ranking import rankings
 from lib.training import RunStore, fit, prepare, profile_config
-from lib.training.evaluate import query_and_gallery
+from lib.training.testing import query_and_gallery
 from tests.explain.views.test_network_answers import answer, as_file, bring
 
 SIZES = {"image_size": 32, "image_width": 32, "patch_size": 16, "limit_images": 300, "max_epoch": 1}

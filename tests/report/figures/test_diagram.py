@@ -4,6 +4,7 @@ from xml.etree import ElementTree
 import pytest
 
 from lib.errors import WorkbookValueError
+from lib.paths import ROOT
 from lib.report.figures import mechanism_diagrams
 from lib.report.figures.diagram import Arrow, Box, diagram
 
@@ -32,6 +33,11 @@ def test_arrows_run_from_edge_to_edge_with_one_corner_at_most():
     assert paths[1] == "78 111L78 50L160 50"
 
 
+def test_an_arrow_may_have_a_column_of_its_own():
+    svg = diagram(BOXES, [Arrow("x", "y", via=1.5)], "t")
+    assert 'd="M136 134L288 134L288 50L300 50"' in svg
+
+
 def test_a_box_is_as_wide_and_as_high_as_it_is_told_to_be():
     box = Box("x", 0, 0, "x", "one\ntwo\nthree", wide=2)
     svg = diagram([box, Box("y", 0, 1, "y")], [Arrow("x", "y")], "t")
@@ -46,6 +52,13 @@ def test_a_box_is_as_wide_and_as_high_as_it_is_told_to_be():
 def test_what_is_not_there_is_an_error(boxes, arrows, told):
     with pytest.raises(WorkbookValueError, match=told):
         diagram(boxes, arrows, "t")
+
+
+@pytest.mark.parametrize("name", ["glsa", "dcal", "lesa", "gattanet"])
+def test_the_pages_show_the_diagrams_as_they_are(name):
+    """`python docs/tools/diagrams.py` writes them."""
+    shown = (ROOT / "docs" / "mechanisms" / f"{name}.svg").read_text()
+    assert shown == getattr(mechanism_diagrams, f"{name}_diagram")() + "\n"
 
 
 @pytest.mark.parametrize("name", [name for name in vars(mechanism_diagrams) if name.endswith("_diagram")])

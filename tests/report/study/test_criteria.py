@@ -1,6 +1,7 @@
 """Each criterion at each verdict; and the best fusion is chosen on validation."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -72,6 +73,18 @@ def test_nothing_is_decided_while_a_run_is_missing(written):
     first, second = accuracy_improvement(written.study())
     assert (first.verdict, second.verdict) == (SHOWN, UNDECIDED)
     assert second.why == "runs are missing: resnet34 has 2 of 3 seeds"
+
+
+def test_missing_runs_are_named_one_by_one(written):
+    attention = written.plan.tables["attention"]
+    one = replace(
+        attention, axes={}, fixed=attention.fixed | {"backbone": "resnet18"}
+    )  # a table of one row has no axis
+    written.plan.tables["attention"] = one
+    written.finish(written.study().rows("attention")[0].config)
+    (statement,) = accuracy_improvement(written.study())
+    assert statement.what == "resnet18"
+    assert statement.why == "runs are missing: resnet18 has 1 of 3 seeds, resnet18 without attention has 0 of 3 seeds"
 
 
 @pytest.mark.parametrize(("with_attention", "verdict"), [(0.95, SHOWN), (0.5, REFUTED), (0.72, UNDECIDED)])

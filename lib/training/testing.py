@@ -144,17 +144,23 @@ def _classify(run: Run, model: nn.Module, answers: Answers) -> dict:
 
 
 def _retrieve(run: Run, model: nn.Module, decoded: DecodedImages) -> dict:
-    """Every query of the official part against its gallery; queries without a match are left out and counted."""
-    query, gallery = query_and_gallery(model, run.config, *decoded)
-    scores = retrieval_scores(query, gallery, run.config.distance, skip_unmatched=True)
-    image_ids = decoded.images.rows["image_id"].iloc[rows_of(decoded.parts, "query")].to_numpy()
-    queries = scores.queries.assign(image_id=image_ids)
+    results, queries = retrieve(model, run.config, decoded)
     write_text(run.path / "queries.csv", csv_text(queries))
+    return results
+
+
+def retrieve(model: nn.Module, config: RunConfig, decoded: DecodedImages) -> tuple[dict, pd.DataFrame]:
+    """Every query of the official part against its gallery: the metrics with their intervals, and a row a query. Queries without
+    a match are left out and counted."""
+    query, gallery = query_and_gallery(model, config, *decoded)
+    scores = retrieval_scores(query, gallery, config.distance, skip_unmatched=True)
+    image_ids = decoded.images.rows["image_id"].iloc[rows_of(decoded.parts, "query")].to_numpy()
     samples = _resampled(scores)
-    if run.config.rerank:
-        reranked = retrieval_scores(query, gallery, run.config.distance, Reranking(), skip_unmatched=True)
+    if config.rerank:
+        reranked = retrieval_scores(query, gallery, config.distance, Reranking(), skip_unmatched=True)
         samples |= {f"{name}_reranked": values for name, values in _resampled(reranked).items()}
-    return {**with_intervals(samples), "queries": len(query), "skipped": scores.skipped}
+    results = {**with_intervals(samples), "queries": len(query), "skipped": scores.skipped}
+    return results, scores.queries.assign(image_id=image_ids)
 
 
 def _resampled(scores: RetrievalScores) -> dict[str, np.ndarray]:
