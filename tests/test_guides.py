@@ -120,6 +120,7 @@ def test_explanations():
     masks[:, 8:20, 8:20] = True
     model = create_model("toynet", num_classes=3, attn_type="CBAM").eval()
     given = {"images": images, "pixels": pixels, "masks": masks, "targets": None, "lesions": ["a", "b"]}
+    given |= {"gallery": images, "query": images[0]}
     left = run("docs/tutorials/explanations.md", **given, model=model)
     assert set(left["scores"]) == set(left["maps"]) == set(left["methods_of"](model))
 

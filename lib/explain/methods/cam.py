@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lib.explain.methods.activation_tap import ActivationTap
 from lib.explain.methods.target_layers import target_layer_of
-from lib.explain.methods.targets import in_range
+from lib.explain.methods.targets import in_range, strengths
 
 
 class EigenCAM(BaseCAM):
@@ -55,7 +55,7 @@ class AblationCAM(BaseCAM):
     def _probabilities(self, images: Tensor, targets: list) -> Tensor:
         # In full precision: without one channel a probability often changes by less than bf16 can tell.
         with torch.autocast(images.device.type, enabled=False):
-            return torch.stack([target(p) for target, p in zip(targets, self.model(images).softmax(1), strict=True)])
+            return torch.stack([target(p) for target, p in zip(targets, strengths(self.model(images)), strict=True)])
 
 
 class _Without(nn.Module):

@@ -8,12 +8,15 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lib.errors import WorkbookValueError
+from lib.explain.methods.target_objects import Scored
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The network that is compiled, or runs on several devices, itself."""
+    """The network that is compiled, runs on several devices, or answers by a target (`Scored`), itself."""
     if isinstance(model, (nn.DataParallel, DistributedDataParallel)):
         return unwrapped(model.module)
+    if isinstance(model, Scored):
+        return unwrapped(model.model)
     return unwrapped(model._orig_mod) if hasattr(model, "_orig_mod") else model
 
 

@@ -20,12 +20,14 @@ from lib.explain.methods.logits import logits_of
 from lib.explain.methods.network_maps import network_map, network_methods
 from lib.explain.methods.reference_maps import centre_map, noise_map, random_map
 from lib.explain.methods.target_layers import convolves, has_target_layer
-from lib.explain.methods.targets import Targets, chosen, given_targets
+from lib.explain.methods.target_objects import Scored, Target
+from lib.explain.methods.targets import Targets, chosen, given_objects, given_targets
 from lib.explain.methods.vit_rollout import gradient_rollout, rollout, vit_of
 from lib.hardware import mixed_precision
 
 # (model, images [B, 3, H, W], targets [B] or None) → maps [B, h, w], not yet scaled
 Run = Callable[..., Tensor]
+OPTIONS = ("at_once",)  # how many images a pass of its own may hold
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Method:
     by_class: bool
     needs: str | None = None  # a package that only this method needs
     needs_logits: bool = True  # whether `run` asks what the model answers
-    takes_at_once: bool = False  # `run` takes `at_once`, too: how many images a pass of its own may hold
+    takes: tuple[str, ...] = ()  # of `OPTIONS`, what `run` takes, too
 
     @property
     def installed(self) -> bool:
@@ -58,7 +60,7 @@ def _has_rollout(model: nn.Module) -> bool:
 METHODS: dict[str, Method] = {
     **{name: Method(partial(cam, name), has_target_layer, by_class=name != "eigen-cam") for name in CAMS},
     "gradient-x-input": Method(gradient_x_input, _any, by_class=True),
-    "integrated-gradients": Method(integrated_gradients, _any, by_class=True, needs="captum", takes_at_once=True),
+    "integrated-gradients": Method(integrated_gradients, _any, by_class=True, needs="captum", takes=("at_once",)),
     "rollout": Method(rollout, _has_rollout, by_class=False, needs_logits=False),
     "gradient-rollout": Method(gradient_rollout, _has_rollout, by_class=True),
     "random": Method(random_map, _any, by_class=False, needs_logits=False),
@@ -68,15 +70,18 @@ METHODS: dict[str, Method] = {
 REFERENCE_MAPS = ("random", "noise", "centre")
 
 
-def methods_of(model: nn.Module) -> dict[str, Method]:
+def methods_of(model: nn.Module, target: Target | None = None) -> dict[str, Method]:
     """The methods that `model` has, by name, which are those by which `explain` can: those of `METHODS` that suit it, what
     it shows of itself, and last the reference maps. Methods whose package is not installed are left out.
 
-    A network that is none of the workbook's is shown a blank image for this.
+    A network that is none of the workbook's is shown a blank image for this. `target` is what is to be explained where
+    that is no class: a detector has more methods for a box than for a class, which it does not answer with.
     """
     model = unwrapped(model)
-    answers = type(model).__module__.startswith("lib.") or succeeds(model, logits_of)
-    fitting = {suits: suits(model) for suits in {method.suits for method in METHODS.values()}}
+    network = model if target is None else Scored(model, target)
+    ours = target is None and type(model).__module__.startswith("lib.")
+    answers = ours or succeeds(network, logits_of)
+    fitting = {suits: suits(network) for suits in {method.suits for method in METHODS.values()}}
     suiting = {
         name: method
         for name, method in METHODS.items()
@@ -126,10 +131,12 @@ def explain(
     The model is left as it was, but for the maps that its own modules keep of their last forward.
 
     Args:
-        model: any classifier, in eval mode, whose answers are logits or hold them (`logits_of`); frozen parameters and an outer `no_grad` or `inference_mode` do not matter.
+        model: any classifier, in eval mode, whose answers are logits or hold them (`logits_of`), or a network that `targets` can be asked of; frozen parameters and an outer `no_grad` or `inference_mode` do not matter.
         images: float [N, 3, H, W] as the network is shown them (`lib.training.inference.network_input`).
-        targets: the class to explain: a number, one an image, or None for the one that is predicted. Methods that know
-            no class (`methods_of(model)[name].by_class`) give the same map for all.
+        targets: the class to explain: a number, one an image, or None for the one that is predicted. Or what is no class,
+            for all images or one each: several classes at once, the similarity to another picture, a detected box or mask
+            (`lib.explain.methods.target_objects`), any callable from an image's answer to a number. Methods that know no
+            class (`methods_of(model)[name].by_class`) give the same map for all.
         method: a name in `methods_of(model)`.
         batch_size: images at once; memory beyond the maps does not grow with their number.
         precision: "32", or the run's (`run.config.precision`): "bf16", "16", "auto". Maps are scaled in full precision.
@@ -140,20 +147,26 @@ def explain(
         WorkbookError: the method's package is not installed, or the map is not finite.
     """
     model = unwrapped(model)
-    name, chosen_method = _method_of(model, method)
     positive(batch_size=batch_size)
     checked_images(images)
-    classes = given_targets(targets, len(images))
+    objects = given_objects(targets, len(images))
+    name, chosen_method = _method_of(model, method, objects[0][0] if objects else None)
     like = next(model.parameters(), torch.zeros(()))
-    run = partial(chosen_method.run, **{"at_once": batch_size} if chosen_method.takes_at_once else {})
+    options = {"at_once": batch_size}
+    run = partial(chosen_method.run, **{option: options[option] for option in chosen_method.takes})
+    if objects is None:
+        classes = given_targets(targets, len(images))
+        questions = [(model, classes, torch.arange(len(images)))]
+    else:
+        classes, questions = None, [(Scored(model, target), None, places) for target, places in objects]
     with undisturbed(model), mixed_precision(precision, like.device), size_errors(model, images):
         maps = torch.empty(len(images), *images.shape[2:])
         if classes is not None and not chosen_method.by_class:  # else the method finds out itself
             chosen(logits_of(model, images[:1].detach().to(like.device, like.dtype).clone()), classes)
-        for at in range(0, len(images), batch_size):
-            part = slice(at, at + batch_size)
-            batch = images[part].detach().to(like.device, like.dtype).clone()  # never a tensor of inference mode
-            maps[part] = scaled(run(model, batch, None if classes is None else classes[part]), images.shape[2:])
+        for network, classes, places in questions:
+            for part in places.split(batch_size):
+                batch = images[part].detach().to(like.device, like.dtype)
+                maps[part] = scaled(run(network, batch, None if classes is None else classes[part]), images.shape[2:])
     if not maps.isfinite().all():
         raise WorkbookError(f"{name} gave a map that is not finite: the model's answers, or its weights, are not.")
     return maps
@@ -203,8 +216,8 @@ def size_errors(model: nn.Module, images: Tensor) -> Iterator[None]:
         ) from error
 
 
-def _method_of(model: nn.Module, name: str) -> tuple[str, Method]:
-    """The method that `name` means, among those that `model` has.
+def _method_of(model: nn.Module, name: str, target: Target | None) -> tuple[str, Method]:
+    """The method that `name` means, among those that `model` has for `target`.
 
     What needs a package, logits or a layer that are not there says so itself.
     """
@@ -214,7 +227,7 @@ def _method_of(model: nn.Module, name: str) -> tuple[str, Method]:
     try:
         name = choose("method", name, methods)
     except WorkbookValueError as error:
-        methods = methods_of(model)
+        methods = methods_of(model, target)
         hint = did_you_mean(str(name), methods)
         raise WorkbookValueError(
             f"This {type(model).__name__} has no {name!r}.{hint} It has: {', '.join(methods)}."

@@ -1,6 +1,6 @@
 """What a network answers, in whatever its logits are wrapped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 
 from torch import Tensor, nn
@@ -32,6 +32,26 @@ def logits_of(model: nn.Module, images: Tensor) -> Tensor:
     return next(iter(fitting.values())).reshape(len(images), -1)
 
 
+def answers_of(model: nn.Module, images: Tensor) -> Sequence[object]:
+    """An answer for each of images [B, 3, H, W], of a network that may be no classifier: the parts of a list, as detectors
+    give, or the rows of its `logits`, its `out` (torchvision's name for maps of scores) or of its only tensor.
+
+    Raises:
+        WorkbookValueError: it cannot be told what is answered for each image.
+    """
+    answer = model(images)
+    if isinstance(answer, list) and len(answer) == len(images) and all(isinstance(each, Mapping) for each in answer):
+        return answer
+    named = {name: part for name, part in _parts(answer).items() if _is_for_each(part, len(images))}
+    name = next((name for name in ("logits", "out") if name in named), None)
+    if name is None and len(named) != 1:
+        raise WorkbookValueError(
+            f"This {type(model).__name__} answers {len(images)} images with {len(named)} tensors, none of them called logits "
+            "or out: wrap it in a module whose forward gives one."
+        )
+    return named[next(iter(named)) if name is None else name]
+
+
 def _parts(answer: object) -> dict[str, object]:
     """What an answer consists of, by name; by number in a sequence."""
     if isinstance(answer, Tensor):
@@ -47,9 +67,12 @@ def _parts(answer: object) -> dict[str, object]:
 
 def _is_logits(part: object, images: int) -> bool:
     """Whether `part` is a number an image and class, [B], [B, K] or [B, K, 1, …]."""
-    if not isinstance(part, Tensor) or not part.is_floating_point() or part.ndim == 0 or len(part) != images:
-        return False
-    return part.shape[2:].numel() == 1
+    return _is_for_each(part, images) and part.shape[2:].numel() == 1
+
+
+def _is_for_each(part: object, images: int) -> bool:
+    """Whether `part` is a tensor of numbers with a row an image."""
+    return isinstance(part, Tensor) and part.is_floating_point() and part.ndim > 0 and len(part) == images
 
 
 def _kind(part: object) -> str:

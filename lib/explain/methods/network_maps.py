@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError
+from lib.explain.methods.eval_guards import unwrapped
 from lib.mapped import EVERY, Kind, MapInfo, Mapped, declared_by
 
 
@@ -23,6 +24,7 @@ def network_map(method: str, model: nn.Module, images: Tensor, targets: Tensor |
     Raises:
         WorkbookValueError: the network keeps no such map, though it declares it.
     """
+    model = unwrapped(model)
     model(images)
     part, info = network_methods(model)[method]
     for shown in part.shown(EVERY if info.kind is Kind.ATTENTION else None):

@@ -1,4 +1,4 @@
-"""Which class a map is to explain."""
+"""What a map is to explain: which class of each image, or which target (`lib.explain.methods.target_objects`)."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -7,8 +7,28 @@ import torch
 from torch import Tensor
 
 from lib.errors import WorkbookValueError
+from lib.explain.methods.target_objects import Target
 
-Targets = None | int | Sequence[int] | Tensor
+Targets = None | int | Sequence[int] | Tensor | Target | Sequence[Target]
+
+
+def given_objects(targets: Targets, images: int) -> list[tuple[Target, Tensor]] | None:
+    """Each target that is no class and the places of the images it is for, int64; None where `targets` are classes.
+
+    Raises:
+        WorkbookValueError: another number of targets than of images, or classes among them.
+    """
+    if callable(targets):
+        return [(targets, torch.arange(images))]
+    if isinstance(targets, Tensor) or not isinstance(targets, Sequence) or not any(map(callable, targets)):
+        return None
+    if len(targets) != images or not all(map(callable, targets)):
+        raise WorkbookValueError(
+            f"There are {images} images: give one target for all, or {images} targets, no classes among them."
+        )
+    distinct = {id(target): target for target in targets}
+    places = {key: [place for place, target in enumerate(targets) if id(target) == key] for key in distinct}
+    return [(target, torch.tensor(places[key])) for key, target in distinct.items()]
 
 
 def given_targets(targets: Targets, images: int) -> Tensor | None:
@@ -52,6 +72,11 @@ def in_range(target: int, classes: int) -> int:
     if not 0 <= target < classes:
         raise WorkbookValueError(f"There is no class {target}: the model has classes 0 to {classes - 1}.")
     return target
+
+
+def strengths(logits: Tensor) -> Tensor:
+    """[B, K]: how sure the network is of each class, its probability; of a single answer, that answer itself."""
+    return logits.softmax(1) if logits.shape[1] > 1 else logits
 
 
 def scores(logits: Tensor, targets: Tensor | None) -> Tensor:

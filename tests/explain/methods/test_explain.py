@@ -207,16 +207,14 @@ def test_a_model_that_gives_no_map_says_which_methods_need_none():
     class Rows(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv, self.head = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 2)
+            self.row, self.head = nn.Conv2d(3, 8, (64, 2), (64, 1)), nn.Linear(8, 2)
             self.last = nn.Identity()
 
         def forward(self, x):
-            rows = self.conv(x).flatten(2).mT
+            rows = self.row(x).flatten(2).mT
             return self.head((self.last(rows[:, None] @ rows[:, None].mT) @ rows[:, None]).mean((1, 2)))
 
-    with pytest.raises(
-        WorkbookValueError, match="'last', gives \\[1, 1, 256, 256\\].*target_layer_of.*gradient-x-input"
-    ):
+    with pytest.raises(WorkbookValueError, match="'last', gives \\[1, 1, 63, 63\\].*target_layer_of.*gradient-x-input"):
         explain(Rows().eval(), images(side=64))
     assert "grad-cam" not in methods_of(Rows())
 

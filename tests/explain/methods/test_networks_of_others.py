@@ -20,7 +20,7 @@ from lib.errors import WorkbookError, WorkbookValueError
 from lib.explain import METHODS, explain, methods_of, randomisation_check
 from lib.explain.methods.explain import scaled
 from lib.explain.methods.logits import logits_of
-from lib.explain.methods.target_layers import target_layer_of
+from lib.explain.methods.target_layers import target_layer_of, watch
 from lib.explain.methods.vit_rollout import vit_of
 from tests.explain.models import CLASSES, images
 
@@ -77,6 +77,61 @@ NETWORKS = {
     "no convolution": lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, CLASSES)).eval(),
     "answers in a dict": lambda: Wrapped(cnn(), lambda logits: {"logits": logits, "features": logits[:, :1]}).eval(),
 }  # fmt: skip
+IMAGE = {"image_size": 32, "patch_size": 8, "num_labels": CLASSES}
+TINY = IMAGE | {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+SWIN_OF_HF = IMAGE | {"patch_size": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4}
+OF_HUGGING_FACE = {  # the layer where the head reads, positions
+    "ViT": (TINY, "vit.layers.1.layernorm_before", (4, 4)),
+    "Dinov2WithRegisters": (TINY, "dinov2_with_registers.layernorm", (4, 4)),
+    "Swin": (SWIN_OF_HF, "swin.layernorm", (4, 4)),
+    "ConvNext": (
+        {"hidden_sizes": [4, 8], "depths": [1, 1], "num_stages": 2, "num_labels": CLASSES},
+        "convnext.encoder",
+        (4, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", OF_HUGGING_FACE)
+def test_networks_of_hugging_face_are_explained_where_their_head_reads(family):
+    transformers = pytest.importorskip("transformers")
+    options, layer, grid = OF_HUGGING_FACE[family]
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(**options)
+    model, x = getattr(transformers, f"{family}ForImageClassification")(config).eval(), images(2)
+    found = target_layer_of(model, x)
+    assert found.layer in model.get_submodule(layer).modules()
+    shown = []
+    watch(model, x, {"": found.layer}, lambda name, output: shown.append(found.maps(output).shape[2:]))
+    assert shown[-1] == grid
+    offered = methods_of(model)
+    assert {"grad-cam", "gradient-x-input"} < set(offered)
+    for method in ("grad-cam", "gradient-x-input"):
+        assert explain(model, x, 1, method).amax((1, 2)).tolist() == [1, 1]
+
+
+class ClassAttention(nn.Module):
+    """Patches, then a class token that attends to them: nothing of the last tokens but the first is read (as in CaiT)."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.norm, self.last = nn.Conv2d(3, 8, 8, 8), nn.LayerNorm(8), nn.Identity()
+        self.attn, self.head = nn.Linear(8, 8), nn.Linear(8, CLASSES)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).mT
+        tokens = self.norm(torch.cat([tokens.mean(1, keepdim=True), tokens], 1))
+        first = (self.attn(tokens).softmax(1) * tokens).sum(1, keepdim=True)
+        return self.head(self.last(torch.cat([first, tokens[:, 1:]], 1))[:, 0])
+
+
+def test_tokens_are_taken_where_the_answer_still_depends_on_the_patches():
+    torch.manual_seed(0)
+    model = ClassAttention().eval()
+    assert target_layer_of(model, images(1)).layer is model.norm
+    assert explain(model, images(2), 1, "grad-cam").amax((1, 2)).tolist() == [1, 1]
+
+
 ROLLED_OUT = {"vit in a sequential", "vit and its head in a sequential", "compiled vit", "vit compiled in place"}
 ROLLED_OUT |= {"norms behind attention"}
 SLOW = {"ablation-cam", "integrated-gradients", "random", "noise", "centre"}
