@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lib.data import DATASETS
 from lib.errors import WorkbookError, WorkbookFileError
 from lib.evaluation.test_images import select_images
-from lib.explain.methods.explain import explain, methods_of
+from lib.explain.methods.explain import choose_methods, explain
 from lib.files import json_text, save_whole, write_text
 from lib.publish.licences import licence_of
 from lib.publish.model_card import model_card
@@ -87,7 +87,7 @@ def write_maps(run: Run, model: nn.Module, path: Path) -> bool:
     except WorkbookError as error:
         log.warning("no maps on the card: %s", error)
         return False
-    batch, names = images.batch(model), worth_a_look(list(methods_of(model)))
+    batch, names = images.batch(model), worth_a_look(choose_methods(model))
     maps = {name: explain(model, batch, method=name).numpy() for name in names}
     save_whole(path, lambda scratch: methods_side_by_side(images, maps).savefig(scratch, format="png", dpi=110))
     return True

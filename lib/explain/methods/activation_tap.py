@@ -14,11 +14,13 @@ class ActivationTap(nn.Module):
 
     `point` is called once a forward with maps [B, C, h, w] in full precision that begin a graph of their own: gradients
     end there, so that neither the layers before it nor frozen parameters cost or hinder anything. Tokens come as maps.
+    Where they are not `detached`, the graph goes on to the images.
     """
 
-    def __init__(self, model: nn.Module, target_layer: TargetLayer) -> None:
+    def __init__(self, model: nn.Module, target_layer: TargetLayer, detached: bool = True) -> None:
         super().__init__()
         self.model, self.target_layer, self.point = model, target_layer, nn.Identity()
+        self.detached = detached
         self._calls, self._handle = 0, None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -31,8 +33,10 @@ class ActivationTap(nn.Module):
         self._calls += 1
         if self._calls != self.target_layer.calls:
             return None
-        maps = self.target_layer.maps(output.detach())
-        maps = maps.to(at_least_float32(maps.dtype)).requires_grad_()
+        maps = self.target_layer.maps(output.detach() if self.detached else output)
+        maps = maps.to(at_least_float32(maps.dtype))
+        if self.detached:
+            maps.requires_grad_()
         return self.target_layer.output(self.point(maps), output.detach())
 
     def __enter__(self) -> ActivationTap:

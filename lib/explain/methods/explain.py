@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from lib.errors import WorkbookError, WorkbookValueError, choose, did_you_mean, positive
 from lib.explain.methods.blank_images import succeeds
-from lib.explain.methods.cam import CAMS, cam
+from lib.explain.methods.cam import CAMS, OF_NO_CLASS, cam
 from lib.explain.methods.eval_guards import undisturbed, unwrapped
 from lib.explain.methods.gradients import gradient_x_input, integrated_gradients
 from lib.explain.methods.logits import logits_of
 from lib.explain.methods.network_maps import network_map, network_methods
+from lib.explain.methods.perturbation import occlusion, rise
 from lib.explain.methods.reference_maps import centre_map, noise_map, random_map
+from lib.explain.methods.sampled_gradients import expected_gradients, smooth_grad
 from lib.explain.methods.target_layers import convolves, has_target_layer
 from lib.explain.methods.target_objects import Scored, Target
 from lib.explain.methods.targets import Targets, chosen, given_objects, given_targets
@@ -27,7 +29,9 @@ from lib.hardware import mixed_precision
 
 # (model, images [B, 3, H, W], targets [B] or None) → maps [B, h, w], not yet scaled
 Run = Callable[..., Tensor]
-OPTIONS = ("at_once",)  # how many images a pass of its own may hold
+# at_once: how many images a pass of its own may hold; baselines: pictures [M, 3, H, W] to compare with, or None
+OPTIONS = ("at_once", "baselines")
+FIRST_CAMS = ("grad-cam", "grad-cam++", "hires-cam", "xgrad-cam", "layer-cam", "eigen-cam", "ablation-cam")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Method:
     needs: str | None = None  # a package that only this method needs
     needs_logits: bool = True  # whether `run` asks what the model answers
     takes: tuple[str, ...] = ()  # of `OPTIONS`, what `run` takes, too
+    by_default: bool = True  # whether reports draw it where no method is named
 
     @property
     def installed(self) -> bool:
@@ -58,9 +63,18 @@ def _has_rollout(model: nn.Module) -> bool:
 # Name → method; another is one line: METHODS["mine"] = Method(run, suits=lambda model: True, by_class=True). What a
 # network shows of itself stands in no registry: see `lib.mapped.Mapped`.
 METHODS: dict[str, Method] = {
-    **{name: Method(partial(cam, name), has_target_layer, by_class=name != "eigen-cam") for name in CAMS},
+    **{
+        name: Method(partial(cam, name), has_target_layer, name not in OF_NO_CLASS, by_default=name in FIRST_CAMS)
+        for name in CAMS
+    },
     "gradient-x-input": Method(gradient_x_input, _any, by_class=True),
     "integrated-gradients": Method(integrated_gradients, _any, by_class=True, needs="captum", takes=("at_once",)),
+    "smooth-grad": Method(smooth_grad, _any, by_class=True, takes=("at_once",), by_default=False),
+    "expected-gradients": Method(
+        expected_gradients, _any, by_class=True, takes=("at_once", "baselines"), by_default=False
+    ),
+    "occlusion": Method(occlusion, _any, by_class=True, needs="captum", takes=("at_once",), by_default=False),
+    "rise": Method(rise, _any, by_class=True, takes=("at_once",), by_default=False),
     "rollout": Method(rollout, _has_rollout, by_class=False, needs_logits=False),
     "gradient-rollout": Method(gradient_rollout, _has_rollout, by_class=True),
     "random": Method(random_map, _any, by_class=False, needs_logits=False),
@@ -101,15 +115,15 @@ def _own_methods(model: nn.Module) -> dict[str, Method]:
 
 
 def choose_methods(model: nn.Module, names: str | None = None, leave_out: Collection[str] = ()) -> list[str]:
-    """The methods of `model` that `names` tells, by comma; for None all that it has but those to `leave_out`. The
-    reference maps are always among them, and come last.
+    """The methods of `model` that `names` tells, by comma; for None all that reports draw (`Method.by_default`) but those to
+    `leave_out`. The reference maps are always among them, and come last.
 
     Raises:
         WorkbookValueError: a name that the model has not, or reference maps only.
     """
     known = methods_of(model)
     named = [choose("methods", name.strip(), known) for name in (names or "").split(",") if name.strip()]
-    wanted = named or [name for name in known if name not in leave_out]
+    wanted = named or [name for name, method in known.items() if method.by_default and name not in leave_out]
     tried = [name for name in dict.fromkeys(wanted) if name not in REFERENCE_MAPS]
     if not tried:
         raise WorkbookValueError(f"methods={names!r} names reference maps only; choose from {', '.join(known)}.")
@@ -124,6 +138,7 @@ def explain(
     *,
     batch_size: int = 32,
     precision: str = "32",
+    baselines: Tensor | None = None,
 ) -> Tensor:
     """Where `model` looks, or what speaks for a class: maps float32 [N, H, W] on the CPU, each from 0 to 1.
 
@@ -140,6 +155,7 @@ def explain(
         method: a name in `methods_of(model)`.
         batch_size: images at once; memory beyond the maps does not grow with their number.
         precision: "32", or the run's (`run.config.precision`): "bf16", "16", "auto". Maps are scaled in full precision.
+        baselines: pictures [M, 3, H, W], such as training images, that expected-gradients compares with; None for noise.
 
     Raises:
         WorkbookValueError: a method that is unknown or that the model has not, images or targets that cannot be
@@ -152,7 +168,7 @@ def explain(
     objects = given_objects(targets, len(images))
     name, chosen_method = _method_of(model, method, objects[0][0] if objects else None)
     like = next(model.parameters(), torch.zeros(()))
-    options = {"at_once": batch_size}
+    options = dict(zip(OPTIONS, (batch_size, baselines), strict=True))
     run = partial(chosen_method.run, **{option: options[option] for option in chosen_method.takes})
     if objects is None:
         classes = given_targets(targets, len(images))

@@ -7,7 +7,7 @@ which is 0 in what a network is shown.
 import torch
 from torch import Tensor, nn
 
-from lib.errors import WorkbookError
+from lib.explain.methods.extras import needed
 from lib.explain.methods.logits import logits_of
 from lib.explain.methods.targets import chosen, scores
 
@@ -35,16 +35,9 @@ def integrated(model: nn.Module, images: Tensor, targets: Tensor | None, at_once
     Raises:
         WorkbookError: captum is not installed.
     """
-    try:
-        from captum.attr import IntegratedGradients
-    except ImportError as error:
-        raise WorkbookError(
-            "Integrated gradients need captum, which is not installed: pip install captum, or the workbook's extra, "
-            "pip install -e '.[captum]'."
-        ) from error
     with torch.no_grad():
         classes = chosen(logits_of(model, images), targets)
-    attribute = IntegratedGradients(lambda x: logits_of(model, x).float()).attribute
+    attribute = needed("captum.attr").IntegratedGradients(lambda x: logits_of(model, x).float()).attribute
     images = images.clone().requires_grad_()
     return attribute(images, 0, classes, n_steps=STEPS, internal_batch_size=max(len(images), at_once)).detach()
 

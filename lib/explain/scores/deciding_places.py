@@ -20,7 +20,7 @@ from lib import hardware
 from lib.data import Truth
 from lib.errors import WorkbookValueError, choose
 from lib.evaluation.test_images import TestImages, select_images
-from lib.explain.methods.explain import REFERENCE_MAPS, explain, methods_of
+from lib.explain.methods.explain import REFERENCE_MAPS, choose_methods, explain
 from lib.explain.scores.leaderboard import leaderboard
 from lib.explain.scores.mask_scores import pointing_game
 from lib.progress import Progress
@@ -71,7 +71,7 @@ def hits_of(
     Explained is what each network answers, right or wrong.
 
     Args:
-        methods: names in `methods_of(model)`; None are all that the first network has. Reference maps are added.
+        methods: names in `methods_of(model)`; None are all of the first network's that reports draw. Reference maps are added.
         parts: see `place_masks`.
 
     Raises:
@@ -85,7 +85,7 @@ def hits_of(
         for run in runs:
             model = run.model().to(hardware.device()).eval()
             batch = images.batch(model)
-            methods = list(methods_of(model)) if methods is None else methods
+            methods = choose_methods(model) if methods is None else methods
             for name in dict.fromkeys([*methods, *REFERENCE_MAPS]):
                 maps = explain(model, batch, method=name, precision=run.config.precision)
                 hits.setdefault(name, []).append(pointing_game(maps, masks))

@@ -37,7 +37,8 @@ def answers_about(networks: Given, images: TestImages | ImageSet, device: str) -
 
 def quick_methods(answers: NetworkAnswers, network: str) -> list[str]:
     """The methods of a network that take no time to speak of, the one to open with first."""
-    return [name for name in answers.methods(network) if name not in SLOW]
+    methods = answers.methods(network)
+    return [name for name, method in methods.items() if method.by_default and name not in SLOW]
 
 
 def map_wish(image: str, network: str, method: str, layer: dict[str, Any] | None = None) -> Wish:

@@ -134,7 +134,15 @@ def test_tokens_are_taken_where_the_answer_still_depends_on_the_patches():
 
 ROLLED_OUT = {"vit in a sequential", "vit and its head in a sequential", "compiled vit", "vit compiled in place"}
 ROLLED_OUT |= {"norms behind attention"}
-SLOW = {"ablation-cam", "integrated-gradients", "random", "noise", "centre"}
+SLOW = {"ablation-cam", "integrated-gradients", "random", "noise", "centre", "score-cam", "occlusion", "rise"}
+SLOW |= {
+    "smooth-grad",
+    "expected-gradients",
+    "kpca-cam",
+    "eigen-grad-cam",
+    "grad-cam-elementwise",
+    "finer-cam",
+}  # suit as others
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
