@@ -3,7 +3,7 @@
 import pytest
 
 from lib.errors import WorkbookFileError, WorkbookValueError
-from lib.training import config_of
+from lib.training import config_of, profile_config
 from lib.workbook.parameters import read_parameters
 from lib.workbook.plan import find_notebooks
 from lib.workbook.protocol import PROTOCOLS, TABLES, grid_protocol, read_protocol
@@ -42,7 +42,43 @@ def test_the_papers_protocol_is_the_seeds():
     }  # fmt: skip
     assert {name: getattr(config, name) for name in wanted} == wanted
     sweeps = {name: grid.axes for name, grid in read_protocol("paper").sweeps.items()}
-    assert sweeps == {"learning rate": {"lr": [1e-2, 1e-3, 1e-4]}, "batch size": {"batch_size": [16, 32, 64]}}
+    assert sweeps == {
+        "learning rate": {"lr": [1e-2, 1e-3, 1e-4]},
+        "batch size": {"batch_size": [16, 32, 64]},
+        "focal loss against cross-entropy": {"loss_type": ["cross_entropy", "focal"]},
+        "effect of the sampler": {"sampler": ["none", "sqrt", "inverse"]},
+    }
+
+
+def test_losses_and_samplers_are_a_study_whose_runs_differ_in_nothing_else():
+    protocol = read_protocol("imbalance")
+    configs = {
+        name: [config_of(run) for run in map(protocol.run, grid.settings(), [0] * 9)]
+        for name, grid in protocol.sweeps.items()
+    }
+    asked = [[(config.loss_type, config.sampler) for config in of_one] for of_one in configs.values()]
+    assert asked == [
+        [("cross_entropy", "none"), ("focal", "none")],
+        [("cross_entropy", "none"), ("class_balanced", "none")],
+        [("cross_entropy", sampler) for sampler in ("none", "log", "sqrt", "inverse")],
+    ]
+    alike = {config.replace(loss_type="focal", sampler="none") for of_one in configs.values() for config in of_one}
+    assert len(alike) == 1
+    assert len(protocol.runs()) == 18  # six networks, of which some stand in several sweeps
+
+
+def test_every_part_of_the_recipe_is_a_parameter_and_the_profiles_until_it_is_given():
+    known = read_parameters(NOTEBOOK)
+    plain = {name: parameter.default for name, parameter in known.items()}
+    given = {
+        "loss_type": "focal", "sampler": "none", "optimizer": "SGD", "lr_scheduler": "none", "pretrained": True, "num_heads": 4,
+        "focal_alpha": 1.0, "focal_gamma": 1.0, "label_smoothing": 0.2, "mixup": 0.2, "cutmix": 1.0, "ema_decay": 0.9,
+        "accumulate_grad_batches": 2, "test_time_augmentation": "mirror", "wandb_project": "p",
+    }  # fmt: skip
+    ours = profile_config("quick", dataset="phantom-lesions", fusion_strategy="learnable_gate")
+    assert config_of(plain) == ours
+    config = config_of(plain | given)
+    assert {name: getattr(config, name) for name in given} == given
 
 
 def test_a_run_has_every_parameter_of_the_notebook(tmp_path):

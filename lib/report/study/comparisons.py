@@ -83,7 +83,7 @@ class Family:
 
 
 def comparisons(study: Study, table: str) -> Family:
-    """Every comparison of Table 2 to 5 (attention, fusion, residual, transfer) or of the leak study; made once."""
+    """Every comparison of Table 2 to 5 (attention, fusion, residual, transfer), of the leak study or of a sweep; made once."""
     return study.once(("comparisons", table), lambda: _comparisons(study, table))
 
 
@@ -120,8 +120,8 @@ def comparison(pair: Pair, metric: str, test: Test = compare) -> Comparison | Mi
 
 
 def pairs_of(study: Study, table: str, dataset: str | None = None) -> list[Pair]:
-    """Each row of Table 2 with its bare backbone, or of Table 3 or 4 with the reference, on the rows' own data set unless
-    another is named."""
+    """Each row of Table 2 with its bare backbone, or of Table 3, 4 or a sweep with the reference, on the rows' own data set
+    unless another is named."""
     rows = study.rows(table)
     if table == "attention":
         return [_pair(study, row, study.bare(row), dataset) for row in rows]
@@ -130,7 +130,9 @@ def pairs_of(study: Study, table: str, dataset: str | None = None) -> list[Pair]
 
 
 def reference_of(rows: Sequence[Row], table: str) -> Row | None:
-    """The row with the strategy `original`."""
+    """The row with the strategy `original`; of a sweep the first one."""
+    if table not in ("fusion", "residual"):
+        return next(iter(rows), None)
     return next((row for row in rows if getattr(row.config, f"{table}_strategy") == REFERENCE), None)
 
 

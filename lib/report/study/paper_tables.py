@@ -5,12 +5,12 @@ Table 2 compares each row with its bare backbone, Tables 3 and 4 with the strate
 
 from collections.abc import Iterable, Sequence
 
-from lib.report.study.comparisons import DIFFERENCE, Pair, comparisons, reference_of
+from lib.report.study.comparisons import DIFFERENCE, Family, Pair, comparisons, reference_of
 from lib.report.study.footnotes import LEVELS, notes_at_chance, notes_on, notes_on_dropped, notes_on_tests
 from lib.report.study.row_cells import labels_of, level, levels, of_runs, seeds_of, training_minutes
 from lib.report.study.study import Missing, Row, Study
 from lib.report.tables.cells import Cell
-from lib.report.tables.table import Table
+from lib.report.tables.table import Heading, Table
 from lib.statistics.estimates import Comparison
 from lib.statistics.metric_names import METRICS, TESTED_METRICS
 from lib.training.store import Run
@@ -97,13 +97,15 @@ def _of_networks(result: Comparison | Missing) -> Cell:
 
 
 def sweep_table(study: Study, name: str) -> Table:
-    """A grid under any name: its axes, metrics on its own test set, best epoch, training time."""
-    rows = study.rows(name)
+    """A grid under any name: its axes, metrics on its own test set, what each row is beyond the first one, best epoch,
+    training time."""
+    rows, family = study.rows(name), comparisons(study, name)
     cells = [
         {
             **labels_of(row),
             **seeds_of(row),
             **levels(study, row, [row.config.dataset]),
+            **_beyond_the_first(family, row),
             ("", "best epoch"): of_runs(row, lambda run: run.metrics["best_epoch"]),
             ("", "training (min)"): training_minutes(row),
         }
@@ -112,7 +114,18 @@ def sweep_table(study: Study, name: str) -> Table:
     axes = max((len(row.label) for row in rows), default=1)
     file = "".join(c if c.isalnum() else "_" for c in name)
     chance = notes_at_chance(study.answers(row, row.config.dataset) for row in rows)
-    return Table(f"sweep_{file}", f"Sweep: {name}.", cells, [LEVELS, *chance, *notes_on(rows)], labels=axes)
+    notes = [LEVELS, *notes_on_tests(family), *chance, *notes_on(rows)]
+    return Table(f"sweep_{file}", f"Sweep: {name}, each row beside the first one.", cells, notes, labels=axes)
+
+
+def _beyond_the_first(family: Family, row: Row) -> dict[Heading, Cell]:
+    """Difference, p and effect size of a sweep's row in two metrics; nothing of the first row."""
+    cells = {}
+    for metric in ("accuracy", "balanced_accuracy"):
+        own = (pair.cells for pair in family.of(metric) if pair.row.config == row.config)
+        shown = next(own, dict.fromkeys(DIFFERENCE, Cell.absent()))
+        cells |= {(METRICS[metric], column): cell for (_, column), cell in shown.items()}
+    return cells
 
 
 def converged_after(row: Row) -> Cell:

@@ -56,6 +56,18 @@ def test_a_table_that_the_protocol_does_not_have_is_told_so(written):
     assert "has no such table" in html_of(paper_tables.fusion_table(study))
 
 
+def test_a_sweep_sets_each_row_beside_the_first_one(written):
+    written.finish_table("learning rate", {"0.01": 0.6, "0.001": 0.9})
+    study = written.study()
+    table = paper_tables.sweep_table(study, "learning rate")
+    first, second = study.rows("learning rate")
+    expected = compare(second.finished, first.finished, "balanced_accuracy")
+    cells = column(table, "difference (points)", "balanced accuracy")
+    assert cells[0].text == Cell.absent().text
+    assert cells[1].text == Cell.points(expected).text
+    assert expected.difference > 0
+
+
 def test_table_1_holds_estimates_on_every_test_set(written, transferred):
     written.finish_table("backbones", BACKBONES)
     study = written.study()
