@@ -7,13 +7,13 @@ pixels, of which its cut sees 8×8 positions. `resnet18_small` and `resnet26_sma
 bottlenecks, are for images of 40 to 64 pixels on a CPU, and `resnet14_patches` for mosaics of tiles: see `lib.narrow_resnets`.
 """
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
 from lib.errors import WorkbookFileError, WorkbookValueError, choose, positive
 from lib.toynet import ToyNet
+from lib.weights.checkpoint_file import read_weights
+from lib.weights.sources import url_file
 
 MIN_SIZE = 32  # pixels; a ResNet's or VGG's five halvings leave one position
 
@@ -216,22 +216,14 @@ def build_backbone(name: str, num_classes: int, pretrained: bool = False) -> Bac
 
 
 def load_default_weights(net: nn.Module, name: str) -> None:
-    """Fill `net` with torchvision's default weights for `name`, from the hub's folder or else from the network."""
+    """Fill `net` with torchvision's default weights for `name`, from PyTorch's folder of files or else from the network."""
     from torchvision import models  # slow to import
 
-    url = models.get_model_weights(name).DEFAULT.url
-    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    file = url_file(models.get_model_weights(name).DEFAULT.url)
     try:
-        # A download goes to a temporary file and gets its name only if the hash is right.
-        state = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
-        net.load_state_dict(state)
-    except Exception as error:  # a broken pickle can raise anything, a broken connection nearly so
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        if file.exists():
-            raise WorkbookFileError(
-                f"{file} does not hold the weights of {name} ({reason}). Delete it; it will be downloaded again."
-            ) from error
+        net.load_state_dict(read_weights(file)[0])
+    except (WorkbookFileError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][:200]
         raise WorkbookFileError(
-            f"The pretrained weights of {name} could not be downloaded ({reason}). On a machine with network access "
-            f"download {url} and put {file.name} into {file.parent}, or build the model with pretrained=False."
+            f"{file} does not hold the weights of {name} ({reason}). Delete it; it will be downloaded again."
         ) from error

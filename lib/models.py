@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from lib.backbones import BACKBONES, build_backbone
+from lib.backbones import BACKBONES, Backbone, build_backbone
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.gattanet import gatta_backbone
 from lib.glsa import LOCAL_ATTENTION, GLSABlock, GLSANet
-from lib.lesa import create_lesa, lesa_classifier, self_attention_classifier
+from lib.lesa import LESANet, create_lesa, lesa_classifier, self_attention_classifier
+from lib.lesa.checkpoint import in_our_names
 from lib.weights import NO_WEIGHTS, one_start, start_from
 
 # Networks that bring their own attention: name → build(num_classes, pretrained). `attn_type` is not for them.
@@ -39,6 +40,7 @@ def create_model(
     num_heads: int = 8,
     dim_head: int | None = None,
     weights: str = NO_WEIGHTS,
+    partial_weights: bool = False,
     **options: Any,
 ) -> nn.Module:
     """A classifier, images [B, 3, H, W] → logits [B, num_classes].
@@ -52,8 +54,10 @@ def create_model(
         num_classes: number of logits.
         attn_type: the local attention of a GLSA block ("CBAM", "BAM", "scSE"), or a name in `WRAPPERS`.
         fusion_strategy, residual_strategy, num_heads, dim_head: of the GLSA block; see `GLSABlock`.
-        weights: the name of starting weights that ship with the workbook (`python -m lib.weights` lists them), for all of
-            the backbone but its head and the layers that a wrapper replaces; "none" draws everything.
+        weights: what to start from: a file, a run's folder, "hf-hub:owner/name", a URL, or the name of weights that ship
+            (`python -m lib.weights` lists them); see `lib.weights.sources`. Weights of the whole network fill it, those of the
+            backbone all of that but the layers that a wrapper replaces; a head of another size stays as drawn.
+        partial_weights: take of weights what fits, and draw the rest.
         options: of what stands in `WRAPPERS`; for "gatta" `layers`, `dim`, `passes`, `norm`, `freeze` and `alpha_init`, see
             `lib.gattanet.GAttANet`; for "lesa" and "self_attention" `position`, `image_size` and `groups`, see
             `lib.lesa.lesa_classifier`.
@@ -61,24 +65,36 @@ def create_model(
     Raises:
         WorkbookValueError: an unknown name or option (the nearest one is told), a size that cannot be, or weights of another
             network.
-        WorkbookFileError: the pretrained weights cannot be had, or those that ship are damaged.
+        WorkbookFileError: weights cannot be had or are damaged; the message says which file to put where.
     """
     name = choose("backbone", backbone_name, [*BACKBONES, *NETWORKS])
     one_start(pretrained, weights)
+    block = {"fusion_strategy": fusion_strategy, "residual_strategy": residual_strategy}
     if name in NETWORKS:
         check_options(name, options, [])
-        network = NETWORKS[name](num_classes, pretrained)
-        start_from(weights, network, name)
-        return network
+        model = backbone = NETWORKS[name](num_classes, pretrained)
+        bare = None
+    else:
+        backbone = build_backbone(name, num_classes, pretrained)
+        bare = backbone.net.state_dict().keys()  # before a wrapper replaces some of its layers
+        model = with_attention(backbone, attn_type, options, num_heads, dim_head=dim_head, **block)
+    if weights != NO_WEIGHTS:
+        net, fitted = getattr(backbone, "net", model), in_our_names if isinstance(model, LESANet) else None
+        heads = [net.get_submodule(backbone.head)] if isinstance(backbone, Backbone) else []
+        start_from(weights, model, net, name, heads, bare, fitted, partial_weights)
+    return model
+
+
+def with_attention(
+    backbone: Backbone, attn_type: str, options: dict[str, Any], num_heads: int, **block_options: Any
+) -> nn.Module:
+    """`backbone` in one of `WRAPPERS`, which takes `options`, or with a GLSA block where it is cut."""
     attn_type = choose("attn_type", attn_type, LOCAL_ATTENTION | WRAPPERS)
-    backbone = build_backbone(name, num_classes, pretrained)
-    start_from(weights, backbone.net, name)
     if attn_type in WRAPPERS:
         check_options(attn_type, options, [*inspect.signature(WRAPPERS[attn_type]).parameters][1:])
         return WRAPPERS[attn_type](backbone, **options)
     check_options(attn_type, options, ["fusion_strategy", "residual_strategy", "num_heads", "dim_head"])
-    block = GLSABlock(backbone.channels, num_heads, attn_type, fusion_strategy, residual_strategy, dim_head)
-    return GLSANet(backbone, block)
+    return GLSANet(backbone, GLSABlock(backbone.channels, num_heads, attn_type, **block_options))
 
 
 def check_options(name: str, options: dict[str, Any], known: list[str]) -> None:

@@ -21,6 +21,7 @@ from PIL import Image
 from lib.data.sets.ham10000 import CLASSES
 from lib.paths import DATA, ROOT
 from lib.training import Run, RunConfig, fit, profile_config
+from tests.host import Host
 from tests.lab import serve
 
 torch.set_num_threads(1)
@@ -121,6 +122,15 @@ def finished(tiny, shared_root) -> Run:
 def attentive(tiny, shared_root) -> Run:
     """A finished run whose network has maps of its own, of any position as the query."""
     return fit(tiny.replace(attention="CBAM", max_epoch=1), shared_root / "attentive")
+
+
+@pytest.fixture
+def host():
+    """A server on this machine."""
+    host = Host()
+    yield host
+    host.server.shutdown()
+    host.server.server_close()
 
 
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]

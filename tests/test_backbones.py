@@ -149,7 +149,7 @@ def no_network(monkeypatch):
     def refuse(*_args, **_kwargs):
         raise URLError("no route to host")
 
-    monkeypatch.setattr("torch.hub.urlopen", refuse)
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
 
 
 @pytest.mark.usefixtures("no_network")

@@ -19,6 +19,7 @@ GROUND = {
     "inputs",
     "code_digest",
     "disk",
+    "remote",
     "file_claims",
     "launch",
     "malloc",

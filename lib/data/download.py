@@ -13,11 +13,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from lib.data.fetch.remote_files import Remote, fetch_all, open_url
+from lib.data.fetch.archive import fetch_all
 from lib.data.fetch.torchvision_sets import UNPACKED, fetch_with_torchvision
 from lib.data.sets import cars, cub, msmt17, reid
 from lib.errors import CommandLine, WorkbookError, choose, run_command
 from lib.paths import DATA
+from lib.remote.remote_files import Remote, open_url
 
 DATAVERSE = "https://dataverse.harvard.edu/api"
 HAM10000_DOI = "doi:10.7910/DVN/DBW86T"

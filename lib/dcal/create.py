@@ -13,6 +13,7 @@ from lib.dcal.model import DCALNet
 from lib.dcal.vit import attentions
 from lib.errors import WorkbookFileError, WorkbookValueError, nearest, positive
 from lib.weights import NO_WEIGHTS, one_start, start_from
+from lib.weights.sources import timm_start, weights_file
 
 
 def create_dcal_model(
@@ -28,6 +29,7 @@ def create_dcal_model(
     glca_input: str = "output",
     glca_readout: str = "class",
     weights: str = NO_WEIGHTS,
+    partial_weights: bool = False,
     **vit_options: object,
 ) -> DCALNet:
     """DCAL on one of timm's ViTs or DeiTs.
@@ -42,8 +44,11 @@ def create_dcal_model(
         drop_path_rate: stochastic depth of the last block; it grows linearly from 0 at the first.
         glca, pwca: the branches; with neither, the network is the bare ViT.
         selection, glca_input, glca_readout: see `DCALNet`.
-        weights: the name of starting weights that ship with the workbook (`python -m lib.weights` lists them), for all of
-            the ViT but its head; GLCA is drawn. Position embeddings of another image size are interpolated, once.
+        weights: what to start from: a file, a run's folder, "hf-hub:owner/name", a URL, or the name of weights that ship
+            (`python -m lib.weights` lists them); see `lib.weights.sources`. Weights of a whole DCAL network fill it, those of
+            a ViT all of it but a head of another size; GLCA is drawn. Position embeddings of another image size and patches
+            of another size are interpolated, once.
+        partial_weights: take of weights what fits, and draw the rest.
         **vit_options: further arguments of `timm.create_model`.
 
     Raises:
@@ -58,16 +63,18 @@ def create_dcal_model(
     if img_size is not None:
         vit_options["img_size"] = img_size
     vit = build_vit(backbone_name, pretrained, num_classes=num_classes, drop_path_rate=drop_path_rate, **vit_options)
-    start_from(weights, vit, backbone_name, partial(_at_grid, vit=vit))
     heads = attentions(vit)[0].num_heads
     local = GlobalLocalCrossAttention(vit.embed_dim, heads, top_ratio, drop_path=drop_path_rate) if glca else None
-    return DCALNet(vit, local, pwca, selection, glca_input, glca_readout)
+    model = DCALNet(vit, local, pwca, selection, glca_input, glca_readout)
+    start_from(weights, model, vit, backbone_name, model.heads, None, partial(_at_grid, vit=vit), partial_weights)
+    return model
 
 
-def _at_grid(tensors: dict[str, Tensor], size: tuple[int, int], vit: VisionTransformer) -> dict[str, Tensor]:
-    """`tensors`, trained with images of `size`, with position embeddings [1, tokens, D] for the grid of `vit`."""
+def _at_grid(tensors: dict[str, Tensor], size: tuple[int, int] | None, vit: VisionTransformer) -> dict[str, Tensor]:
+    """`tensors`, trained with images of `size`, with position embeddings [1, tokens, D] for the grid of `vit`: what timm
+    takes for the table of a square image may be that of another one."""
     table = tensors.get("pos_embed")
-    if table is None or table.shape == vit.pos_embed.shape:
+    if size is None or table is None or table.shape == vit.pos_embed.shape:
         return tensors
     prefix = 0 if vit.no_embed_class else vit.num_prefix_tokens
     height, width = size
@@ -89,6 +96,8 @@ def build_vit(name: str, pretrained: bool, **options: object) -> VisionTransform
             f"timm knows no model {name!r}.{hint} timm.list_models('*vit*') and '*deit*' list them."
         )
     options = {"global_pool": "token", "dynamic_img_size": True, **options}
+    if pretrained and "pretrained_cfg_overlay" not in options and (start := timm_start(name)):
+        options["pretrained_cfg_overlay"] = {"file": str(weights_file(start))}
     try:
         return timm.create_model(name, pretrained, **options)
     except Exception as error:  # a download or a broken file can raise anything
@@ -107,6 +116,5 @@ def _no_weights(name: str, reason: str) -> str:
     source = config.url or f"https://huggingface.co/{config.hf_hub_id}"
     return (
         f"The pretrained weights of {name} could not be had ({reason}). On a machine with network access download them "
-        f"from {source} and give the file by pretrained_cfg_overlay={{'file': PATH}}, or build the model with "
-        "pretrained=False."
+        f"from {source} and give the file, weights=PATH, or build the model with pretrained=False."
     )

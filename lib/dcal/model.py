@@ -129,6 +129,12 @@ class DCALNet(Mapped):
         return self.vit.pretrained_cfg["mean"], self.vit.pretrained_cfg["std"]
 
     @property
+    def heads(self) -> list[nn.Module]:
+        """The layers that depend on the number of classes."""
+        heads = [self.vit.head, getattr(self.vit, "head_dist", None), getattr(self, "glca_head", None)]
+        return [head for head in heads if head is not None]
+
+    @property
     def answering(self) -> tuple[str, ...]:
         """The branches that answer at inference."""
         return ("sa",) if self.glca is None else ("sa", "glca")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import load_file
 from torch import nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import center_crop, resize
@@ -39,7 +38,7 @@ def load_network(place: str | Path, name: str, classes: int, attention: str = "n
         WorkbookValueError: an unknown name, or weights of another network.
     """
     file = find_checkpoint(place)
-    weights = load_file(file) if file.suffix == ".safetensors" else read_checkpoint(file)
+    weights = read_checkpoint(file)
     model = create_model(name, num_classes=classes, attn_type=attention)
     inner = getattr(model, "net", model)
     own = {*model.state_dict()} & {*converted(weights)}

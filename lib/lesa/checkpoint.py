@@ -6,7 +6,6 @@ to mean what ours mean.
 """
 
 import math
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from lib.errors import WorkbookFileError, WorkbookValueError, choose, positive
 from lib.lesa.model import BASES, LESANet, lesa_net
+from lib.weights.checkpoint_file import read_weights, told, unwrapped
 
 # An official name within a layer → ours.
 NAMES = {
@@ -34,7 +34,6 @@ NAMES = {
     "projection.1.": "gate.5.",
 }
 OFFICIAL = re.compile(rf"(^|\.)({'|'.join(map(re.escape, NAMES))})(?=[^.]*$|\d\.)")
-WRAPPERS = ("net", "state_dict", "model", "model_state_dict")
 SUFFIXES = (".pth", ".pt", ".tar", ".safetensors")
 
 
@@ -95,7 +94,7 @@ def find_checkpoint(place: str | Path) -> Path:
 
 
 def read_checkpoint(file: str | Path) -> Mapping:
-    """What `torch.save` wrote to `file`, tensors only.
+    """The tensors in `file` by name.
 
     Raises:
         WorkbookFileError: there is no such file, or it cannot be read.
@@ -106,16 +105,7 @@ def read_checkpoint(file: str | Path) -> Mapping:
             f"There is no checkpoint {str(file)!r}. The README of github.com/Chenglin-Yang/LESA_classification links the "
             "official ones: download one in a browser and put it there, or build the model with pretrained=False."
         )
-    try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-        if not isinstance(checkpoint, Mapping):
-            raise ValueError(f"it holds a {type(checkpoint).__name__}")
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise WorkbookFileError(
-            f"{str(file)!r} is not a checkpoint of weights ({reason}). Download it again."
-        ) from error
-    return checkpoint
+    return read_weights(file)[0]
 
 
 def load_weights(module: nn.Module, checkpoint: Mapping) -> None:
@@ -139,7 +129,7 @@ def load_weights(module: nn.Module, checkpoint: Mapping) -> None:
         ],
     }
     if any(strays.values()):
-        strays_text = "; ".join(f"{len(names)} {what}: {shortened(names)}" for what, names in strays.items() if names)
+        strays_text = "; ".join(f"{len(names)} {what}: {told(names)}" for what, names in strays.items() if names)
         raise WorkbookValueError(
             f"The checkpoint does not fit {type(module).__name__}: {strays_text}. Build the network that it was saved from: "
             "the same name, number of classes, image size and position scheme."
@@ -153,15 +143,18 @@ def converted(checkpoint: Mapping) -> dict[str, Tensor]:
     Raises:
         WorkbookValueError: it holds no tensors by name, or an index table of another scheme.
     """
-    state = next((checkpoint[key] for key in WRAPPERS if isinstance(checkpoint.get(key), Mapping)), checkpoint)
-    others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
-    if others or not state:
-        content = f"{shortened(others)} beside or instead of tensors" if others else "nothing"
-        raise WorkbookValueError(
-            f"A checkpoint holds tensors by name, perhaps under 'state_dict'; this one holds {content}."
-        )
+    state, _ = unwrapped(checkpoint)
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return in_our_names(state)
+
+
+def in_our_names(state: Mapping[str, Tensor], size: tuple[int, int] | None = None) -> dict[str, Tensor]:
+    """A state dict in this room's names, from one in the official names or in this room's, of images of any `size`.
+
+    Raises:
+        WorkbookValueError: an index table of another scheme.
+    """
     indices = [name for name in state if name.rpartition(".")[2] == "flatten_index"]
     for name in indices:
         check_index(name, state[name])
@@ -192,7 +185,3 @@ def check_index(name: str, index: Tensor) -> None:
         raise WorkbookValueError(
             f"{name} is not the index table of relative positions that the official code writes; its weights would be misread."
         )
-
-
-def shortened(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

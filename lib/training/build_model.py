@@ -17,7 +17,7 @@ def build_model(config: RunConfig, classes: int, pretrained: bool = True) -> nn.
     """The untrained model that `config` describes (`pretrained=False`: all drawn, where weights are loaded next)."""
     options = config.arguments("network")
     if pretrained:
-        options |= {"pretrained": config.pretrained, "weights": config.weights}
+        options |= {name: getattr(config, name) for name in ("pretrained", "weights", "partial_weights")}
     if config.attention in BRANCHES:
         from lib.dcal import create_dcal_model  # timm takes two seconds to import
 

@@ -17,7 +17,7 @@ from lib.errors import WorkbookValueError, choose, unknown
 from lib.models import NETWORKS
 from lib.paths import given_path
 from lib.training.settings import BRANCHES, NO_REFIT, SETTINGS, TYPES, Settings, is_none, known_names
-from lib.weights import one_start, shipped
+from lib.weights import known_start, one_start, shipped, shipped_names, start_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,9 @@ class RunConfig(Settings):
     def _check_start(self) -> None:
         one_start(self.pretrained, self.weights)
         if self.uses("weights"):
-            shipped(self.weights).check_network(self.backbone)
+            self._set("weights", known_start(self.weights))
+            if self.weights in shipped_names():
+                shipped(self.weights).check_network(self.backbone)
 
     def _check_ranges(self) -> None:
         for name in SETTINGS:
@@ -230,7 +232,7 @@ class RunConfig(Settings):
         left_out = self.idle | {name for name, f in SETTINGS.items() if f.metadata["aside"]}
         content = {name: value for name, value in self.to_dict().items() if name not in left_out}
         if "weights" in content:
-            content["weights"] = shipped(self.weights).digest
+            content["weights"] = start_digest(self.weights)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     @property

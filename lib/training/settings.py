@@ -20,7 +20,7 @@ from lib.models import WRAPPERS
 from lib.retrieval.distances import DISTANCES
 from lib.training.losses import LOSSES
 from lib.training.optimisers import LR_SCHEDULERS, OPTIMIZERS
-from lib.weights import NO_WEIGHTS, shipped_names
+from lib.weights import NO_WEIGHTS
 
 TASKS = ("classification", "reid")
 NO_REFIT, REFITS = "none", ("none", "val", "all")
@@ -48,6 +48,7 @@ def when(name: str, off: Any, of: System | None = None) -> System:
 EVERY_RUN = System("")
 REFITTED = System("", in_use=lambda config: config.refits)
 STARTED = System("", in_use=lambda config: config.weights != NO_WEIGHTS)
+PARTLY = System("", in_use=lambda config: config.weights != NO_WEIGHTS and config.partial_weights)
 GLSA = System("GLSA", "network", lambda config: config.attention not in {*WRAPPERS, *BRANCHES})
 GATTANET = System("GAttANet", "network", lambda config: config.attention == "gatta")
 LESA = System("LESA and self_attention", "network", lambda config: config.attention in {"lesa", "self_attention"})
@@ -173,10 +174,11 @@ class Settings:
     pretrained: bool = setting(False, "Start from ImageNet weights of torchvision or timm.")
     weights: str = setting(
         NO_WEIGHTS,
-        "Starting weights that ship with the workbook (`python -m lib.weights`); `none` trains from scratch.",
+        "What to start from: a file, a run's folder, hf-hub:owner/name, a URL, or weights that ship (`python -m lib.weights` "
+        "lists them); `none` trains from scratch.",
         of=STARTED,
-        choices=lambda: [NO_WEIGHTS, *shipped_names()],
     )
+    partial_weights: bool = setting(False, "Take of the weights what fits, and draw the rest.", of=PARTLY)
     attention: str = setting(
         "CBAM", "Of GLSA, GAttANet, LESA or DCAL; `none` is the bare backbone.", choices=ATTENTIONS, costs=True
     )

@@ -3,7 +3,7 @@
 import math
 
 from lib.errors import CommandLine, WorkbookError, choose, run_command
-from lib.weights.starting_weights import shipped, shipped_names
+from lib.weights.shipped_files import shipped, shipped_names
 
 TOLERANCE = 0.01  # of a loss: processors and versions of PyTorch round otherwise
 

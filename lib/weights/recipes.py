@@ -13,7 +13,7 @@ from lib.dcal.model import DCALNet
 from lib.training import RunConfig, RunStore, fit
 from lib.training.store import Run
 from lib.training.training_data import load_images
-from lib.weights.starting_weights import Shipped, export
+from lib.weights.shipped_files import Shipped, export
 
 # All that counts is said in the recipes, so that no change of a profile makes the weights other than their recipe.
 

@@ -1,74 +1,62 @@
-"""Files of starting weights, `NAME.safetensors`: read, checked, put into a network, written.
+"""A network is filled with starting weights: strictly, but for heads, which are kept where their size is the same.
 
-A file holds a network without its head. Matrices and kernels are in half precision; what is a vector (biases, gains, the
-statistics of BatchNorm, whose range is wide) stays as it was trained. Its metadata say which network it is (`network`),
-what its last layer is called (`head`), of what `size` its images were, where it comes from (`provenance`, JSON), and a `digest` of the tensors.
+A file names tensors as the network does that it was saved from; what stood around that network (`module.`, `backbone.`,
+Lightning's `model.`) is in front of the names, and other parts of it, such as DINO's projection, stand beside. So the names
+are told apart by what most of them are: those of the whole network here (another run's), or of its backbone alone. What
+timm's own networks were called and shaped before, timm converts: position tables and patch embeddings of another size
+are interpolated by its functions.
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import logging
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from lib.disk.tensors import save_tensors
-from lib.errors import WorkbookFileError, WorkbookValueError, choose
-from lib.inputs import note
+from lib.errors import WorkbookValueError, warn_once
+from lib.weights.architectures import nearest_network
+from lib.weights.checkpoint_file import Tensors, read_weights, told
+from lib.weights.shipped_files import NO_WEIGHTS, shipped, shipped_names, shipped_tensors
+from lib.weights.sources import RUN_FILE, known_start, weights_file
 
-FOLDER = Path(__file__).parent
-NO_WEIGHTS = "none"  # the name that means: from scratch
+log = logging.getLogger(__name__)
 
-Tensors = dict[str, Tensor]
+Size = tuple[int, int]
+SHOWN = 3  # strays that an error names
+COUNTER = "num_batches_tracked"  # of BatchNorm, which older files do not have
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """What a file of starting weights says of itself."""
+class Start:
+    """What starting weights hold and say of themselves."""
 
-    file: Path
-    network: str  # the backbone that the weights are of
-    head: str  # the name of its last layer, which no file holds
-    size: tuple[int, int]  # height and width in pixels of the images that it was trained with
-    digest: str  # sixteen hex digits over names, shapes and values
-    provenance: dict
-
-    def check_network(self, network: str) -> None:
-        """Raise a WorkbookValueError unless the weights are of the backbone `network`."""
-        if network != self.network:
-            others = [name for name in shipped_names() if shipped(name).network == network]
-            remedy = f"take {' or '.join(map(repr, others))}" if others else "train from scratch (weights='none')"
-            raise WorkbookValueError(
-                f"The weights {self.file.stem!r} are of {self.network}, not of {network}: {remedy}, "
-                f"or take backbone={self.network!r}."
-            )
+    name: str
+    tensors: Tensors
+    keys: list[str] = field(default_factory=list)  # that were wrapped around the tensors
+    size: Size | None = None  # of the images that they were trained with, where that is known
+    ships: bool = False
 
 
-def shipped_names() -> list[str]:
-    """The names of all starting weights that ship."""
-    return sorted(file.stem for file in FOLDER.glob("*.safetensors"))
+@dataclass(frozen=True)
+class Place:
+    """A module that weights may be of, by the names of its tensors."""
 
+    module: nn.Module
+    heads: tuple[str, ...] = ()  # names of modules in it that depend on the number of classes
+    replaced: frozenset[str] = frozenset()  # tensors that the bare backbone has and this one has not
+    added: frozenset[str] = frozenset()  # tensors that the bare backbone has not
 
-def shipped(name: str) -> Shipped:
-    """What the starting weights `name` say of themselves; no tensor is read.
+    @property
+    def names(self) -> set[str]:
+        return {*self.module.state_dict(), *self.replaced}
 
-    Raises:
-        WorkbookValueError: no weights of that name ship; the nearest is told.
-        WorkbookFileError: the file is damaged.
-    """
-    file = FOLDER / f"{choose('weights', name, [NO_WEIGHTS, *shipped_names()])}.safetensors"
-    note(file)
-    try:
-        with safe_open(file, "pt") as opened:
-            said = opened.metadata() or {}
-        size = tuple(json.loads(said["size"]))
-        return Shipped(file, said["network"], said["head"], size, said["digest"], json.loads(said["provenance"]))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise damaged(file, error) from error
+    def of_head(self, name: str) -> bool:
+        return any(name.startswith(f"{head}.") for head in self.heads)
 
 
 def one_start(pretrained: bool, weights: str) -> None:
@@ -81,84 +69,171 @@ def one_start(pretrained: bool, weights: str) -> None:
 
 
 def start_from(
-    name: str,
+    weights: str,
+    model: nn.Module,
     net: nn.Module,
     network: str,
-    fitted: Callable[[Tensors, tuple[int, int]], Tensors] = lambda tensors, size: tensors,
+    heads: Iterable[nn.Module],
+    before: Iterable[str] | None = None,
+    fitted: Callable[[Tensors, Size | None], Tensors] | None = None,
+    partial: bool = False,
 ) -> None:
-    """Fill `net`, the backbone called `network`, with the starting weights `name`; its head stays as it was drawn.
+    """Fill `model`, or of it `net`, the backbone called `network`, with starting weights: see `lib.weights.sources`.
 
-    "none" leaves everything as it was.
-
-    Everything else has to fit, both ways: nothing is left over, and nothing of `net` is left as it was.
+    "none" leaves everything as it was. Everything else has to fit, both ways: nothing is left over, and nothing but heads of
+    another size is left as it was. What is, is said.
 
     Args:
-        fitted: changes tensors, trained with images of the size (height, width), to the shapes that `net` has.
+        heads: the modules of `model` that depend on the number of classes.
+        before: the names of the backbone's tensors before attention replaced some of its layers; None where none did.
+        fitted: gives tensors, trained with images of the size (height, width) where that is known, the names and shapes that
+            they have in `net`; None where they have them.
+        partial: take what fits, and leave the rest as it was.
 
     Raises:
         WorkbookValueError: unknown weights, or weights of another network; what does not fit is named.
-        WorkbookFileError: the file is damaged, or does not hold what its digest says.
+        WorkbookFileError: they cannot be had, are damaged, or are no weights.
     """
-    if name == NO_WEIGHTS:
+    if weights == NO_WEIGHTS:
         return
-    said = shipped(name)
-    said.check_network(network)
+    start = _opened(weights, network)
+    whole, bare = _places(model, net, list(heads), before)
+    place = max((bare, whole), key=lambda place: _hits(start.tensors, place.names))
+    tensors, others = _own(start.tensors, place)
+    if place is bare:
+        tensors = _as_timm_has_it(fitted(tensors, start.size) if fitted else tensors, net, start.name)
+    strays = [*_strays(tensors, place, start.ships)]
+    if strays and not (partial and len(strays) < len(place.names)):
+        raise WorkbookValueError(_misfit(start, place, network, tensors, strays))
+    state = place.module.state_dict()
+    taken = {name: tensor for name, tensor in tensors.items() if name in state and tensor.shape == state[name].shape}
+    place.module.load_state_dict(taken, strict=False)
+    if not start.ships:
+        _say(start, place, taken, others, len(strays))
+
+
+def _opened(weights: str, network: str) -> Start:
+    name = known_start(weights)
+    if name in shipped_names():
+        said = shipped(name)
+        said.check_network(network)
+        return Start(name, _in_full(shipped_tensors(name)), size=said.size, ships=True)
+    file = weights_file(name)
+    tensors, keys = read_weights(file)
+    return Start(weights, _in_full(tensors), keys, _size_of_run(file))
+
+
+def _in_full(tensors: Tensors) -> Tensors:
+    """In single precision, in which tables are interpolated."""
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+def _size_of_run(file: Path) -> Size | None:
+    """Height and width of the images of the run whose weights `file` is."""
+    if file.name == RUN_FILE:
+        with suppress(OSError, ValueError, KeyError, TypeError):  # a file that is only called so
+            settings = json.loads((file.parent / "config.json").read_text(encoding="utf-8"))
+            return settings["image_size"], settings.get("image_width") or settings["image_size"]
+    return None
+
+
+def _places(
+    model: nn.Module, net: nn.Module, heads: list[nn.Module], before: Iterable[str] | None
+) -> tuple[Place, Place]:
+    """The whole network, and its backbone alone."""
+    now = frozenset(net.state_dict())
+    then = now if before is None else frozenset(before)
+    return Place(model, _named(model, heads)), Place(net, _named(net, heads), then - now, now - then)
+
+
+def _named(module: nn.Module, parts: list[nn.Module]) -> tuple[str, ...]:
+    return tuple(name for name, part in module.named_modules() if any(part is wanted for wanted in parts))
+
+
+def _prefixes(names: Iterable[str], known: set[str]) -> Counter[str]:
+    """What stands in front of the known names in `names`, and before how many of them."""
+    found: Counter[str] = Counter()
+    for name in names:
+        parts = name.split(".")
+        found.update(".".join([*parts[:i], ""]) for i in range(len(parts)) if ".".join(parts[i:]) in known)
+    return found
+
+
+def _hits(tensors: Tensors, known: set[str]) -> int:
+    return max(_prefixes(tensors, known).values(), default=0)
+
+
+def _own(tensors: Tensors, place: Place) -> tuple[Tensors, list[str]]:
+    """The tensors of `place`, by its names for them, and the names of others."""
+    found = _prefixes(tensors, place.names)
+    prefix = max(found, key=lambda prefix: (found[prefix], -len(prefix)), default="")
+    if not prefix or found[prefix] < len(place.names) / 2:  # names of another kind, which timm may know
+        return tensors, []
+    own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return own, [name for name in tensors if not name.startswith(prefix)]
+
+
+def _as_timm_has_it(tensors: Tensors, net: nn.Module, weights: str) -> Tensors:
+    """The tensors with the names and shapes that timm gives them in its network `net`; of another one as they are."""
+    module = sys.modules[type(net).__module__]
+    convert = getattr(module, "checkpoint_filter_fn", None) if module.__name__.startswith("timm.") else None
+    if convert is None:
+        return tensors
+    options = {"adapt_layer_scale": True} if module.__name__.endswith("deit") else {}
     try:
-        stored = load_file(said.file)
-    except (SafetensorError, OSError) as error:
-        raise damaged(said.file, error) from error
-    if digest_of(stored) != said.digest:
-        raise damaged(said.file, f"its tensors have the digest {digest_of(stored)}, and it says {said.digest}")
-    whole = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
-    tensors = fitted(whole, said.size)
-    wanted = without_head(net, said.head)
-    strays = [f"{name} is not there" for name in wanted if name not in tensors]
-    strays += [f"{name} has no place" for name in tensors if name not in wanted]
-    strays += [
-        f"{name} is {list(tensors[name].shape)}, not {list(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in tensors and tensors[name].shape != tensor.shape
-    ]
-    if strays:
-        more = f" and {len(strays) - 3} more" if len(strays) > 3 else ""
+        return convert(tensors, net, **options)
+    except Exception as error:  # written for timm's own files
+        reason = (str(error) or type(error).__name__).splitlines()[0][:150]
         raise WorkbookValueError(
-            f"The weights {said.file.stem!r} are of another {network}: {'; '.join(strays[:3])}{more}. Build the network as "
-            f"it was trained ({said.provenance.get('settings', {})}), or train from scratch (weights='none')."
+            f"timm cannot make weights of {type(net).__name__} of {weights} ({reason}). Give weights of that network."
+        ) from error
+
+
+def _strays(tensors: Tensors, place: Place, headless: bool) -> Iterator[str]:
+    """What does not fit: a phrase for each tensor."""
+    wanted = place.module.state_dict()
+    for name in wanted:
+        if name not in tensors and name not in place.added and not place.of_head(name) and not name.endswith(COUNTER):
+            yield f"{name} is not there"
+    for name, tensor in tensors.items():
+        if name in place.replaced or name.endswith(COUNTER) or (place.of_head(name) and not headless):
+            continue
+        if name not in wanted:
+            yield f"{name} has no place"
+        elif tensor.shape != wanted[name].shape:
+            yield f"{name} is {list(tensor.shape)}, not {list(wanted[name].shape)}"
+
+
+def _misfit(start: Start, place: Place, network: str, tensors: Tensors, strays: list[str]) -> str:
+    more = f" and {len(strays) - SHOWN} more" if len(strays) > SHOWN else ""
+    if start.ships:
+        settings = shipped(start.name).provenance.get("settings", {})
+        return (
+            f"The weights {start.name!r} are of another {network}: {'; '.join(strays[:SHOWN])}{more}. Build the network as it "
+            f"was trained ({settings}), or train from scratch (weights='none')."
         )
-    net.load_state_dict(tensors, strict=False)
-
-
-def export(net: nn.Module, name: str, network: str, head: str, size: tuple[int, int], provenance: Mapping) -> Shipped:
-    """Write `net` without its `head` as the starting weights `name`, whole or not at all."""
-    tensors = {
-        name: (tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor).contiguous().cpu()
-        for name, tensor in without_head(net, head).items()
-    }
-    said = {"network": network, "head": head, "size": json.dumps(size), "digest": digest_of(tensors)}
-    said["provenance"] = json.dumps(provenance)
-    save_tensors(FOLDER / f"{name}.safetensors", tensors, said)
-    return shipped(name)
-
-
-def without_head(net: nn.Module, head: str) -> Tensors:
-    """The state of `net` but for its last layer, `head`."""
-    return {name: tensor.detach() for name, tensor in net.state_dict().items() if not name.startswith(f"{head}.")}
-
-
-def digest_of(tensors: Tensors) -> str:
-    """Sixteen hex digits that follow every name, type, shape and value."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
-
-
-def damaged(file: Path, reason: object) -> WorkbookFileError:
-    """The error for a file of starting weights that is not what it was."""
-    text = (str(reason) or type(reason).__name__).splitlines()[0][:200]
-    return WorkbookFileError(
-        f"{file} is damaged ({text}). Put it back with `git checkout` or by installing the workbook again, or train from "
-        "scratch (weights='none')."
+    nearest = nearest_network(tensors, network)
+    found = (
+        f" They look like those of {nearest}: take it as the backbone"
+        if nearest
+        else " Build the network that they are of"
     )
+    return (
+        f"The weights {start.name} do not fit {network} ({type(place.module).__name__}): {'; '.join(strays[:SHOWN])}{more}."
+        f"{found}, or take what fits with partial_weights=True."
+    )
+
+
+def _say(start: Start, place: Place, taken: Tensors, others: list[str], strays: int) -> None:
+    """What was not taken of the file, or stays as it was drawn."""
+    state = place.module.state_dict()
+    heads = [head for head in place.heads if any(name not in taken for name in state if name.startswith(f"{head}."))]
+    parts = [f"{'.'.join(start.keys)} of the file is taken"] if start.keys else []
+    if heads:
+        parts.append(f"{' and '.join(heads)} stays as drawn, since the file has none of that size")
+    if others:
+        parts.append(f"{told(others)} of the file are parts of another network")
+    if strays:
+        parts.append(f"{strays} tensors do not fit and are left out, {len(taken)} of {len(state)} are taken")
+    if parts:
+        warn_once(log, f"{start.name}: {'; '.join(parts)}.")

@@ -11,8 +11,8 @@ import pytest
 from lib.data import download as module
 from lib.data.download import download
 from lib.data.fetch.archive import extract
-from lib.data.fetch.remote_files import Remote, fetch
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
+from lib.remote.remote_files import Remote, fetch
 
 
 def zipped(files):

@@ -11,7 +11,7 @@ from lib.backbones import build_backbone
 from lib.errors import WorkbookFileError, WorkbookValueError
 from lib.training import RunConfig, profile_config
 from lib.training.build_model import build_model
-from lib.weights import export, shipped, shipped_names, start_from, starting_weights
+from lib.weights import export, shipped, shipped_files, shipped_names, start_from
 
 TOY = {"backbone": "toynet", "attention": "none", "image_size": 32}
 VIT = {"backbone": "test_vit", "attention": "DCAL", "image_size": 64, "image_width": 32, "patch_size": 8}
@@ -20,7 +20,7 @@ VIT = {"backbone": "test_vit", "attention": "DCAL", "image_size": 64, "image_wid
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """A folder of weights with two files: `toy`, of the toy network, and `eyes`, of timm's smallest ViT."""
-    monkeypatch.setattr(starting_weights, "FOLDER", tmp_path)
+    monkeypatch.setattr(shipped_files, "FOLDER", tmp_path)
     torch.manual_seed(1)
     export(build_backbone("toynet", 3).net, "toy", "toynet", "dense2", (32, 32), {"settings": {"seed": 1}})
     vit = create_dcal_model("test_vit", 3, img_size=(64, 32), patch_size=8, glca=False, pwca=False).vit
@@ -55,8 +55,8 @@ def test_a_network_starts_from_what_ships_and_draws_the_rest():
 def test_half_precision_loses_less_than_a_thousandth():
     torch.manual_seed(1)
     exact, net = build_backbone("toynet", 3).net, build_backbone("toynet", 3).net
-    start_from("toy", net, "toynet")
-    for name, tensor in starting_weights.without_head(exact, "dense2").items():
+    start_from("toy", net, net, "toynet", [net.dense2])
+    for name, tensor in shipped_files.without_head(exact, "dense2").items():
         assert torch.allclose(net.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)
     stored = load_file(shipped("toy").file)
     assert {tensor.dtype for tensor in stored.values() if tensor.ndim > 1} == {torch.float16}
@@ -95,7 +95,7 @@ def test_a_run_is_built_with_them_but_not_where_weights_are_loaded_next(monkeypa
     assert torch.equal(build_model(config, 2).net.conv1[0].weight, stored["conv1.0.weight"].float())
     eyes = build_model(RunConfig(**VIT, weights="eyes"), 2).vit
     assert torch.equal(eyes.norm.weight, load_file(shipped("eyes").file)["norm.weight"])
-    monkeypatch.setattr(starting_weights, "load_file", None)
+    monkeypatch.setattr(shipped_files, "load_file", None)
     build_model(config, 2, pretrained=False)
 
 
@@ -126,11 +126,11 @@ def test_weights_that_cannot_be_are_refused_where_they_are_named(settings, messa
 )
 def test_what_does_not_fit_is_named_and_nothing_is_loaded(folder, change, what):
     tensors = change(load_file(folder / "toy.safetensors"))
-    rewrite(folder, lambda _: tensors, digest=starting_weights.digest_of(tensors))
+    rewrite(folder, lambda _: tensors, digest=shipped_files.digest_of(tensors))
     net = build_backbone("toynet", 3).net
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     with pytest.raises(WorkbookValueError, match=what):
-        start_from("toy", net, "toynet")
+        start_from("toy", net, net, "toynet", [net.dense2])
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
 
 
@@ -138,10 +138,10 @@ def test_a_damaged_file_is_named_with_its_remedy(folder):
     net = build_backbone("toynet", 3).net
     rewrite(folder, lambda tensors: {name: tensor + 1 for name, tensor in tensors.items()})
     with pytest.raises(WorkbookFileError, match="digest .* and it says .*git checkout"):
-        start_from("toy", net, "toynet")
+        start_from("toy", net, net, "toynet", [net.dense2])
     (folder / "toy.safetensors").write_bytes(b"not weights")
     with pytest.raises(WorkbookFileError, match=r"toy.safetensors is damaged .*weights='none'"):
-        start_from("toy", net, "toynet")
+        start_from("toy", net, net, "toynet", [net.dense2])
     save_file({"a": torch.zeros(1)}, folder / "toy.safetensors")
     with pytest.raises(WorkbookFileError, match="is damaged"):
         shipped("toy")

@@ -1,1 +1,1 @@
-"""What a download goes through: transfers, archives unpacked safely, and the sets that torchvision fetches."""
+"""What a set goes through when it is downloaded: archives unpacked safely, and the sets that torchvision fetches."""

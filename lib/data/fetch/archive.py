@@ -1,4 +1,4 @@
-"""Unpacking a downloaded archive: whole or not at all, and nowhere but into its folder."""
+"""Downloaded archives, unpacked: whole or not at all, and nowhere but into their folder."""
 
 import os
 import shutil
@@ -9,6 +9,24 @@ from pathlib import Path
 
 from lib.errors import WorkbookError, WorkbookFileError
 from lib.progress import Progress
+from lib.remote.remote_files import Remote, fetch
+
+
+def fetch_all(files: list[Remote], root: Path) -> None:
+    """Fetch `files` into `root` and unpack the archives among them, but for those done before.
+
+    Raises:
+        WorkbookError: the host cannot be reached, a file arrives damaged, an archive is unsafe, the disk is full.
+    """
+    for remote in files:
+        done = root / f".{remote.name}.done"
+        if done.exists():
+            continue
+        path = fetch(remote, root)
+        if path.suffix == ".zip":
+            extract(path, root)
+            path.unlink()
+        done.touch()
 
 
 def extract(archive: Path, root: Path) -> None:

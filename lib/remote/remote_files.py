@@ -1,4 +1,4 @@
-"""One file after another from an official host: resumed where a transfer broke, checked, archives unpacked."""
+"""One file from a host: resumed where a transfer broke, and checked."""
 
 import hashlib
 import os
@@ -11,10 +11,9 @@ from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
 
-from lib.data.fetch.archive import extract
-from lib.data.fetch.partial_file import Part
 from lib.errors import WorkbookError
 from lib.progress import Progress
+from lib.remote.partial_file import Part
 
 CHUNK = 1 << 20
 WEB_PAGE = ("<!doctype html", "<html", "<head")  # how one begins
@@ -22,28 +21,23 @@ WEB_PAGE = ("<!doctype html", "<html", "<head")  # how one begins
 
 @dataclass(frozen=True)
 class Remote:
-    """A file on an official host; `md5` is None where its list of files tells none."""
+    """A file on a host, with the checksums that are known beforehand.
+
+    `sha256` may be the beginning of one, as in the names of PyTorch's files. `patience` is how many seconds the host may be
+    silent.
+    """
 
     url: str
     name: str
     md5: str | None = None
+    sha256: str | None = None
+    patience: float = 60
 
-
-def fetch_all(files: list[Remote], root: Path) -> None:
-    """Fetch `files` into `root` and unpack the archives among them, but for those done before.
-
-    Raises:
-        WorkbookError: the host cannot be reached, a file arrives damaged, an archive is unsafe, the disk is full.
-    """
-    for remote in files:
-        done = root / f".{remote.name}.done"
-        if done.exists():
-            continue
-        path = fetch(remote, root)
-        if path.suffix == ".zip":
-            extract(path, root)
-            path.unlink()
-        done.touch()
+    @property
+    def checksums(self) -> dict[str, str]:
+        """{algorithm: hex digits}"""
+        known = {"md5": self.md5, "sha256": self.sha256}
+        return {algorithm: digits for algorithm, digits in known.items() if digits is not None}
 
 
 def fetch(remote: Remote, folder: Path) -> Path:
@@ -67,15 +61,17 @@ def fetch(remote: Remote, folder: Path) -> Path:
     return path
 
 
-def open_url(url: str, headers: Mapping[str, str] = MappingProxyType({})) -> urllib.request.addinfourl:
-    """The host's answer to a request for `url`.
+def open_url(
+    url: str, headers: Mapping[str, str] = MappingProxyType({}), patience: float = 60
+) -> urllib.request.addinfourl:
+    """The host's answer to a request for `url`, waited for as many seconds as `patience`.
 
     Raises:
         WorkbookError: the host cannot be reached. HTTPError: nothing is left to send of the range asked for.
     """
     request = urllib.request.Request(url, headers=dict(headers))
     try:
-        return urllib.request.urlopen(request, timeout=60)
+        return urllib.request.urlopen(request, timeout=patience)
     except (urllib.error.URLError, TimeoutError) as error:
         if isinstance(error, urllib.error.HTTPError) and error.code == 416:
             raise  # nothing is left to send
@@ -108,19 +104,19 @@ def _transfer(remote: Remote, part: Part) -> None:
 
 def _answer(remote: Remote, part: Part) -> urllib.request.addinfourl | None:
     """The host's answer: what the part lacks, or the file from its start; None where the part is whole already."""
-    is_checked = remote.md5 is not None
+    is_checked = bool(remote.checksums)
     try:
-        reply = open_url(remote.url, part.request(is_checked))
+        reply = open_url(remote.url, part.request(is_checked), remote.patience)
     except urllib.error.HTTPError as error:  # 416: the host has nothing behind the part
         size = error.headers.get("Content-Range")
         if size == f"bytes */{part.size}" or (size is None and is_checked):
             return None
         part.drop()
-        return open_url(remote.url)
+        return open_url(remote.url, patience=remote.patience)
     if reply.status == 206 and not reply.headers.get("Content-Range", "").startswith(f"bytes {part.size}-"):
         reply.close()
         part.drop()
-        return open_url(remote.url)
+        return open_url(remote.url, patience=remote.patience)
     return reply
 
 
@@ -137,11 +133,11 @@ def _refuse_web_page(remote: Remote, part: Part) -> None:
 
 def _check(remote: Remote, part: Part) -> None:
     """Compare the file with every checksum that is known of it."""
-    known = part.told.get("checksums", {}) | ({} if remote.md5 is None else {"md5": remote.md5})
+    known = part.told.get("checksums", {}) | remote.checksums
     for algorithm, wanted in known.items():
         with open(part.path, "rb") as file:
             digest = hashlib.file_digest(file, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
-        if digest != wanted:
+        if not digest.startswith(wanted):
             part.drop()
             raise WorkbookError(
                 f"{remote.name} arrived damaged ({algorithm.upper()} {digest}, should be {wanted}) and was removed; run the "

@@ -3,8 +3,6 @@
 import http.server
 import threading
 
-import pytest
-
 
 class Host:
     """Serves `files` with `headers`, honours Range and If-Range, and breaks off after `break_after` bytes."""
@@ -37,17 +35,17 @@ class Host:
                 stop = len(content) if host.break_after is None else start + host.break_after
                 self.wfile.write(content[start:stop])
 
+            def do_HEAD(self):
+                content = host.files.get(self.path.split("?")[0].lstrip("/"))
+                self.send_response_only(404 if content is None else 200)
+                for name, value in host.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content or b"")))
+                self.end_headers()
+
             def log_message(self, *_):
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-@pytest.fixture
-def host():
-    host = Host()
-    yield host
-    host.server.shutdown()
-    host.server.server_close()

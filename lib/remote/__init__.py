@@ -1,0 +1,1 @@
+"""Files of other machines: fetched resumably, held against every checksum that is known of them."""
