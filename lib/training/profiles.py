@@ -305,7 +305,8 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
 
 
 def _left_to_the_profile(name: str, value: Any) -> bool:
-    return value == OF_THE_PROFILE and name in SETTINGS and SETTINGS[name].metadata["choices"] is not None
+    is_name = name == "weights" or (name in SETTINGS and SETTINGS[name].metadata["choices"] is not None)
+    return value == OF_THE_PROFILE and is_name
 
 
 def config_of(parameters: Mapping[str, Any]) -> RunConfig:

@@ -150,7 +150,7 @@ def test_a_damaged_file_is_named_with_its_remedy(folder):
 def test_a_profiles_weights_go_with_its_backbone(monkeypatch):
     monkeypatch.setitem(profile_config.__globals__["PROFILES"], "toy", {**TOY, "weights": "toy"})
     assert profile_config("toy").weights == "toy"
-    assert profile_config("toy", weights=None).weights == "toy"
+    assert profile_config("toy", weights=None).weights == profile_config("toy", weights="profile").weights == "toy"
     assert profile_config("toy", weights="none").weights == "none"
     assert profile_config("toy", backbone="resnet18").weights == "none"
     assert profile_config("toy", backbone="resnet18", pretrained=True).weights == "none"
