@@ -16,7 +16,17 @@ from lib.errors import WorkbookFileError, WorkbookValueError
 
 # What training scripts wrap around weights, the averaged ones first: timm's and DeiT's dictionaries, DINO's teacher, which
 # is what its authors evaluate, Lightning's and LESA's.
-WRAPPINGS = ("state_dict_ema", "model_ema", "teacher", "state_dict", "model_state_dict", "model", "net", "student", "module")
+WRAPPINGS = (
+    "state_dict_ema",
+    "model_ema",
+    "teacher",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "student",
+    "module",
+)
 PARTS = 5  # names that a message tells
 
 Tensors = dict[str, Tensor]
