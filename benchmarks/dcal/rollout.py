@@ -1,12 +1,20 @@
-"""The class token's rollout by the vector recursion against the chain of matrix products: time and memory."""
+"""The class token's rollout by the vector recursion against the chain of matrix products: time and memory. And of one image
+from end to end against the bare forward pass and, where a clone of github.com/jacobgil/vit-explain is named, against it.
 
+    python -m benchmarks.dcal.rollout --vit-explain DIR
+"""
+
+import argparse
+import sys
 from collections.abc import Callable
 
+import timm
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.timing import compare
 from lib.dcal import AttentionRollout
+from lib.explain import explain
 from tests.peak_memory import PeakMemory
 
 BATCH, HEADS, TOKENS, WIDTH, LAYERS = 4, 3, 785, 64, 12  # DeiT-Tiny at 448²
@@ -32,8 +40,41 @@ def peak(work: Callable[[], object]) -> int:
     return memory.peak
 
 
+def theirs_on(vit: nn.Module, folder: str) -> Callable[[Tensor], Tensor]:
+    """vit-explain's rollout on a ViT whose attention is not fused, since it reads the maps behind their dropout; nothing is
+    discarded, so that it computes what we do."""
+    sys.path.insert(0, folder)
+    from vit_rollout import VITAttentionRollout
+
+    for block in vit.blocks:
+        block.attn.fused_attn = False
+    peer = VITAttentionRollout(vit, discard_ratio=0)
+    return lambda image: torch.from_numpy(peer(image))
+
+
+def end_to_end(size: int, folder: str | None) -> None:
+    """One image through DeiT-Tiny, rollout included."""
+    vit, image = timm.create_model("deit_tiny_patch16_224", img_size=size).eval(), torch.randn(1, 3, size, size)
+
+    def ours() -> Tensor:
+        return explain(vit, image, method="rollout")
+
+    with torch.inference_mode():
+        rolled, bare = compare(ours, lambda: vit(image), rounds=15)
+    print(f"{size}², rollout from end to end: {1e3 * rolled:.1f} ms, {rolled / bare:.2f} × the bare forward pass")
+    if folder:
+        peer = theirs_on(timm.create_model("deit_tiny_patch16_224", img_size=size).eval(), folder)
+        peer_s, ours_s = compare(lambda: peer(image), ours, rounds=15)
+        print(f"{size}², vit-explain: {1e3 * peer_s:.1f} ms against {1e3 * ours_s:.1f} ms, {peer_s / ours_s:.2f} × faster")
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vit-explain", metavar="DIR", help="a clone of vit-explain to run beside ours")
+    folder = parser.parse_args().vit_explain
     torch.manual_seed(0)
+    for size in (224, 448):
+        end_to_end(size, folder)
     shape = (BATCH, HEADS, TOKENS, WIDTH)
     layers = [(torch.randn(shape), torch.randn(shape)) for _ in range(LAYERS)]
     rollout = AttentionRollout()
