@@ -4,7 +4,7 @@ them, and what is true of them."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -45,9 +45,11 @@ class TestImages:
         return len(self.rows)
 
     def __getitem__(self, places: slice | Sequence[int] | np.ndarray) -> TestImages:
-        """Those at `places`, in that order."""
+        """Those at `places`, in that order; unlike a set, they may hold an image twice, as two queries' first answer."""
+        chosen = object.__new__(ImageSet)
         table = self.images.rows.iloc[places].reset_index(drop=True)
-        return replace(self, images=replace(self.images, rows=table), rows=self.rows[places])
+        vars(chosen).update({field.name: getattr(self.images, field.name) for field in fields(ImageSet)}, rows=table)
+        return replace(self, images=chosen, rows=self.rows[places])
 
     @property
     def augmentation(self) -> str:

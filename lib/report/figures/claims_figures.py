@@ -73,6 +73,9 @@ def by_seed(trials: Sequence[Trial]) -> Figure:
 def tasks(images: Mapping[str, TestImages], columns: int = 6) -> Figure:
     """Test images of each task with their classes; circles mark the places that decide, where they are known."""
     with figure(1.45 * columns, 1.75 * len(images) + 0.4, any(task.is_phantom for task in images.values())) as fig:
+        if not images:
+            nothing(fig.add_subplot(), "nothing was tried")
+            return fig
         for axes, (name, task) in zip(picture_grid(fig, len(images), columns), images.items(), strict=True):
             shown = task[:columns]
             for ax, image, label, places in zip(axes, shown.sharp, shown.names(), shown.truth.places, strict=False):
