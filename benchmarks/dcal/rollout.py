@@ -65,7 +65,9 @@ def end_to_end(size: int, folder: str | None) -> None:
     if folder:
         peer = theirs_on(timm.create_model("deit_tiny_patch16_224", img_size=size).eval(), folder)
         peer_s, ours_s = compare(lambda: peer(image), ours, rounds=15)
-        print(f"{size}², vit-explain: {1e3 * peer_s:.1f} ms against {1e3 * ours_s:.1f} ms, {peer_s / ours_s:.2f} × faster")
+        print(
+            f"{size}², vit-explain: {1e3 * peer_s:.1f} ms against {1e3 * ours_s:.1f} ms, {peer_s / ours_s:.2f} × faster"
+        )
 
 
 def main() -> None:
