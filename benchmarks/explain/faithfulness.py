@@ -1,6 +1,8 @@
-"""Deletion and insertion in batches over images and steps against the loop over both; ROAD's filling against a solver."""
+"""Deletion and insertion in batches over images and steps against the loop over both, and deletion against Quantus' where
+that is installed; ROAD's filling against a solver."""
 
 import argparse
+import importlib.util
 import time
 from collections.abc import Callable
 
@@ -17,6 +19,11 @@ from lib.explain import deletion, insertion
 from lib.explain.scores.imputation import imputed
 
 STEPS, SIDE = 50, 224
+FEATURES = (
+    3136,
+    1024,
+)  # in a step of Quantus, which takes divisors of the pixels only: 48 steps of all three colours; 147
+ROUNDS = 3
 
 
 def loop(model: nn.Module, images: Tensor, maps: Tensor, targets: Tensor, coming: bool) -> np.ndarray:
@@ -68,6 +75,32 @@ def curves(model: nn.Module, images: Tensor, maps: Tensor, targets: Tensor) -> N
             )
 
 
+def flipping(model: nn.Module, images: Tensor, maps: Tensor, targets: Tensor) -> None:
+    """Quantus' PixelFlipping beside deletion on the same steps, in turns."""
+    if importlib.util.find_spec("quantus") is None:
+        print("deletion against Quantus: it is not installed (make test installs it)")
+        return
+    import quantus
+
+    steps = 3 * SIDE * SIDE // FEATURES
+    quiet = {"disable_warnings": True, "display_progressbar": False, "normalise": False, "abs": False}
+    metric = quantus.PixelFlipping(features_in_step=FEATURES, perturb_baseline=0.0, **quiet)
+    arrays = {"x_batch": images.numpy(), "y_batch": targets.numpy(), "softmax": True, "device": "cpu"}
+    for precision in ("32", "bf16"):
+        times = []
+        for _ in range(ROUNDS):
+            flipped, theirs = timed(lambda: metric(model, a_batch=maps.numpy()[:, None].copy(), **arrays))
+            deleted, ours = timed(lambda p=precision: deletion(model, images, maps, targets, steps=steps, precision=p))
+            times.append((ours, theirs, theirs / ours))
+        (ours, theirs, ratio), (_, _, least), (_, _, most) = (f(times, axis=0) for f in (np.median, np.min, np.max))
+        flipped = np.array(flipped)
+        areas = (flipped[:, :-1].sum(1) + (deleted.probabilities[:, 0] + flipped[:, -1]) / 2) / steps
+        print(
+            f"deletion, {steps} steps, precision {precision}: {ours:.1f} s against {theirs:.1f} s of Quantus' PixelFlipping, "
+            f"{ratio:.2f} × as fast ({least:.2f} to {most:.2f}), greatest difference of areas {np.abs(areas - deleted.area).max():.0e}"
+        )
+
+
 def filling(images: Tensor, maps: Tensor) -> None:
     for share in (0.1, 0.5, 0.9):
         missing = maps < maps.flatten(1).quantile(share, dim=1)[:, None, None]
@@ -94,6 +127,7 @@ def main() -> None:
         targets = torch.cat([model(part).argmax(1) for part in images.split(25)])
     print(f"{torch.get_num_threads()} threads, {number} images of {SIDE}×{SIDE}, ResNet18, {STEPS} steps")
     curves(model, images, maps.squeeze(1), targets)
+    flipping(model, images[:8], maps[:8].squeeze(1), targets[:8])
     filling(images[:8], maps[:8].squeeze(1))
 
 

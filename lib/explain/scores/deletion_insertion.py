@@ -8,7 +8,7 @@ well as "this was it"; `lib.explain.scores.road` fills holes in instead. Quantus
 image, to 0 by `perturb_baseline=0.0`, and in its steps the colours of a pixel count one by one.
 
 All images and steps go through the network in batches of equal size, whichever image they belong to, and each is one
-comparison of ranks with a number.
+comparison of ranks with a number. The ends of a curve, which are the same for all maps of an image, are asked once.
 """
 
 from collections.abc import Callable
@@ -85,15 +85,16 @@ class Perturbation:
     def curves(self, inference: PerturbedInference, maps: Tensor, steps: int, baseline: str | None = None) -> Curves:
         """The curves of the images of `inference`."""
         positive(steps=steps)
-        blank = BASELINES[choose("baseline", baseline or self.baseline, BASELINES)]
+        name = choose("baseline", baseline or self.baseline, BASELINES)
+        blank = BASELINES[name]
         fitting(inference.images, maps)
         pixels = maps[0].numel()
         if steps > pixels:
             raise WorkbookValueError(f"{steps} steps are more than the {pixels} pixels of an image: take fewer steps.")
-        limits = torch.tensor([pixels * k // steps for k in range(steps + 1)], dtype=torch.int32)
+        limits = torch.tensor([pixels * k // steps for k in range(1, steps)], dtype=torch.int32)
 
         def probabilities(block: Tensor) -> np.ndarray:
-            """[b, steps + 1] of the images numbered in `block`; rows are numbered image by image, step by step."""
+            """[b, steps − 1] of the images numbered in `block`; rows are numbered image by image, step by step."""
             images, places = inference.on_device(inference.images[block]), ranks(inference.on_device(maps[block]))
             before, after = (blank(images), images) if self.inserts else (images, blank(images))
 
@@ -105,8 +106,11 @@ class Perturbation:
             rows = block.repeat_interleave(len(limits))
             return inference.probabilities(perturbed, rows).reshape(-1, len(limits))
 
-        blocks = torch.arange(len(maps)).split(inference.batch_size)
-        return Curves(np.concatenate([probabilities(block) for block in blocks]))
+        blocks = torch.arange(len(maps)).split(inference.batch_size) if steps > 1 else ()
+        between = [np.concatenate([probabilities(block) for block in blocks])] if blocks else []
+        whole, gone = inference.of_whole("image"), inference.of_whole(name, blank)
+        first, last = (gone, whole) if self.inserts else (whole, gone)
+        return Curves(np.column_stack([first, *between, last]))
 
 
 deletion = Perturbation(baseline="mean", inserts=False)

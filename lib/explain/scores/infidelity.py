@@ -74,16 +74,14 @@ class Removal:
         """[N, samples]: the probability of the class less that without the square."""
         images, squares = self.inference.images, self.squares.flatten(0, 1)
         y, x = (torch.arange(side) for side in images.shape[2:])
-        every = torch.arange(len(images))
 
         def without(rows: Tensor) -> Tensor:
             top, left, bottom, right = squares[rows, :, None].unbind(1)  # [b, 1] each
             inside = ((top <= y) & (y < bottom))[:, :, None] & ((left <= x) & (x < right))[:, None]
             return images[rows // self.samples].masked_fill(inside[:, None], 0)
 
-        whole = self.inference.probabilities(lambda rows: images[rows], every)
-        left = self.inference.probabilities(without, every.repeat_interleave(self.samples))
-        return whole[:, None] - left.reshape(len(images), -1)
+        kept = self.inference.probabilities(without, torch.arange(len(images)).repeat_interleave(self.samples))
+        return self.inference.of_whole("image")[:, None] - kept.reshape(len(images), -1)
 
     def sums(self, maps: Tensor) -> np.ndarray:
         """[N, samples]: the sum of each map over each of its image's squares."""

@@ -38,6 +38,7 @@ class PerturbedInference:
         self.model, self.images, self.batch_size = model, images, batch_size
         self.like = next(model.parameters(), torch.zeros(()))
         self.precision = mixed_precision(precision, self.like.device)
+        self._whole: dict[str, np.ndarray] = {}
         self.targets = given_targets(targets, len(images))
         with undisturbed(model), size_errors(model, images):  # checks the mode, too
             if targets is None:
@@ -60,6 +61,14 @@ class PerturbedInference:
             classes = self.targets[image[rows]].to(probabilities.device)
             batches.append(probabilities.gather(1, classes.unsqueeze(1))[:, 0].cpu())
         return torch.cat(batches).numpy()
+
+    def of_whole(self, name: str, change: Callable[[Tensor], Tensor] = lambda images: images) -> np.ndarray:
+        """[N]: the probability of each image's class after `change` of all of the image. Asked once for each `name`,
+        however many maps are scored."""
+        if name not in self._whole:
+            every = torch.arange(len(self.images))
+            self._whole[name] = self.probabilities(lambda rows: change(self.on_device(self.images[rows])), every)
+        return self._whole[name]
 
     def on_device(self, tensor: Tensor) -> Tensor:
         """`tensor` on the model's device."""

@@ -8,7 +8,7 @@ from scipy.sparse.linalg import spsolve
 from torchvision.transforms.functional import gaussian_blur
 
 from lib.errors import WorkbookValueError
-from lib.explain import deletion, insertion, road
+from lib.explain import deletion, insertion, road, score_maps
 from lib.explain.scores import imputation
 from lib.explain.scores.imputation import imputed
 from lib.explain.scores.pixel_ranks import ranks
@@ -49,6 +49,19 @@ def test_curves_are_those_of_a_loop_over_images_and_steps(steps):
         np.testing.assert_allclose(found.area, [np.trapezoid(c, dx=1 / steps) for c in gone], atol=1e-5)
         found = insertion(model, x, maps, targets, steps=steps, batch_size=batch_size)
         np.testing.assert_allclose(found.probabilities, come, atol=1e-5)
+
+
+def test_the_ends_of_all_curves_of_an_image_are_asked_once():
+    model, x, asked = model_of("lesa"), images(3), []
+    handle = model.register_forward_hook(lambda module, given, answer: asked.append(len(answer)))
+    try:
+        score_maps(
+            model, x, {"a": maps_of(), "b": maps_of(seed=2)}, [0, 1, 2], scores=["deletion", "insertion"], steps=4
+        )
+    finally:
+        handle.remove()
+    ends, between = 3 * 3, 3 * 3 * 2 * 2  # image, mean colour and blur; three steps of two scores of two maps
+    assert sum(asked) == 1 + ends + between  # one image tells whether there are such classes
 
 
 def test_without_targets_the_predicted_class_counts():
