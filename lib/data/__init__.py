@@ -2,7 +2,7 @@
 
 from lib.data.augmentation import AUGMENTATIONS, VIEWS, centre_view, stored_size
 from lib.data.boxes import relative_boxes
-from lib.data.datasets import DATASETS, SHARDS, Dataset, load_dataset
+from lib.data.datasets import DATASETS, SHARDS, Dataset, in_full, load_dataset
 from lib.data.decoding import decode
 from lib.data.ground_truth import Truth, box_masks, masks_in_view, truth_in_view
 from lib.data.imageset import ImageSet
@@ -28,6 +28,7 @@ __all__ = [
     "box_masks",
     "centre_view",
     "decode",
+    "in_full",
     "leak_share",
     "load_dataset",
     "load_parts",

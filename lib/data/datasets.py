@@ -2,11 +2,12 @@
 
 import inspect
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+from lib.data.class_names import HAM10000, ISIC2018
 from lib.data.decoding import Size
 from lib.data.imageset import ImageSet, subset
 from lib.data.phantoms import (
@@ -62,6 +63,7 @@ class Dataset:
     augmentation: str  # one of lib.data.augmentation.AUGMENTATIONS
     quick_size: Size  # side in pixels, or (height, width), for the quick profile, on two cores
     built_in: bool = False  # made on demand, nothing to download
+    class_names: Mapping[str, str] = field(default_factory=dict)  # what abbreviations of classes mean, "mel: melanoma"
     banner: int = 0  # lowest rows of pixels of every original that are no part of the picture: decoding cuts them off
 
 
@@ -115,8 +117,8 @@ load_other_birds = _phantoms(draw_other_birds, load_cub, other_birds.DEFAULT_IMA
 load_other_people = _phantoms(draw_other_people, load_market, other_people.DEFAULT_IMAGES)
 
 DATASETS: dict[str, Dataset] = {
-    "phantom-lesions": Dataset(load_phantom_lesions, "dermoscopy", 64, built_in=True),
-    "phantom-clinic": Dataset(load_phantom_clinic, "dermoscopy", 64, built_in=True),
+    "phantom-lesions": Dataset(load_phantom_lesions, "dermoscopy", 64, built_in=True, class_names=HAM10000),
+    "phantom-clinic": Dataset(load_phantom_clinic, "dermoscopy", 64, built_in=True, class_names=HAM10000),
     "phantom-birds": Dataset(load_phantom_birds, "fine_grained", 64, built_in=True),
     "phantom-pairs": Dataset(load_phantom_pairs, "none", 32, built_in=True),
     "phantom-pairs-clinic": Dataset(load_phantom_pairs_clinic, "none", 32, built_in=True),
@@ -131,8 +133,8 @@ DATASETS: dict[str, Dataset] = {
     "phantom-people-other": Dataset(load_other_people, "person", (128, 64), built_in=True),
     "phantom-patterns": Dataset(load_phantom_patterns, "natural", 64, built_in=True),
     "digits": Dataset(load_digits_set, "shift", 32, built_in=True),
-    "HAM10000": Dataset(load_ham10000, "dermoscopy", 96),
-    "isic-2018-task-3": Dataset(load_isic2018, "dermoscopy", 96),
+    "HAM10000": Dataset(load_ham10000, "dermoscopy", 96, class_names=HAM10000),
+    "isic-2018-task-3": Dataset(load_isic2018, "dermoscopy", 96, class_names=ISIC2018),
     "STL10": Dataset(load_stl10, "natural", 96),
     "CIFAR10": Dataset(load_cifar10, "natural", 32),
     "CIFAR100": Dataset(load_cifar100, "natural", 32),
@@ -180,3 +182,9 @@ def load_dataset(
     else:
         images = subset(entry.load(root, name=name, skip_unreadable=skip_unreadable), limit)
     return replace(images, banner=entry.banner) if entry.banner else images
+
+
+def in_full(dataset: str, classes: Sequence[str]) -> list[str]:
+    """What those of `classes` that are abbreviations mean, "mel: melanoma"; none of a set that is not in DATASETS."""
+    names = DATASETS[dataset].class_names if dataset in DATASETS else {}
+    return [names[name] for name in classes if name in names]

@@ -2,7 +2,7 @@
 
 Expected below the data root, in any arrangement of folders: `HAM10000_metadata.csv` (also under the names
 `HAM10000_metadata` and `.tab` that Dataverse gives it), the images `ISIC_*.jpg`, and, if there, the lesion masks
-`ISIC_*_segmentation.png`. 10,015 images of 7,470 lesions: split them by `lesion_id` (the default).
+`ISIC_*_segmentation.png`. Diagnoses may also be spelled out, or as ISIC does. 10,015 images of 7,470 lesions: split them by `lesion_id` (the default).
 """
 
 import logging
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib.data.class_names import abbreviated
 from lib.data.file_finder import attach_images, find_table, folder, no_data_set
 from lib.data.image_files import ImageFiles
 from lib.data.image_names import image_names
@@ -33,7 +34,9 @@ def load_ham10000(root: Path, name: str = "HAM10000", skip_unreadable: bool = Fa
     if path is None:
         raise no_data_set(root, "HAM10000", "HAM10000_metadata.csv")
     table = read_table(path, ("lesion_id", "image_id", "dx"))
-    table = table.assign(label=label_indices(path, table["dx"], CLASSES), image_id=image_names(table["image_id"]))
+    table = table.assign(
+        label=label_indices(path, abbreviated(table["dx"]), CLASSES), image_id=image_names(table["image_id"])
+    )
     files = ImageFiles(root)
     rows, missing = attach_images([(path, table, files.path)], skip_unreadable)
     return lesion_set(name, rows.assign(mask=rows["image_id"].map(files.mask)), missing)

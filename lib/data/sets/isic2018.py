@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib.data.class_names import abbreviated
 from lib.data.file_finder import ImageList, attach_images, find_table, folder, no_data_set
 from lib.data.image_files import ImageFiles
 from lib.data.image_names import image_names
@@ -57,7 +58,7 @@ def _labels(path: Path) -> pd.DataFrame:
     """image_id, label and lesion_id, which is missing in all tables but Dataverse's of the test set."""
     table = read_table(path, ())
     if {"image_id", "dx", "lesion_id"} <= {*table}:  # as HAM10000's own
-        label = label_indices(path, table["dx"], CLASSES)
+        label = label_indices(path, abbreviated(table["dx"]), CLASSES)
         return pd.DataFrame(
             {"image_id": image_names(table["image_id"]), "label": label, "lesion_id": table["lesion_id"]}
         )

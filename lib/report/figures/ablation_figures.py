@@ -9,9 +9,10 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lib.data import in_full
 from lib.evaluation.learned_gates import Gate
 from lib.report.figures.forest import Interval, forest, forest_height, with_intervals
-from lib.report.figures.style import BLUE, BOX, GREY, ORANGE, RED, figure, nothing
+from lib.report.figures.style import BLUE, BOX, GREY, ORANGE, RED, class_legend, figure, nothing
 from lib.report.study.comparisons import Pair, comparison
 from lib.report.study.study import Row, Study, any_phantom
 from lib.training.build_model import count_macs
@@ -57,6 +58,7 @@ def recall_by_class(pairs: Sequence[Pair]) -> Figure:
             ax.set_title(pair.row.name, fontsize=9)
             ax.set_xlabel("points of recall")
         axes[0].set_ylabel("class")
+        class_legend(fig, in_full(pairs[0].row.config.dataset if pairs else "", classes))
     return fig
 
 

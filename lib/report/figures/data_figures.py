@@ -1,5 +1,6 @@
 """Figures on a data set (notebook 01)."""
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -8,9 +9,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.data import ImageSet
+from lib.data import ImageSet, in_full
 from lib.data.imageset import ImageRow
-from lib.report.figures.style import BLUE, ORANGE, RED, figure, picture, picture_grid
+from lib.report.figures.style import BLUE, ORANGE, RED, class_legend, figure, picture, picture_grid
 
 SHOWN = 320  # pixels, the longer side of an image in a figure
 
@@ -30,6 +31,7 @@ def class_balance(images: ImageSet) -> Figure:
         ax.set(xlabel="class", ylabel="count (log scale)")
         ax.set_title(f"Class balance of {images.name}: {len(images.rows):,} images")
         ax.legend()
+        class_legend(fig, in_full(images.name, images.classes))
     return fig
 
 
@@ -37,6 +39,7 @@ def examples(images: ImageSet, columns: int = 5) -> Figure:
     """A few images of each class (the first twenty), each of another lesion, with the outline of its mask if any."""
     lines = {}
     for label, name in enumerate(images.classes[:20]):
+        name = textwrap.fill(next(iter(in_full(images.name, [name])), name), 20)
         own = images.rows[images.rows["label"] == label].drop_duplicates("group")
         lines[name] = own.sample(n=min(columns, len(own)), random_state=0)
     return _picture_lines(images, lines, columns)
@@ -56,7 +59,8 @@ def repeated_views(images: ImageSet) -> Figure | None:
 
 def _picture_lines(images: ImageSet, lines: Mapping[str, pd.DataFrame], columns: int, named: bool = False) -> Figure:
     """Images of a table a line, with the outlines of their masks; `named` gives each its id."""
-    with figure(1.75 * columns, 1.5 * len(lines), images.is_phantom) as fig:
+    longest = max(len(line) for name in lines for line in name.splitlines())
+    with figure(1.6 * columns + 0.08 * longest, 1.3 * len(lines), images.is_phantom) as fig:
         for axes, (name, rows) in zip(picture_grid(fig, len(lines), columns), lines.items(), strict=True):
             for ax, row in zip(axes, rows.itertuples(), strict=False):
                 _with_outline(ax, images, row)
@@ -77,6 +81,7 @@ def leak_bars(leaks: pd.DataFrame, images: ImageSet) -> Figure:
             ax.annotate(f"{mean:.0f} %", (place, 0), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=9)
         ax.set(ylim=(0, 110), ylabel="leaked test images (%)", xlabel="class")
         ax.set_title("Test images whose lesion is in training too, under an image-level split")
+        class_legend(fig, in_full(images.name, images.classes))
     return fig
 
 

@@ -10,9 +10,22 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lib.data import in_full
 from lib.evaluation.test_images import TestImages
 from lib.report.figures.forest import Interval, forest, forest_figure
-from lib.report.figures.style import BLUE, GREY, ORANGE, figure, marker, overlay, panels, picture, picture_grid, wrapped
+from lib.report.figures.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    class_legend,
+    figure,
+    marker,
+    overlay,
+    panels,
+    picture,
+    picture_grid,
+    wrapped,
+)
 from lib.report.tables.cells import minus
 from lib.statistics.estimates import estimate_of
 from lib.statistics.resampling import mean_samples
@@ -125,7 +138,7 @@ def inside_by_class(images: TestImages, values: Mapping[str, np.ndarray]) -> Fig
     left_out = int((counts > 0).sum()) - len(shown)
     title = f"the {len(shown)} of {len(shown) + left_out} classes with the most images; {left_out} are left out"
     of_class = [known & (labels == k) for k in shown]
-    return forest_figure(
+    fig = forest_figure(
         [wrapped(f"{images.classes[k]} ({counts[k]})", 30) for k in shown],
         {
             name: [Interval.of(estimate_of(mean_samples(shares[None, c], groups[c])), colour=colour) for c in of_class]
@@ -137,6 +150,8 @@ def inside_by_class(images: TestImages, values: Mapping[str, np.ndarray]) -> Fig
         xlabel="share on the object (%)",
         ylabel="class (images)",
     )
+    class_legend(fig, in_full(images.config.dataset, [images.classes[k] for k in shown]))
+    return fig
 
 
 def _outline(ax: Axes, images: TestImages, i: int) -> None:

@@ -10,11 +10,13 @@ import pandas as pd
 import torch
 from torch import nn
 
+from lib.data import in_full
 from lib.evaluation.test_images import TestImages, select_images
 from lib.progress import watcher
 from lib.report.figures.forest import Interval, forest_figure
 from lib.report.figures.style import (
     GREY,
+    class_legend,
     figure,
     legend_above,
     mark_query,
@@ -102,6 +104,7 @@ def confusion(run: Run, title: str) -> Figure:
         ax.set(xlabel="predicted class", ylabel="true class", title=title)
         ax.tick_params(axis="x", rotation=45)
         ax.tick_params(axis="y", rotation=0)
+        class_legend(fig, in_full(run.config.dataset, classes))
     return fig
 
 
@@ -117,7 +120,7 @@ def recalls(runs: Mapping[str, Run]) -> Figure:
         ]
         for name, run in runs.items()
     }
-    return forest_figure(
+    fig = forest_figure(
         ["balanced accuracy", *(f"{c} (n = {n})" for c, n in zip(first.classes, support, strict=True))],
         intervals,
         first.provenance["is_phantom"],
@@ -125,6 +128,8 @@ def recalls(runs: Mapping[str, Run]) -> Figure:
         xlabel="recall (fraction of the class that was found)",
         title="Recall on the test split, 95 % intervals",
     )
+    class_legend(fig, in_full(first.config.dataset, first.classes))
+    return fig
 
 
 def reliability(runs: Mapping[str, Run]) -> Figure:

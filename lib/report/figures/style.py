@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,7 @@ def figure(width: float, height: float, phantom: bool = False) -> Iterator[Figur
         fig = Figure(figsize=(width, height), layout="constrained")
         yield fig
         if phantom:
-            fig.supxlabel(PHANTOM_NOTE, fontsize=8, color=GREY, style="italic", ha="center", wrap=True)
+            _say_at_the_foot(fig, PHANTOM_NOTE)
         make_legible(fig)
 
 
@@ -154,6 +154,21 @@ def mark_query(ax: Axes, size: tuple[int, int], grid: tuple[int, int], query: tu
 def nothing(ax: Axes, why: str = NOTHING) -> None:
     """Say in an empty panel that there is nothing to draw."""
     ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center", color=GREY, style="italic")
+
+
+def class_legend(fig: Figure, names: Sequence[str]) -> None:
+    """What abbreviations of classes mean, at the foot of a figure, which grows by as much; nothing where there are none."""
+    if names:
+        lines = textwrap.wrap("; ".join(names), int(16 * fig.get_figwidth()))
+        fig.set_figheight(fig.get_figheight() + 0.16 * len(lines))
+        _say_at_the_foot(fig, "\n".join(lines))
+
+
+def _say_at_the_foot(fig: Figure, words: str) -> None:
+    """Classes first, then that the images are drawn, whoever comes first."""
+    said = fig.get_supxlabel()
+    parts = (words, said) if said == PHANTOM_NOTE else (said, words)
+    fig.supxlabel("\n".join(filter(None, parts)), fontsize=8, color=GREY, style="italic", ha="center", wrap=True)
 
 
 def legend_above(fig: Figure, *panels: Axes, columns: int = 6) -> None:

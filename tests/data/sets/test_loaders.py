@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lib.data import DATASETS, Dataset, ImageSet, load_dataset, split_rows
+from lib.data import DATASETS, Dataset, ImageSet, in_full, load_dataset, split_rows
+from lib.data.sets.ham10000 import CLASSES
 from lib.data.survey import identical_images, image_sizes, views_per_lesion
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
+from lib.paths import ROOT
 
 
 def test_ham10000_in_its_official_layout(shared_ham):
@@ -50,6 +52,34 @@ def change(root, row, column, value):
     table = pd.read_csv(path, dtype=str)
     table.loc[row, column] = value
     table.to_csv(path, index=False)
+
+
+def test_diagnoses_may_be_spelled_out_or_as_isic_does(ham_root):
+    spelled = [
+        "AKIEC",
+        "Basal cell carcinoma",
+        "benign keratosis",
+        "DF",
+        "Melanoma",
+        "Melanocytic nevus",
+        "Vascular lesion",
+    ]
+    path = ham_root / "HAM10000_metadata.csv"
+    table = pd.read_csv(path, dtype=str)
+    before = load_dataset("HAM10000", ham_root)
+    other = dict(zip(before.classes, spelled, strict=True))
+    table.assign(dx=[other[dx] if i % 2 else dx for i, dx in enumerate(table["dx"])]).to_csv(path, index=False)
+    after = load_dataset("HAM10000", ham_root)
+    assert after.classes == before.classes
+    assert after.rows["label"].tolist() == before.rows["label"].tolist()
+
+
+def test_every_class_has_its_name_and_data_readme_tells_both():
+    readme = (ROOT / "data" / "README.md").read_text()
+    for code in CLASSES:
+        ours, theirs = (in_full(name, [code])[0] for name in ("HAM10000", "isic-2018-task-3"))
+        assert f"| `{code}` | {ours.split(': ')[1]} | {theirs.split(': ')[1]} (`{code.upper()}`) |" in readme
+    assert in_full("digits", ["mel"]) == in_full("not there", ["mel"]) == []
 
 
 def test_an_unknown_class_is_named_with_its_row(ham_root):

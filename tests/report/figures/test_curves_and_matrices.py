@@ -24,6 +24,7 @@ def run():
     recalls = {"balanced_accuracy": 5 / 6, "recall_a": 1.0, "recall_b": 0.5, "recall_c": 1.0}
     metrics = {"best_epoch": 2, "test": recalls, "intervals": {name: [0.25, 1.0] for name in recalls}}
     facts = {"metrics": metrics, "provenance": {"is_phantom": True}, "classes": ("a", "b", "c")}
+    facts["config"] = SimpleNamespace(dataset="made")
     return SimpleNamespace(log=pd.DataFrame(LOG), probabilities=probabilities, labels=np.array([0, 1, 1, 2]), **facts)
 
 

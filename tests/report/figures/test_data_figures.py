@@ -1,12 +1,15 @@
 """The figures on a data set: what is counted is counted, and pictures are what networks are shown of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from lib.data import ImageSet
+from lib.data import ImageSet, in_full
 from lib.report.figures import data_figures as figures
+from lib.report.figures.style import PHANTOM_NOTE, class_legend, figure
 
 
 @pytest.fixture
@@ -32,6 +35,28 @@ def test_classes_stand_by_their_number_of_images(images):
     assert [[bar.get_height() for bar in bars] for bars in ax.containers] == [[3, 1, 0], [2, 1, 0]]
     assert [text.get_text() for text in ax.texts] == ["3", "1", "0", "2", "1", "0"]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["images", "lesions"]
+
+
+@pytest.mark.parametrize(("name", "first"), [("HAM10000", "mel: melanoma;"), ("isic-2018-task-3", "MEL: melanoma;")])
+def test_what_abbreviations_mean_stands_at_the_foot_and_beside_examples(name, first, images):
+    images = replace(images, name=name, classes=("mel", "nv", "other"), is_phantom=True)
+    fig = figures.class_balance(images)
+    *classes, phantom = fig.get_supxlabel().splitlines()
+    assert " ".join(classes).startswith(first)
+    assert "other" not in " ".join(classes)
+    assert phantom == PHANTOM_NOTE
+    texts = [text.get_text().replace("\n", " ") for ax in figures.examples(images, columns=2).axes for text in ax.texts]
+    assert texts == [*in_full(name, ("mel", "nv")), "other"]
+
+
+def test_the_foot_is_the_same_whoever_speaks_first():
+    with figure(4, 2, phantom=True) as before:
+        class_legend(before, ["a: b"])
+    with figure(4, 2, phantom=True) as after:
+        pass
+    class_legend(after, ["a: b"])
+    class_legend(after, [])
+    assert before.get_supxlabel() == after.get_supxlabel() == f"a: b\n{PHANTOM_NOTE}"
 
 
 def test_examples_and_views_are_cut_as_the_set_says(images):

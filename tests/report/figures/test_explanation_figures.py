@@ -57,7 +57,8 @@ def masked_images(labels, classes, pixels):
     """Images of ten pixels, as many of which are the object's as `pixels` tells, each of a group of its own."""
     masks = np.arange(10) < np.array(pixels)[:, None, None]
     groups = np.arange(len(labels))
-    return SimpleNamespace(labels=labels, groups=groups, classes=classes, masks=masks, is_phantom=True)
+    facts = {"is_phantom": True, "config": SimpleNamespace(dataset="made")}
+    return SimpleNamespace(labels=labels, groups=groups, classes=classes, masks=masks, **facts)
 
 
 def test_shares_on_the_object_by_class():
