@@ -11,20 +11,21 @@ import time
 import psutil
 import pytest
 
-from lib import file_claims, files
+from lib import files
+from lib.disk import file_claims
+from lib.disk.file_claims import FileClaim
 from lib.errors import WorkbookError
-from lib.file_claims import FileClaim
 from lib.paths import ROOT
 
 HOLDER = """
 import sys, time
-from lib.file_claims import FileClaim
+from lib.disk.file_claims import FileClaim
 print(FileClaim(sys.argv[1]).acquire(), flush=True)
 time.sleep(60)
 """
 RACER = """
 import sys
-from lib.file_claims import FileClaim
+from lib.disk.file_claims import FileClaim
 print(sys.stdin.readline() and FileClaim(sys.argv[1]).acquire(), flush=True)
 sys.stdin.readline()
 """

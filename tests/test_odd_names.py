@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from lib.data import ImageSet, load_dataset
+from lib.disk.file_claims import FileClaim
 from lib.disk.sealed_folder import SealedFolder
 from lib.errors import WorkbookError, WorkbookValueError
-from lib.file_claims import FileClaim
 from lib.files import write_text
 from lib.inputs import NOTES, note, state, states
 from lib.training import RunConfig, RunStore

@@ -15,12 +15,13 @@ from torch import nn
 from lib import hardware
 from lib.data import ImageSet
 from lib.data.shards import ShardSet, explain_dead_worker
+from lib.disk.file_claims import FileClaim
 from lib.errors import InputLost, WorkbookFileError
-from lib.file_claims import FileClaim
 from lib.files import write_text
 from lib.inputs import wrote
 from lib.launch import launch
 from lib.progress import duration
+from lib.threads import Threads, threads_beside_others
 from lib.training.build_model import build_model, build_structure
 from lib.training.config import RunConfig
 from lib.training.distributed import broadcast, is_member, join_group, rank_of
@@ -176,7 +177,8 @@ def _fit_alone(
                     write_text(run.path / "config.json", json.dumps(config.to_dict(), indent=1))
                     write_text(run.path / "basis.json", json.dumps(basis, indent=1))
                 followed = _followed(config, store)
-                _train_and_evaluate(config, run, model, classes, training_data, device, claim, followed)
+                with threads_beside_others(device, config.processes) as threads:
+                    _train_and_evaluate(config, run, model, classes, training_data, device, claim, followed, threads)
 
 
 def _fit_together(config: RunConfig, store: RunStore, images: ImageSet | ShardSet, device: torch.device) -> None:
@@ -192,7 +194,7 @@ def _fit_together(config: RunConfig, store: RunStore, images: ImageSet | ShardSe
         training_data = load_training_data(config, store, images)  # from the cache, which the chief has filled
         torch.manual_seed(config.seed)
         model = build_model(config, len(images.classes), pretrained=False)  # it gets the chief's weights
-        train(config, run, model, training_data)
+        train(config, run, model, training_data, Threads(fixed=True))
     broadcast()  # they leave when the run is finished
 
 
@@ -205,6 +207,7 @@ def _train_and_evaluate(
     device: torch.device,
     claim: FileClaim,
     followed: pd.DataFrame | None,
+    threads: Threads,
 ) -> None:
     from lib.training.trainer import train  # Lightning takes seconds to import, and finished runs do not need it
 
@@ -217,9 +220,9 @@ def _train_and_evaluate(
         recipe = config.replace(max_epoch=len(followed), early_stopping_patience=None)
     if not run.trained:
         with tracking(config, run) as tracked:
-            seconds = train(recipe, run, model, training_data, claim.check, followed, tracked.follow)
+            seconds = train(recipe, run, model, training_data, threads, claim.check, followed, tracked.follow)
             gc.collect()  # Lightning's objects hold each other, and with them the optimiser's state: runs would add up
-            facts = provenance(config, training_data, classes, device, seconds, model)
+            facts = provenance(config, training_data, classes, device, seconds, model, threads.numbers)
             write_text(run.path / "provenance.json", json.dumps(facts, indent=1))
             _test(config, run, model, training_data, device)
             tracked.conclude()

@@ -53,13 +53,15 @@ def provenance(
     device: torch.device,
     seconds: float,
     model: nn.Module,
+    threads: Sequence[int],
 ) -> dict:
-    """The content of provenance.json; `classes` are those of the network's head."""
+    """The content of provenance.json; `classes` are those of the network's head, `threads` as many as it was trained with,
+    one after the other."""
     return {
         "commit": commit(),
         "versions": versions(),
         "device": f"{device.type}: {hardware.device_name(device)}",
-        "threads": torch.get_num_threads(),
+        "threads": list(threads),
         "precision": hardware.lightning_precision(config.precision, device),
         "channels_last": hardware.channels_last_helps(config.precision, device),
         "processes": config.processes,

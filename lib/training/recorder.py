@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from lib.disk.tensors import save_tensors
 from lib.files import save_whole, write_text
 from lib.progress import Progress, duration
+from lib.threads import Threads
 from lib.training.classifier import Classifier
 from lib.training.logs import METRICS_LOG
 
@@ -182,3 +183,22 @@ class BatchProgress(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, module: Classifier, exception: BaseException) -> None:
         self.shown.__exit__(type(exception), exception, exception.__traceback__)
+
+
+class FollowLoad(pl.Callback):
+    """Asks `threads` before every batch whether they are still as many as find a core each."""
+
+    def __init__(self, threads: Threads) -> None:
+        self.threads = threads
+
+    def state_dict(self) -> dict[str, list[int]]:
+        return {"numbers": self.threads.numbers}
+
+    def load_state_dict(self, state: dict[str, list[int]]) -> None:
+        self.threads.numbers = list(state.get("numbers", ()))
+
+    def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
+        self.threads.begin()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Classifier, batch: Any, batch_idx: int) -> None:
+        self.threads.look(epoch_begins=batch_idx == 0)

@@ -21,13 +21,14 @@ from lib.data import BatchShares, EpochBatches, rows_of
 from lib.data.shards import ShardSet
 from lib.errors import WorkbookFileError
 from lib.progress import watcher
+from lib.threads import Threads
 from lib.training.classifier import Classifier
 from lib.training.config import RunConfig
 from lib.training.distributed import rank_of
 from lib.training.identities import trained_identities
 from lib.training.inference import evaluation_batch
 from lib.training.logs import explain_out_of_memory, keep_not_finite, lightning_manners
-from lib.training.recorder import BatchProgress, Recorder, Watch
+from lib.training.recorder import BatchProgress, FollowLoad, Recorder, Watch
 from lib.training.settings import BRANCHES
 from lib.training.store import Run
 from lib.training.training_data import DecodedImages, TrainingData, stream_of
@@ -72,6 +73,7 @@ def train(
     run: Run,
     model: torch.nn.Module,
     training_data: TrainingData,
+    threads: Threads,
     before_saving: Callable[[], None] = lambda: None,
     followed: pd.DataFrame | None = None,
     follow: Watch = lambda rows, best: None,
@@ -85,7 +87,8 @@ def train(
     phantom = isinstance(training_data, DecodedImages) and training_data.images.is_phantom
     watches = (watcher("training", run.path.name, phantom), follow)
     recorder = Recorder(run.path, config.early_stopping_patience, before_saving, followed, watches)
-    checkpoint = _resume_from(run.path / "last.ckpt", recorder)
+    follow_load = FollowLoad(threads)
+    checkpoint = _resume_from(run.path / "last.ckpt", recorder, follow_load)
     if recorder.finished:
         return recorder.seconds
     module, batches, val_batches = _setup(config, model, training_data)
@@ -94,7 +97,7 @@ def train(
     # Lightning does so too, but after a resumed run's first batch is drawn.
     batches.sampler.set_epoch(len(recorder.rows))
     with lightning_manners(), explain_out_of_memory(config):
-        trainer = _trainer(config, run, recorder)
+        trainer = _trainer(config, run, [follow_load, recorder])
         with keep_not_finite(run.path, training_data):
             trainer.fit(
                 module, batches, None if config.refits else val_batches, ckpt_path=checkpoint, weights_only=True
@@ -169,7 +172,7 @@ def _loader(data: Batches, batches: Iterable[list[int]]) -> DataLoader:
     return DataLoader(data, sampler=batches, batch_size=None, generator=torch.Generator())
 
 
-def _trainer(config: RunConfig, run: Run, recorder: Recorder) -> pl.Trainer:
+def _trainer(config: RunConfig, run: Run, callbacks: list[pl.Callback]) -> pl.Trainer:
     where, several = hardware.device(config.device), config.processes > 1
     progress = BatchProgress(f"{config.backbone} {config.attention}", config.verbose)
     # Buffers are not copied from the first process at every step: BatchNorm's are averaged before each validation.
@@ -184,7 +187,7 @@ def _trainer(config: RunConfig, run: Run, recorder: Recorder) -> pl.Trainer:
         sync_batchnorm=config.sync_batchnorm,
         precision=hardware.lightning_precision(config.precision, where),
         deterministic="warn" if where.type == "cuda" else None,  # on a CPU everything used here is so already
-        callbacks=[recorder] if rank_of(config) else [progress, recorder],
+        callbacks=callbacks if rank_of(config) else [progress, *callbacks],
         logger=False,  # lib.training.trackers follows the recorder
         plugins=[  # an environment of ours, also inside a Slurm job
             TorchElasticEnvironment() if several else LightningEnvironment(),
@@ -199,7 +202,7 @@ def _trainer(config: RunConfig, run: Run, recorder: Recorder) -> pl.Trainer:
     )
 
 
-def _resume_from(path: Path, recorder: Recorder) -> str | None:
+def _resume_from(path: Path, recorder: Recorder, follow_load: FollowLoad) -> str | None:
     """The checkpoint to go on from; a damaged one is named and removed, and training starts over.
 
     Raises:
@@ -213,8 +216,9 @@ def _resume_from(path: Path, recorder: Recorder) -> str | None:
             "training starts from the first epoch; whoever has put it there may have changed other files beside it, too."
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        recorder.load_state_dict(state["callbacks"][recorder.state_key])
+        state = torch.load(path, map_location="cpu", weights_only=True)["callbacks"]
+        recorder.load_state_dict(state[recorder.state_key])
+        follow_load.load_state_dict(state.get(follow_load.state_key, {}))  # those of earlier builds do not tell
     except Exception as error:  # torch raises half a dozen types on damaged files
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
         log.warning("%s cannot be read (%s); starting from the first epoch", path, reason)

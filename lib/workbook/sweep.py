@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lib.file_claims import STALE_S, FileClaim
+from lib.disk.file_claims import STALE_S, FileClaim
 from lib.progress import duration
 from lib.report.pages.execution_records import Entry, read_entry
 from lib.workbook.backends import Backend

@@ -12,8 +12,8 @@ from threading import Event
 from typing import Any
 
 from lib.code_digest import code_digest, imports
+from lib.disk.file_claims import FileClaim, FileClaimLost
 from lib.errors import WorkbookError
-from lib.file_claims import FileClaim, FileClaimLost
 from lib.inputs import state
 from lib.progress import duration
 from lib.report.pages.execution_records import Entry, read_entry, write_entry

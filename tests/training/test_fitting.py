@@ -21,8 +21,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lib import files, hardware
 from lib.data import load_dataset, split_rows
+from lib.disk.file_claims import FileClaim
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
-from lib.file_claims import FileClaim
 from lib.paths import ROOT
 from lib.training import RunStore, fit, fit_all, fitting, profile_config, trainer
 from lib.training import build_model as build_file

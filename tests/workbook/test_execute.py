@@ -12,7 +12,7 @@ import nbformat
 import psutil
 import pytest
 
-from lib.file_claims import FileClaimLost
+from lib.disk.file_claims import FileClaimLost
 from lib.paths import ROOT
 from lib.workbook.execute import _is_whole, execute, stop
 from lib.workbook.warm import start

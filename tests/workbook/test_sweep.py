@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from lib.disk.file_claims import FileClaim
 from lib.errors import WorkbookError
-from lib.file_claims import FileClaim
 from lib.paths import ROOT
 from lib.report.pages.execution_records import Entry, read_entry, write_entry
 from lib.workbook.commandline import main

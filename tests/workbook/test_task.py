@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lib.disk.file_claims import FileClaim
 from lib.errors import WorkbookError
-from lib.file_claims import FileClaim
 from lib.report.pages.execution_records import Entry, read_entry, write_entry
 from lib.workbook import execute as execute_file
 from lib.workbook import task as task_file
