@@ -6,6 +6,7 @@ from functools import cache, partial
 import timm
 import torch
 import torchvision
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torchvision.models.vgg import VGG, make_layers
 
@@ -64,3 +65,20 @@ def model_of(kind: str) -> nn.Module:
 
 def images(number: int = 3, side: int = 32, seed: int = 0) -> Tensor:
     return torch.randn(number, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def drawn(shape: torch.Size, start: int) -> Tensor:
+    """float64, from −1 to 1, the same in every version of PyTorch."""
+    return torch.sin((torch.arange(shape.numel(), dtype=torch.float64) + start) * 1.7).reshape(shape)
+
+
+def small_vit() -> nn.Module:
+    """Whose answers others' code was asked for: tests/golden."""
+    sizes = {"img_size": 16, "patch_size": 8, "embed_dim": 8, "num_heads": 2, "depth": 2, "num_classes": 3}
+    model = VisionTransformer(**sizes).double().eval().requires_grad_(False)
+    with torch.no_grad():
+        for number, p in enumerate(model.parameters()):
+            p.copy_(drawn(p.shape, 100 * number) * (0.4 if p.ndim > 1 else 0.2))
+        for norm in (part for part in model.modules() if isinstance(part, nn.LayerNorm)):
+            norm.weight += 1
+    return model

@@ -20,10 +20,12 @@ from lib.explain.methods.logits import logits_of
 from lib.explain.methods.network_maps import network_map, network_methods
 from lib.explain.methods.perturbation import occlusion, rise
 from lib.explain.methods.reference_maps import centre_map, noise_map, random_map
+from lib.explain.methods.relevance import attends, attention_lrp, has_attention_lrp, has_lrp, lrp
 from lib.explain.methods.sampled_gradients import expected_gradients, smooth_grad
 from lib.explain.methods.target_layers import convolves, has_target_layer
 from lib.explain.methods.target_objects import Scored, Target
 from lib.explain.methods.targets import Targets, chosen, given_objects, given_targets
+from lib.explain.methods.transformer_attribution import has_transformer_attribution, transformer_attribution
 from lib.explain.methods.vit_rollout import gradient_rollout, rollout, vit_of
 from lib.hardware import mixed_precision
 
@@ -75,8 +77,13 @@ METHODS: dict[str, Method] = {
     ),
     "occlusion": Method(occlusion, _any, by_class=True, needs="captum", takes=("at_once",), by_default=False),
     "rise": Method(rise, _any, by_class=True, takes=("at_once",), by_default=False),
+    "lrp": Method(lrp, has_lrp, by_class=True, needs="zennit", by_default=False),
+    "attn-lrp": Method(attention_lrp, has_attention_lrp, by_class=True, needs="zennit", by_default=False),
     "rollout": Method(rollout, _has_rollout, by_class=False, needs_logits=False),
     "gradient-rollout": Method(gradient_rollout, _has_rollout, by_class=True),
+    "transformer-attribution": Method(
+        transformer_attribution, has_transformer_attribution, by_class=True, by_default=False
+    ),
     "random": Method(random_map, _any, by_class=False, needs_logits=False),
     "noise": Method(noise_map, _any, by_class=False, needs_logits=False),
     "centre": Method(centre_map, _any, by_class=False, needs_logits=False),
@@ -95,11 +102,11 @@ def methods_of(model: nn.Module, target: Target | None = None) -> dict[str, Meth
     network = model if target is None else Scored(model, target)
     ours = target is None and type(model).__module__.startswith("lib.")
     answers = ours or succeeds(network, logits_of)
-    fitting = {suits: suits(network) for suits in {method.suits for method in METHODS.values()}}
+    fitting = {suits: suits(network) for suits in {method.suits for method in METHODS.values() if method.installed}}
     suiting = {
         name: method
         for name, method in METHODS.items()
-        if fitting[method.suits] and method.installed and (answers or not method.needs_logits)
+        if method.installed and fitting[method.suits] and (answers or not method.needs_logits)
     }
     own = _own_methods(model)
     references = {name: suiting.pop(name) for name in REFERENCE_MAPS if name in suiting}
@@ -237,7 +244,11 @@ def _method_of(model: nn.Module, name: str, target: Target | None) -> tuple[str,
 
     What needs a package, logits or a layer that are not there says so itself.
     """
-    suits = {has_target_layer: convolves}  # its images will tell, and what to do about it
+    suits = {
+        has_target_layer: convolves,
+        has_lrp: convolves,
+        has_attention_lrp: attends,
+    }  # its images will tell the rest
     suiting = {known: method for known, method in METHODS.items() if suits.get(method.suits, method.suits)(model)}
     methods = suiting | _own_methods(model)
     try:

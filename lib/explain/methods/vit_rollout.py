@@ -55,9 +55,13 @@ def rollout(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
     """[B, h, w] over the patches: the rows of Ŝ (arXiv 2005.00928), as `lib.dcal` has it, that the head reads; of no class."""
     vit = vit_of(model)
     by_itself = any(isinstance(part, DCALNet) for part in model.modules())  # it goes through the ViT's blocks
-    with torch.no_grad(), (AttentionRolloutHook if by_itself else KeptAttention)(vit) as kept, _shown(vit) as pictures:
+    with (
+        torch.no_grad(),
+        (AttentionRolloutHook if by_itself else KeptAttention)(vit) as kept,
+        shown_to(vit) as pictures,
+    ):
         model(images)
-    return _over_patches(kept.layers, vit, pictures[0])
+    return over_patches(kept.layers, vit, pictures[0])
 
 
 def gradient_rollout(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
@@ -69,14 +73,14 @@ def gradient_rollout(model: nn.Module, images: Tensor, targets: Tensor | None) -
     """
     vit = vit_of(model)
     images = images.clone().requires_grad_()  # where the graph begins; parameters may be frozen
-    with AttentionRolloutHook(vit) as hook, _Heads(vit) as heads, _shown(vit) as pictures:
+    with AttentionRolloutHook(vit) as hook, Heads(vit) as heads, shown_to(vit) as pictures:
         logits = logits_of(model, images).float()
     gradients = torch.autograd.grad(scores(logits, targets).sum(), heads.outputs)
     layers = [
         _relevance(q, k, v, rearrange(g, "b t (h d) -> b h t d", h=q.shape[1]))
         for (q, k), v, g in zip(hook.layers, heads.values, gradients, strict=True)
     ]
-    return _over_patches(layers, vit, pictures[0])
+    return over_patches(layers, vit, pictures[0])
 
 
 def _relevance(q: Tensor, k: Tensor, v: Tensor, gradient: Tensor) -> Tensor:
@@ -85,7 +89,7 @@ def _relevance(q: Tensor, k: Tensor, v: Tensor, gradient: Tensor) -> Tensor:
     return (of_attention * attention(q, k)).clamp(min=0).mean(1, keepdim=True)
 
 
-class _Heads:
+class Heads:
     """The values that each layer attends over [B, h, T, d], and what its heads answer [B, T, h·d], with its graph."""
 
     def __init__(self, vit: VisionTransformer) -> None:
@@ -103,7 +107,7 @@ class _Heads:
     def _keep_values(self, qkv: Tensor, heads: int) -> None:
         self.values.append(rearrange(qkv.detach().chunk(3, dim=2)[2], "b t (h d) -> b h t d", h=heads))
 
-    def __enter__(self) -> _Heads:
+    def __enter__(self) -> Heads:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -112,7 +116,7 @@ class _Heads:
 
 
 @contextmanager
-def _shown(vit: VisionTransformer) -> Iterator[list[Tensor]]:
+def shown_to(vit: VisionTransformer) -> Iterator[list[Tensor]]:
     """The images that `vit` is shown meanwhile, which what stands before it may have resized."""
     pictures: list[Tensor] = []
     handle = vit.patch_embed.register_forward_pre_hook(lambda _, args: pictures.append(args[0]))
@@ -122,7 +126,7 @@ def _shown(vit: VisionTransformer) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def _over_patches(layers: list, vit: VisionTransformer, images: Tensor) -> Tensor:
+def over_patches(layers: list, vit: VisionTransformer, images: Tensor) -> Tensor:
     """What the head's tokens are made of, [B, h, w] over the patches of `images`, from each layer's attention."""
     row = AttentionRollout().mean_row(layers, read_by_head(vit))[:, vit.num_prefix_tokens :]
     return rearrange(row, "b (h w) -> b h w", h=grid_of(vit, images)[0])

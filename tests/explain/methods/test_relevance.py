@@ -1,0 +1,162 @@
+"""Relevance: zennit on networks for which it has canonizers, recorded values of lxt for attention, and what has no rule."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+from torchvision.models.convnext import CNBlockConfig
+from torchvision.models.resnet import BasicBlock, ResNet
+from zennit.attribution import Gradient
+from zennit.canonizers import SequentialMergeBatchNorm
+from zennit.composites import EpsilonPlusFlat
+from zennit.torchvision import ResNetCanonizer
+
+from lib.errors import WorkbookError, WorkbookValueError
+from lib.explain import explain, methods_of
+from lib.explain.methods.explain import scaled
+from lib.explain.methods.relevance import relevance
+from tests.explain.models import CLASSES, drawn, images, model_of, small_vit
+
+GOLDEN = Path(__file__).parents[2] / "golden/attn_lrp.json"
+
+
+def trained(model):
+    """With statistics and biases that are not those of the start."""
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.normal_(std=0.1)
+            part.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias, std=0.1)
+    return model.eval()
+
+
+def chain():
+    first = (nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2))
+    second = (nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    return nn.Sequential(*first, *second, nn.Linear(32, 8), nn.ReLU(), nn.Linear(8, CLASSES))
+
+
+CNNS = {
+    "chain": (chain, SequentialMergeBatchNorm),
+    "resnet": (lambda: ResNet(BasicBlock, [1, 1, 1, 1], num_classes=CLASSES), ResNetCanonizer),
+}
+
+
+@pytest.mark.parametrize("kind", CNNS)
+def test_of_a_cnn_it_is_zennits(kind):
+    torch.manual_seed(0)
+    make, canonizer = CNNS[kind]
+    model, x, classes = trained(make()), images(2), torch.tensor([1, 2])
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    ours = explain(model, x, classes, "lrp")
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
+    with Gradient(model, EpsilonPlusFlat(canonizers=[canonizer()])) as attributor:
+        _, theirs = attributor(x, lambda logits: logits.detach() * torch.eye(CLASSES)[classes])
+    torch.testing.assert_close(ours, scaled(theirs.sum(1).clamp(min=0), (32, 32)), atol=2e-3, rtol=0)
+
+
+def test_of_attention_it_is_lxts():
+    expected = torch.tensor(json.loads(GOLDEN.read_text())["relevance"], dtype=torch.float64).view(16, 16)
+    x = drawn(torch.Size([1, 3, 16, 16]), 7)
+    found = relevance(small_vit(), x, torch.tensor([1]), {}, attention=True).sum(1)[0]
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())
+
+
+def test_the_gamma_rules_of_a_vit_know_classes():
+    model, x = model_of("timm vit"), images(2)
+    maps = explain(model, x, 1, "attn-lrp")
+    assert maps.amax((1, 2)).tolist() == [1, 1]
+    assert not torch.equal(maps, explain(model, x, 2, "attn-lrp"))
+
+
+def same_attention(model):
+    """PyTorch's own attention with the weights of `small_vit`'s first block, and that block's."""
+    theirs = nn.MultiheadAttention(8, 2, batch_first=True).double().eval()
+    ours = model.blocks[0].attn
+    theirs.in_proj_weight, theirs.in_proj_bias = ours.qkv.weight, ours.qkv.bias
+    theirs.out_proj.weight, theirs.out_proj.bias = ours.proj.weight, ours.proj.bias
+    return theirs, ours
+
+
+class Attends(nn.Module):
+    def __init__(self, attention):
+        super().__init__()
+        self.attention = attention
+
+    def forward(self, x):
+        tokens = x.flatten(2)
+        if isinstance(self.attention, nn.MultiheadAttention):
+            return self.attention(tokens, key=tokens, value=tokens, need_weights=False)[0].sum(1)
+        return self.attention(tokens).sum(1)
+
+
+def test_pytorchs_own_attention_has_the_same_rule():
+    x = drawn(torch.Size([1, 3, 2, 4]), 3)
+    theirs, ours = (
+        relevance(Attends(attention), x, torch.tensor([1]), {}, attention=True)
+        for attention in same_attention(small_vit())
+    )
+    torch.testing.assert_close(theirs, ours)
+    assert ours.abs().max() > 0
+
+
+RULES = {
+    "vgg": {"lrp"},
+    "timm vit": {"attn-lrp"},
+    "torchvision vit": {"attn-lrp"},
+    "plain": {"lrp"},  # with gates
+    "glsa": set(),
+    "dcal": set(),
+}
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_a_network_has_relevance_where_all_its_products_have_a_rule(kind):
+    model = model_of(kind)
+    assert {"lrp", "attn-lrp"} & set(methods_of(model)) == RULES[kind]
+    for method in RULES[kind]:
+        assert explain(model, images(2), 1, method).isfinite().all()
+
+
+def test_convnexts_norms_and_scales_have_rules():
+    torch.manual_seed(0)
+    for model in (
+        timm.models.ConvNeXt(depths=(1, 1, 1, 1), dims=(4, 4, 8, 8), num_classes=CLASSES),
+        torchvision.models.ConvNeXt([CNBlockConfig(8, 8, 1), CNBlockConfig(8, None, 1)], num_classes=CLASSES),
+    ):
+        x = images(2)
+        assert "lrp" in methods_of(model.eval())
+        assert explain(model, x, 1, "lrp").amax((1, 2)).tolist() == [1, 1]
+
+
+def test_what_has_no_rule_says_so():
+    class Squared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, CLASSES, 4, 4)
+
+        def forward(self, x):
+            maps = self.conv(x)
+            return (maps * maps.flip(1)).mean((2, 3))
+
+    assert "lrp" not in methods_of(Squared())
+    with pytest.raises(
+        WorkbookValueError, match="multiplies what depends on the image by each other .MulBackward0.*Take"
+    ):
+        explain(Squared().eval(), images(2), method="lrp")
+
+
+def test_without_zennit_there_is_no_relevance(monkeypatch):
+    for module in ("zennit.rules", "zennit.core", "zennit.canonizers"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(WorkbookError, match=r"needs zennit, .* pip install zennit, or .*\.\[zennit\]"):
+        explain(model_of("vgg"), images(), method="lrp")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "lrp" not in methods_of(model_of("vgg"))
