@@ -8,9 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
+from lib.data.phantoms.scenes import SHAPES, Scene
+from lib.evaluation.detector_study import Found
 from lib.evaluation.test_images import TestImages
 from lib.report.figures.forest import Interval, forest_figure
 from lib.report.figures.style import BLUE, BOX, GREY, ORANGE, RED, figure, overlay_range, picture, picture_grid, wrapped
@@ -22,6 +26,7 @@ LENGTHS = {
     "context_term": ("context term as added |ω ⊙ b|", "s-", ORANGE),
     "ungated": ("context term before the gate |b|", "s:", GREY),
 }
+SHAPE_COLOURS = dict(zip(SHAPES, (BLUE, ORANGE, RED), strict=True))
 COLOURS = {"local": BLUE, "context": ORANGE}  # by term
 SOURCES = {"channels": BLUE, "images": ORANGE, "positions": RED}
 KINDS = {"Conv2d": "3×3 convolution", "SelfAttention": "self-attention", "LESA": "LESA"}
@@ -100,6 +105,40 @@ def gate_maps(images: TestImages, gates: Mapping[str, np.ndarray], titles: Seque
             for ax, (block, heats) in zip(row[1:], gates.items(), strict=True):
                 overlay_range(ax, images.sharp[i], heats[i], block)
     return fig
+
+
+def detections(
+    scenes: Sequence[Scene], found: Mapping[str, Sequence[Found]], gates: np.ndarray, sure: float = 0.5
+) -> Figure:
+    """A scene a row: its own boxes and masks, what each detector finds with a score of `sure` or more, and LESA's gate."""
+    with figure(1.9 * (2 + len(found)), 2.1 * len(scenes), phantom=True) as fig:
+        for i, row in enumerate(picture_grid(fig, len(scenes), 2 + len(found))):
+            scene = scenes[i]
+            picture(row[0], scene.image, "as drawn" if i == 0 else "")
+            for label, box, mask in zip(scene.labels, scene.boxes, scene.masks, strict=True):
+                _object(row[0], label, box, mask, SHAPES[label])
+            for ax, (name, answers) in zip(row[1:], found.items(), strict=False):
+                picture(ax, scene.image, name if i == 0 else "")
+                _found(ax, answers[i], sure)
+            overlay_range(row[-1], scene.image, gates[i], "gate ω of LESA" if i == 0 else "")
+    return fig
+
+
+def _found(ax: Axes, found: Found, sure: float) -> None:
+    parts = (found[name].numpy() for name in ("labels", "boxes", "masks", "scores"))
+    for label, box, mask, score in zip(*parts, strict=True):
+        if score >= sure:
+            _object(ax, label - 1, box, mask[0] > 0.5, f"{SHAPES[label - 1]} {score:.2f}")
+
+
+def _object(ax: Axes, label: int, box: np.ndarray, mask: np.ndarray, name: str) -> None:
+    """A box with its name above it, and the outline of a mask."""
+    colour, (x, y, right, bottom) = SHAPE_COLOURS[SHAPES[label]], box - 0.5
+    ax.add_patch(Rectangle((x, y), right - x, bottom - y, fill=False, edgecolor=colour, linewidth=1.2))
+    if mask.any() and not mask.all():
+        ax.contour(mask, levels=[0.5], colors=[colour], linewidths=0.7, linestyles=":")
+    label_box = {"facecolor": colour, "linewidth": 0, "pad": 0.8}
+    ax.text(x, y - 1, name, fontsize=6, color="white", bbox=label_box, va="bottom")
 
 
 def losses(comparisons: Mapping[str, Sequence[Comparison]], metrics: Mapping[str, str], phantom: bool) -> Figure:
