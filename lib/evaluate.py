@@ -76,7 +76,8 @@ def _of_checkpoint(place: Path, chosen: Any) -> tuple[str, dict]:
 
 def _named_by(place: Path) -> str:
     """The network that a checkpoint's file, or a folder above it, is called by."""
-    names = (place.name.split(".")[0], *(folder.name for folder in place.absolute().parents))
+    file = find_checkpoint(place).absolute()
+    names = (file.name.split(".")[0], *(folder.name for folder in file.parents))
     found = next((name for name in names if name in NETWORKS), None)
     if found is None:
         raise WorkbookValueError(

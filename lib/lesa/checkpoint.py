@@ -82,15 +82,17 @@ def find_checkpoint(place: str | Path) -> Path:
     place = Path(place)
     if not place.is_dir():
         return place
-    files = {path.name.split(".")[0]: path for path in sorted(place.rglob("*")) if path.suffix in SUFFIXES}
-    epochs = sorted((name for name in files if name.isdecimal()), key=int)
-    name = next((name for name in ("checkpoint", "-1", *epochs[-1:]) if name in files), None)
-    if name is None and len(files) != 1:
+    files = [path for path in sorted(place.rglob("*")) if path.suffix in SUFFIXES]
+    names = [path.name.split(".")[0] for path in files]
+    epochs = sorted((name for name in names if name.isdecimal()), key=int)
+    wanted = next((name for name in ("checkpoint", "-1", *epochs[-1:]) if name in names), None)
+    meant = [path for path, name in zip(files, names, strict=True) if wanted in (None, name)]
+    if len(meant) != 1:
+        told = ", ".join(str(path.relative_to(place)) for path in meant[:5]) or "none of " + ", ".join(SUFFIXES)
         raise WorkbookFileError(
-            f"{place} holds {len(files)} checkpoints ({', '.join(SUFFIXES)}){': ' * bool(files)}{', '.join(sorted(files)[:5])}; "
-            "give the file of one."
+            f"{place} holds {len(meant)} checkpoints that may be meant ({told}); give the file of one."
         )
-    return files[name] if name else next(iter(files.values()))
+    return meant[0]
 
 
 def read_checkpoint(file: str | Path) -> Mapping:

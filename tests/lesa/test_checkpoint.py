@@ -5,6 +5,7 @@ import torch
 
 from lib.errors import WorkbookFileError, WorkbookValueError
 from lib.lesa import LESA, create_lesa, load_official, load_weights
+from lib.lesa.checkpoint import find_checkpoint
 from tests.lesa.official import official_state
 
 BLOCK = "block.classification.stride1"
@@ -31,6 +32,24 @@ def test_prefixes_and_wrappings_do_not_matter(prefix, wrapped):
     again = layer()
     load_weights(again, own.state_dict())  # this room's own names
     assert all(torch.equal(a, b) for a, b in zip(own.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_the_checkpoint_in_a_folder_is_the_one_that_the_official_code_takes(tmp_path):
+    folder = tmp_path / "results" / "lesa_resnet50"
+    folder.mkdir(parents=True)
+    for name in ("9", "94"):
+        (folder / f"{name}.pth").touch()
+    assert find_checkpoint(tmp_path).name == "94.pth"  # the last epoch
+    (folder / "-1.pth").touch()
+    assert find_checkpoint(tmp_path).name == "-1.pth"  # the best
+    (folder / "checkpoint.pth").touch()
+    assert find_checkpoint(folder).name == find_checkpoint(folder / "checkpoint.pth").name == "checkpoint.pth"
+    (tmp_path / "checkpoint.pth").touch()
+    with pytest.raises(WorkbookFileError, match="holds 2 checkpoints that may be meant"):
+        find_checkpoint(tmp_path)
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(WorkbookFileError, match=r"holds 0 checkpoints .*none of \.pth"):
+        find_checkpoint(tmp_path / "nothing")
 
 
 def test_axial_tables_are_turned(resnet50):
