@@ -4,17 +4,24 @@ ResNet: arXiv 1512.03385, cut after `layer3`. VGG: arXiv 1409.1556, cut after th
 positions for a 224×224 image. The networks themselves are torchvision's, unchanged, so that its weights load as they
 are; it is imported when the first of them is built, or any ResNet. The toy network is `lib.toynet`'s, for images of 32
 pixels, of which its cut sees 8×8 positions. `resnet18_small` and `resnet26_small`, one with basic blocks and one with
-bottlenecks, are for images of 40 to 64 pixels on a CPU, and `resnet14_patches` for mosaics of tiles: see `lib.narrow_resnets`.
+bottlenecks, are for images of 40 to 64 pixels on a CPU, and `resnet14_patches` for mosaics of tiles: see `lib.cnn.narrow_resnets`.
 """
+
+import re
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
+from lib.cnn.stages import stages_of
 from lib.errors import WorkbookFileError, WorkbookValueError, choose, positive
 from lib.toynet import ToyNet
 from lib.weights.checkpoint_file import read_weights
-from lib.weights.sources import url_file
+from lib.weights.sources import timm_start, url_file, weights_file
 
+DENSE = re.compile(
+    r"(denselayer\d+\.(?:norm|conv))\.(\d)"
+)  # names in torchvision's files of DenseNets, older than its names
 MIN_SIZE = 32  # pixels; a ResNet's or VGG's five halvings leave one position
 
 
@@ -76,7 +83,7 @@ class NarrowResNet18Backbone(ResNetBackbone):
 
     @classmethod
     def untrained(cls, name: str, num_classes: int) -> nn.Module:
-        from lib.narrow_resnets import NarrowResNet18  # slow to import, as torchvision is
+        from lib.cnn.narrow_resnets import NarrowResNet18  # slow to import, as torchvision is
 
         return NarrowResNet18(num_classes)
 
@@ -89,7 +96,7 @@ class SmallResNetBackbone(ResNetBackbone):
 
     @classmethod
     def untrained(cls, name: str, num_classes: int) -> nn.Module:
-        from lib.narrow_resnets import small_resnet26  # slow to import, as torchvision is
+        from lib.cnn.narrow_resnets import small_resnet26  # slow to import, as torchvision is
 
         return keep_resolution(keep_resolution(small_resnet26(num_classes), "layer3"), "layer4")
 
@@ -104,7 +111,7 @@ class PatchResNetBackbone(ResNetBackbone):
 
     @classmethod
     def untrained(cls, name: str, num_classes: int) -> nn.Module:
-        from lib.narrow_resnets import patch_resnet14  # slow to import, as torchvision is
+        from lib.cnn.narrow_resnets import patch_resnet14  # slow to import, as torchvision is
 
         return patch_resnet14(num_classes)
 
@@ -160,7 +167,51 @@ class ToyNetBackbone(Backbone):
         return net.dense2(net.dense1(net.pool(net.conv3(features))))
 
 
-# Name → where the network is cut. Another of torchvision's one is one line: BACKBONES["wide_resnet50_2"] = ResNetBackbone
+class StagedBackbone(Backbone):
+    """Any network of torchvision's or timm's whose stages hand on one map, cut before its last one: see `lib.cnn.stages`."""
+
+    def __init__(self, net: nn.Module, name: str) -> None:
+        super().__init__(net)
+        self.name = name
+        self.head = head_of(net)
+        self._stages = stages_of(net, name)
+        self.channels = self._stages.channels
+
+    @property
+    def pretrained_cfg(self) -> dict:
+        """What timm says of its network, such as the size of its images; nothing of torchvision's."""
+        return getattr(self.net, "pretrained_cfg", None) or {}
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The modules of `net` with which its stages end."""
+        return self._stages.ends
+
+    def lower(self, images: Tensor) -> Tensor:
+        return self._stages.lower[self.net.training](self.net, checked(images))
+
+    def upper(self, features: Tensor) -> Tensor:
+        return self._stages.upper[self.net.training](self.net, features)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(checked(images))
+
+    def __getstate__(self) -> dict:
+        return {**super().__getstate__(), "_stages": None}  # code that was made here cannot be pickled
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        self._stages = stages_of(self.net, self.name)
+
+
+def head_of(net: nn.Module) -> str:
+    """The name of a classifier's last layer."""
+    named = (getattr(net, "pretrained_cfg", None) or {}).get("classifier")
+    layers = [name for name, layer in net.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    return named if isinstance(named, str) else layers[-1]
+
+
+# Name → where the network is cut, by hand; others of torchvision and timm are cut by `lib.cnn.stages`. Another of torchvision's one is one line: BACKBONES["wide_resnet50_2"] = ResNetBackbone
 BACKBONES: dict[str, type[Backbone]] = {
     **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"), ResNetBackbone),
     "resnet18_small": NarrowResNet18Backbone,
@@ -187,32 +238,109 @@ def checked(images: Tensor) -> Tensor:
 torch.fx.wrap("checked")  # a recorded forward calls it as it is, and does not look inside
 
 
-def build_backbone(name: str, num_classes: int, pretrained: bool = False) -> Backbone:
-    """A backbone by its name in `BACKBONES`.
+def known_backbone(name: str, others: Iterable[str] = ()) -> str:
+    """The name of a backbone: one of `BACKBONES` or `others`, or else of torchvision, or of timm.
 
-    Pretrained weights are torchvision's default ones (ImageNet-1k). Their last layer is kept for 1000 classes and
-    drawn anew for any other number.
+    A name that both libraries have is torchvision's; with a tag, as in "resnet18.a1_in1k", it is timm's.
 
     Raises:
-        WorkbookValueError: the name is unknown, `num_classes` is not a positive whole number, or torchvision has no
-            weights of that name.
-        WorkbookFileError: the weights cannot be downloaded or read; the message says which file to put where.
+        WorkbookValueError: nobody knows it; the nearest name is told.
     """
-    name = choose("backbone", name, BACKBONES)
-    positive(num_classes=num_classes)
-    wrapper = BACKBONES[name]
-    if not pretrained:
-        return wrapper(wrapper.untrained(name, num_classes))
+    try:
+        return choose("backbone", name, [*BACKBONES, *others])
+    except WorkbookValueError as error:
+        if isinstance(name, str) and (_of_torchvision(name) or _of_timm(name)):
+            return name
+        raise WorkbookValueError(f"{error} Or any CNN of torchvision or timm by its name there.") from None
+
+
+def _of_torchvision(name: str) -> bool:
     from torchvision import models  # slow to import
 
-    if name not in models.list_models():
+    return name in models.list_models(module=models)
+
+
+def _of_timm(name: str) -> bool:
+    import timm  # takes two seconds
+
+    return timm.is_model(name)
+
+
+def build_backbone(name: str, num_classes: int, pretrained: bool = False) -> Backbone:
+    """A backbone by its name: see `known_backbone`.
+
+    Pretrained weights are the default ones of torchvision or timm (ImageNet). Their last layer is kept for as many classes
+    and drawn anew for any other number.
+
+    Raises:
+        WorkbookValueError: the name is unknown, `num_classes` is not a positive whole number, there are no weights of that
+            name, or the network cannot be cut.
+        WorkbookFileError: the weights cannot be downloaded or read; the message says which file to put where.
+    """
+    name = known_backbone(name)
+    positive(num_classes=num_classes)
+    if name in BACKBONES:
+        wrapper = BACKBONES[name]
+        return wrapper(_from_torchvision(name, num_classes) if pretrained else wrapper.untrained(name, num_classes))
+    if not _of_torchvision(name):
+        return StagedBackbone(build_timm(name, pretrained, num_classes=num_classes), name)
+    from torchvision.models import VGG, ResNet
+
+    net = _from_torchvision(name, num_classes) if pretrained else _drawn(name, num_classes)
+    by_hand = ResNetBackbone if isinstance(net, ResNet) else VGGBackbone if isinstance(net, VGG) else None
+    return by_hand(net) if by_hand else StagedBackbone(net, name)
+
+
+def _from_torchvision(name: str, num_classes: int) -> nn.Module:
+    """Torchvision's network with its default weights."""
+    if not _of_torchvision(name):
         raise WorkbookValueError(f"There are no pretrained weights of {name}: build it with pretrained=False.")
-    net = models.get_model(name, weights=None)
+    net = _drawn(name, 1000)
     load_default_weights(net, name)
-    last = net.get_submodule(wrapper.head)
-    if num_classes != last.out_features:
-        net.set_submodule(wrapper.head, nn.Linear(last.in_features, num_classes))
-    return wrapper(net)
+    last = net.get_submodule(head := head_of(net))
+    if num_classes != 1000:
+        is_map = isinstance(last, nn.Conv2d)
+        net.set_submodule(
+            head, nn.Conv2d(last.in_channels, num_classes, 1) if is_map else nn.Linear(last.in_features, num_classes)
+        )
+    return net
+
+
+def _drawn(name: str, num_classes: int) -> nn.Module:
+    """Torchvision's network, drawn: without the second heads that two of its networks have in training."""
+    from torchvision import models
+
+    options = {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    try:
+        return models.get_model(name, weights=None, num_classes=num_classes, **options)
+    except NotImplementedError:  # a RegNet computes its widths with tensors, which on the `meta` device have no values
+        numbers = torch.get_rng_state()
+        with torch.device("cpu"):
+            net = models.get_model(name, weights=None, num_classes=num_classes)
+        torch.set_rng_state(numbers)
+        return net.to("meta")
+
+
+def build_timm(name: str, pretrained: bool, **options: object) -> nn.Module:
+    """timm's network `name`.
+
+    Raises:
+        WorkbookValueError: timm cannot build it so.
+        WorkbookFileError: its weights cannot be had.
+    """
+    import timm  # takes two seconds
+
+    overlay = (
+        {"pretrained_cfg_overlay": {"file": str(weights_file(start))}}
+        if pretrained and (start := timm_start(name))
+        else {}
+    )
+    try:
+        return timm.create_model(name, pretrained, **overlay | options)
+    except Exception as error:  # a broken file can raise anything, and options go to networks of a thousand kinds
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        given = ", ".join(f"{option}={value!r}" for option, value in options.items())
+        raise WorkbookValueError(f"timm cannot build {name!r} with {given} ({reason}). Check these options.") from error
 
 
 def load_default_weights(net: nn.Module, name: str) -> None:
@@ -221,7 +349,9 @@ def load_default_weights(net: nn.Module, name: str) -> None:
 
     file = url_file(models.get_model_weights(name).DEFAULT.url)
     try:
-        net.load_state_dict(read_weights(file)[0])
+        tensors = {DENSE.sub(r"\1\2", key): tensor for key, tensor in read_weights(file)[0].items()}
+        second_heads = {key for key in tensors if key.startswith(("aux1.", "aux2.", "AuxLogits."))}
+        net.load_state_dict({key: tensor for key, tensor in tensors.items() if key not in second_heads})
     except (WorkbookFileError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:200]
         raise WorkbookFileError(

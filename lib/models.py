@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from lib.backbones import BACKBONES, Backbone, build_backbone
+from lib.backbones import Backbone, build_backbone, known_backbone
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.gattanet import gatta_backbone
 from lib.glsa import LOCAL_ATTENTION, GLSABlock, GLSANet
@@ -49,7 +49,7 @@ def create_model(
     `GLSANet(backbone, GLSABlock(backbone.channels, attn_type="none"))` from `build_backbone(…)`.
 
     Args:
-        backbone_name: a name in `BACKBONES` or `NETWORKS`.
+        backbone_name: a name in `BACKBONES` or `NETWORKS`, or that of any CNN of torchvision or timm.
         pretrained: start from the backbone's ImageNet weights.
         num_classes: number of logits.
         attn_type: the local attention of a GLSA block ("CBAM", "BAM", "scSE"), or a name in `WRAPPERS`.
@@ -67,7 +67,7 @@ def create_model(
             network.
         WorkbookFileError: weights cannot be had or are damaged; the message says which file to put where.
     """
-    name = choose("backbone", backbone_name, [*BACKBONES, *NETWORKS])
+    name = known_backbone(backbone_name, NETWORKS)
     one_start(pretrained, weights)
     block = {"fusion_strategy": fusion_strategy, "residual_strategy": residual_strategy}
     if name in NETWORKS:

@@ -34,7 +34,7 @@ ORDER = (  # a room may import those before it and itself, and nothing else of l
     "weights",
     "mapped",
     "toynet",
-    "narrow_resnets",
+    "cnn",
     "backbones",
     "papers",
     "models",
@@ -60,7 +60,7 @@ COMMANDS = {
     "weights.__main__",
     "publish.__main__",
 }  # command lines, though in a room below
-NETWORK_ROOMS = {"weights", "mapped", "toynet", "narrow_resnets", "backbones", "papers", "models"}
+NETWORK_ROOMS = {"weights", "mapped", "toynet", "cnn", "backbones", "papers", "models"}
 UNKNOWN = {  # of what stands before them, what these do not know all the same
     "data": NETWORK_ROOMS,
     "retrieval": NETWORK_ROOMS,

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from lib.backbones import Backbone, ToyNetBackbone, VGGBackbone
+from lib.backbones import Backbone, StagedBackbone, ToyNetBackbone, VGGBackbone
 from lib.gattanet.model import GAttANet
 
-INPUT_SIZE = (3, 64, 64)  # to find the layers' shapes; any backbone takes it, and it is soon done
+INPUT_SIZE = (3, 64, 64)  # to find the layers' shapes; backbones that are cut by hand take it, and it is soon done
 
 
 def default_layers(backbone: Backbone) -> tuple[str, ...]:
@@ -18,6 +18,8 @@ def default_layers(backbone: Backbone) -> tuple[str, ...]:
     if isinstance(backbone, VGGBackbone):
         pools = [i for i, layer in enumerate(backbone.net.features) if isinstance(layer, nn.MaxPool2d)]
         return (*(f"net.features.{i}" for i in pools[-3:]), "net.classifier.1", "net.classifier.4")
+    if isinstance(backbone, StagedBackbone):
+        return tuple(f"net.{end}" for end in backbone.ends[-3:])
     return ("net.layer2", "net.layer3", "net.layer4")
 
 
@@ -34,4 +36,5 @@ def gatta_backbone(
     (`layer3`) or as the backbone does that holds it (`net.layer3`)."""
     names = {name for name, _ in backbone.named_modules()}
     own = [name if name in names else f"net.{name}" for name in layers or ()]
-    return GAttANet(backbone, own or default_layers(backbone), dim, passes, norm, freeze, INPUT_SIZE, alpha_init)
+    size = None if isinstance(backbone, StagedBackbone) else INPUT_SIZE
+    return GAttANet(backbone, own or default_layers(backbone), dim, passes, norm, freeze, size, alpha_init)

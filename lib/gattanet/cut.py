@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx, nn
 
+from lib.cnn.stages import function_of
 from lib.errors import WorkbookValueError
 from lib.gattanet.probe import called_once, first_line
 from lib.mapped import mode
@@ -89,18 +90,14 @@ def cut(model: nn.Module, backbone: nn.Module, layers: dict[str, nn.Module], tra
 def _function(
     model: nn.Module, nodes: Iterable[fx.Node], inputs: Iterable[fx.Node], outputs: Any, modulated: bool = False
 ) -> Callable[..., tuple]:
-    """f(model, *inputs[, q_avg]) → outputs, by the recorded `nodes`; only the code is kept, not torch.fx's module."""
-    graph = fx.Graph()
-    new = {node: graph.placeholder(node.name) for node in inputs}
-    q_avg = graph.placeholder("q_avg") if modulated else None
-    for node in nodes:
-        if node in new:
-            continue
-        new[node] = graph.node_copy(node, new.__getitem__)
-        if node.op == "call_module" and node.target.startswith("agreement."):
-            new[node].args = (*new[node].args, q_avg)
-    graph.output(fx.node.map_arg(outputs, new.__getitem__))
-    return type(fx.GraphModule(model, graph)).forward
+    """f(model, *inputs[, q_avg]) → outputs, by the recorded `nodes`."""
+    return function_of(
+        model, nodes, inputs, outputs, "q_avg" if modulated else None, lambda node: modulated and _agrees(node)
+    )
+
+
+def _agrees(node: fx.Node) -> bool:
+    return node.op == "call_module" and node.target.startswith("agreement.")
 
 
 def verify(model: nn.Module, images: Tensor, logits: Tensor) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.backbones import BACKBONES
+from lib.backbones import known_backbone
 from lib.data import SHARDS
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.models import NETWORKS
@@ -61,7 +61,7 @@ class RunConfig(Settings):
                 f"task='reid' needs a network that embeds: take attention='DCAL' (or {', '.join([*BRANCHES][:-1])}) and "
                 f"a ViT such as deit_tiny_patch16_224, not attention={self.attention!r}."
             )
-        self._set("backbone", choose("backbone", self.backbone, [*BACKBONES, *NETWORKS]))
+        self._set("backbone", known_backbone(self.backbone, NETWORKS))
         if self.backbone in NETWORKS and self.attention != "none":
             raise WorkbookValueError(f"{self.backbone} has attention of its own: take attention='none'.")
 

@@ -1,0 +1,1 @@
+"""Convolutional networks: small ones of the workbook, and where any is cut."""
