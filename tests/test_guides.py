@@ -20,6 +20,7 @@ from lib.data.download import SOURCES
 from lib.explain import METHODS, explain, methods_of
 from lib.glsa import FUSION_STRATEGIES
 from lib.paths import ROOT
+from lib.photographs import wheel_network
 from lib.training import RunConfig
 from lib.workbook import commandline
 from lib.workbook.parameters import read_cell
@@ -68,6 +69,11 @@ def test_a_model_and_a_run(page, shared_root):
     )  # the second page finds the first's run
     assert left["model"].count_parameters()["total"] == sum(p.numel() for p in left["model"].parameters())
     assert left["run"].finished
+
+
+def test_a_network_that_is_brought(tmp_path):
+    left = run("docs/tutorials/your-images.md", weights=wheel_network(tmp_path))
+    assert left["network"].classes[left["photographs"].probabilities(left["network"].net)[0].argmax()] == "espresso"
 
 
 def test_a_fusion_of_ones_own(monkeypatch):

@@ -45,6 +45,7 @@ ORDER = (  # a room may import those before it and itself, and nothing else of l
     "evaluation",
     "explain.methods",
     "explain.scores",
+    "photographs",
     "claims",
     "report.tables",
     "report.study",

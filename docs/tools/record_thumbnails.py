@@ -26,6 +26,7 @@ CHOSEN = {
     "07": 2,
     "08": 1,
     "09": 1,
+    "10": 0,
 }  # of a notebook's three
 
 

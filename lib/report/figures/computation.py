@@ -27,7 +27,7 @@ class Panel:
 def computation(images: TestImages, panels: Sequence[Panel]) -> Figure:
     """The `panels` in a row; a map's colours go from its least to its greatest value, a matrix's by its root, up to its
     greatest value off the diagonal. A map with values of both signs stands alone: red above 0, blue below."""
-    height, width = images.config.size
+    height, width = images.sharp.shape[1:3]
     lines = max(len(wrapped(panel.title, LETTERS).splitlines()) for panel in panels)
     with figure(SIDE * len(panels), SIDE * height / width + 0.17 * lines + 0.4, images.is_phantom) as fig:
         for ax, panel in zip(picture_grid(fig, 1, len(panels))[0], panels, strict=True):

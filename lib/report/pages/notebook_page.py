@@ -11,6 +11,7 @@ from traitlets.config import Config
 
 from lib.errors import WorkbookFileError
 from lib.files import write_text
+from lib.progress import NEWS
 from lib.report.pages.frame import TEMPLATES, content_security, style
 from lib.report.pages.markdown import Heading, link_pages, render_untrusted
 from lib.report.pages.notebook_summary import title
@@ -58,8 +59,16 @@ def read_executed(path: Path) -> NotebookNode:
     notebook.cells = [cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = _merge_logs(cell.outputs)
+            cell.outputs = _merge_logs(_without_progress(cell.outputs))
     return notebook
+
+
+def _without_progress(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """What was said while work went on and is no news afterwards is left out."""
+    for output in outputs:
+        if output.output_type == "stream":
+            output.text = NEWS.sub("", output.text)
+    return [output for output in outputs if output.output_type != "stream" or output.text]
 
 
 def _merge_logs(outputs: list[NotebookNode]) -> list[NotebookNode]:

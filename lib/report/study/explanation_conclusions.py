@@ -53,7 +53,7 @@ def explanation_figures(
     table: pd.DataFrame, by_draw: Mapping[str, np.ndarray], images: str, network: str
 ) -> dict[str, str | dict[str, str]]:
     """The key figures; `images` and `network` are told as they are."""
-    won, scores = _won(table)
+    won, scores = won_scores(table)
     return {
         "scores in which a method beats the best reference map": {name: f"{n} of {scores}" for name, n in won.items()},
         "likeness left when all is forgotten": {name: mean_and_range(v[:, -1]) for name, v in by_draw.items()},
@@ -64,7 +64,7 @@ def explanation_figures(
 
 def explanation_verdict(table: pd.DataFrame, by_draw: Mapping[str, np.ndarray], images: int) -> tuple[str, str]:
     """Who beats the reference maps, in a sentence, and whose maps stay when the network forgets."""
-    won, scores = _won(table)
+    won, scores = won_scores(table)
     best, never = won[won == won.max()].index.tolist(), won[won == 0].index.tolist()
     if not won.max():
         first = f"For this network and these {images} images no method beats the best reference map in any score."
@@ -89,7 +89,7 @@ def _left(by_draw: Mapping[str, np.ndarray]) -> str:
     return text + (f" Unknown of {', '.join(unknown)}, whose maps became even." if unknown else "")
 
 
-def _won(table: pd.DataFrame) -> tuple[pd.Series, int]:
+def won_scores(table: pd.DataFrame) -> tuple[pd.Series, int]:
     """In how many scores each method beats the best reference map, and how many scores there are."""
     judged = table[table["beats"].notna()]
     return judged.groupby("method", sort=False)["beats"].sum().astype(int), judged["score"].nunique()

@@ -18,6 +18,7 @@ from lib.report.pages.markdown import Page, link_pages
 from lib.report.pages.notebook_page import SELDOM, export_html
 from lib.report.pages.notebook_summary import key_figures, question, thumbnails, title
 from lib.report.pages.toc import table_of_contents
+from lib.progress import Progress
 from lib.report.tables.cells import Cell
 from lib.report.tables.table import Table, html_of
 
@@ -410,3 +411,16 @@ def test_names_in_markdown_outputs_are_shown_and_not_run(tmp_path):
     assert "<img src=x" not in html
     assert "<script>alert" not in html
     assert f"<em>Class {escape(name, quote=False)}, predicted.</em>" in html.replace("&quot;", '"')
+
+
+def test_what_was_news_while_work_went_on_is_left_out(tmp_path):
+    """The lines of `lib.progress.Lines`; what else was printed stays."""
+    progress = Progress(12, "scoring maps", "scores", done=3)
+    progress.note = "deletion of grad-cam"
+    said = "4 images: 3/4 sure\n"
+    cells = [new_markdown_cell("# A title"), cell("x", printed(f"{progress.line(1.0)}\n{said}"), printed(progress.line(2.0)))]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "04_x.ipynb")
+    export_html(tmp_path / "04_x.ipynb", tmp_path / "04_x.html")
+    text = (tmp_path / "04_x.html").read_text()
+    assert "scoring maps" not in text
+    assert said.strip() in text

@@ -1,0 +1,57 @@
+"""Notebook 10 in a few numbers and sentences: what a brought network answers, how steadily, and whose maps hold."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib.report.study.explanation_conclusions import won_scores
+from lib.report.tables.cells import minus
+
+SURE = 0.5  # a probability from which an answer is called sure
+
+
+def photograph_key_figures(
+    network: str, probabilities: np.ndarray, seen: pd.DataFrame, steady: pd.DataFrame, table: pd.DataFrame
+) -> dict[str, str | dict[str, str]]:
+    """The key figures.
+
+    Args:
+        probabilities: [N, K] of the photographs as shown.
+        seen, steady: `answers_from`, `steadiness`.
+        table: the `leaderboard`.
+    """
+    best, others = probabilities.max(axis=1), seen[seen["viewpoint"] != "as shown"]
+    won, scores = won_scores(table)
+    return {
+        "network": network,
+        f"photographs with a class above {SURE}": f"{(best > SURE).sum()} of {len(best)}",
+        "other views with the same answer": f"{others['same'].sum()} of {len(others)}",
+        "maps that move with the picture most": _at(steady, max),
+        "scores in which a method beats the best reference map": {name: f"{n} of {scores}" for name, n in won.items()},
+    }
+
+
+def photograph_verdict(
+    names: Sequence[str], probabilities: np.ndarray, seen: pd.DataFrame, steady: pd.DataFrame, table: pd.DataFrame
+) -> tuple[str, str]:
+    """What the network is sure of, and which explanations move with the picture and beat what knows nothing."""
+    sure = [name for name, best in zip(names, probabilities.max(axis=1), strict=True) if best > SURE]
+    others = seen[seen["viewpoint"] != "as shown"]
+    won, scores = won_scores(table)
+    winners = [f"{name} ({n} of {scores})" for name, n in won.items() if n]
+    named = f" ({', '.join(sure)})" if sure else ""
+    kept = f"keeps its answer in {others['same'].sum()} of {len(others)} other views"
+    first = f"The network gives a class more than {SURE:.2f} on {len(sure)} of {len(names)} photographs{named}, and {kept}."
+    beaten = f"Beats the best reference map: {', '.join(winners)}." if winners else "No method beats the best reference map."
+    moving = f"With the picture move most: {_at(steady, max)}; least: {_at(steady, min)}."
+    return first, f"{beaten} {moving}"
+
+
+def _at(steady: pd.DataFrame, end: Callable[[Iterable[float]], float]) -> str:
+    """The methods at one end of the mean correlations, which may be several: 'grad-cam, hires-cam (0.90)'."""
+    means = steady["mean"].dropna().round(2)
+    if means.empty:
+        return "unknown, since all maps are even"
+    value = end(means)
+    return f"{', '.join(means.index[means == value])} ({minus(f'{value:.2f}')})"
