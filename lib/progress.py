@@ -12,7 +12,9 @@ HEADLESS = "WORKBOOK_HEADLESS"  # set by run_all for the kernels that it starts
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_MESSAGES = 0.1  # to a notebook's page
 LONG = 1.0  # seconds of work that is worth a line when it is done
-NEWS = re.compile(r"^.+: [\d.]+/[\d.]+ .+ \(\d+ %\)(, .*)?\n?", re.MULTILINE)  # a line of `Lines`, which has been news once
+NEWS = re.compile(
+    r"^.+: [\d.]+/[\d.]+ .+ \(\d+ %\)(, .*)?\n?", re.MULTILINE
+)  # a line of `Lines`, which has been news once
 
 # What a notebook shows while it happens → the module whose `watch` shows it. Those who work stand in rooms below those who
 # draw: `lib` itself says here who watches whom.

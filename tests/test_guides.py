@@ -22,7 +22,7 @@ from lib.glsa import FUSION_STRATEGIES
 from lib.paths import ROOT
 from lib.photographs import wheel_network
 from lib.training import RunConfig
-from lib.workbook import commandline
+from lib.workbook import commandline, notebooks
 from lib.workbook.parameters import read_cell
 
 PAGES = [ROOT / "README.md", ROOT / "data" / "README.md", ROOT / "benchmarks" / "README.md", ROOT / "CONTRIBUTING.md"]
@@ -138,7 +138,7 @@ def test_runs_as_a_tracker_lists_them(shared_root):
 def test_every_block_of_python_is_tried_here():
     told = {page for page in TEXTS if snippets(page)} - {"data/README.md"}  # which leaves out what is one's own
     tried = {f"docs/contributing/{name}.md" for name in ("fusion", "dataset", "method", "notebook")}
-    tutorials = {f"docs/tutorials/{name}.md" for name in ("one-run", "explanations", "tracking")}
+    tutorials = {f"docs/tutorials/{name}.md" for name in ("one-run", "explanations", "tracking", "your-images")}
     assert told == tried | tutorials | {"README.md", "docs/mechanisms/dcal.md"}
 
 
@@ -189,7 +189,7 @@ def understood_by_run_all(words: list[str], folder: Path) -> bool:
 
 @pytest.mark.parametrize("words", lines_of("python run_all.py"), ids=" ".join)
 def test_a_command_of_run_all_is_understood(words, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(commandline, "run", lambda *_: 0)
+    monkeypatch.setattr(notebooks, "run", lambda *_: 0)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert understood_by_run_all(words if words != ["NUMBER", "--profile", "smoke"] else ["02", *words[1:]], tmp_path)
 

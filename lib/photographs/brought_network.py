@@ -120,7 +120,9 @@ def _names(classes: str | Path | None, number: int) -> tuple[str, ...]:
         except (OSError, UnicodeDecodeError) as error:
             raise WorkbookFileError(f"{file} cannot be read as a text file with a class a line ({error}).") from error
         if len(names) != number:
-            raise WorkbookValueError(f"{file} names {len(names)} classes, and the weights have {number}: give a line for each.")
+            raise WorkbookValueError(
+                f"{file} names {len(names)} classes, and the weights have {number}: give a line for each."
+            )
         return names
     if number == IMAGENET:
         info = ImageNetInfo()

@@ -92,7 +92,9 @@ def find_photographs(folder: str | Path | None = None, most: int | None = None) 
         return wheel_photographs()[:most]
     place = given_path(folder, "images")
     if not place.is_dir():
-        raise WorkbookFileError(f"{place} is no folder; give one that holds photographs, or images=None for the wheel's.")
+        raise WorkbookFileError(
+            f"{place} is no folder; give one that holds photographs, or images=None for the wheel's."
+        )
     paths = sorted(Path(path) for path in pictures_below(place))
     if not paths:
         raise WorkbookFileError(

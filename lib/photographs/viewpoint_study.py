@@ -25,7 +25,12 @@ def answers_from(photographs: Photographs, probabilities: np.ndarray) -> pd.Data
         if viewpoint == "as shown"
     }
     rows = [
-        {"photograph": name, "viewpoint": viewpoint, "probability": row[usual[name]], "same": row.argmax() == usual[name]}
+        {
+            "photograph": name,
+            "viewpoint": viewpoint,
+            "probability": row[usual[name]],
+            "same": row.argmax() == usual[name],
+        }
         for name, viewpoint, row in zip(photographs.names, photographs.viewpoints, probabilities, strict=True)
     ]
     return pd.DataFrame(rows)

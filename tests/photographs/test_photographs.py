@@ -165,3 +165,19 @@ def test_gattanet_starts_from_what_the_network_answers():
     assert all(part.alpha.item() == 0 for part in gatta.agreement)
     assert not any(p.requires_grad for p in gatta.backbone.parameters())
     assert frozen_gatta(timm.create_model("test_vit", img_size=32).eval(), torch.rand(1, 3, 32, 32)) is None
+
+
+def test_weights_without_a_head_and_of_another_network_are_refused(tmp_path):
+    net = timm.create_model("test_efficientnet", num_classes=4)
+    headless = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("classifier")}
+    save_file(headless, tmp_path / "headless.safetensors")
+    save_file(net.state_dict(), tmp_path / "whole.safetensors")
+    with pytest.raises(WorkbookValueError, match="have no head 'classifier' of test_efficientnet"):
+        bring_network("test_efficientnet", tmp_path / "headless.safetensors")
+    with pytest.raises(WorkbookValueError, match="do not fit test_efficientnet_evos"):
+        bring_network("test_efficientnet_evos", tmp_path / "whole.safetensors")
+    with pytest.raises(WorkbookValueError, match="no backbone 'resnet1'|Unknown backbone 'resnet1'"):
+        bring_network("resnet1", tmp_path / "whole.safetensors")
+    assert bring_network("test_efficientnet", tmp_path / "whole.safetensors").classes == tuple(
+        f"class {n}" for n in range(4)
+    )

@@ -42,8 +42,12 @@ def photograph_verdict(
     winners = [f"{name} ({n} of {scores})" for name, n in won.items() if n]
     named = f" ({', '.join(sure)})" if sure else ""
     kept = f"keeps its answer in {others['same'].sum()} of {len(others)} other views"
-    first = f"The network gives a class more than {SURE:.2f} on {len(sure)} of {len(names)} photographs{named}, and {kept}."
-    beaten = f"Beats the best reference map: {', '.join(winners)}." if winners else "No method beats the best reference map."
+    first = (
+        f"The network gives a class more than {SURE:.2f} on {len(sure)} of {len(names)} photographs{named}, and {kept}."
+    )
+    beaten = (
+        f"Beats the best reference map: {', '.join(winners)}." if winners else "No method beats the best reference map."
+    )
     moving = f"With the picture move most: {_at(steady, max)}; least: {_at(steady, min)}."
     return first, f"{beaten} {moving}"
 

@@ -10,6 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+from lib.progress import Progress
 from lib.report.figures.style import literal
 from lib.report.pages.execution_records import Entry, write_entry
 from lib.report.pages.index_page import write_index
@@ -18,7 +19,6 @@ from lib.report.pages.markdown import Page, link_pages
 from lib.report.pages.notebook_page import SELDOM, export_html
 from lib.report.pages.notebook_summary import key_figures, question, thumbnails, title
 from lib.report.pages.toc import table_of_contents
-from lib.progress import Progress
 from lib.report.tables.cells import Cell
 from lib.report.tables.table import Table, html_of
 
@@ -418,7 +418,10 @@ def test_what_was_news_while_work_went_on_is_left_out(tmp_path):
     progress = Progress(12, "scoring maps", "scores", done=3)
     progress.note = "deletion of grad-cam"
     said = "4 images: 3/4 sure\n"
-    cells = [new_markdown_cell("# A title"), cell("x", printed(f"{progress.line(1.0)}\n{said}"), printed(progress.line(2.0)))]
+    cells = [
+        new_markdown_cell("# A title"),
+        cell("x", printed(f"{progress.line(1.0)}\n{said}"), printed(progress.line(2.0))),
+    ]
     nbformat.write(new_notebook(cells=cells), tmp_path / "04_x.ipynb")
     export_html(tmp_path / "04_x.ipynb", tmp_path / "04_x.html")
     text = (tmp_path / "04_x.html").read_text()
