@@ -41,6 +41,9 @@ class BroughtNetwork:
         image = resize(Image.fromarray(picture), self.shorter_side, InterpolationMode(self.interpolation))
         return np.asarray(image)
 
+    def _repr_markdown_(self) -> str:
+        return f"{self.name}: {len(self.classes)} classes, pictures of {self.size[0]} × {self.size[1]} pixels."
+
 
 def bring_network(
     backbone: str, weights: str | Path, classes: str | Path | None = None, image_size: int | None = None
