@@ -28,6 +28,9 @@ NO_REFIT, REFITS = "none", ("none", "val", "all")
 # `attention` on a ViT: which of DCAL's branches are trained beside self-attention (SA), as (GLCA, PWCA).
 BRANCHES = {"SA": (False, False), "SA+GLCA": (True, False), "SA+PWCA": (False, True), "DCAL": (True, True)}
 
+# What can be added to any recipe; all are off by default.
+ADDED = ("mixup", "cutmix", "ema_decay", "accumulate_grad_batches", "test_time_augmentation", "sync_batchnorm")
+
 ATTENTIONS = LOCAL_ATTENTION | WRAPPERS | BRANCHES
 
 

@@ -15,6 +15,7 @@ from lib.data.mixing import build_mixing
 from lib.errors import WorkbookValueError
 from lib.evaluation.transfer import transfer
 from lib.predict import main as predict_command
+from lib.report.tables.run_tables import recipe_text
 from lib.training import RunConfig, RunStore, fit, prepare, profile_config, trainer
 from lib.training import classifier as module_file
 from lib.training.build_model import build_model
@@ -22,6 +23,7 @@ from lib.training.classifier import Classifier
 from lib.training.inference import over_views, predict_rows, probabilities
 from lib.training.losses import LOSSES, build_loss
 from lib.training.recorder import Recorder
+from lib.training.settings import ADDED
 from lib.training.trainer import classifier as module_of
 
 ALL = {
@@ -103,12 +105,16 @@ def test_the_average_of_the_weights_is_kept_and_the_training_goes_on_with_the_we
     assert not any(torch.equal(kept[name], steps[-1][name]) for name in kept if name.endswith("weight"))
 
 
-def test_each_network_can_be_averaged():
+def test_each_network_can_be_averaged_and_learn_shares():
     """The copy computes with its own weights, also where hooks or generated code read the network."""
     for settings in ({}, {"attention": "gatta"}, {"attention": "SA+GLCA", "backbone": "test_vit", "depth": 1}):
         config = RunConfig(**{"backbone": "toynet", "image_size": 32, "ema_decay": 0.9, **settings})
         model = build_model(config, 3)
-        kept, images = module_of(config)(config, model, "abc", [1, 1, 1]).kept.eval(), torch.randn(2, 3, 32, 32)
+        module, images = module_of(config)(config, model, "abc", [1, 1, 1]), torch.randn(2, 3, 32, 32)
+        kept, labels = module.kept.eval(), torch.tensor([2, 0])
+        of_shares, of_labels = (module.losses(images, y)[0] for y in (torch.eye(3)[labels], labels))
+        torch.testing.assert_close(of_shares, of_labels)
+        kept.load_state_dict(model.state_dict())  # whose running statistics have moved
         torch.testing.assert_close(kept(images), model.eval()(images))
         with torch.no_grad():
             [parameter.zero_() for parameter in model.parameters()]
@@ -217,6 +223,9 @@ def test_two_gpus_that_share_their_statistics_give_the_numbers_of_one(tiny, tmp_
 
 def test_switched_off_they_are_in_no_name_and_switched_on_in_each():
     plain = RunConfig()
+    assert {*ALL, "sync_batchnorm"} == {*ADDED}
+    assert recipe_text(plain).endswith(", lr 0.001")
+    assert recipe_text(plain.replace(mixup=0.4, ema_decay=0.9)).endswith(", lr 0.001, mixup 0.4, ema_decay 0.9")
     for name, value in ALL.items():
         assert plain.replace(**{name: RunConfig.__dataclass_fields__[name].default}).hash == plain.hash
         assert plain.replace(**{name: value}).hash != plain.hash

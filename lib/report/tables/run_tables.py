@@ -13,6 +13,7 @@ from lib.report.tables.cells import minus
 from lib.statistics.estimates import Comparison, compare
 from lib.statistics.metric_names import METRICS
 from lib.training.config import RunConfig
+from lib.training.settings import ADDED
 from lib.training.store import Run
 
 if TYPE_CHECKING:
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 
 
 def recipe_text(config: RunConfig) -> str:
-    """'toynet on digits: 2 epochs, 32×32 pixels, batch 32, AdamW, lr 0.001'"""
+    """'toynet on digits: 2 epochs, 32×32 pixels, batch 32, AdamW, lr 0.001', and what is added to the recipe."""
     height, width = config.size
-    return (
+    recipe = (
         f"{config.backbone} on {config.dataset}: {config.max_epoch} epochs, {height}×{width} pixels, "
         f"batch {config.batch_size}, {config.optimizer}, lr {config.lr:g}"
     )
+    added = (f"{name} {getattr(config, name)}" for name in ADDED if config.uses(name))
+    return ", ".join([recipe, *added])
 
 
 def provenance_text(run: Run) -> str:
