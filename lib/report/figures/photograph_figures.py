@@ -82,6 +82,7 @@ def by_alpha(alphas: Sequence[float], probabilities: np.ndarray, names: Sequence
             ax.plot(alphas, probabilities[:, n], marker(n) + ("-" if n < 7 else "--"), label=wrapped(name, 30))
         ax.axvline(0, color=GREY, linewidth=1)
         ax.set_xscale("symlog", linthresh=min(abs(alpha) for alpha in alphas if alpha))
+        ax.set_xticks([min(alphas), 0, max(alphas)])
         ax.set(ylim=(-0.02, 1.02), xlabel="α of every layer", ylabel="probability of the usual answer")
         ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
     return fig
