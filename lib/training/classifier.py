@@ -87,7 +87,8 @@ class Classifier(pl.LightningModule):
         if not torch.isfinite(loss):
             raise self._not_finite(loss.item(), shown, batch_idx)
         self.train_loss.update(loss.detach(), len(labels))
-        self.train_accuracy.update(logits.detach(), labels if labels.ndim == 1 else labels.argmax(dim=1))
+        labels = labels if labels.ndim == 1 else labels.argmax(dim=1)  # of a mixed image, what most of it shows
+        self.train_accuracy.update(logits.detach(), labels)
         self.batch_loss = loss.detach()
         self.batch_accuracy = (logits.detach().argmax(dim=1) == labels).float().mean()
         return loss

@@ -22,7 +22,6 @@ from lib.training.build_model import build_model
 from lib.training.classifier import Classifier
 from lib.training.inference import over_views, predict_rows, probabilities
 from lib.training.losses import LOSSES, build_loss
-from lib.training.recorder import Recorder
 from lib.training.settings import ADDED
 from lib.training.trainer import classifier as module_of
 
@@ -204,7 +203,7 @@ def test_batch_normalisation_is_lightnings_synchronised_one(tiny, tmp_path, monk
     monkeypatch.setattr(trainer.pl, "Trainer", lambda **options: asked.update(options))
     config = tiny.replace(devices=2, sync_batchnorm=True)
     run = RunStore(tmp_path).run(config)
-    trainer._trainer(config, run, Recorder(run.path, None, lambda: None), False)
+    trainer._trainer(config, run, [])
     assert (asked["sync_batchnorm"], asked["devices"]) == (True, 2)
     model = build_model(config, 7).eval()
     synchronised, images = SyncBatchNorm.convert_sync_batchnorm(model), torch.randn(2, 3, 32, 32)
