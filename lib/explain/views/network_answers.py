@@ -57,6 +57,7 @@ class NetworkAnswers:
         self._parts: list[bytes] = []
         self.probabilities = lru_cache(64)(self._probabilities)
         self.own_kinds = lru_cache(16)(self._own_kinds)
+        self.methods = lru_cache(16)(self._methods)  # found by trying what the network does
 
     def __call__(self, wish: Wish, buffer: bytes = b"") -> Iterator[Answer]:
         kind = choose("wish", wish["what"], self.kinds)
@@ -78,7 +79,7 @@ class NetworkAnswers:
         ]
         yield {"classes": [] if searches else list(run.classes), "methods": methods, "searches": searches}, b""
 
-    def methods(self, network: str) -> dict[str, Method]:
+    def _methods(self, network: str) -> dict[str, Method]:
         """Those of `methods_of`; of a network that answers no class those that explain none."""
         methods, searches = methods_of(self.networks.model(network)), self.networks.searches(network)
         return {name: method for name, method in methods.items() if not (searches and method.by_class)}
