@@ -63,6 +63,7 @@ def build_detector(layer: type[SelfAttention] | None, side: int, seed: int = 0) 
         rpn_post_nms_top_n_test=64,
         rpn_batch_size_per_image=64,
         box_batch_size_per_image=32,
+        box_positive_fraction=0.5,
         box_detections_per_img=DETECTIONS,
     )
 

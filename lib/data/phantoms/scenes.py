@@ -37,12 +37,12 @@ def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _draw(side: int, rng: np.random.Generator) -> Scene:
-    image, labels, masks = rng.normal(0.45, 0.08, (side, side, 3)), [], []
+    image, labels, masks = rng.normal(0.2, 0.05, (side, side, 3)), [], []
     for _ in range(rng.integers(1, MOST + 1)):
         label, mask = _place(side, masks, rng)
         if mask is None:
             continue
-        colour = rng.uniform(0, 1, 3)  # tells nothing of the kind
+        colour = rng.uniform(0.5, 1, 3)  # brighter than the ground; it tells nothing of the kind
         image[mask] = colour + rng.normal(0, 0.05, (mask.sum(), 3))
         labels.append(label)
         masks.append(mask)

@@ -107,10 +107,8 @@ def gate_maps(images: TestImages, gates: Mapping[str, np.ndarray], titles: Seque
     return fig
 
 
-def detections(
-    scenes: Sequence[Scene], found: Mapping[str, Sequence[Found]], gates: np.ndarray, sure: float = 0.5
-) -> Figure:
-    """A scene a row: its own boxes and masks, what each detector finds with a score of `sure` or more, and LESA's gate."""
+def detections(scenes: Sequence[Scene], found: Mapping[str, Sequence[Found]], gates: np.ndarray) -> Figure:
+    """A scene a row: its own boxes and outlines, as many of what each detector is surest of, and LESA's gate."""
     with figure(1.9 * (2 + len(found)), 2.1 * len(scenes), phantom=True) as fig:
         for i, row in enumerate(picture_grid(fig, len(scenes), 2 + len(found))):
             scene = scenes[i]
@@ -119,16 +117,15 @@ def detections(
                 _object(row[0], label, box, mask, SHAPES[label])
             for ax, (name, answers) in zip(row[1:], found.items(), strict=False):
                 picture(ax, scene.image, name if i == 0 else "")
-                _found(ax, answers[i], sure)
+                _found(ax, answers[i], len(scene.labels))
             overlay_range(row[-1], scene.image, gates[i], "gate ω of LESA" if i == 0 else "")
     return fig
 
 
-def _found(ax: Axes, found: Found, sure: float) -> None:
-    parts = (found[name].numpy() for name in ("labels", "boxes", "masks", "scores"))
+def _found(ax: Axes, found: Found, most: int) -> None:
+    parts = (found[name][:most].numpy() for name in ("labels", "boxes", "masks", "scores"))  # the surest first
     for label, box, mask, score in zip(*parts, strict=True):
-        if score >= sure:
-            _object(ax, label - 1, box, mask[0] > 0.5, f"{SHAPES[label - 1]} {score:.2f}")
+        _object(ax, label - 1, box, mask[0] > 0.5, f"{SHAPES[label - 1]} {score:.2f}")
 
 
 def _object(ax: Axes, label: int, box: np.ndarray, mask: np.ndarray, name: str) -> None:
