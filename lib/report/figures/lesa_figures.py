@@ -135,7 +135,7 @@ def _object(ax: Axes, label: int, box: np.ndarray, mask: np.ndarray, name: str) 
     if mask.any() and not mask.all():
         ax.contour(mask, levels=[0.5], colors=[colour], linewidths=0.7, linestyles=":")
     label_box = {"facecolor": colour, "linewidth": 0, "pad": 0.8}
-    ax.text(x, y - 1, name, fontsize=6, color="white", bbox=label_box, va="bottom")
+    ax.text(x, max(y - 1, 5), name, fontsize=6, color="white", bbox=label_box, va="bottom")
 
 
 def losses(comparisons: Mapping[str, Sequence[Comparison]], metrics: Mapping[str, str], phantom: bool) -> Figure:
