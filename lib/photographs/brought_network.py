@@ -15,9 +15,9 @@ from torch import nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import resize
 
+from lib.backbones import head_of
 from lib.errors import WorkbookFileError, WorkbookValueError, choose, positive
 from lib.paths import given_path
-from lib.photographs.class_activation import last_layer
 from lib.weights.checkpoint_file import read_weights
 from lib.weights.sources import weights_file
 from lib.weights.starting_weights import start_from
@@ -51,7 +51,7 @@ def bring_network(
     """The classifier `backbone` with the weights of a file.
 
     Args:
-        backbone: a name in `timm.list_models()`, else in `torchvision.models.list_models()`.
+        backbone: its name in torchvision, else in timm.
         weights: of it, with their head, which tells the number of classes: see `lib.weights.sources`.
         classes: a text file with a name a line, in the order of the head; None are ImageNet's where there are 1000, else
             numbers.
@@ -62,11 +62,11 @@ def bring_network(
         WorkbookFileError: a file that is not there or cannot be read.
     """
     net = load_classifier(backbone, str(weights))
-    usual = _timms(net) if timm.is_model(backbone) else _torchvisions(backbone)
+    usual = _torchvisions(backbone) if _of_torchvision(backbone) else _timms(net)
     side = usual["side"] if image_size is None else image_size
     positive(image_size=side)
     net.statistics = (tuple(usual["mean"]), tuple(usual["std"]))
-    names = _names(classes, last_layer(net).out_features)
+    names = _names(classes, len(net.get_submodule(head_of(net)).weight))
     shorter = int(usual["shorter"] * side / usual["side"])
     return BroughtNetwork(net.eval(), backbone, names, (side, side), max(shorter, side), usual["interpolation"])
 
@@ -80,25 +80,30 @@ def load_classifier(backbone: str, weights: str) -> nn.Module:
     """
     build = _builder(backbone)
     with torch.device("meta"):
-        usual = build()
-    name = next((name for name, part in usual.named_modules() if part is last_layer(usual)), None)
+        head = head_of(build())
     tensors, _ = read_weights(weights_file(weights))
-    heads = [tensor for key, tensor in tensors.items() if f".{key}".endswith(f".{name}.weight")]
-    if name is None or not heads:
+    number = next((len(tensor) for name, tensor in tensors.items() if f".{name}".endswith(f".{head}.weight")), None)
+    if number is None:
         raise WorkbookValueError(
-            f"The weights {weights} have no head {name!r} of {backbone}, so that they tell no classes: give weights of a "
+            f"The weights {weights} have no head {head!r} of {backbone}, so that they tell no classes: give weights of a "
             "classifier, and the backbone that they are of."
         )
-    net = build(num_classes=len(heads[0]))
-    start_from(weights, net, net, backbone, [last_layer(net)])
+    net = build(num_classes=number)
+    start_from(weights, net, net, backbone, [net.get_submodule(head)])
     return net
 
 
 def _builder(backbone: str) -> Callable[..., nn.Module]:
-    if timm.is_model(backbone):
-        return partial(timm.create_model, backbone)
-    choose("backbone", backbone, [*timm.list_models(), *torchvision.models.list_models(module=torchvision.models)])
-    return partial(torchvision.models.get_model, backbone, weights=None)
+    """A name that both libraries have is torchvision's, as in `lib.backbones`; with a tag ("resnet18.a1_in1k") it is timm's."""
+    if _of_torchvision(backbone):
+        return partial(torchvision.models.get_model, backbone, weights=None)
+    if not timm.is_model(backbone):
+        choose("backbone", backbone, [*timm.list_models(), *torchvision.models.list_models(module=torchvision.models)])
+    return partial(timm.create_model, backbone)
+
+
+def _of_torchvision(backbone: str) -> bool:
+    return backbone in torchvision.models.list_models(module=torchvision.models)
 
 
 def _timms(net: nn.Module) -> dict:

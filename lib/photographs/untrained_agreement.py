@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lib.cnn.stages import stages_of
 from lib.errors import WorkbookValueError
 from lib.gattanet import GAttANet
 
-STAGES = 3  # the last ones of the network, as in `lib.gattanet.default_layers`
+STAGES = 3  # the last ones of the network, as `lib.gattanet` takes them of any backbone
 DIM = 64
 
 
@@ -20,12 +21,10 @@ def frozen_gatta(net: nn.Module, image: Tensor, seed: int = 0) -> GAttANet | Non
         image: float [1, 3, H, W], whose size tells the layers' shapes.
         seed: of the queries and keys, which are drawn.
     """
-    layers = [stage["module"] for stage in getattr(net, "feature_info", [])][-STAGES:]
-    if not layers:
-        return None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
+            layers = stages_of(net, type(net).__name__).ends[-STAGES:]
             return GAttANet(net, layers, DIM, 2, None, True, tuple(image.shape[1:])).eval()
         except WorkbookValueError:
             return None
