@@ -254,6 +254,13 @@ def known_backbone(name: str, others: Iterable[str] = ()) -> str:
         raise WorkbookValueError(f"{error} Or any CNN of torchvision or timm by its name there.") from None
 
 
+def has_pretrained(name: str) -> bool:
+    """Whether torchvision or timm have weights of a backbone; the workbook's own small ones have none. Names that are not in
+    `BACKBONES` are taken to have some: looking costs seconds."""
+    wrapper = {known.casefold(): wrapper for known, wrapper in BACKBONES.items()}.get(str(name).casefold())
+    return wrapper is None or wrapper.untrained.__func__ is Backbone.untrained.__func__
+
+
 def _of_torchvision(name: str) -> bool:
     from torchvision import models  # slow to import
 

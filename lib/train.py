@@ -6,10 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lib.errors import CommandLine, WorkbookError, run_command
-from lib.training import PROFILES, RunConfig, RunStore, fit, profile_config
+from lib.training import PROFILES, RunStore, fit, profile_config
 from lib.training.distributed import rank_of
+from lib.training.profiles import seed_config
 from lib.training.settings import SETTINGS, TYPES, is_none, known_names
 
+OF_THE_SEEDS = (
+    "the profile's; without one on, as GL-Attention has it, but for built-in data, other attention than its own, and backbones "
+    "without such weights"
+)
 EPILOG = """examples:
   python -m lib.train --dataset digits --max_epoch 5
   python -m lib.train --dataset HAM10000 --data_root DIR --attention CBAM --fusion_strategy learnable_gate
@@ -22,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     profile, output_dir = settings.pop("profile"), settings.pop("output_dir")
     recipe = _recipe(settings)
     profile = profile or recipe
-    config = profile_config(profile, **settings) if profile else RunConfig.from_dict(settings)
+    config = profile_config(profile, **settings) if profile else seed_config(settings)
     run = fit(config, RunStore(f"{output_dir}/runs") if output_dir else None)
     if rank_of(config):
         return 0  # the first of several processes speaks for all
@@ -67,7 +72,7 @@ def _help(name: str) -> str:
     default = SETTINGS[name].default
     if default is None:  # `none` on the command line, unless that is a choice of its own
         default = "left out" if "none" in (names or ()) else "none"
-    default = "off" if default is False else default
+    default = OF_THE_SEEDS if name == "pretrained" else "off" if default is False else default
     return f"{metadata['help']} {owner}Default {default}{values}."
 
 

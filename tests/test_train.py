@@ -13,7 +13,9 @@ from lib.paths import ROOT
 from lib.train import build_parser, main
 from lib.training import RunConfig, RunStore, profile_config
 from lib.training.losses import LOSSES
+from lib.training.profiles import seed_config
 from lib.training.settings import BRANCHES, SETTINGS
+from lib.workbook.protocol import read_protocol
 
 SEED_COMMAND = (
     "--dataset HAM10000 --backbone ResNet18 --attention CBAM --fusion_strategy learnable_gate --residual_strategy progressive "
@@ -33,6 +35,34 @@ def test_the_seeds_command_line_runs_as_it_stands():
     assert (config.backbone, config.lr, config.max_epoch, config.verbose) == ("resnet18", 1e-3, 50, True)
     assert config.wandb_name == "experiment_v1_learnable_gate_progressive_CBAM"
     assert RunConfig.from_dict(parse("--dataset isic-2018-task-3 --attention none")).attention == "none"
+
+
+def test_a_seeds_run_starts_from_imagenet_as_its_protocol_does():
+    """GL-Attention's networks do: the command line's default, the `paper` profile and protocol are equal."""
+    seed = seed_config(parse("--dataset HAM10000 --attention CBAM"))
+    assert seed.pretrained
+    assert seed_config(parse(SEED_COMMAND)).pretrained
+    assert profile_config("paper").pretrained
+    paper = read_protocol("paper")
+    runs = [profile_config(**{k: v for k, v in run.items() if k in {*SETTINGS, "profile"}}) for run in paper.runs()[:3]]
+    assert all(run.pretrained for run in runs)
+    for other in (
+        "--dataset HAM10000 --no-pretrained",
+        "--dataset HAM10000 --weights resnet18_small --backbone resnet18_small",
+        "--dataset HAM10000 --backbone toynet",  # there are none
+        "--dataset HAM10000 --attention gatta",  # another paper's
+        "--dataset digits",  # built in: nothing is downloaded
+        "--attention CBAM",
+    ):
+        assert not seed_config(parse(other)).pretrained
+
+
+def test_a_profiles_pretrained_weights_give_way():
+    assert profile_config("paper", backbone="vgg16").pretrained
+    assert not profile_config("paper", backbone="toynet").pretrained
+    started = profile_config("full", backbone="resnet18_small", weights="resnet18_small")
+    assert (started.weights, started.pretrained) == ("resnet18_small", False)
+    assert profile_config("full", weights="none").pretrained
 
 
 def test_flags_take_hyphens_none_and_lists():

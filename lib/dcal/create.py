@@ -32,7 +32,7 @@ def create_dcal_model(
     partial_weights: bool = False,
     **vit_options: object,
 ) -> DCALNet:
-    """DCAL on one of timm's ViTs or DeiTs.
+    """DCAL on one of timm's ViTs, DeiTs or Evas with a class token: DINOv2 and DINOv3, CLIP, DeiT III, EVA-02.
 
     Args:
         backbone_name: timm's name, such as "deit_tiny_patch16_224"; distilled ones and ones with registers, too.

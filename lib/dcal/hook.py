@@ -1,7 +1,8 @@
 """Reading the rollout of any timm ViT or DeiT while it runs, fused attention left on.
 
 Hooks on an attention's output see no weights under fused attention, which is why public tools come back empty. Queries
-and keys always exist: the hooks sit on `q_norm` and `k_norm`, which every timm attention calls, identity or not.
+and keys always exist: the hooks sit on `q_norm` and `k_norm`, which every timm attention calls, identity or not. Where a
+network turns them by their place afterwards (Eva, DINOv3), so does the hook, by the places of the patches in eval mode.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from lib.dcal.rollout import AttentionRollout
 from lib.dcal.selection import top_patches
-from lib.dcal.vit import attentions, refuse_mask
+from lib.dcal.vit import Rope, attentions, refuse_mask, ropes_of, turned
 from lib.errors import WorkbookError, WorkbookValueError
 
 
@@ -42,7 +43,10 @@ class AttentionRolloutHook:
         self.has_class_token = model.cls_token is not None
         self._queries: dict[int, Tensor] = {}
         self._keys: dict[int, Tensor] = {}
-        self._handles = []
+        self._attentions: list[nn.Module] = layers
+        self._ropes: list[Rope] = [None] * len(layers)
+        self._handles = [model.patch_embed.register_forward_hook(self._collect_places)]
+        self._places = partial(ropes_of, model)
         for number, attn in enumerate(layers):
             self._handles += [
                 attn.register_forward_pre_hook(_refuse_masks, with_kwargs=True),
@@ -63,7 +67,8 @@ class AttentionRolloutHook:
                 f"The rollout collected {len(collected)} of {self.depth} layers: call the model once, model(images), "
                 "while the hook is in place, and read it before backward() where gradients are checkpointed."
             )
-        return [(self._queries[n], self._keys[n]) for n in collected]
+        parts = zip(self._attentions, self._queries.values(), self._keys.values(), self._ropes, strict=True)
+        return [(turned(attn, q, rope), turned(attn, k, rope)) for attn, q, k, rope in parts]
 
     def get_rollout(self) -> Tensor:
         """[B, T, T]: the whole of Ŝ over all tokens. It costs N³ a layer; the class token's row alone costs N²."""
@@ -109,6 +114,9 @@ class AttentionRolloutHook:
 
     def __exit__(self, *error: object) -> None:
         self.remove()
+
+    def _collect_places(self, module: nn.Module, args: tuple, patches: Tensor) -> None:
+        self._ropes = self._places(patches)
 
     def _collect_queries(self, number: int, module: nn.Module, args: tuple, q: Tensor) -> None:
         if number == 0:  # a new forward: never layers of two of them, and never 24 for 12

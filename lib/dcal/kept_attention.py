@@ -76,10 +76,17 @@ class KeptAttention:
         for attn in self._attentions:
             del attn.forward
 
-    def _forward(self, attn: Attention, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+    def _forward(
+        self,
+        attn: nn.Module,
+        x: Tensor,
+        attn_mask: Tensor | None = None,
+        is_causal: bool = False,
+        rope: Tensor | None = None,
+    ) -> Tensor:
         refuse_mask(attn_mask, is_causal)
         if attn is self._attentions[0]:
             self.layers = []
-        heads, layer = attend_and_keep(attn, *project(attn, x))
+        heads, layer = attend_and_keep(attn, *project(attn, x, rope=rope))
         self.layers.append(layer)
         return answered(attn, heads, x)

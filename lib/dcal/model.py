@@ -26,7 +26,7 @@ from lib.dcal.pwca import pairwise_block
 from lib.dcal.rollout import Layer, first_images
 from lib.dcal.selection import SELECTIONS, by_rollout
 from lib.dcal.uncertainty_weighting import UncertaintyWeighting
-from lib.dcal.vit import answered, check_blocks, embed, finish, grid_of, project
+from lib.dcal.vit import Rope, answered, check_blocks, embed, finish, grid_of, project
 from lib.errors import WorkbookError, WorkbookValueError, choose
 from lib.glsa.attention import attention
 from lib.mapped import CLASS_TOKEN, Kind, Map, MapInfo, Mapped, Query, on_grid, query_positions
@@ -64,7 +64,7 @@ class _Stream:
 
 
 class DCALNet(Mapped):
-    """A timm ViT or DeiT with GLCA and PWCA.
+    """A timm ViT, DeiT or Eva (DINOv3) with GLCA and PWCA.
 
     Args:
         vit: the backbone, with a class token and a head for `num_classes`.
@@ -273,8 +273,8 @@ class DCALNet(Mapped):
     def _run(self, images: Tensor, partners: Partners | None = None) -> Branches:
         """Branches of the first B images, where `partners` has B entries; the others only distract."""
         grid_of(self.vit, images)
-        embedded = embed(self.vit, images)
-        stream = self._self_attention(embedded)
+        embedded, ropes = embed(self.vit, images)
+        stream = self._self_attention(embedded, ropes)
         sa_tokens = self.vit.norm(stream.out[:, : self.read])
         if callable(partners):
             partners = _checked(partners(sa_tokens[:, 0].detach()), len(images))
@@ -286,16 +286,16 @@ class DCALNet(Mapped):
             token = self._global_local(stream, count)
             branches = replace(branches, glca=self.glca_head(token), glca_token=token)
         if self.pwca and partners is not None:
-            branches = replace(branches, pwca=self._pair_wise(embedded[:count], stream, partners))
+            branches = replace(branches, pwca=self._pair_wise(embedded[:count], ropes, stream, partners))
         return branches
 
-    def _self_attention(self, x: Tensor) -> _Stream:
+    def _self_attention(self, x: Tensor, ropes: list[Rope]) -> _Stream:
         """All blocks on embedded tokens [B, T, D]: what `vit.blocks` computes."""
         qkv, layers, into = [], [], x
         rolled_out = self.glca is not None and self.select is by_rollout
-        for block in self.vit.blocks:
+        for block, rope in zip(self.vit.blocks, ropes, strict=True):
             into = x
-            q, k, v = project(block.attn, block.norm1(x))
+            q, k, v = project(block.attn, block.norm1(x), rope=rope)
             heads, layer = attend_and_keep(block.attn, q, k, v, maps=rolled_out)
             qkv.append((q, k, v))
             layers.append(layer)
@@ -309,7 +309,7 @@ class DCALNet(Mapped):
         out = self.glca(x, scores[:, self.vit.num_prefix_tokens :])
         return self.glca_norm(out[:, 0] if self.glca_readout == "class" else out.mean(1))
 
-    def _pair_wise(self, x: Tensor, stream: _Stream, partners: Tensor) -> Tensor:
+    def _pair_wise(self, x: Tensor, ropes: list[Rope], stream: _Stream, partners: Tensor) -> Tensor:
         """PWCA's logits [B, num_classes]: the SA blocks once more, each with the partners' keys and values."""
         own = tuple(part[: len(x)] for part in stream.qkv[0])  # both streams enter the first block with the same tokens
         last = len(self.vit.blocks) - 1
@@ -317,7 +317,7 @@ class DCALNet(Mapped):
             if number > 0:
                 normed = block.norm1(x)
                 # Nobody reads the last block's other tokens.
-                own = project(block.attn, normed, normed[:, : self.read] if number == last else None)
+                own = project(block.attn, normed, normed[:, : self.read] if number == last else None, ropes[number])
             x = pairwise_block(block, x, own, (k[partners], v[partners]))
         return self.vit.forward_head(self.vit.norm(x))
 

@@ -5,9 +5,11 @@ recipes that the other papers trained with.
 from collections.abc import Mapping
 from typing import Any
 
+from lib.backbones import has_pretrained
 from lib.data import DATASETS, SHARDS
 from lib.data.decoding import height_and_width
 from lib.errors import choose
+from lib.glsa import LOCAL_ATTENTION
 from lib.training.config import RunConfig
 from lib.training.settings import SETTINGS
 from lib.weights import NO_WEIGHTS, shipped_names
@@ -272,6 +274,8 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
     are higher than wide, people; vehicles are shown as squares. The official split of DCAL's fine-grained recipes is that of
     birds, cars and aircraft; other data are split by lesion.
 
+    Pretrained weights of a profile give way to `weights`, and to a backbone that has none.
+
     Raises:
         WorkbookValueError: an unknown profile or setting.
     """
@@ -289,6 +293,10 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
             values["weights"] = settings["backbone"] if settings["backbone"] in shipped_names() else NO_WEIGHTS
     if settings.get("pretrained"):
         values.pop("weights", None)
+    if settings.get("weights") not in (None, NO_WEIGHTS) or not has_pretrained(
+        settings.get("backbone") or values.get("backbone", "resnet18")
+    ):
+        values.pop("pretrained", None)
     values |= {name: value for name, value in settings.items() if value is not None}
     if profile in LINEAR and settings.get("lr") is None:
         values["lr"] *= values["batch_size"] / PROFILES[profile]["batch_size"]
@@ -307,6 +315,15 @@ def profile_config(profile: str = "quick", **settings: Any) -> RunConfig:
 def _left_to_the_profile(name: str, value: Any) -> bool:
     is_name = name == "weights" or (name in SETTINGS and SETTINGS[name].metadata["choices"] is not None)
     return value == OF_THE_PROFILE and is_name
+
+
+def seed_config(settings: Mapping[str, Any]) -> RunConfig:
+    """The run of GL-Attention's command line, without a profile: like that one's, and like the `paper` profile, it starts from
+    ImageNet weights, unless anything else is said, the data are built in, or its backbone has none."""
+    config = RunConfig.from_dict(dict(settings))
+    said = {"pretrained", "weights"} & settings.keys()
+    of_its_kind = config.attention in {*LOCAL_ATTENTION, "none"} and not DATASETS[config.dataset].built_in
+    return config if said or not of_its_kind else config.replace(pretrained=has_pretrained(config.backbone))
 
 
 def config_of(parameters: Mapping[str, Any]) -> RunConfig:

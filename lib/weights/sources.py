@@ -2,7 +2,7 @@
 
     resnet18_small                                  ships, see `python -m lib.weights`
     weights/dino.pth                                a file: safetensors, or what torch.save wrote
-    outputs/runs/HAM10000-resnet50-…-1a2b3c4d       a run: its best weights
+    outputs/runs/HAM10000-resnet50-…-1a2b3c4d       a run: its best weights; its name alone in outputs/runs
     hf-hub:timm/resnet50.a1_in1k                    a repository; @revision and /file may follow
     https://host/weights.pth#sha256=…               a URL; the digest, or the beginning of one, is checked
 
@@ -20,7 +20,7 @@ import torch
 
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, choose, unknown
 from lib.inputs import note
-from lib.paths import given_path
+from lib.paths import OUTPUTS, given_path
 from lib.remote.remote_files import Remote, fetch
 from lib.weights.shipped_files import NO_WEIGHTS, shipped, shipped_names
 
@@ -54,6 +54,8 @@ def known_start(weights: str) -> str:
             raise WorkbookValueError(f"weights={weights!r} is no address of a file: write https://host/file.pth.")
         return weights
     names = [NO_WEIGHTS, *shipped_names()]
+    if (OUTPUTS / "runs" / weights / RUN_FILE).is_file():
+        return str(OUTPUTS / "runs" / weights)
     if _is_path(weights):
         return os.path.realpath(given_path(weights, "weights"))
     try:

@@ -89,11 +89,15 @@ def parse(parameter: Parameter, value: Any) -> Any:
 
 def placed(name: str, value: Any, folder: Path) -> Any:
     """`value`, that was given to the parameter `name` by somebody in `folder`: a relative path begins there, wherever
-    the notebook runs. What may be a name as well, `protocol`, is a path where there is such a file."""
+    the notebook runs. What may be a name as well, `protocol` or `weights`, is a path where there is such a file (or folder, of
+    a run)."""
     if not isinstance(value, str) or value.casefold() in ("", "none"):
         return value
     path = folder / Path(value).expanduser()
-    is_path = name.endswith(("_root", "_dir")) or (name in ("checkpoint", "protocol") and path.is_file())
+    is_there = (name in ("checkpoint", "protocol", "weights") and path.is_file()) or (
+        name == "weights" and path.is_dir()
+    )
+    is_path = is_there or name.endswith(("_root", "_dir"))
     return os.path.normpath(path) if is_path else value
 
 

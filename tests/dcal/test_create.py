@@ -4,9 +4,11 @@ import torch
 from timm.layers import resample_abs_pos_embed
 
 import lib
-from lib.dcal import create_dcal_model
+from lib.dcal import AttentionRollout, AttentionRolloutHook, KeptAttention, create_dcal_model
+from lib.dcal.pwca import pairwise_block
+from lib.dcal.vit import embed, project
 from lib.errors import WorkbookFileError, WorkbookValueError
-from tests.dcal.reference import DEIT, DISTILLED, SIZES, tiny_vit
+from tests.dcal.reference import DEIT, DISTILLED, SIZES, chained, tiny_vit
 
 
 @pytest.fixture(params=[DEIT, DISTILLED])
@@ -63,6 +65,90 @@ def test_other_vits_with_a_class_token(name):
     torch.testing.assert_close(model.branches(x).sa, model.vit(x))
     assert model(x).shape == (2, 3)
     assert model.maps()["rollout"].shape == (2, 4, 4)
+
+
+ROTARY = {
+    "vit_small_patch16_dinov3": {},  # registers, places within [−1, 1], no bias of keys
+    "eva02_tiny_patch14_224": {"img_size": (56, 28), "patch_size": 14, "embed_dim": 48},  # projections apart, SwiGLU
+    "vit_small_patch16_rope_mixed_224": {},  # other places in each layer
+}
+
+
+@pytest.fixture(scope="module", params=ROTARY)
+def rotary(request):
+    """DCAL on one of timm's Evas, drawn so that no part is 0, in eval mode, and an image."""
+    torch.manual_seed(0)
+    options = {"img_size": (64, 32), "patch_size": 16, "embed_dim": 48, "depth": 3, "num_heads": 3} | ROTARY[
+        request.param
+    ]
+    model = create_dcal_model(request.param, 3, top_ratio=0.3, **options).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model, torch.randn(2, 3, *options["img_size"])
+
+
+def test_dinov3_and_eva_are_the_bare_network_without_dcals_branches(rotary):
+    model, images = rotary
+    with torch.no_grad():
+        branches = model.branches(images, torch.tensor([1, 0]))
+        torch.testing.assert_close(branches.sa, model.vit(images))
+        alone = pairs(model, images, 0)
+    torch.testing.assert_close(alone, branches.sa)
+    assert (branches.pwca - branches.sa).abs().max() > 1e-4
+
+
+def pairs(model, images, tokens):
+    """PWCA's logits where only so many tokens of the partner are keys."""
+    embedded, ropes = embed(model.vit, images)
+    stream = model._self_attention(embedded, ropes)
+    x = embedded
+    for block, rope, (_, k, v) in zip(model.vit.blocks, ropes, stream.qkv, strict=True):
+        own = project(block.attn, block.norm1(x), rope=rope)
+        x = pairwise_block(block, x, own, (k[:, :, :tokens], v[:, :, :tokens]))
+    return model.vit.forward_head(model.vit.norm(x))
+
+
+def test_the_rollout_of_turned_queries_and_keys_is_that_of_the_networks_own_maps(rotary):
+    model, images = rotary
+    maps, handles = [], []
+    for block in model.vit.blocks:
+        block.attn.fused_attn = False
+        handles.append(block.attn.attn_drop.register_forward_pre_hook(lambda _, args: maps.append(args[0])))
+    with torch.no_grad(), AttentionRolloutHook(model.vit) as hook:
+        model.vit(images)
+    for block, handle in zip(model.vit.blocks, handles, strict=True):
+        handle.remove()
+        block.attn.fused_attn = True
+    expected = chained(maps)
+    torch.testing.assert_close(hook.get_rollout(), expected)
+    with torch.no_grad(), KeptAttention(model.vit) as kept:
+        model.vit(images)
+        model(images)
+    torch.testing.assert_close(AttentionRollout().row(kept.layers), expected[:, 0])
+    shown = model.maps()["rollout"]
+    torch.testing.assert_close(shown.flatten(1), expected[:, 0, model.vit.num_prefix_tokens :])
+    assert shown.shape[1] > shown.shape[2]
+
+
+def test_dcal_on_dinov3_trains_and_starts_from_its_weights(rotary, tmp_path):
+    model, images = rotary
+    model.train()
+    branches = model.branches(images, torch.tensor([1, 0]))
+    (branches.sa + branches.glca + branches.pwca).sum().backward()
+    assert all(p.grad is not None for name, p in model.named_parameters() if name != "weighting.w")
+    model.eval().zero_grad()
+    state = model.vit.state_dict()
+    torch.save({"teacher": {f"backbone.{name}": tensor for name, tensor in state.items()}}, tmp_path / "dino.pth")
+    name = model.vit.pretrained_cfg["architecture"]
+    options = {
+        "img_size": tuple(images.shape[2:]),
+        "patch_size": 14 if "14" in name else 16,
+        "embed_dim": 48,
+        "depth": 3,
+    }
+    again = create_dcal_model(name, 7, num_heads=3, weights=str(tmp_path / "dino.pth"), **options).vit.state_dict()
+    assert all(torch.equal(again[key], tensor) for key, tensor in state.items() if not key.startswith("head"))
 
 
 def test_deit_tiny_costs_what_the_paper_says():

@@ -97,7 +97,7 @@ def test_the_mean_readout_is_over_class_and_selected_tokens():
 def test_pwca_is_the_sa_blocks_over_the_keys_of_both_streams(name):
     model = tiny_dcal(name)
     x = images()
-    sa = source.embed(model.vit, x)
+    sa = source.embed(model.vit, x)[0]
     pw = sa
     for (
         block

@@ -155,6 +155,12 @@ def test_a_run_fills_the_whole_network_or_a_bare_ones_backbone(attentive, tiny, 
     assert torch.equal(partly.backbone.net.dense1[0].weight, trained["backbone.net.dense1.0.weight"])
 
 
+def test_a_run_of_the_usual_store_is_found_by_its_name(attentive, tmp_path, monkeypatch):
+    monkeypatch.setattr("lib.weights.sources.OUTPUTS", tmp_path)
+    (tmp_path / "runs").symlink_to(attentive.path.parent)
+    assert start_digest(attentive.path.name) == start_digest(str(attentive.path))
+
+
 def test_the_weights_of_a_whole_dcal_network_fill_one(vit_state, tmp_path):
     torch.manual_seed(2)
     whole = randomised(create_dcal_model("test_vit", 5, **VIT)).state_dict()

@@ -154,6 +154,8 @@ def test_what_may_be_a_name_is_a_path_where_there_is_a_file(tmp_path):
     (tmp_path / "quick").write_text("")
     assert placed("protocol", "quick", tmp_path) == str(tmp_path / "quick")
     assert placed("checkpoint", "quick", tmp_path) == str(tmp_path / "quick")
+    assert placed("weights", "quick", tmp_path) == str(tmp_path / "quick")
+    assert placed("weights", "profile", tmp_path) == "profile"
 
 
 VALUES = {
