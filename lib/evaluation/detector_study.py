@@ -149,7 +149,7 @@ def average_precision(scenes: Sequence[Scene], found: Sequence[Found], kind: str
 def interval(samples: np.ndarray) -> tuple[float, float, float]:
     """The value, and the 95 % interval over the scenes: another training of the same detector may lie outside it."""
     below, above = reach(samples[1:])
-    return float(samples[0]), float(samples[0] - below), float(samples[0] + above)
+    return float(samples[0]), float(max(samples[0] - below, 0)), float(min(samples[0] + above, 1))
 
 
 def precision_table(

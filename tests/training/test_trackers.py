@@ -1,6 +1,7 @@
 """Weights & Biases, MLflow and TensorBoard are told of a run, each in its own local store."""
 
 import json
+import re
 import socket
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
+from lib.data import load_dataset
 from lib.errors import WorkbookError
 from lib.training import fit
 from lib.training.build_model import count_macs
@@ -143,6 +145,23 @@ def test_the_seeds_analysis_reads_the_store(tracked, finished):
     assert row["val_accuracy"] == best_of(tracked)["val_accuracy"]
     assert f"{row['parameters'] / 1e6:.1f}M"
     assert len(stats.ttest_ind(df["val_accuracy"], df["val_accuracy"])) == 2
+
+
+def test_the_log_tells_what_is_trained(finished):
+    log = (finished.path / "train.log").read_text()
+    parts = finished.model().count_parameters()
+    assert f"model: toynet with none, {parts['total']:,} parameters (" in log
+    assert "data: HAM10000, 7 classes, images by part: train " in log
+    told = {when: re.search(rf"classes {when} sampling.*: (akiec .+)", log)[1] for when in ("before", "after")}
+    counts = {when: [int(number) for number in re.findall(r"\w+ (\d+)", line)] for when, line in told.items()}
+    assert len(counts["before"]) == 7
+    trained = len(load_dataset("HAM10000", finished.config.data_root).rows) - len(finished.predictions)
+    assert sum(counts["before"]) < trained  # without the validation part
+    assert 0 <= sum(counts["before"]) - sum(counts["after"]) < finished.config.batch_size  # a last batch is dropped
+    assert "loss: label_smoothing, smoothing 0.1" in log
+    best = finished.metrics["best_epoch"]
+    assert f"checkpoint: best.safetensors is of epoch {best}, val_balanced_accuracy" in log
+    assert "INFO lib.training.recorder: Learning rate changed from" in log
 
 
 def test_the_seeds_greps_work_in_a_runs_folder(finished):
