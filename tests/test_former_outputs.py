@@ -37,7 +37,9 @@ def weightless_run(network: dict, store: Path) -> RunStore:
     folder = store / network["name"]
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(network["config"]))
-    (folder / "provenance.json").write_text(json.dumps({"classes": [f"class {i}" for i in range(7)]}))
+    (folder / "provenance.json").write_text(
+        json.dumps({"classes": [f"class {i}" for i in range(7)], "is_phantom": True})
+    )
     state = {name: torch.zeros(shape, dtype=getattr(torch, kind)) for name, (kind, *shape) in network["state"].items()}
     save_file(state, folder / "best.safetensors")
     return RunStore(store)

@@ -12,7 +12,7 @@ from lib.disk.sealed_folder import SealedFolder
 from lib.errors import WorkbookError, WorkbookValueError
 from lib.files import write_text
 from lib.inputs import NOTES, note, state, states
-from lib.training import RunConfig, RunStore
+from lib.training import RunConfig, RunStore, fit
 
 NO_UTF8 = "gr\udcfcn"  # a file's name in Latin-1, as Python tells it
 
@@ -44,6 +44,12 @@ def test_names_that_are_no_utf8_go_through_a_set_its_notes_and_its_tables(tmp_pa
     assert str(tmp_path / NO_UTF8) in states(tmp_path / "notes")
     write_text(tmp_path / "t.csv", pd.DataFrame({"image_id": [f"{NO_UTF8}/x.png"]}).to_csv(index=False))
     assert SealedFolder(tmp_path).read_table("t.csv", "image_id")["image_id"].tolist() == [f"{NO_UTF8}/x.png"]
+
+
+def test_a_store_whose_weights_could_not_be_read_back_is_refused_before_training(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("lib.training.trainer.train", lambda *_: pytest.fail("trained"))
+    with pytest.raises(WorkbookValueError, match=r"gr\\udcfcn.*has a name that is no UTF-8"):
+        fit(tiny, tmp_path / NO_UTF8 / "runs")
 
 
 def test_a_class_name_that_no_table_can_hold_is_refused():

@@ -16,7 +16,7 @@ from lib import hardware
 from lib.data import ImageSet
 from lib.data.shards import ShardSet, explain_dead_worker
 from lib.disk.file_claims import FileClaim
-from lib.errors import InputLost, WorkbookFileError
+from lib.errors import InputLost, WorkbookFileError, WorkbookValueError
 from lib.files import write_text
 from lib.inputs import wrote
 from lib.launch import launch
@@ -159,6 +159,7 @@ def _fit_alone(
 ) -> None:
     """Claim the run and train it, unless another process has; `tell` hears whether it will be trained."""
     run = store.run(config)
+    _refuse_no_utf8(run.path)
     training_data = load_training_data(config, store, images)  # what cannot be read is found here
     classes = images.classes
     if config.task == "reid":
@@ -179,6 +180,16 @@ def _fit_alone(
                 followed = _followed(config, store)
                 with threads_beside_others(device, config.processes) as threads:
                     _train_and_evaluate(config, run, model, classes, training_data, device, claim, followed, threads)
+
+
+def _refuse_no_utf8(path: Path) -> None:
+    """Raise a WorkbookValueError for a folder from which safetensors could not read the weights after the training."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise WorkbookValueError(
+            f"{path} has a name that is no UTF-8, under which weights cannot be read back: rename the folder, or choose another."
+        ) from error
 
 
 def _fit_together(config: RunConfig, store: RunStore, images: ImageSet | ShardSet, device: torch.device) -> None:

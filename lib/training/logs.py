@@ -42,7 +42,7 @@ def run_log(folder: Path) -> Iterator[None]:
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         handler = _LogFile(folder / "train.log", encoding="utf-8", errors="surrogateescape")
-        metrics = _LogFile(folder / "training_metrics.log", encoding="utf-8")
+        metrics = _LogFile(folder / "training_metrics.log", encoding="utf-8", errors="surrogateescape")
     root.setLevel(logging.DEBUG)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     console = logging.StreamHandler()

@@ -19,12 +19,12 @@
     nan_loss.json       where the loss became NaN: the batch, its images, the learning rate, the gradient's norm
 """
 
-import itertools
 import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lib.disk.manifest import MANIFEST
+from lib.disk.scratch import sweep
 from lib.disk.sealed_folder import SealedFolder
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, did_you_mean, warn_once
 from lib.files import told, with_nan
@@ -54,6 +55,7 @@ READERS = {
     "training_log.csv": "log",
 }
 CLASSIFIED, RANKED = {"predictions.csv": "predictions"}, {"queries.csv": "retrieval"}
+COUNTED = ("parameters", "train_seconds", "leaked_test_share")  # of provenance.json: what tables tell
 NAMES = ("image_id", "group", "label", "prediction")  # of predictions.csv; a class may be called 0, or NA
 
 
@@ -93,7 +95,10 @@ class Run(SealedFolder):
     def basis(self) -> dict[str, str]:
         """Digests of the data and code that the run was begun with; empty before it was, and where they are damaged."""
         try:
-            return self.read_json("basis.json") if (self.path / "basis.json").exists() else {}
+            basis = self.read_json("basis.json") if (self.path / "basis.json").exists() else {}
+            if not all(isinstance(digest, str) for digest in basis.values()):
+                raise self._damaged("basis.json", "its digests are no texts")
+            return basis
         except WorkbookFileError as error:
             warn_once(log, str(error))
             return {}
@@ -117,15 +122,21 @@ class Run(SealedFolder):
     def metrics(self) -> dict:
         """{'best_epoch': int, 'test': {metric: value}, 'intervals': {metric: [low, high]}}; NaN of what has no value."""
         metrics = self.read_json("metrics.json", "test", "intervals")
-        if not (isinstance(metrics["test"], dict) and isinstance(metrics["intervals"], dict)):
+        test, spans = metrics["test"], metrics["intervals"]
+        if not (isinstance(test, dict) and isinstance(spans, dict)):
             raise self._damaged("metrics.json", "it names no metrics")
+        pairs = all(isinstance(span, list) and len(span) == 2 for span in spans.values())
+        if not (pairs and all(map(_is_number, (metrics.get("best_epoch"), *test.values(), *chain(*spans.values()))))):
+            raise self._damaged("metrics.json", "some of its metrics are no numbers")
         return with_nan(metrics)
 
     @cached_property
     def provenance(self) -> dict:
-        facts = self.read_json("provenance.json", "classes")
+        facts = self.read_json("provenance.json", "classes", "is_phantom")
         if not (isinstance(facts["classes"], list) and all(isinstance(name, str) for name in facts["classes"])):
             raise self._damaged("provenance.json", "its classes are no names")
+        if not (isinstance(facts["is_phantom"], bool) and all(_is_number(facts.get(name)) for name in COUNTED)):
+            raise self._damaged("provenance.json", "its facts are of other types")
         return facts
 
     @property
@@ -195,6 +206,11 @@ class Run(SealedFolder):
         return {"config.json": f"it was edited: its settings are those of {self.config.name}"}
 
 
+def _is_number(value: object) -> bool:
+    """Whether JSON's `value` is a number, or one that is none."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
 class RunStore:
     """All runs below one folder."""
 
@@ -219,8 +235,9 @@ class RunStore:
         there or has been read."""
         shelf = self.root / "superseded"
         with told(shelf):
+            sweep(run.path)  # of a killed writer: nobody else comes there any more
             shelf.mkdir(exist_ok=True)
-            place = next(p for n in itertools.count(1) if not (p := shelf / f"{run.path.name}-{n}").exists())
+            place = next(p for n in count(1) if not (p := shelf / f"{run.path.name}-{n}").exists())
             log.warning("%s %s: it is trained again, the old one is kept in %s", run.path.name, why, place)
             run.path.rename(place)
         return Run(run.path)

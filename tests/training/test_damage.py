@@ -239,6 +239,11 @@ def test_check_reads_every_byte_and_names_what_is_not_what_it_was(copied, finish
         ("predictions.csv", r"\nISIC_(\d+),(\w+),\w+,", r"\nISIC_\1,\2,mole,", "'mole' is no class"),
         ("metrics.json", r'"test": \{[^{}]*\}', '"test": false', "it names no metrics"),
         ("provenance.json", r'"classes": \[', '"classes": [[],', "its classes are no names"),
+        ("provenance.json", r'"is_phantom": false', '"is_phantom": "no"', "its facts are of other types"),
+        ("provenance.json", r'"parameters": \d+', '"parameters": "many"', "its facts are of other types"),
+        ("metrics.json", r'"accuracy": [\d.]+', '"accuracy": "good"', "some of its metrics are no numbers"),
+        ("metrics.json", r'"best_epoch": \d+', '"best_epoch": []', "some of its metrics are no numbers"),
+        ("metrics.json", r'("accuracy": )\[[^\]]*\]', r"\1[0.5]", "some of its metrics are no numbers"),
     ],
 )
 def test_what_an_earlier_build_left_is_read_with_care(copied, name, before, after, message):

@@ -8,17 +8,26 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
 
+from lib.errors import printable
+
 log = logging.getLogger(__name__)
 
 _told: set[str] = set()  # letters that this process has warned of already
 
 
 def make_legible(fig: Figure) -> None:
-    """Give the texts of `fig` further fonts for the letters that theirs lacks. Those that no installed font has are told."""
+    """Give the texts of `fig` further fonts for the letters that theirs lacks. Those that no installed font has are told.
+
+    Bytes of a name that are no UTF-8, at which matplotlib stops, are written out.
+    """
     for ax in fig.axes:
         for axis in (ax.xaxis, ax.yaxis):
-            axis.get_ticklabels()  # which have no text before somebody asks
+            names = [label.get_text() for label in axis.get_ticklabels()]  # which have no text before somebody asks
+            if (shown := [*map(printable, names)]) != names:
+                axis.set_ticks(axis.get_majorticklocs(), shown)
     texts = [text for text in fig.findobj(Text) if not text.get_text().isascii()]
+    for text in texts:
+        text.set_text(printable(text.get_text()))
     letters = {letter for text in texts for letter in text.get_text() if not letter.isspace()}
     lacking = sorted(letters - _letters(findfont(FontProperties())))
     family = {letter: family_with(letter) for letter in lacking}

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lib.data import in_full
+from lib.errors import printable
 from lib.evaluation.test_images import TestImages, select_images
 from lib.progress import watcher
 from lib.report.figures.forest import Interval, forest_figure
@@ -89,7 +90,7 @@ def confusion(run: Run, title: str) -> Figure:
     import seaborn as sns  # slow to import
     from sklearn.metrics import confusion_matrix
 
-    classes, k = run.classes, len(run.classes)
+    classes, k = [*map(printable, run.classes)], len(run.classes)  # seaborn measures them at once
     counts = confusion_matrix(run.labels, run.probabilities.argmax(axis=1), labels=range(k))
     support = counts.sum(axis=1, keepdims=True)
     shares = counts / np.where(support, support, np.nan)  # of a class without test images the row stays empty

@@ -89,3 +89,16 @@ def test_what_the_own_font_has_stays_in_it(name, caplog):
     assert drawn(name)[1] == []
     assert caplog.text == ""
     assert bars(name).axes[0].title.get_fontfamily() == ["sans-serif"]
+
+
+def test_bytes_of_a_name_that_are_no_utf8_are_written_out():
+    """matplotlib stops at them; they stand at an axis and in a title."""
+    name = "gr\udcfcn"
+    with figure(2, 2) as fig:
+        ax = fig.subplots()
+        ax.bar([0, 1], [1, 2])
+        ax.set_xticks([0, 1], [name, "b"])
+        ax.set_title(name)
+    assert png_of(fig)
+    assert [label.get_text() for label in ax.get_xticklabels()] == [r"gr\udcfcn", "b"]
+    assert ax.get_title("left") == r"gr\udcfcn"
