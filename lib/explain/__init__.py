@@ -12,6 +12,7 @@ HOMES = {
     "explore": "lib.explain.views.explorer",
     "explore_networks": "lib.explain.views.live_explorer",
     "choose_methods": "lib.explain.methods.explain",
+    "choose_scores": "lib.explain.scores.score_maps",
     "forget": "lib.explain.scores.parameter_randomisation",
     "compare_networks": "lib.explain.views.live_comparison",
     "compare_maps": "lib.explain.views.map_comparison",

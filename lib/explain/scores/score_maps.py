@@ -84,6 +84,16 @@ SCORES: dict[str, Score] = {
 }
 
 
+def choose_scores(names: str | None = None) -> list[str]:
+    """The scores that `names` tells, by comma; for None those beside truth that make no further maps.
+
+    Raises:
+        WorkbookValueError: an unknown name.
+    """
+    named = [choose("score", name.strip(), SCORES) for name in (names or "").split(",") if name.strip()]
+    return named or [name for name, score in SCORES.items() if score.criterion not in OF_TRUTH and not score.explains]
+
+
 def score_maps(
     model: nn.Module,
     images: Tensor,

@@ -107,6 +107,19 @@ def agreement_matrix(table: pd.DataFrame, phantom: bool) -> Figure:
     return fig
 
 
+def rank_matrix(by_score: pd.DataFrame, phantom: bool) -> Figure:
+    """Mean rank of each method by each score (`lib.explain.rank_methods`), 1 the best; the best methods above."""
+    methods, scores = by_score.shape
+    with figure(0.62 * scores + 3.2, 0.27 * methods + 1.9, phantom) as fig:
+        ax = fig.subplots()
+        scale = {"cmap": "viridis_r", "vmin": 1, "vmax": methods, "cbar_kws": {"label": "mean rank"}}
+        sns.heatmap(by_score, annot=True, fmt=".1f", annot_kws={"fontsize": 7}, ax=ax, **scale)
+        ax.set_xticks(ax.get_xticks(), by_score.columns, rotation=45, ha="right", fontsize=8)
+        ax.set_yticks(ax.get_yticks(), by_score.index, rotation=0, fontsize=8)
+        ax.set(xlabel="score", ylabel="method, by its mean rank")
+    return fig
+
+
 def forgetting(similarity: Mapping[str, np.ndarray], lowest: Sequence[str], phantom: bool) -> Figure:
     """Likeness of the maps [stages, N] to the trained network's, while it forgets from the top down, a line a method."""
     with figure(9.5, 4.2, phantom) as fig:

@@ -78,6 +78,21 @@ def explanation_verdict(table: pd.DataFrame, by_draw: Mapping[str, np.ndarray], 
     return first, _left(by_draw)
 
 
+def ranking_verdict(table: pd.DataFrame, by_score: pd.DataFrame, concordance: float) -> str:
+    """Who is best over all scores, whether surely, and how far the scores agree; of a `Ranking`."""
+    judged, (methods, scores) = table[table["beats"].notna()], by_score.shape
+    first, most = judged.iloc[0], table.loc[table["disagreement"].idxmax()]
+    surely = "beats" if first["beats"] else "is not shown to beat"
+    told = (
+        f"Over {scores} scores {first['method']} has the best rank of a method that is no reference map, {first['rank']:.1f} "
+        f"[{first['low']:.1f}, {first['high']:.1f}] of {methods}, and {surely} the best reference map, {first['reference']}. "
+        f"The scores disagree most about {most['method']} (± {most['disagreement']:.1f} ranks)."
+    )
+    if np.isnan(concordance):
+        return told
+    return f"{told} Their orders agree by W = {concordance:.2f}, where 1 is one order and {1 / scores:.2f} what chance gives."
+
+
 def _left(by_draw: Mapping[str, np.ndarray]) -> str:
     kept = {name: values[:, -1] for name, values in by_draw.items()}
     known = {name: values[np.isfinite(values)] for name, values in kept.items()}

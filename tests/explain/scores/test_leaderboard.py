@@ -12,6 +12,7 @@ from lib.errors import WorkbookValueError
 from lib.explain import (
     REFERENCE_MAPS,
     SCORES,
+    choose_scores,
     explain,
     infidelity,
     leaderboard,
@@ -72,6 +73,13 @@ def test_scores_are_those_of_the_single_functions():
     )
     only = score_maps(model, x, maps, scores=["deletion"], steps=4)
     np.testing.assert_array_equal(only["random"]["deletion"], found["random"]["deletion"])
+
+
+def test_scores_are_chosen_by_comma():
+    assert choose_scores("Deletion, max_sensitivity") == ["deletion", "max-sensitivity"]
+    assert choose_scores() == choose_scores("") == ["sparseness", "entropy"]
+    with pytest.raises(WorkbookValueError, match="Unknown score 'iou'"):
+        choose_scores("iou")
 
 
 def test_scores_that_explain_anew_are_those_of_the_single_functions():

@@ -20,7 +20,7 @@ def test_neighbours_lie_within_the_radius_and_are_an_images_own():
     assert 0.29 < changes.amax((1, 2, 3)).min() <= changes.max() <= 0.3
     assert torch.equal(shown, with_neighbours(first, 4, radius=0.3))
     assert not torch.equal(shown[1] - first, with_neighbours(first, 4, 0.3, seed=1)[1] - first)
-    assert not torch.allclose(changes, (with_neighbours(second, 4, 0.3)[1:] - second).abs())
+    assert not torch.allclose(changes, (with_neighbours(second, 4, 0.3)[1:] - second).abs(), atol=1e-3)
 
 
 def test_a_map_that_never_moves_is_robust_and_noise_is_not():

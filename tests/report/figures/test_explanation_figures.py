@@ -48,6 +48,13 @@ def test_the_matrix_tells_each_pair():
     assert [t.get_text() for t in ax.texts] == ["1.0", "−0.4", "−0.4"]
 
 
+def test_ranks_stand_by_score_the_best_method_above():
+    table = pd.DataFrame([[1, 2.5], [2, 1.25]], index=["a", "b"], columns=["deletion", "entropy"])
+    ax = figures.rank_matrix(table, True).axes[0]
+    assert [t.get_text() for t in ax.texts] == ["1.0", "2.5", "2.0", "1.2"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+
+
 def test_forgetting_begins_at_one():
     fig = figures.forgetting({"m": np.array([[0.4, 0.6], [0.0, 0.2]])}, ["fc", "conv1"], False)
     assert fig.axes[0].lines[0].get_ydata().tolist() == pytest.approx([1, 0.5, 0.1])

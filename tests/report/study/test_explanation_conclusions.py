@@ -9,6 +9,7 @@ from lib.report.study.explanation_conclusions import (
     explanation_verdict,
     likeness_table,
     mean_and_range,
+    ranking_verdict,
 )
 
 NAN = float("nan")
@@ -67,3 +68,21 @@ def test_what_the_leaderboard_cannot_say_is_told():
     assert few.startswith("With 5 groups of images and 2 tests no p is below 0.12 after Holm's")
     (chance,) = cautions(table, 20, 7)
     assert "reaches 1/7" in chance
+
+
+def test_a_rank_over_scores_is_told_with_its_doubts():
+    rows = [("centre", 1.8, None, 0.8), ("cam", 2.0, False, 0.2), ("edges", 2.2, False, 1.1)]
+    table = pd.DataFrame(
+        [
+            {"method": m, "rank": r, "low": 1.5, "high": 2.5, "beats": b, "disagreement": d, "reference": "centre"}
+            for m, r, b, d in rows
+        ]
+    )
+    by_score = pd.DataFrame(2.0, ["centre", "cam", "edges"], ["deletion", "entropy", "ROAD MoRF", "overlap"])
+    told = ranking_verdict(table, by_score, 0.314)
+    assert "Over 4 scores cam has the best rank of a method that is no reference map, 2.0 [1.5, 2.5] of 3," in told
+    assert "is not shown to beat the best reference map, centre" in told
+    assert "most about edges (± 1.1 ranks)" in told
+    assert told.endswith("W = 0.31, where 1 is one order and 0.25 what chance gives.")
+    assert "beats the best" in ranking_verdict(table.replace({"beats": {False: True}}), by_score, NAN)
+    assert "W =" not in ranking_verdict(table, by_score, NAN)
