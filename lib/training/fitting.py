@@ -118,7 +118,7 @@ def fit_all(configs: Iterable[RunConfig], store: RunStore | str | Path | None = 
     """
     store = store if isinstance(store, RunStore) else RunStore(store)
     configs = list(dict.fromkeys(configs))
-    runs = {config: fit(config, store) for config in configs if _claim_of(store.run(config)).is_free()}
+    runs = {config: fit(config, store) for config in configs if claim_of(store.run(config)).is_free()}
     return {config: runs.get(config) or fit(config, store) for config in configs}
 
 
@@ -254,14 +254,16 @@ def _test(config: RunConfig, run: Run, model: nn.Module, training_data: Training
     (run.path / "last.ckpt").unlink(missing_ok=True)  # three times the size of the weights, and no longer of use
 
 
-def _claim_of(run: Run) -> FileClaim:
-    return FileClaim(run.path.parent / ".claims" / run.path.name)
+def claim_of(run: Run) -> FileClaim:
+    return FileClaim(
+        run.path.parent / ".claims" / run.path.name / "run"
+    )  # a folder each: a claim lists the one it is in
 
 
 @contextlib.contextmanager
 def _alone(run: Run) -> Iterator[FileClaim]:
     """Claim the run: another process that wants the same one waits, and then finds it finished."""
-    claim = _claim_of(run)
+    claim = claim_of(run)
     claim.wait(lambda owner: log.warning("%s is being trained by %s; waiting for it", run.path.name, owner))
     try:
         yield claim

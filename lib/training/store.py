@@ -1,7 +1,7 @@
 """The store of runs: a folder a run, named by its config. Everything is written whole or not at all.
 
 <store>/superseded/     runs that were begun with other data or code
-<store>/.claims/        who is training what (lib.disk.file_claims)
+<store>/.claims/<run>/  who is training it (lib.disk.file_claims)
 <store>/<readable name>-<hash8>/
     config.json         what was asked for
     basis.json          digests of the data, of the images as decoded, and of the code that the run was begun with

@@ -31,6 +31,9 @@ from lib.workbook.task import Task, perform
 
 RUN_GIB = 3.0  # of memory that one run on a CPU may want; fewer run at a time where there is less
 SLURM_POLL_S = 1.0
+RETRIES = (
+    3  # of a run whose node or process was lost: it goes on there from what it has saved; failed ones are not repeated
+)
 AT_A_TIME = 500  # jobs handed to Slurm; it has a queue of its own, but not an endless one
 RUN_TIME = "24:00:00"  # of a job, unless --slurm time=… says otherwise
 
@@ -159,7 +162,9 @@ class RayCluster:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         cpus, gpus = (int(sum(node.get(kind, 0) for node in nodes)) for kind in ("CPU", "GPU"))
         self.slots = self._workers or gpus or cpus
-        self._perform = ray.remote(num_cpus=cpus_each(nodes, self.slots), num_gpus=min(gpus, 1), max_retries=0)(perform)
+        self._perform = ray.remote(num_cpus=cpus_each(nodes, self.slots), num_gpus=min(gpus, 1), max_retries=RETRIES)(
+            perform
+        )
         self._references: list[Any] = []
         return self
 

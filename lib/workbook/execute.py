@@ -25,7 +25,8 @@ from lib.inputs import NOTES, states
 from lib.paths import ROOT
 from lib.progress import HEADLESS
 from lib.report.pages.execution_records import Entry
-from lib.workbook.warm import start
+from lib.workbook.notebook_source import imports_lib
+from lib.workbook.warm import PACKAGES, TOOLS, preload, start
 
 DEAD_KERNEL = 138  # the exit status that papermill's command line has for it
 NO_PAGE = 3  # the notebook ran, but its page could not be written
@@ -70,6 +71,7 @@ def execute(
         spec = {"notebook": str(notebook), "output": str(output), "page": str(html)}
         spec["parameters"] = dict(parameters)
         surroundings = {**_environment(private), **(environment or {})}
+        preload(PACKAGES if imports_lib(notebook) else TOOLS)  # PyTorch and the others take ten seconds
         print_line = partial(_print_line, log, notebook.stem.split("_")[0])
         ended_by, exit_status, complaint = _run(spec, surroundings, print_line, stop_reason)
         inputs = states(private / "inputs")

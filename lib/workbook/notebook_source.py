@@ -90,6 +90,15 @@ def check_of(notebook: Path) -> Callable[[Mapping[str, Any]], object] | None:
     return None
 
 
+def imports_lib(notebook: Path) -> bool:
+    """Whether any of its cells imports something of the workbook's."""
+    return any(
+        (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lib")
+        or (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "lib" for alias in node.names))
+        for node in _nodes(notebook)
+    )
+
+
 def _nodes(notebook: Path) -> Iterator[ast.AST]:
     """Every piece of the notebook's Python, in order; a cell that is none will say so itself."""
     for cell in read_source(notebook).cells:

@@ -73,6 +73,7 @@ class Sweep:
         self.todo = deque((task, 0.0) for task in self.plan.todo)
         self.flying: dict[Future, Task] = {}
         self.elsewhere: dict[Task, FileClaim] = {}  # another process performs them
+        self.failed = sum(entry.status != "ok" for entry in self.entries.values())  # of what was there before
         self.begun: set[Task] = set()  # of what is flying: seen to be performed
         while self.todo or self.flying or self.elsewhere:
             self._submit()
@@ -121,6 +122,7 @@ class Sweep:
 
     def _enter(self, task: Task, entry: Entry, by: str = "") -> None:
         self.entries[task] = entry
+        self.failed += entry.status != "ok"
         self._say(f" {task.name}: {verdict(entry)}{by}")
         if entry.status != "ok":
             for line in last_lines(task):
@@ -131,10 +133,10 @@ class Sweep:
         self.report(f"{len(self.entries)}/{len(self.plan.tasks)}{what} | {self._status()}")
 
     def _status(self) -> str:
-        running, failed = self._running(), sum(entry.status != "ok" for entry in self.entries.values())
+        running = self._running()
         queued = len(self.flying) + len(self.elsewhere) - running
         fresh, left = len(self.entries) - len(self.plan.done), len(self.plan.tasks) - len(self.entries)
-        counts = [f"{running} running", f"{queued} queued" * bool(queued), f"{failed} failed"]
+        counts = [f"{running} running", f"{queued} queued" * bool(queued), f"{self.failed} failed"]
         if fresh:
             counts.append(f"{duration(left * (time.monotonic() - self.began) / fresh)} left")
         return ", ".join(filter(None, counts))

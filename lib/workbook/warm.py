@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -19,7 +19,10 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 FORKS = sys.platform == "linux"
-PACKAGES = (  # none of which starts a thread or asks for a GPU when it is imported
+# None of these starts a thread or asks for a GPU when it is imported.
+TOOLS = ("ipykernel.kernelapp", "papermill.execute", "nbconvert.exporters")  # with which any notebook is executed
+PACKAGES = (  # which notebooks that import `lib` import through it
+    *TOOLS,
     "torchvision",
     "pytorch_lightning",
     "timm",
@@ -29,13 +32,14 @@ PACKAGES = (  # none of which starts a thread or asks for a GPU when it is impor
     "sklearn.metrics",
     "statsmodels.stats.meta_analysis",
     "pytorch_grad_cam",
-    "ipykernel.kernelapp",
-    "papermill.execute",
-    "nbconvert.exporters",
 )
 _CONTEXT = multiprocessing.get_context("forkserver" if FORKS else "spawn")
-if FORKS:
-    _CONTEXT.set_forkserver_preload([*PACKAGES])
+
+
+def preload(packages: Sequence[str]) -> None:
+    """Let processes have imported `packages` before they begin; the server stays as it was for the first that was started."""
+    if FORKS:
+        _CONTEXT.set_forkserver_preload([*packages])
 
 
 class _Stream:

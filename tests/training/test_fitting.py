@@ -103,7 +103,7 @@ def test_another_seed_is_another_run_and_verbose_tells_its_batches(finished, tin
 def test_of_several_runs_what_another_process_trains_is_left_to_it_until_the_end(tiny, tmp_path, monkeypatch):
     asked, wanted = [], [tiny, tiny.replace(seed=1), tiny, tiny.replace(seed=2)]
     monkeypatch.setattr(fitting, "fit", lambda config, store: asked.append(config.seed) or store.run(config))
-    claim = FileClaim(tmp_path / ".claims" / tiny.name)  # as `fit` takes it
+    claim = FileClaim(tmp_path / ".claims" / tiny.name / "run")  # as `fit` takes it
     assert claim.acquire()
     runs = fit_all(wanted, tmp_path)
     claim.release()
@@ -258,7 +258,7 @@ def test_a_run_is_trained_again_when_its_code_has_changed(tiny, finished, tmp_pa
 
 def test_a_second_process_waits_and_finds_the_run_finished(tiny, tmp_path):
     config, store = tiny.replace(attention="CBAM"), RunStore(tmp_path / "runs")
-    claim = FileClaim(store.root / ".claims" / config.name)
+    claim = FileClaim(store.root / ".claims" / config.name / "run")
     command = [sys.executable, "-c", WAITER, json.dumps(config.to_dict()), str(store.root)]
     claim.wait(pytest.fail)
     waiter = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)

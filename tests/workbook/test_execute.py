@@ -15,6 +15,7 @@ import pytest
 from lib.disk.file_claims import FileClaimLost
 from lib.paths import ROOT
 from lib.workbook.execute import _is_whole, execute, stop
+from lib.workbook.notebook_source import imports_lib
 from lib.workbook.warm import start
 
 NASTY = '007 "quoted" \\n \n é 🙂'
@@ -171,19 +172,21 @@ class Log:
     def flush(self) -> None: ...
 
 
-ORPHAN = """
+ALONE = """
 import sys
 from pathlib import Path
 from lib.workbook.execute import execute
-execute(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), {"x": 1})
+execute(*map(Path, sys.argv[1:4]), {"x": 1}, environment=dict(word.split("=") for word in sys.argv[4:]))
 """
 
 
 def test_nothing_goes_on_when_its_parent_is_killed(notebook, tmp_path):
-    path = notebook(tmp_path / "01_slow.ipynb", "import time\nprint('begun', flush=True)\ntime.sleep(600)")
-    command = [sys.executable, "-c", ORPHAN, str(path), str(tmp_path / "o.ipynb"), str(tmp_path / "o.html")]
+    path = notebook(
+        tmp_path / "01_slow.ipynb", "import sys, time\nprint('torch' in sys.modules, flush=True)\ntime.sleep(600)"
+    )
+    command = [sys.executable, "-c", ALONE, str(path), str(tmp_path / "o.ipynb"), str(tmp_path / "o.html")]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "01 | begun\n"
+    assert process.stdout.readline() == "01 | False\n"  # what imports nothing of the workbook does not wait for PyTorch
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 2  # papermill and the kernel
     process.kill()
@@ -221,10 +224,16 @@ def test_nothing_begins_when_its_parent_is_killed_before_it_could_look(notebook,
             process.kill()
 
 
-def test_notebooks_begin_with_the_large_packages_imported(notebook, tmp_path):
+def test_notebooks_of_the_workbook_begin_with_the_large_packages_imported(notebook, tmp_path):
     """And none of the workbook's networks: they are imported as they are on the disk. Nothing that a fork must not have."""
     loaded = "import sys; print('torch' in sys.modules, 'lib.training' in sys.modules)"
-    threads = "import torch; print(torch.get_num_threads(), torch.cuda.is_initialized())"
-    path, threads_of_it = notebook(tmp_path / "01_a.ipynb", loaded, threads), {"OMP_NUM_THREADS": "3"}
-    execute(path, tmp_path / "o.ipynb", tmp_path / "o.html", {"x": 1}, environment=threads_of_it)
+    threads = "import torch, lib; print(torch.get_num_threads(), torch.cuda.is_initialized())"
+    path = notebook(tmp_path / "01_a.ipynb", loaded, threads)
+    command = [sys.executable, "-c", ALONE, path, tmp_path / "o.ipynb", tmp_path / "o.html", "OMP_NUM_THREADS=3"]
+    subprocess.run(command, cwd=ROOT, check=True)
     assert printed(tmp_path / "o.ipynb").splitlines() == ["True False", "3 False"]
+
+
+def test_a_notebook_of_the_workbook_imports_something_of_it(notebook, tmp_path):
+    for source, asked in (("import library", False), ("import os, lib.data", True), ("from lib import fit", True)):
+        assert imports_lib(notebook(tmp_path / "01_a.ipynb", source)) is asked

@@ -1,0 +1,68 @@
+"""A sweep on a Ray cluster of two nodes on this machine, one of which is lost while it performs a run.
+
+    python -m benchmarks.workbook.lost_node [RUNS]     (8 by default: two minutes on two cores that nobody else uses)
+
+Prints how many runs are done in the end, which should be all. On a busy machine the cluster does not come up: a raylet ends
+when its agent takes longer than half a minute.
+"""
+
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+from ray.cluster_utils import Cluster
+
+from lib.report.pages.execution_records import Entry
+from lib.workbook.backends import RayCluster
+from lib.workbook.plan import Job
+from lib.workbook.sweep import Sweep, make_plan
+from lib.workbook.task import Task, run_task
+
+CELLS = ("x: int = 0\nseed: int = 0", "import time; time.sleep(5)")
+
+
+def main() -> None:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 8
+    with tempfile.TemporaryDirectory() as scratch:
+        notebook, report = Path(scratch) / "04_sleep.ipynb", Path(scratch) / "report"
+        cells = [new_code_cell(CELLS[0], metadata={"tags": ["parameters"]}), new_code_cell(CELLS[1])]
+        nbformat.write(new_notebook(cells=cells), notebook)
+        tasks = [run_task(Job(notebook, {"x": x, "seed": 0}), report) for x in range(runs)]
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        try:
+            nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+            cluster.wait_for_nodes()
+            entries = sweep(tasks, cluster, lambda: cluster.remove_node(nodes[1], allow_graceful=False))
+        finally:
+            cluster.shutdown()
+    done = sum(entry.status == "ok" for entry in entries.values())
+    print(f"{done} of {runs} runs done; one of two nodes was lost after the first of them")
+    for task, entry in entries.items():
+        if entry.status != "ok":
+            print(f"{task.name}: {entry.status}: {entry.error}")
+
+
+def sweep(tasks: list[Task], cluster: Cluster, lose: Callable[[], object]) -> dict[Task, Entry]:
+    """Perform `tasks`; when the first is done and two are at work again, a node is lost."""
+    entries: dict[Task, Entry] = {}
+
+    def watch() -> None:
+        while not entries:
+            time.sleep(0.2)
+        time.sleep(2)  # into a run
+        print(f"a node is lost after {len(entries)} runs", flush=True)
+        lose()
+
+    threading.Thread(target=watch, daemon=True).start()
+    with RayCluster(address=cluster.address) as place:
+        Sweep(make_plan(tasks, tasks[0].page.parents[1]), place, lambda line: print(line, flush=True), entries).run()
+    return entries
+
+
+if __name__ == "__main__":
+    main()
