@@ -3,16 +3,19 @@
     python -m benchmarks.explain.views_in_lab RUN … [--moves 200]
 
 RUN: folders of finished runs on one data set, such as outputs/runs/phantom-lesions-…; the first is asked first. Times go
-from an event on a control to the picture that belongs to it, as the page's own clock counts them.
+from an event on a control to the picture that belongs to it, as the page's own clock counts them. Beside the opening of a
+view stands the processor time of all of it (kernel, server, browser), which is the same whatever else the machine does.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import statistics
 import tempfile
 from pathlib import Path
 
+import psutil
 from playwright.sync_api import sync_playwright
 
 from tests.conftest import CHROMIUM
@@ -76,19 +79,37 @@ MOVES = """async ([label, moves]) => {
 }"""
 
 
-def report(what: str, value: float, limit: float, unit: str = "ms") -> None:
-    print(f"{'ok  ' if value <= limit else 'OVER'}  {what}: {value:.0f} {unit} (at most {limit:.0f})", flush=True)
+def report(what: str, value: float, limit: float, unit: str = "ms", note: str = "") -> None:
+    more = f"; {note}" * bool(note)
+    print(f"{'ok  ' if value <= limit else 'OVER'}  {what}: {value:.0f} {unit} (at most {limit:.0f}{more})", flush=True)
 
 
-def opened(desk: Desk, source: str) -> float:
-    """Seconds from a cell's start to its view."""
-    desk.page.evaluate(f"window.seen = {SHOWN}")
-    began = desk.page.evaluate("performance.now()")
+def report_opening(what: str, desk: Desk, source: str) -> None:
+    took, spent = opened(desk, source)
+    report(what, took, 1000, note=spent)
+
+
+def worked() -> dict[str, float]:
+    """The milliseconds that the kernels, the server and the browser have worked so far."""
+    spent = {"kernel": 0.0, "server": 0.0, "browser": 0.0}
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            command, times = " ".join(process.cmdline()), process.cpu_times()
+            what = "kernel" if "ipykernel" in command else "server" if "jupyter" in command else "browser"
+            spent[what] += 1000 * (times.user + times.system)
+    return spent
+
+
+def opened(desk: Desk, source: str, shown: str = SHOWN) -> tuple[float, str]:
+    """Milliseconds from a cell's start to its view, which `shown` counts; and the processor time of that, in words."""
+    desk.page.evaluate(f"window.seen = {shown}")
+    before, began = worked(), desk.page.evaluate("performance.now()")
     desk.start(source)
-    desk.page.wait_for_function(f"{SHOWN} > window.seen", polling="raf", timeout=120_000)
-    took = desk.page.evaluate("performance.now()") - began
+    desk.page.wait_for_function(f"{shown} > window.seen", polling="raf", timeout=120_000)
+    took, after = desk.page.evaluate("performance.now()") - began, worked()
     desk.wait_for_kernel()
-    return took
+    spent = {name: after[name] - before[name] for name in before}
+    return took, f"{sum(spent.values()):.0f} ms of processor: {', '.join(f'{n} {ms:.0f}' for n, ms in spent.items())}"
 
 
 def measure(desk: Desk, runs: list[str], moves: int) -> None:
@@ -96,9 +117,11 @@ def measure(desk: Desk, runs: list[str], moves: int) -> None:
         f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; times are those of an idle one below 1"
     )
     desk.run(OPEN.format(runs=runs, copies=COPIES))
-    opened(desk, "explore_networks(runs, few)")  # once, for what is loaded at the first time
-    report("a view of 10 images, from its cell's start", opened(desk, "explore_networks(runs, few)"), 1000)
-    report(f"a view of {COPIES:,} images", opened(desk, "explore_networks(runs, many)"), 1000)
+    took, spent = opened(desk, "print('shown')", "document.querySelectorAll('.jp-OutputArea-output').length")
+    print(f"      a cell that prints a word, to compare: {took:.0f} ms ({spent})", flush=True)
+    report_opening("the first view of a kernel", desk, "explore_networks(runs, few)")
+    report_opening("a view of 10 images", desk, "explore_networks(runs, few)")
+    report_opening(f"a view of {COPIES:,} images", desk, "explore_networks(runs, many)")
     names = desk.page.evaluate(CHOICES, "map")
     methods = [n for n, name in enumerate(names) if n < 8 or name.startswith(LIMITED)]
     first = desk.page.evaluate(ANSWER, ["map", [*methods[1:], 0]])
@@ -114,7 +137,7 @@ def measure(desk: Desk, runs: list[str], moves: int) -> None:
     report("the last of many moves, until its picture", late, 1000)
     after = float(desk.run("memory()").text_content())
     report("memory of the kernel after them", after - before, 20, "MB")
-    report("a comparison of two maps", opened(desk, "compare_networks(runs[0], few)"), 1000)
+    report_opening("a comparison of two maps", desk, "compare_networks(runs[0], few)")
     first = desk.page.evaluate(ANSWER, ["map", [*methods[2:], 0]])
     report("another method in one of its panels, computed (median)", statistics.median(first[:-1]), 300)
 

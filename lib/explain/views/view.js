@@ -1,5 +1,6 @@
-// What every view shares. The script stands in a block of its own, inside the figure that it brings to life.
-const root = document.currentScript.closest('.attention-view');
+// What every view shares. The script stands in a block of its own, inside the figure that it brings to life; VS Code runs a
+// copy of it that stands behind the figure.
+const {currentScript} = document, root = currentScript.closest('.attention-view') ?? currentScript.parentNode.querySelector('.attention-view');
 root.addEventListener('keydown', event => event.stopPropagation()); // in JupyterLab an arrow key is a move to the next cell
 
 // An element with properties, attributes (names with a dash, or role) and children; text is never markup.

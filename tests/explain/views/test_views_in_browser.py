@@ -407,3 +407,23 @@ def test_the_chosen_curves_are_saved_as_files_at_print_size_and_as_the_call_that
     (ax,) = called(page).axes
     assert ax.get_title(loc="left") == "accuracy"
     assert finished.log["val_accuracy"].tolist() in [list(line.get_ydata()) for line in ax.lines]
+
+
+# As VS Code shows HTML: what was written as markup does not run, a copy of the script behind it does.
+COPIED = """html => {
+    const place = document.createElement('div'), copy = document.createElement('script');
+    place.innerHTML = html;
+    document.body.append(place);
+    copy.text = place.querySelector('script').innerText;
+    place.appendChild(copy).parentNode.removeChild(copy);
+}"""
+
+
+def test_a_view_whose_script_is_run_as_a_copy_behind_it_comes_to_life(browser, made):
+    page, complaints = browser.new_page(), []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    for view in made.values():
+        page.evaluate(COPIED, view.html)
+    page.wait_for_function(f"document.querySelectorAll('.live:not([hidden])').length === {len(made)}")
+    assert complaints == []
+    page.close()
