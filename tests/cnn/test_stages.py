@@ -137,3 +137,14 @@ def test_names_are_those_of_the_libraries():
     )  # torchvision's RegNets cannot be drawn there
     with pytest.raises(WorkbookValueError, match="Unknown backbone 'regnet_y_40mf'.*any CNN of torchvision or timm"):
         RunConfig(backbone="regnet_y_40mf")
+
+
+def test_it_is_cut_behind_the_block_and_not_behind_the_norm_of_the_next_stage():
+    with torch.device("meta"):
+        backbone = build_backbone("convnext_tiny", 5).eval()
+        seen = []
+        backbone.net.features[6][0].register_forward_hook(lambda *_: seen.append("norm"))
+        features = backbone.lower(torch.empty(1, 3, 64, 64))
+        assert not seen
+        backbone.upper(features)
+        assert seen
