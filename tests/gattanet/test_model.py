@@ -278,7 +278,7 @@ def test_create_model_tells_mistakes():
     with torch.device("meta"):
         for options, message in (
             ({"passs": 3}, "Unknown option of gatta 'passs'. Did you mean 'passes'"),
-            ({"layers": ["layer2"]}, "no layer 'layer2'. The nearest names are net.layer2"),
+            ({"layers": ["layer9"]}, "no layer 'net.layer9'. The nearest names are net.layer"),
             ({"attn_type": "none", "dim": 3}, "none takes no further options: leave out dim=3"),
             ({"attn_type": "CBAM", "dim": 3}, "Unknown option of CBAM 'dim'. Did you mean 'dim_head'"),
         ):

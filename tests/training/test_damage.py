@@ -14,8 +14,9 @@ from lib import check
 from lib.disk.manifest import MANIFEST, read_manifest
 from lib.errors import WorkbookError, WorkbookFileError
 from lib.predict import predict
+from lib.threads import Threads
 from lib.training import Run, RunStore, fit, fitting
-from lib.training.recorder import Recorder
+from lib.training.recorder import FollowLoad, Recorder
 from lib.training.trainer import _resume_from
 from tests.helpers import unsealed
 
@@ -209,7 +210,10 @@ def test_a_checkpoint_with_code_is_refused_and_none_of_it_is_run(write, tmp_path
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", bytes(5000), b"PK\x03\x04" + bytes(99)])
 def test_a_damaged_checkpoint_starts_over_whatever_it_holds(content, tmp_path, caplog):
     (tmp_path / "last.ckpt").write_bytes(content)
-    assert _resume_from(tmp_path / "last.ckpt", Recorder(tmp_path, None, lambda: None)) is None
+    assert (
+        _resume_from(tmp_path / "last.ckpt", Recorder(tmp_path, None, lambda: None), FollowLoad(Threads(fixed=True)))
+        is None
+    )
     assert "last.ckpt cannot be read" in caplog.text
 
 
