@@ -111,7 +111,8 @@ class Run(SealedFolder):
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """predictions.csv of the test split, a row an image."""
-        return self.read_table("predictions.csv", *NAMES, dtype=dict.fromkeys(NAMES, str), keep_default_na=False)
+        columns = (*NAMES, *(f"prob_{name}" for name in self.classes))
+        return self.read_table("predictions.csv", *columns, dtype=dict.fromkeys(NAMES, str), keep_default_na=False)
 
     @cached_property
     def retrieval(self) -> RetrievalScores:

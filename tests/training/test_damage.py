@@ -126,6 +126,13 @@ def test_a_run_of_an_earlier_build_that_cannot_be_read_is_named(copied, name, co
     assert [*copied.damage()] == [name]
 
 
+def test_predictions_of_other_classes_are_named_in_a_run_without_a_manifest_too(copied):
+    facts = json.loads((copied.path / "provenance.json").read_text())
+    (unsealed(copied.path) / "provenance.json").write_text(json.dumps(facts | {"classes": ["other", *facts["classes"]]}))
+    with pytest.raises(WorkbookFileError, match=r"predictions\.csv is damaged: it has no column prob_other"):
+        _ = Run(copied.path).predictions
+
+
 def test_flipped_weights_are_trained_again_and_the_old_ones_kept(copied, finished, tiny, caplog):
     flip(copied.path / "best.safetensors")
     again = fit(tiny, copied.path.parent)
