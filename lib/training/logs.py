@@ -22,7 +22,7 @@ from torch import nn
 
 from lib.data import EpochBatches, rows_of
 from lib.data.shards import ShardSet
-from lib.errors import WorkbookError, warn_once
+from lib.errors import WorkbookError, printable, warn_once
 from lib.files import told, write_text
 from lib.training.config import RunConfig
 from lib.training.losses import LOSSES, LossNotFinite
@@ -105,7 +105,7 @@ def _tell_class_counts(config: RunConfig, classes: Sequence[str], decoded: Decod
 
 
 def _pairs(names: Sequence[str], numbers: Iterable[int]) -> str:
-    return ", ".join(f"{name} {number:,}" for name, number in zip(names, numbers, strict=True))
+    return ", ".join(f"{printable(name)} {number:,}" for name, number in zip(names, numbers, strict=True))
 
 
 @contextlib.contextmanager

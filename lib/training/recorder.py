@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lib.disk.tensors import save_tensors
+from lib.errors import printable
 from lib.files import save_whole, write_text
 from lib.progress import Progress, duration
 from lib.threads import Threads
@@ -113,7 +114,7 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
     def _report(self, row: dict[str, float], module: Classifier) -> None:
         config = module.config
         if len(self.rows) == 1:
-            METRICS_LOG.info("EPOCH,%s", ",".join(row))
+            METRICS_LOG.info("EPOCH,%s", printable(",".join(row)))
         METRICS_LOG.info("EPOCH,%d,%s", row["epoch"], ",".join(f"{value:.6f}" for value in list(row.values())[1:]))
         log.info(
             "epoch %d/%d: train loss %.4f, accuracy %.3f; %slr %.2g; %s",

@@ -33,7 +33,8 @@ def test_a_class_whose_name_would_tear_a_table_apart_is_refused(tmp_path, name, 
         load_dataset("imagefolder", class_folders(tmp_path, name, "other"))
 
 
-def test_a_run_on_names_of_any_bytes_comes_back_as_it_went(tmp_path):
+def test_a_run_on_names_of_any_bytes_comes_back_as_it_went(tmp_path, caplog):
+    caplog.set_level("DEBUG")
     names = (BYTES, "b", "c")
     for number in range(12):
         root = class_folders(tmp_path / "data", *names, image=f"{BYTES}\r{number}")
@@ -44,6 +45,8 @@ def test_a_run_on_names_of_any_bytes_comes_back_as_it_went(tmp_path):
     assert set(again.predictions["image_id"]) <= set(load_dataset("imagefolder", root).rows["image_id"])
     assert again.probabilities.shape == (len(again.predictions), 3)
     assert again.sound
+    assert "gr\\udcfcn" in caplog.text
+    caplog.text.encode("utf-8")  # no line of the log is too much for a terminal
 
 
 def test_other_signs_are_none_of_our_business(tmp_path):

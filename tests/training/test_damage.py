@@ -128,7 +128,9 @@ def test_a_run_of_an_earlier_build_that_cannot_be_read_is_named(copied, name, co
 
 def test_predictions_of_other_classes_are_named_in_a_run_without_a_manifest_too(copied):
     facts = json.loads((copied.path / "provenance.json").read_text())
-    (unsealed(copied.path) / "provenance.json").write_text(json.dumps(facts | {"classes": ["other", *facts["classes"]]}))
+    (unsealed(copied.path) / "provenance.json").write_text(
+        json.dumps(facts | {"classes": ["other", *facts["classes"]]})
+    )
     with pytest.raises(WorkbookFileError, match=r"predictions\.csv is damaged: it has no column prob_other"):
         _ = Run(copied.path).predictions
 
