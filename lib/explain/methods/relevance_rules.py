@@ -84,7 +84,8 @@ def _identity(kept: list[Tensor], module: nn.Module, args: tuple, output: Tensor
 
 def _fixed_norm(norm: nn.LayerNorm, args: tuple, output: Tensor) -> Tensor:
     """The norm's output, with its deviation held fixed."""
-    x, channels_first = args[0], isinstance(norm, (LayerNorm2d, convnext.LayerNorm2d))
+    x, kinds = args[0], (LayerNorm2d, convnext.LayerNorm2d)
+    channels_first = isinstance(norm, kinds) or getattr(norm, "data_format", None) == "channels_first"  # transformers'
     dims = (1,) if channels_first else tuple(range(-len(norm.normalized_shape), 0))
     shape = (-1, 1, 1) if channels_first else norm.normalized_shape
     centred = x - x.mean(dims, keepdim=True)
