@@ -50,12 +50,12 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     Raises:
         WorkbookValueError: a part of the model is in training mode, or was built under `inference_mode`.
     """
-    for name, module in model.named_modules():
-        if module.training:
-            part = f" (its part {name!r})" if name else ""
-            raise WorkbookValueError(
-                f"{type(model).__name__} is in training mode{part}, where answers depend on the batch: call model.eval() first."
-            )
+    if any(module.training for module in model.modules()):
+        name = next(name for name, module in model.named_modules() if module.training)
+        part = f" (its part {name!r})" if name else ""
+        raise WorkbookValueError(
+            f"{type(model).__name__} is in training mode{part}, where answers depend on the batch: call model.eval() first."
+        )
     parameters = list(model.parameters())
     if any(p.is_inference() for p in parameters):
         raise WorkbookValueError(

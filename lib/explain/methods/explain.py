@@ -249,6 +249,9 @@ def _method_of(model: nn.Module, name: str, target: Target | None) -> tuple[str,
         has_lrp: convolves,
         has_attention_lrp: attends,
     }  # its images will tell the rest
+    wanted = METHODS.get(name) if isinstance(name, str) else None
+    if wanted is not None and suits.get(wanted.suits, wanted.suits)(model):
+        return name, wanted
     suiting = {known: method for known, method in METHODS.items() if suits.get(method.suits, method.suits)(model)}
     methods = suiting | _own_methods(model)
     try:
