@@ -120,8 +120,9 @@ __all__ = sorted(name for name, former in NAMES.items() if former.target)
 
 
 def told(name: str) -> str | None:
-    """What a name, a flag or an argument of another project is here, in a sentence; None where none had it."""
-    return next((str(former) for former in TABLE if _plain(former.there) == _plain(name)), None)
+    """What a name, a flag or an argument of another project is here, in a sentence; None where none had it, or where it is
+    imported from here."""
+    return next((str(f) for f in TABLE if not f.target and _plain(f.there) == _plain(name)), None)
 
 
 def _plain(name: str) -> str:
