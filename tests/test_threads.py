@@ -24,7 +24,7 @@ def machine(monkeypatch):
     monkeypatch.setattr(ProcessorTime, "now", lambda: seen[-1])
     monkeypatch.setattr(module, "_cores", lambda: [(), ()])
     monkeypatch.setattr(time, "monotonic", lambda: seen[-1].clock)
-    monkeypatch.delenv(module.FIXED)
+    monkeypatch.delenv(module.FIXED, raising=False)
     ten_seconds.sleep = lambda others: monkeypatch.setattr(time, "sleep", lambda seconds: ten_seconds(others))
     ten_seconds.sleep(0)
     torch.set_num_threads(2)

@@ -47,16 +47,17 @@ CHOICES = """label => {
     return [...document.getElementById(named.htmlFor).options].map(({textContent}) => textContent);
 }"""
 LIMITED = ("grad-cam", "rollout")  # methods that have a limit of their own
-# The milliseconds from a change of a control to the words of another picture, one after the other.
+# The milliseconds from a change of a control to what another picture is described with, one after the other.
 ANSWER = """async ([label, values]) => {
-    const view = [...document.querySelectorAll('.attention-view')].at(-1), told = view.querySelector(':is(.stage, .panel) .text');
+    const view = [...document.querySelectorAll('.attention-view')].at(-1);
+    const described = () => view.querySelector(':is(.stage, .panel) canvas').ariaLabel;
     const named = [...view.querySelectorAll('label')].find(each => each.textContent === label);
     const control = document.getElementById(named.htmlFor), times = [];
     for (const value of values) {
-        const before = told.textContent, began = performance.now();
+        const before = described(), began = performance.now();
         if (control.tagName === 'SELECT') control.selectedIndex = value; else control.value = value;
         control.dispatchEvent(new Event(control.tagName === 'SELECT' ? 'change' : 'input'));
-        while (told.textContent === before && performance.now() - began < 20000) await new Promise(requestAnimationFrame);
+        while (described() === before && performance.now() - began < 20000) await new Promise(requestAnimationFrame);
         times.push(performance.now() - began);
         while (view.classList.contains('busy')) await new Promise(requestAnimationFrame);
     }
