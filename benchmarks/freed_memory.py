@@ -1,13 +1,13 @@
 """A step where freed memory is kept (`lib.malloc`), against one where it goes back to the system each time."""
 
-import argparse
 import os
 import resource
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from benchmarks.program import run
+from benchmarks.rows import Row, of_counts
+from benchmarks.timing import Seconds, in_a_process, timed, timed_turns
 
 ROUNDS, STEPS = 3, 8
 WORK = ("ResNet18 at 64×64, batch 32", "ResNet18 at 224×224, batch 8", "DCAL-DeiT-Tiny at 224×224, batch 4")
@@ -31,40 +31,27 @@ def step(number: int) -> Callable[[], object]:
     return lambda: cross_entropy(model(images), labels).backward()
 
 
-def measure(number: int) -> None:
-    """Print median seconds of a step, and pages that it asked the system for."""
+def measure(number: int) -> tuple[float, float, float]:
+    """Median seconds of a step, of the wall and of the processor, and pages that it asked the system for."""
     work, seconds, pages = step(number), [], []
     for _ in range(STEPS):
-        faults, began = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        seconds.append(timed(work)[1])
         pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults)
-    print(statistics.median(seconds[2:]), statistics.median(pages[2:]))
+    walls, processors = zip(*seconds[2:], strict=True)
+    return statistics.median(walls), statistics.median(processors), statistics.median(pages[2:])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--measure", type=int, choices=range(len(WORK)), help=argparse.SUPPRESS)
-    number = parser.parse_args().measure
-    if number is not None:
-        measure(number)
-        return
+def rows(quick: bool = False) -> Iterator[Row]:
     keeping = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
-    for number, name in enumerate(WORK):
-        found = {"kept": [], "given back": []}
-        for _ in range(ROUNDS):
-            for kind, environment in (("kept", keeping), ("given back", keeping | {"GLIBC_TUNABLES": ""})):
-                command = [sys.executable, "-m", "benchmarks.freed_memory", "--measure", str(number)]
-                out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-                found[kind].append([float(x) for x in out.split()])
-        (ours, few), (theirs, many) = (
-            [statistics.median(x) for x in zip(*runs, strict=True)] for runs in found.values()
-        )
-        print(
-            f"{name}: {1e3 * ours:.0f} ms against {1e3 * theirs:.0f} ms, {100 * (1 - ours / theirs):.0f} % less; "
-            f"{few:.0f} pages a step against {many:.0f}"
-        )
+    ways = (keeping, keeping | {"GLIBC_TUNABLES": ""})
+    for number, name in enumerate(WORK[:1] if quick else WORK):
+        turns = [[in_a_process(measure, number, environment=way) for way in ways] for _ in range(ROUNDS)]
+        step, given_back = f"step of {name}, freed memory kept", "given back"
+        yield timed_turns(step, given_back, [tuple(Seconds(*found[:2]) for found in turn) for turn in turns])
+        pages = [statistics.median(turn[way][2] for turn in turns) for way in (0, 1)]
+        yield of_counts(f"{step}, pages asked of the system", given_back, *pages)
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)

@@ -5,17 +5,16 @@ Hypothesis draws cases; any exception that is not a WorkbookError is a finding, 
 The same cases on every run.
 
     python -m benchmarks.fuzz                     # about 12,000 cases
-    python -m benchmarks.fuzz masks --cases 200   # some
+    python -m benchmarks.fuzz --targets masks,images --cases 200   # some
 """
 
-import argparse
 import collections
 import logging
 import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -24,8 +23,10 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from benchmarks import fuzzed_files, odd_values
+from benchmarks.program import run
+from benchmarks.rows import Row, of_counts
 from lib import train
-from lib.errors import WorkbookError
+from lib.errors import WorkbookError, choose
 from lib.paths import ROOT
 from lib.training import RunConfig
 from lib.workbook.notebook_source import check_of
@@ -192,23 +193,17 @@ def fuzz(name: str, cases: int, folder: Path) -> Findings:
     return findings
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("targets", nargs="*", default=[*TARGETS], help=", ".join(TARGETS))
-    parser.add_argument("--cases", type=int, default=CASES, help=f"of each (default: {CASES})")
-    chosen = parser.parse_args()
+def rows(quick: bool = False, targets: str = "", cases: int = CASES) -> Iterator[Row]:
     logging.disable(logging.CRITICAL)
-    total = collections.Counter[str]()
+    chosen = [choose("targets", name, TARGETS) for name in targets.split(",")] if targets else [*TARGETS]
     with tempfile.TemporaryDirectory() as folder:
-        for name in chosen.targets:
-            findings = fuzz(name, chosen.cases, Path(folder) / name)
-            total += findings.count
-            print(f"{name}: {dict(findings.count)}", flush=True)
+        for name in chosen:
+            findings = fuzz(name, CASES // 10 if quick else cases, Path(folder) / name)
             for what, example in findings.first.items():
-                print(f"  {what}\n    {example}", flush=True)
-    print(f"{total['cases']:,} cases, {total['findings']} findings")
-    return 1 if total["findings"] else 0
+                print(f"  {what}\n    {example}", file=sys.stderr, flush=True)
+            count = findings.count
+            yield of_counts(f"findings, {name}", "cases", count["findings"], count["cases"], at_most=0.0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(rows)

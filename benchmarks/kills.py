@@ -8,23 +8,24 @@ every file of the result is compared, bit by bit; nothing of the killed one may 
     python -m benchmarks.kills --random 100
 """
 
-import argparse
 import contextlib
 import hashlib
 import itertools
 import os
-import random
+import random as randomness
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 
 from benchmarks.aimed_kills import MOMENTS, Strike, killing
+from benchmarks.program import run
+from benchmarks.rows import Row, of_counts
 from lib.training import RunConfig, fit
 
 RESULTS = ("config.json", "basis.json", "training_log.csv", "best.safetensors", "predictions.csv", "metrics.json")
@@ -97,10 +98,8 @@ def trial(config: RunConfig, folder: Path, reference: dict[str, str], aim: Aim |
     return "; ".join([f"exit status {status}"] * bool(status) + problems)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--random", type=int, default=20, help="kills at random times (default: 20)")
-    chosen, rng = parser.parse_args(), random.Random(0)
+def rows(quick: bool = False, random: int = 20) -> Iterator[Row]:
+    rng = randomness.Random(0)
     torch.set_num_threads(1)
     import lib.training.trainer  # noqa: F401  what a forked process would load each time
 
@@ -111,18 +110,17 @@ def main() -> int:
         lasted, reference = time.monotonic() - began, digests(Path(place) / "quiet" / "runs" / config.name)
         if status or len(reference) < len(RESULTS):
             raise SystemExit((Path(place) / "quiet.log").read_text())
-        aims = [*itertools.product(WRITTEN, MOMENTS), *[None] * chosen.random]
-        for aim in aims:
+        aims = [*itertools.product(WRITTEN, MOMENTS), *[None] * random]
+        for aim in aims[::8] if quick else aims:
             folder, seconds = Path(place) / f"trial{total}", rng.uniform(0.1, 1) * lasted
             wrong = trial(config, folder, reference, aim, seconds)
             what = " ".join(aim) if aim else f"after {seconds:.2f} s"
-            print(f"{what}: {wrong or 'equal'}", flush=True)
+            print(f"{what}: {wrong or 'equal'}", file=sys.stderr, flush=True)
             failed, total = failed + bool(wrong), total + 1
             if not wrong:
                 shutil.rmtree(folder)
-    print(f"{total - failed} of {total} kills ended bit-equal")
-    return 1 if failed else 0
+    yield of_counts("kills that ended bit-equal", "all", total - failed, total, at_least=1.0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(rows)

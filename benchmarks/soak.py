@@ -8,7 +8,6 @@ of every run is compared with the quiet store's, bit by bit.
     python -m benchmarks.soak --minutes 3
 """
 
-import argparse
 import contextlib
 import hashlib
 import os
@@ -17,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import nbformat
@@ -25,6 +24,8 @@ import psutil
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from benchmarks.aimed_kills import AIMS
+from benchmarks.program import run
+from benchmarks.rows import Row, of_counts
 from lib.paths import ROOT
 from lib.training import RunStore
 
@@ -119,27 +120,26 @@ class RandomKills:
                 self.rng.choice(family).kill()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=120)
-    until, rng, failed = time.monotonic() + 60 * parser.parse_args().minutes, random.Random(0), 0
-    rounds = killed = 0
+def rows(quick: bool = False, minutes: float = 120.0) -> Iterator[Row]:
+    until, rng = time.monotonic() + 60 * (3 if quick else minutes), random.Random(0)
+    rounds = killed = failed = 0
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         study = write_study(Path(place))
         if sweep(study, Path(place) / "quiet").wait():
             raise SystemExit((Path(place) / "quiet.log").read_text())
         quiet = results(Path(place) / "quiet")
-        print(f"quiet store: {len(quiet)} files", flush=True)
+        print(f"quiet store: {len(quiet)} files", file=sys.stderr, flush=True)
         while time.monotonic() < until:
             out = Path(place) / f"round{rounds}"
             kills = RandomKills(rng)
             fill(study, out, kills)
             differ = differences(quiet, results(out))
             rounds, killed, failed = rounds + 1, killed + kills.number, failed + bool(differ)
-            print(f"round {rounds}, {kills.number} kills: {', '.join(differ) or 'identical'}", flush=True)
-    print(f"{rounds - failed} of {rounds} stores identical to the quiet one, after {killed} kills")
-    return 1 if failed else 0
+            told = f"round {rounds}, {kills.number} kills: {', '.join(differ) or 'identical'}"
+            print(told, file=sys.stderr, flush=True)
+    unit = f"after {killed} kills"
+    yield of_counts("stores identical to a quiet one", "all", rounds - failed, rounds, unit, at_least=1.0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(rows)

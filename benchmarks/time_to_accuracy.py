@@ -1,14 +1,13 @@
 """How soon a recipe reaches a target on the test images: the first quick recipes against those of today, taking turns.
 
-    python -m benchmarks.time_to_accuracy [lesions birds people] [--seeds 5] [--ham10000 DIR]
+    python -m benchmarks.time_to_accuracy [--names lesions,birds,people] [--seeds 5] [--ham10000 DIR]
 
 After every few steps the clock stands still while the network is tested. Time is that of the processor for one thread,
 which other work on the machine hardly changes, or the wall's on a GPU; drawing and decoding images do not count. Where a
 recipe ends below the target, the time of the whole recipe stands for it, and the line says so.
 """
 
-import argparse
-import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,9 @@ import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from benchmarks.program import run
+from benchmarks.rows import Row, of_turns
+from benchmarks.timing import duration
 from lib import hardware
 from lib.data import rows_of
 from lib.errors import choose
@@ -202,7 +204,7 @@ def time_to_target(race: Race, config: RunConfig, decoded: DecodedImages, folder
     return watch.seconds, watch.best
 
 
-def races(ham10000: str | None) -> dict[str, Race]:
+def races(ham10000: Path | None) -> dict[str, Race]:
     """What can be run here, by name; HAM10000 where its folder is given."""
     former = {name: RunConfig.from_dict(settings) for name, settings in FORMER.items()}
     lesions, accuracy = of_classes(balanced_accuracy_score), of_classes(accuracy_score)
@@ -214,36 +216,31 @@ def races(ham10000: str | None) -> dict[str, Race]:
         "people": Race(former["people"], reid, "mAP", mean_average_precision, 0.50, 3, 160),
     }
     if ham10000:
-        old, new = (config.replace(data_root=ham10000) for config in (former["ham10000"], HAM10000_TODAY))
+        old, new = (config.replace(data_root=str(ham10000)) for config in (former["ham10000"], HAM10000_TODAY))
         found["ham10000"] = Race(old, new, "balanced accuracy", lesions, 0.57, 1.5, 2048)
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("races", nargs="*", help="lesions, birds, people, ham10000; none runs all")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--ham10000", help="folder of the real HAM10000")
-    options = parser.parse_args()
-    known = races(options.ham10000)
-    for name in options.races or known:
-        race = known[choose("race", name, known)]
-        seconds: dict[str, list[float]] = {"former": [], "today": []}
+def rows(quick: bool = False, names: str = "", seeds: int = 5, ham10000: Path | None = None) -> Iterator[Row]:
+    known = races(ham10000)
+    for name in filter(None, names.split(",")) if names else known:
+        race, turns = known[choose("names", name, known)], []
         with tempfile.TemporaryDirectory() as folder:
-            for seed in range(options.seeds):
-                for side, config in race.at(seed):
-                    decoded = prepare(config, RunStore(OUTPUTS / "runs"))
-                    taken, best = time_to_target(race, config, decoded, Path(folder, side))
-                    seconds[side].append(taken)
-                    end = "" if best >= race.target else f", the whole recipe: it ends below {race.target}"
-                    print(f"{name} seed {seed} {side:<6} {taken:6.1f} s, {race.measure} {best:.3f}{end}", flush=True)
-        medians = {side: statistics.median(taken) for side, taken in seconds.items()}
-        ratio = medians["former"] / medians["today"]
-        print(
-            f"{name}: {race.measure} {race.target} after {medians['former']:.1f} s formerly, {medians['today']:.1f} s today "
-            f"(medians of {options.seeds} seeds): {ratio:.1f} × as soon (wanted {race.wanted} ×)"
-        )
+            for seed in range(1 if quick else seeds):
+                turns.append([timed_race(race, side, config, Path(folder, side)) for side, config in race.at(seed)])
+        note = " ÷ ".join(duration(np.median(taken)) for taken in zip(*turns, strict=True))
+        what, ratios = f"{name}: {race.measure} {race.target} formerly", [former / today for former, today in turns]
+        yield of_turns(what, "with today's recipe", ratios, note, at_least=float(race.wanted))
+
+
+def timed_race(race: Race, side: str, config: RunConfig, folder: Path) -> float:
+    """Seconds of one side, which are told."""
+    taken, best = time_to_target(race, config, prepare(config, RunStore(OUTPUTS / "runs")), folder)
+    end = "" if best >= race.target else f", the whole recipe: it ends below {race.target}"
+    told = f"{config.dataset} seed {config.seed} {side:<6} {taken:6.1f} s, {race.measure} {best:.3f}{end}"
+    print(told, file=sys.stderr, flush=True)
+    return taken
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)

@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from benchmarks.__main__ import BY_NAME, SIDE_BY_SIDE
+from benchmarks.program import options
 from lib import create_model, load_dataset, train
 from lib.__main__ import COMMANDS
 from lib.data import DATASETS
@@ -168,7 +170,9 @@ def test_a_module_that_is_started_by_name_is_there(module):
 
 
 BENCHMARKS = sorted(
-    path for path in (ROOT / "benchmarks").rglob("*.py") if '__name__ == "__main__"' in path.read_text()
+    path
+    for path in (ROOT / "benchmarks").rglob("*.py")
+    if '__name__ == "__main__"' in path.read_text() and path.stem != "__main__"
 )
 
 
@@ -178,7 +182,10 @@ def test_a_benchmark_is_in_the_list_and_imports_what_is_there(path):
     assert f"`python -m {module}`" in GUIDES
     if "playwright" in path.read_text():
         pytest.importorskip("playwright")
-    importlib.import_module(module)
+    rows = getattr(importlib.import_module(module), "rows", None)
+    named = module.removeprefix("benchmarks.") in (*SIDE_BY_SIDE, *BY_NAME)
+    assert named == (rows is not None)
+    assert not named or options(rows)["quick"] is False
 
 
 def understood_by_run_all(words: list[str], folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """A batch from the uint8 cache against the same batch decoded from JPEG and augmented image by image (torchvision)."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +9,20 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from benchmarks.timing import compare
+from benchmarks.program import run
+from benchmarks.rows import Row
+from benchmarks.timing import side_by_side
 from lib.data import AUGMENTATIONS, load_dataset, load_pixels
 from lib.training.inference import IMAGENET, normalise, to_unit
 
 SIZE, BATCH = 64, 64
 
 
-def main() -> None:
+def rows(quick: bool = False) -> Iterator[Row]:
     images = load_dataset("phantom-lesions")
     with tempfile.TemporaryDirectory() as cache:
         _, pixels = load_pixels(images, SIZE, Path(cache))
-        rows = np.random.default_rng(0).choice(len(pixels), BATCH, replace=False)
+        taken = np.random.default_rng(0).choice(len(pixels), BATCH, replace=False)
         one_by_one = v2.Compose(
             [
                 v2.Resize((SIZE, SIZE)),
@@ -33,16 +36,14 @@ def main() -> None:
         )
 
         def cached() -> torch.Tensor:
-            return normalise(AUGMENTATIONS["dermoscopy"](to_unit(torch.from_numpy(pixels[rows]))), IMAGENET)
+            return normalise(AUGMENTATIONS["dermoscopy"](to_unit(torch.from_numpy(pixels[taken]))), IMAGENET)
 
         def decoded() -> torch.Tensor:
-            return torch.stack([one_by_one(Image.open(images.rows["path"][i]).convert("RGB")) for i in rows])
+            return torch.stack([one_by_one(Image.open(images.rows["path"][i]).convert("RGB")) for i in taken])
 
-        ours, theirs = compare(cached, decoded)
-    print(
-        f"cached {1e3 * ours / BATCH:.2f} ms an image, decoded {1e3 * theirs / BATCH:.2f} ms: {theirs / ours:.0f} × faster"
-    )
+        what = f"{BATCH} images of {SIZE}×{SIZE} decoded and augmented one by one"
+        yield side_by_side(what, "from the cache, at once", decoded, cached, rounds=3 if quick else 9)
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)

@@ -4,20 +4,23 @@ from end to end against the bare forward pass and, where a clone of github.com/j
     python -m benchmarks.dcal.rollout --vit-explain DIR
 """
 
-import argparse
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from benchmarks.timing import compare
+from benchmarks import peers
+from benchmarks.program import run
+from benchmarks.rows import NotRun, Row, of_counts
+from benchmarks.timing import side_by_side
 from lib.dcal import AttentionRollout
 from lib.explain import explain
 from tests.peak_memory import PeakMemory
 
 BATCH, HEADS, TOKENS, WIDTH, LAYERS = 4, 3, 785, 64, 12  # DeiT-Tiny at 448²
+MOST, LEAST = {224: 1.12, 448: 1.2}, {224: 1.2, 448: 1.8}  # wanted, of the bare forward and of vit-explain, by size
 
 
 def chain(maps: list[Tensor]) -> Tensor:
@@ -40,69 +43,56 @@ def peak(work: Callable[[], object]) -> int:
     return memory.peak
 
 
-def theirs_on(vit: nn.Module, folder: str) -> Callable[[Tensor], Tensor]:
+def theirs_on(vit: nn.Module, folder: Path) -> Callable[[Tensor], object]:
     """vit-explain's rollout on a ViT whose attention is not fused, since it reads the maps behind their dropout; nothing is
     discarded, so that it computes what we do."""
-    sys.path.insert(0, folder)
-    from vit_rollout import VITAttentionRollout
-
     for block in vit.blocks:
         block.attn.fused_attn = False
-    peer = VITAttentionRollout(vit, discard_ratio=0)
-    return lambda image: torch.from_numpy(peer(image))
+    return peers.vit_explain(folder).VITAttentionRollout(vit, discard_ratio=0)
 
 
-def end_to_end(size: int, folder: str | None) -> None:
+def end_to_end(size: int, folder: Path | None, rounds: int) -> Iterator[Row | NotRun]:
     """One image through DeiT-Tiny, rollout included."""
     vit, image = timm.create_model("deit_tiny_patch16_224", img_size=size).eval(), torch.randn(1, 3, size, size)
+    name = f"rollout of one image, {size}²"
 
     def ours() -> Tensor:
         return explain(vit, image, method="rollout")
 
     with torch.inference_mode():
-        rolled, bare = compare(ours, lambda: vit(image), rounds=15)
-    print(f"{size}², rollout from end to end: {1e3 * rolled:.1f} ms, {rolled / bare:.2f} × the bare forward pass")
-    if folder:
-        peer = theirs_on(timm.create_model("deit_tiny_patch16_224", img_size=size).eval(), folder)
-        peer_s, ours_s = compare(lambda: peer(image), ours, rounds=15)
-        print(
-            f"{size}², vit-explain: {1e3 * peer_s:.1f} ms against {1e3 * ours_s:.1f} ms, {peer_s / ours_s:.2f} × faster"
-        )
+        yield side_by_side(name, "the bare forward", ours, lambda: vit(image), rounds, at_most=MOST[size])
+    if folder is None:
+        yield NotRun(f"vit-explain's {name} ÷ ours", peers.told("vit_explain"))
+        return
+    peer = theirs_on(timm.create_model("deit_tiny_patch16_224", img_size=size).eval(), folder)
+    yield side_by_side(f"vit-explain's {name}", "ours", lambda: peer(image), ours, rounds, at_least=LEAST[size])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vit-explain", metavar="DIR", help="a clone of vit-explain to run beside ours")
-    folder = parser.parse_args().vit_explain
+def rows(quick: bool = False, vit_explain: Path | None = None) -> Iterator[Row | NotRun]:
     torch.manual_seed(0)
-    for size in (224, 448):
-        end_to_end(size, folder)
+    for size in MOST:
+        yield from end_to_end(size, vit_explain, 5 if quick else 15)
+    yield from by_the_recursion(3 if quick else 5)
+
+
+def by_the_recursion(rounds: int) -> Iterator[Row]:
+    """The class token's row alone."""
     shape = (BATCH, HEADS, TOKENS, WIDTH)
     layers = [(torch.randn(shape), torch.randn(shape)) for _ in range(LAYERS)]
-    rollout = AttentionRollout()
-    maps = materialised(layers)
+    row, maps = AttentionRollout().row, materialised(layers)
     fused = [attention.mean(1, keepdim=True) for attention in maps]
+    torch.testing.assert_close(row(layers), chain(maps))
     for what, given in (("maps, heads fused", fused), ("maps of every head", maps)):
-        ours, theirs = compare(lambda g=given: rollout.row(g), lambda g=given: chain(g), rounds=5)
-        error = (rollout.row(given) - chain(given)).abs().max()
-        print(
-            f"from {what}: {1e3 * ours:.1f} ms against {1e3 * theirs:.0f} ms, {theirs / ours:.0f} × faster, error {error:.0e}"
-        )
+        works = (lambda g=given: chain(g), lambda g=given: row(g))
+        yield side_by_side(f"chain of matrix products, {what}", "the vector recursion", *works, rounds=rounds)
     stored = sum(t.nbytes for t in maps)
     del maps, fused
-    ours, theirs = compare(lambda: rollout.row(layers), lambda: chain(materialised(layers)), rounds=5)
-    error = (rollout.row(layers) - chain(materialised(layers))).abs().max()
-    print(
-        f"from queries and keys: {1e3 * ours:.0f} ms against {1e3 * theirs:.0f} ms, {theirs / ours:.1f} × faster, "
-        f"error {error:.0e}"
-    )
-    ours = peak(lambda: rollout.row([(q.clone(), k.clone()) for q, k in layers]))  # what has to be kept counts, too
-    theirs = peak(lambda: chain(materialised(layers)))
-    print(
-        f"peak memory from queries and keys, themselves included: {ours / 2**20:.1f} MiB against {theirs / 2**20:.1f} MiB "
-        f"of the chain, {ours / theirs:.2f} ×; the maps alone are {stored / 2**20:.1f} MiB, {ours / stored:.2f} ×"
-    )
+    works = (lambda: chain(materialised(layers)), lambda: row(layers))
+    yield side_by_side("the same from queries and keys", "the vector recursion", *works, rounds=rounds)
+    ours = peak(lambda: row([(q.clone(), k.clone()) for q, k in layers]))  # what has to be kept counts, too
+    for other, theirs in (("the chain's", peak(works[0])), ("the maps", stored)):
+        yield of_counts("memory of the recursion from queries and keys", other, ours / 2**20, theirs / 2**20, "MiB")
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)

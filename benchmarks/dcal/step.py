@@ -1,16 +1,21 @@
 """DCAL-DeiT-Tiny against its bare backbone: a training step of three branches, inference, parameters and FLOPs."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.timing import compare
+from benchmarks.program import run
+from benchmarks.rows import Row, of_counts
+from benchmarks.timing import side_by_side
 from lib import create_dcal_model
 from lib.dcal import DCALNet
 
 NAME, CLASSES, BATCH = "deit_tiny_patch16_224", 200, 4
+INFERENCE = {224: {}, 448: {"at_most": 1.18}}  # by size, what is wanted of inference
 
 
 def bare_step(vit: nn.Module, images: Tensor, labels: Tensor) -> None:
@@ -29,31 +34,31 @@ def flops(work: nn.Module, *inputs: Tensor) -> int:
     return counter.get_total_flops()
 
 
-def main() -> None:
+def rows(quick: bool = False) -> Iterator[Row]:
     torch.manual_seed(0)
-    for size in (224, 448):
+    of_bare = "of the bare DeiT-Tiny"
+    for size, wanted in INFERENCE.items():
         model = create_dcal_model(NAME, CLASSES, img_size=size)
         vit = create_dcal_model(NAME, CLASSES, img_size=size, glca=False, pwca=False).vit
-        images, labels = torch.randn(BATCH, 3, size, size), torch.arange(BATCH)
-        ours, theirs = compare(
-            lambda m=model, x=images, y=labels: dcal_step(m, x, y), lambda m=vit, x=images, y=labels: bare_step(m, x, y)
-        )
-        print(f"{size}²: training step {1e3 * ours:.0f} ms against {1e3 * theirs:.0f} ms, {ours / theirs:.2f} ×")
-        model.eval(), vit.eval()
-        with torch.inference_mode():
-            ours, theirs = compare(lambda m=model, x=images: m.inference(x), lambda m=vit, x=images: m(x).softmax(1))
-        print(
-            f"{size}²: inference with rollout {1e3 * ours:.0f} ms against {1e3 * theirs:.0f} ms, {ours / theirs:.2f} ×"
-        )
-        tokens = torch.randn(1, vit.patch_embed.num_patches + 1, vit.embed_dim)
-        extra, base = flops(model.glca, tokens, tokens[:, 1:, 0]), flops(vit, images[:1])
-        print(f"{size}²: FLOPs of the GLCA block {100 * extra / base:+.1f} % of the backbone's")
+        yield from compared(model, vit, size, 3 if quick else 9, wanted)
+        tokens, image = torch.randn(1, vit.patch_embed.num_patches + 1, vit.embed_dim), torch.randn(1, 3, size, size)
+        of_block = flops(model.glca, tokens, tokens[:, 1:, 0]) / 1e6
+        yield of_counts(f"FLOPs of the GLCA block, {size}²", of_bare, of_block, flops(vit, image) / 1e6, "M")
     parts = model.count_parameters()
-    extra = parts["total"] - parts["backbone"]
-    print(
-        f"parameters {extra / 1e6:.2f} M beside {parts['backbone'] / 1e6:.2f} M, {100 * extra / parts['backbone']:+.1f} %"
-    )
+    yield of_counts("DCAL, parameters", of_bare, parts["total"], parts["backbone"])
+
+
+def compared(model: DCALNet, vit: nn.Module, size: int, rounds: int, wanted: dict[str, float]) -> Iterator[Row]:
+    """A training step and inference of both."""
+    images, labels = torch.randn(BATCH, 3, size, size), torch.arange(BATCH)
+    name, works = f"{size}², batch {BATCH}", ((dcal_step, model), (bare_step, vit))
+    steps = [lambda step=step, net=net: step(net, images, labels) for step, net in works]
+    yield side_by_side(f"DCAL, training step, {name}", "of the bare DeiT-Tiny", *steps, rounds=rounds)
+    model.eval(), vit.eval()
+    with torch.inference_mode():
+        both = (lambda: model.inference(images), lambda: vit(images).softmax(1))
+        yield side_by_side(f"DCAL, inference, {name}", "of the bare DeiT-Tiny", *both, rounds=rounds, **wanted)
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)

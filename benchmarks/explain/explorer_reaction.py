@@ -1,4 +1,4 @@
-"""What the attention explorer costs at the size of DeiT-Tiny: time to build, size, and time to react in Chromium.
+"""How soon the attention explorer reacts in Chromium, at the size of DeiT-Tiny.
 
     python -m benchmarks.explain.explorer_reaction [--images 4]
 
@@ -6,14 +6,15 @@ The network is not trained; the maps are as many and as large as those of one th
 a slider's step or a click, drawing included; the limit is 300 ms.
 """
 
-import argparse
 import shutil
-import time
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from playwright.sync_api import sync_playwright
 
+from benchmarks.program import run
+from benchmarks.rows import Row, of_turns
 from lib import create_dcal_model
 from lib.explain import explorer_of
 
@@ -37,20 +38,11 @@ REACT = """async what => {
 }"""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=4)
-    count = parser.parse_args().images
+def rows(quick: bool = False, images: int = 4) -> Iterator[Row]:
     torch.manual_seed(0)
     model = create_dcal_model("deit_tiny_patch16_224", num_classes=10, img_size=224).eval()
-    pixels = np.random.default_rng(0).integers(0, 256, (count, 224, 224, 3), dtype=np.uint8)
-    began = time.perf_counter()
-    view = explorer_of({"DCAL": model}, pixels)
-    html = view.html
-    print(
-        f"{count} images of 224 × 224 pixels, 12 layers: built in {time.perf_counter() - began:.1f} s, {len(html) / 1e3:.0f} kB"
-    )
-    print("; ".join(view.left_out) or "nothing was left out")
+    shape = (1 if quick else images, 224, 224, 3)
+    html = explorer_of({"DCAL": model}, np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)).html
     with sync_playwright() as machinery:
         browser = machinery.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -58,10 +50,12 @@ def main() -> None:
         page.wait_for_selector(".live:not([hidden])")
         page.get_by_label("map", exact=True).select_option("attention of a patch")
         for what in ("slider", "click"):
-            median, worst = np.percentile(page.evaluate(REACT, what), [50, 100])
-            print(f"{what}: {median:.1f} ms, at worst {worst:.1f} ms: {worst / LIMIT_MS:.0%} of {LIMIT_MS} ms")
+            times = page.evaluate(REACT, what)
+            note = f"{np.median(times):.1f} ms, {len(html) / 1e3:.0f} kB of page"
+            name, ratios = f"reaction of the explorer to a {what}", [ms / LIMIT_MS for ms in times]
+            yield of_turns(name, f"{LIMIT_MS} ms", ratios, note, at_most=1.0)
         browser.close()
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)

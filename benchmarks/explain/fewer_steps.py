@@ -1,7 +1,7 @@
 """Could deletion and insertion ask less of the network? Coarse-to-fine steps on the curves of a real one, and how much of
 each layer changes between two steps. The network and the photographs are notebook 10's."""
 
-import argparse
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.explain.faithfulness import STEPS
+from benchmarks.program import run
+from benchmarks.rows import Row, of_counts, of_turns
 from lib.explain import deletion, explain, insertion
 from lib.explain.scores.deletion_insertion import Curves
 from lib.explain.scores.pixel_ranks import ranks
@@ -47,19 +49,16 @@ def coarse_to_fine(curve: np.ndarray, start: int, tolerance: float) -> tuple[flo
     return abs(float(np.diff([Curves(each[None]).area[0] for each in (curve, between)])[0])), len(asked)
 
 
-def report(name: str, curves: np.ndarray) -> None:
+def compared(name: str, curves: np.ndarray) -> Iterator[Row]:
     found = {}
     for start, tolerance in product(STARTS, TOLERANCES):
         errors, asked = np.array([coarse_to_fine(curve, start, tolerance) for curve in curves]).T
         found[start, tolerance] = asked.mean(), errors.max()
-        if start == 8:
-            print(
-                f"{name}, coarse to fine, tolerance {tolerance}: {asked.mean():.0f} of {STEPS + 1} steps asked, greatest error of "
-                f"an area {errors.max():.4f}, {np.mean(errors <= ENOUGH):.0%} within {ENOUGH}"
-            )
     fewest = min(asked for asked, error in [*found.values(), (STEPS + 1, 0)] if error <= ENOUGH)
-    print(f"{name}: at most {(STEPS + 1) / fewest:.2f} × fewer steps with every area within {ENOUGH}")
-    print(f"{name}: a step is off the line of its neighbours by {np.abs(np.diff(curves, 2)).mean() / 2:.3f} on average")
+    against = f"coarse to fine, every area within {ENOUGH}"
+    yield of_counts(f"steps that {name} asks", against, STEPS + 1, fewest)
+    off = np.abs(np.diff(curves, 2)).mean(1) / 2
+    yield of_turns(f"how far a step of {name} is off the line of its neighbours", "a probability of 1", off.tolist())
 
 
 def changed(maps: Tensor) -> float:
@@ -76,20 +75,20 @@ def changed(maps: Tensor) -> float:
     return float(np.mean(shares))
 
 
-def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
+def rows(quick: bool = False) -> Iterator[Row]:
     with TemporaryDirectory() as folder:
         brought = bring_network(NETWORK, wheel_network(Path(folder)))
-    model, photographs = brought.net, take_photographs(wheel_photographs()[:PHOTOGRAPHS], brought)
+    model = brought.net
+    photographs = take_photographs(wheel_photographs()[: 1 if quick else PHOTOGRAPHS], brought)
     images = photographs.batch(model)
     maps = {name: explain(model, images, method=name) for name in METHODS}
     for name, score in (("deletion", deletion), ("insertion", insertion)):
-        report(name, np.concatenate([score(model, images, of, steps=STEPS).probabilities for of in maps.values()]))
-    for name, of in maps.items():
-        print(
-            f"{name}: {changed(of):.0%} of ResNet18's work is at positions that change from one of {STEPS} steps to the next"
-        )
+        every = [score(model, images, of, steps=STEPS).probabilities for of in maps.values()]
+        yield from compared(name, np.concatenate(every))
+    shares = [changed(of) for of in maps.values()]
+    name = f"ResNet18's work at positions that change from one of {STEPS} steps to the next"
+    yield of_turns(f"{name}, methods by turns", "all of it", shares)
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)

@@ -1,9 +1,13 @@
 """One training step of GLSA against its bare backbone: time and parameters."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
-from benchmarks.timing import compare
+from benchmarks.program import run
+from benchmarks.rows import Row, of_counts
+from benchmarks.timing import side_by_side
 from lib import create_model
 
 BATCH, SIZE = 8, 224
@@ -18,7 +22,7 @@ def step(model: nn.Module, images: torch.Tensor) -> None:
         torch.cuda.synchronize()
 
 
-def main() -> None:
+def rows(quick: bool = False) -> Iterator[Row]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     images = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
     for name in ("resnet18", "resnet50"):
@@ -26,14 +30,11 @@ def main() -> None:
             create_model(name, num_classes=7, pretrained=False, attn_type=attention) for attention in ("CBAM", "none")
         ]
         glsa, bare = (m.to(device, memory_format=torch.channels_last) for m in models)
-        with_block, without = compare(lambda m=glsa: step(m, images), lambda m=bare: step(m, images))
-        parameters = [m.count_parameters()["total"] for m in (glsa, bare)]
-        print(
-            f"{name} at {SIZE}², batch {BATCH}, {device}: step {1e3 * with_block:.0f} ms against {1e3 * without:.0f} ms "
-            f"({with_block / without:.2f} ×), parameters {parameters[0] / 1e6:.1f} M against {parameters[1] / 1e6:.1f} M "
-            f"({parameters[0] / parameters[1]:.2f} ×)"
-        )
+        what, against = f"GLSA-{name}, step at {SIZE}², batch {BATCH}", "its bare backbone's"
+        works = [lambda m=m: step(m, images) for m in (glsa, bare)]
+        yield side_by_side(what, against, *works, rounds=3 if quick else 9, at_most=1.25)
+        yield of_counts(f"GLSA-{name}, parameters", against, *(m.count_parameters()["total"] for m in (glsa, bare)))
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)

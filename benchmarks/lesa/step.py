@@ -1,13 +1,15 @@
 """LESA's training step and memory against its equations written out with an expanded table, `tests/lesa/transcription`."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.timing import compare
+from benchmarks.program import run
+from benchmarks.rows import Row, of_counts
+from benchmarks.timing import side_by_side
 from lib.lesa import lesa_net
 from tests.lesa import transcription
 from tests.peak_memory import PeakMemory
@@ -36,7 +38,7 @@ def plain(model: nn.Module) -> nn.Module:
     return model
 
 
-def main() -> None:
+def rows(quick: bool = False) -> Iterator[Row]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
     model = lesa_net("lesa_resnet50").to(device).train()
@@ -44,23 +46,17 @@ def main() -> None:
         term = model.blocks[block].context
         x = torch.randn(BATCH, model.blocks[block].channels, 14, 14, device=device, requires_grad=True)
         both = (term, partial(transcription.context, term))
-        ours, theirs = compare(*(partial(step, path, x) for path in both))
-        bytes_ = [peak(path, x) for path in both]
-        print(
-            f"{block}, attention part, batch {BATCH}, {device}: step {1e3 * ours:.0f} ms against {1e3 * theirs:.0f} ms "
-            f"({ours / theirs:.2f} ×), peak {bytes_[0] / 1e6:.0f} MB against {bytes_[1] / 1e6:.0f} MB "
-            f"({bytes_[0] / bytes_[1]:.2f} ×)"
-        )
+        yield from compared(f"LESA, attention of {block}", both, x, 3 if quick else 9, 0.85)
     images = torch.randn(BATCH, 3, SIZE, SIZE, device=device)
-    both = (model, plain(model))
-    ours, theirs = compare(*(partial(step, path, images) for path in both), rounds=5)
-    bytes_ = [peak(path, images) for path in both]
-    print(
-        f"lesa_resnet50 at {SIZE}², batch {BATCH}, {device}: step {1e3 * ours:.0f} ms against {1e3 * theirs:.0f} ms "
-        f"({ours / theirs:.2f} ×), peak {bytes_[0] / 1e6:.0f} MB against {bytes_[1] / 1e6:.0f} MB "
-        f"({bytes_[0] / bytes_[1]:.2f} ×)"
-    )
+    yield from compared(f"LESA-ResNet50, step at {SIZE}²", (model, plain(model)), images, 3 if quick else 5, 0.9)
+
+
+def compared(name: str, paths: Sequence[Callable], x: Tensor, rounds: int, wanted: float) -> Iterator[Row]:
+    """Time and memory of a step by two paths."""
+    name, against = f"{name}, batch {BATCH}", "its equations as they are written"
+    yield side_by_side(name, against, *(partial(step, path, x) for path in paths), rounds=rounds, at_most=wanted)
+    yield of_counts(f"{name}, memory", against, *(peak(path, x) / 1e6 for path in paths), unit="MB")
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)

@@ -1,18 +1,20 @@
 """Ranking a gallery of Market-1501's size: time and memory, against one argsort of the whole distance matrix.
 
-`--msmt17` measures MSMT17's size too (some minutes), `--rerank` re-ranking. Each measurement is a process of its own, so
-that its peak memory is its own.
+`--msmt17` measures MSMT17's size, too (some minutes), `--rerank` re-ranking, both against Market-1501's in blocks. Each
+measurement is a process of its own, so that its peak memory is its own.
 """
 
-import argparse
 import resource
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from benchmarks.program import run
+from benchmarks.rows import Row, of_counts, of_turns
+from benchmarks.timing import duration, in_a_process
 from lib.retrieval.distances import Embedded
 from lib.retrieval.ranking import retrieval_scores
 from lib.retrieval.reranking import Reranking
@@ -41,8 +43,17 @@ def whole_matrix(query: Embedded, gallery: Embedded) -> float:
     return float(np.mean(precisions))
 
 
-def measure(work: str, size: str) -> None:
-    """Do `work` once and print its time and what it adds to the memory that the embeddings take."""
+class Measured(NamedTuple):
+    """Seconds, GiB before and at most, mAP."""
+
+    seconds: float
+    held: float
+    peak: float
+    score: float
+
+
+def measure(work: str, size: str) -> Measured:
+    """Do `work` once; the memory before it is what the embeddings take."""
     queries, images, identities = SIZES[size]
     query, gallery = embedded(queries, identities, 1), embedded(images, identities, 2)
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -54,40 +65,27 @@ def measure(work: str, size: str) -> None:
         score = retrieval_scores(query, gallery, "euclidean", reranking).metrics()["map"]
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{work},{seconds},{held / 2**20},{peak / 2**20},{score}")
+    return Measured(seconds, held / 2**20, peak / 2**20, score)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--msmt17", action="store_true")
-    parser.add_argument("--rerank", action="store_true")
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.measure:
-        return measure(*arguments.measure)
-    for size in ("market1501", "msmt17")[: 1 + arguments.msmt17]:
-        works = ["in blocks"] + ["whole matrix"] * (size == "market1501") + ["re-ranked"] * arguments.rerank
-        seconds = {}
-        for work in works:
-            done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.retrieval.reid_evaluation", "--measure", work, size],
-                capture_output=True,
-                text=True,
-            )
-            done.check_returncode()
-            _, taken, held, peak, score = done.stdout.strip().split(",")
-            seconds[work] = float(taken)
-            print(
-                f"{size}, {' × '.join(f'{n:,}' for n in SIZES[size][:2])} × {DIMENSIONS}, {work}: {float(taken):.1f} s, "
-                f"peak {float(peak):.2f} GiB ({float(held):.2f} GiB before), mAP {float(score):.4f}",
-                flush=True,
-            )
-        if "whole matrix" in seconds:
-            print(
-                f"{size}: in blocks {seconds['whole matrix'] / seconds['in blocks']:.1f} × as fast as the whole matrix"
-            )
-    return None
+def rows(quick: bool = False, msmt17: bool = False, rerank: bool = False) -> Iterator[Row]:
+    turns = [[measured(work, "market1501") for work in ("whole matrix", "in blocks")] for _ in range(1 if quick else 3)]
+    whole, blocks = turns[0]
+    assert abs(whole.score - blocks.score) < 1e-4
+    ratios, note = [a.seconds / b.seconds for a, b in turns], f"{duration(whole.seconds)} ÷ {duration(blocks.seconds)}"
+    name = "mAP of Market-1501's size"
+    yield of_turns(f"{name} by one argsort of all distances", "in blocks", ratios, note)
+    yield of_counts(f"{name} in blocks, memory", "by one argsort", blocks.peak, whole.peak, "GiB")
+    others = [("in blocks", "msmt17")] * msmt17 + [("re-ranked", "market1501")] * rerank
+    for work, size in [*others, *[("re-ranked", "msmt17")] * (msmt17 and rerank)]:
+        found = measured(work, size)
+        note = f"{duration(found.seconds)}, {found.peak:.2f} GiB at most ({found.held:.2f} GiB before)"
+        yield of_turns(f"mAP of {size} {work}", f"{name} in blocks", [found.seconds / blocks.seconds], note)
+
+
+def measured(work: str, size: str) -> Measured:
+    return Measured(*in_a_process(measure, work, size))
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)

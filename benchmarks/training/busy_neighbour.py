@@ -6,54 +6,50 @@ The neighbours compute without pause, one for every second core; the three ways 
 """
 
 import os
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-
-os.environ.pop("OMP_NUM_THREADS", None)  # before torch: threads are what is measured
+from collections.abc import Callable, Iterator
 
 import torch
 from torch.nn.functional import cross_entropy
 
+from benchmarks.program import run
+from benchmarks.rows import Row
+from benchmarks.timing import Seconds, in_a_process, timed, timed_turns
 from lib import create_model
 from lib.threads import Threads
 
 ROUNDS, STEPS = 5, 3
 BUSY = "while True: pass"
-MEASURE = "from benchmarks.training.busy_neighbour import measure; measure()"
+WAYS = ("one thread", "all threads", "threads that follow the load")
 
 
-def main() -> None:
+def rows(quick: bool = False) -> Iterator[Row]:
     """The steps in a process of their own: what this one has started are no others to it."""
     programs = [BUSY] * max(1, (os.cpu_count() or 1) // 2)
     neighbours = [subprocess.Popen([sys.executable, "-c", program]) for program in programs]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     try:
-        subprocess.run([sys.executable, "-c", MEASURE], check=True)
+        turns = in_a_process(measure, 2 if quick else ROUNDS, environment=environment)
     finally:
         for neighbour in neighbours:
             neighbour.kill()
             neighbour.wait()
+    for number, wanted in ((1, {}), (2, {"at_most": 1.0})):
+        pairs = [(Seconds(*turn[number]), Seconds(*turn[0])) for turn in turns]
+        yield timed_turns(f"step beside a busy process, {WAYS[number]}", WAYS[0], pairs, **wanted)
 
 
-def measure() -> None:
-    """Print the seconds of a step each way."""
-    step, threads = training_step(), Threads()
-    ways = {"one thread": lambda: 1, "all threads": lambda: threads.most, "following": lambda: following(threads)}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, number in ways.items():
+def measure(rounds: int) -> list[list[Seconds]]:
+    """What some steps take in each of `WAYS`, which take turns."""
+    step, threads, turns = training_step(), Threads(), []
+    for _ in range(rounds):
+        turns.append([])
+        for number in (lambda: 1, lambda: threads.most, lambda: following(threads)):
             torch.set_num_threads(number())
             step()
-            began = time.perf_counter()
-            for _ in range(STEPS):
-                step()
-            seconds[name].append((time.perf_counter() - began) / STEPS)
-    middle = {name: statistics.median(taken) for name, taken in seconds.items()}
-    for name, value in middle.items():
-        print(f"{name}: {value:.2f} s a step, {value / middle['one thread']:.2f} of what one thread takes")
-    print(f"threads that followed the load: {threads.numbers} of {threads.most}")
+            turns[-1].append(timed(lambda: [step() for _ in range(STEPS)])[1])
+    return turns
 
 
 def following(threads: Threads) -> int:
@@ -78,4 +74,4 @@ def training_step() -> Callable[[], None]:
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)

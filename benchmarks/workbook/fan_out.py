@@ -1,21 +1,24 @@
 """What the back ends cost beyond the runs themselves, and how fast a large study is planned.
 
-    python -m benchmarks.workbook.fan_out [RUNS]     (200 by default: some ten minutes on two cores)
+    python -m benchmarks.workbook.fan_out [--runs 40]     (some five minutes on two cores)
 
-A run is a notebook that sleeps. Overhead: what the pool's slots were busy or idle beyond the time that the runs'
-own processes took. Speed-up of Ray: the time of the same runs one after the other, on the local pool, over the
-time on two workers, Ray's start excluded; ideal is 2.
+A run is a notebook that sleeps. The pool's slots are busy or idle beyond the time that the runs' own processes take. Ray's
+time on two workers, its start excluded, is compared with half of that of as many runs one after the other on the local pool.
 """
 
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
+from benchmarks.program import run
+from benchmarks.rows import Row, of_turns
+from benchmarks.timing import duration
 from lib.paths import ROOT
 from lib.workbook.backends import Backend, LocalPool, RayCluster
 from lib.workbook.plan import Job
@@ -26,23 +29,23 @@ WORKERS, SERIAL, RAY = 2, 6, 24
 PARAMETERS = "x: int = 0\nseed: int = 0"
 
 
-def main() -> None:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+def rows(quick: bool = False, runs: int = 40) -> Iterator[Row]:
+    runs, in_ray = (SERIAL, SERIAL) if quick else (runs, RAY)
     with tempfile.TemporaryDirectory() as scratch:
-        notebook = write_notebook(Path(scratch) / "04_sleep.ipynb")
-        wall, busy = perform(notebook, runs, LocalPool(WORKERS), Path(scratch) / "local")
-        print(
-            f"local pool, {runs} runs on {WORKERS} slots: {wall:.0f} s, {busy / runs:.2f} s a run's own process; ",
-            end="",
+        notebook, folder = write_notebook(Path(scratch) / "04_sleep.ipynb"), Path(scratch)
+        wall, busy = perform(notebook, runs, LocalPool(WORKERS), folder / "local")
+        note = f"{(WORKERS * wall - busy) / runs:.3f} s a run beyond its own process"
+        yield of_turns(
+            f"{runs} runs on a local pool of {WORKERS}", "their own processes", [WORKERS * wall / busy], note
         )
-        print(f"overhead {(WORKERS * wall - busy) / runs:.3f} s a run")
-        one, _ = perform(notebook, SERIAL, LocalPool(1), Path(scratch) / "serial")
-        wall, _ = perform(notebook, RAY, RayCluster(WORKERS), Path(scratch) / "ray")
-        speed_up = RAY * one / SERIAL / wall
-        print(f"Ray, {RAY} runs on {WORKERS} workers: speed-up {speed_up:.2f} ({speed_up / WORKERS:.0%} of the ideal)")
-        print(
-            f"dry run of 10,000 configurations: {plan(notebook, Path(scratch) / 'plan'):.1f} s, the interpreter's start included"
-        )
+        one, _ = perform(notebook, SERIAL, LocalPool(1), folder / "serial")
+        wall, _ = perform(notebook, in_ray, RayCluster(WORKERS), folder / "ray")
+        ideal = in_ray * one / SERIAL / WORKERS
+        note = f"{duration(wall)} ÷ {duration(ideal)}"
+        yield of_turns(f"{in_ray} runs on Ray with {WORKERS} workers", "ideally divided", [wall / ideal], note)
+        few, many = (plan(notebook, seeds, folder / f"plan{seeds}") for seeds in (10, 100))
+        note = f"{duration(many)} ÷ {duration(few)}, the interpreter's start included"
+        yield of_turns("plan of 10,000 runs", "of 1,000", [many / few], note, at_most=10.0)
 
 
 def write_notebook(path: Path) -> Path:
@@ -64,22 +67,14 @@ def perform(notebook: Path, runs: int, backend: Backend, report: Path) -> tuple[
     return wall, sum(entry.duration for entry in entries.values())
 
 
-def plan(notebook: Path, output: Path) -> float:
-    values = ",".join(map(str, range(100)))
-    command = [
-        sys.executable,
-        ROOT / "run_all.py",
-        "sweep",
-        notebook,
-        "--grid",
-        f"x={values}",
-        "--grid",
-        f"seed={values}",
-    ]
+def plan(notebook: Path, seeds: int, output: Path) -> float:
+    """Seconds of a dry run of a hundred values and so many seeds."""
+    grids = [f"{name}={','.join(map(str, range(number)))}" for name, number in (("x", 100), ("seed", seeds))]
+    command = [sys.executable, ROOT / "run_all.py", "sweep", notebook, "--grid", grids[0], "--grid", grids[1]]
     began = time.monotonic()
     subprocess.run([*command, "--dry-run", "--output-dir", output], check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - began
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)

@@ -1,20 +1,22 @@
 """How the work beside the runs grows with their number: planner, claims, records, report and store of a large study.
 
-    python -m benchmarks.workbook.large_study [RUNS]     (10,000 by default: some minutes; a tenth of them first)
+    python -m benchmarks.workbook.large_study [--runs 10000]     (some minutes; a tenth of them first)
 
 Nothing is trained: a run is performed by writing what a finished one leaves. Each line is the processor time of one part of
 the work, for a tenth of the runs and for all of them: ten times as long is what grows with the number of runs alone.
 """
 
 import json
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from benchmarks.program import run
+from benchmarks.rows import Row, of_turns
+from benchmarks.timing import duration
 from lib.disk.file_claims import FileClaim
 from lib.report.pages.execution_records import Entry, write_entry
 from lib.report.pages.index_page import write_index
@@ -26,8 +28,8 @@ from lib.workbook.protocol import grid_protocol
 from lib.workbook.sweep import Sweep, make_plan
 from lib.workbook.task import Task, run_task
 
-RUNS = 10_000
 SLOTS = 256
+WHOLE, LINEAR = "all of it", 11.0  # ten times the runs may take so many times as long
 
 
 class Clerks:
@@ -48,12 +50,14 @@ class Clerks:
         return future
 
 
-def main() -> None:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
-    few = study(runs // 10)
-    for part, seconds in study(runs).items():
-        ratio = f"{seconds / few[part]:.1f} ×"
-        print(f"{part}: {few[part]:.2f} s for {runs // 10:,} runs, {seconds:.2f} s for {runs:,}, {ratio}")
+def rows(quick: bool = False, runs: int = 10_000) -> Iterator[Row]:
+    runs = 500 if quick else runs
+    few, many = (study(number) for number in (runs // 10, runs))
+    for part, took in {**many, WHOLE: sum(many.values())}.items():
+        of_few = few.get(part, sum(few.values()))
+        note = f"{duration(took)} ÷ {duration(of_few)} of processor time"
+        wanted = {"at_most": LINEAR} if part == WHOLE else {}
+        yield of_turns(f"{part}, {runs:,} runs", f"{runs // 10:,} runs", [took / of_few], note, **wanted)
 
 
 def study(runs: int) -> dict[str, float]:
@@ -106,4 +110,4 @@ def _claimed(store: RunStore, config: RunConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)

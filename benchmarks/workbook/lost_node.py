@@ -1,6 +1,6 @@
 """A sweep on a Ray cluster of two nodes on this machine, one of which is lost while it performs a run.
 
-    python -m benchmarks.workbook.lost_node [RUNS]     (8 by default: two minutes on two cores that nobody else uses)
+    python -m benchmarks.workbook.lost_node [--runs 8]     (two minutes on two cores)
 
 Prints how many runs are done in the end, which should be all. On a busy machine the cluster does not come up: a raylet ends
 when its agent takes longer than half a minute.
@@ -10,13 +10,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 from ray.cluster_utils import Cluster
 
+from benchmarks.program import run
+from benchmarks.rows import Row, of_counts
 from lib.report.pages.execution_records import Entry
 from lib.workbook.backends import RayCluster
 from lib.workbook.plan import Job
@@ -26,8 +28,8 @@ from lib.workbook.task import Task, run_task
 CELLS = ("x: int = 0\nseed: int = 0", "import time; time.sleep(5)")
 
 
-def main() -> None:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 8
+def rows(quick: bool = False, runs: int = 8) -> Iterator[Row]:
+    runs = 4 if quick else runs
     with tempfile.TemporaryDirectory() as scratch:
         notebook, report = Path(scratch) / "04_sleep.ipynb", Path(scratch) / "report"
         cells = [new_code_cell(CELLS[0], metadata={"tags": ["parameters"]}), new_code_cell(CELLS[1])]
@@ -41,10 +43,10 @@ def main() -> None:
         finally:
             cluster.shutdown()
     done = sum(entry.status == "ok" for entry in entries.values())
-    print(f"{done} of {runs} runs done; one of two nodes was lost after the first of them")
     for task, entry in entries.items():
         if entry.status != "ok":
-            print(f"{task.name}: {entry.status}: {entry.error}")
+            print(f"{task.name}: {entry.status}: {entry.error}", file=sys.stderr)
+    yield of_counts("runs that are done, one of two nodes lost", "all", done, runs, at_least=1.0)
 
 
 def sweep(tasks: list[Task], cluster: Cluster, lose: Callable[[], object]) -> dict[Task, Entry]:
@@ -55,14 +57,19 @@ def sweep(tasks: list[Task], cluster: Cluster, lose: Callable[[], object]) -> di
         while not entries:
             time.sleep(0.2)
         time.sleep(2)  # into a run
-        print(f"a node is lost after {len(entries)} runs", flush=True)
+        print(f"a node is lost after {len(entries)} runs", file=sys.stderr, flush=True)
         lose()
 
     threading.Thread(target=watch, daemon=True).start()
     with RayCluster(address=cluster.address) as place:
-        Sweep(make_plan(tasks, tasks[0].page.parents[1]), place, lambda line: print(line, flush=True), entries).run()
+        Sweep(
+            make_plan(tasks, tasks[0].page.parents[1]),
+            place,
+            lambda line: print(line, file=sys.stderr, flush=True),
+            entries,
+        ).run()
     return entries
 
 
 if __name__ == "__main__":
-    main()
+    run(rows)
