@@ -1,6 +1,8 @@
 """What code a thing depends on, and what files: the grounds on which it is not computed again."""
 
+import importlib
 import os
+import sys
 
 import pytest
 import torch
@@ -81,6 +83,16 @@ def test_a_new_strategy_makes_no_other_runs_stale_and_an_edited_one_does(monkeyp
     mine = digests(fusion_strategy="mean")
     monkeypatch.setitem(FUSION_STRATEGIES, "mean", type("Mean", (BaseFusion,), {"forward": lambda s, A, L, x=None: L}))
     assert digests(fusion_strategy="mean") != mine  # where no file holds the class, its byte code counts
+
+
+def test_what_is_loaded_already_makes_no_difference(monkeypatch):
+    late = importlib.import_module("lib.cnn.narrow_resnets")  # of which this network has no layer
+    run_digest._deciding.cache_clear()
+    before = digests()
+    monkeypatch.setattr("lib.cnn.narrow_resnets", late)  # both are put back at the end
+    monkeypatch.delitem(sys.modules, late.__name__)
+    run_digest._deciding.cache_clear()
+    assert digests() == before
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ layers and the registries: a new fusion strategy makes no other strategy's runs 
 import ast
 import functools
 import hashlib
+import importlib
 import inspect
 import sys
 import textwrap
@@ -108,13 +109,15 @@ def _is_ours(cls: type) -> bool:
 def _deciding(name: str, text: str, classes: frozenset[type]) -> str:
     """The statements `text` of a module without imports, registries and the layers that are not of `classes`."""
     tree = ast.parse(text)
+    # One that is imported late, in a function, may not be loaded yet; which of its classes are layers must not hang on that.
+    module = importlib.import_module(name)
 
     def decides(node: ast.stmt) -> bool:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             return False
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             return not isinstance(node.value, (ast.Dict, ast.List))
-        cls = getattr(sys.modules.get(name), getattr(node, "name", ""), None)
+        cls = getattr(module, getattr(node, "name", ""), None)
         return not (isinstance(cls, type) and issubclass(cls, nn.Module) and cls not in classes)
 
     return "\n".join(ast.unparse(node) for node in tree.body if decides(node))
