@@ -1,4 +1,8 @@
-"""Attention that keeps what a rollout is made of: its maps, heads fused, or its queries and keys.
+"""Attention that keeps what a rollout is made of while a network runs, whoever wrote the network.
+
+All of timm's, torchvision's and Hugging Face's transformers compute their attention by one function of PyTorch, or write
+out its softmax. Both are read where they are called, so that queries and keys are those of the network: turned by their
+place (Eva, DINOv3), and with the bias of their places in what is added to the scores (BEiT).
 
 Fused attention makes no maps, so that a rollout behind it computes softmax(q kᵀ) a second time. Without gradients and on a
 CPU it is cheaper to compute them once and openly, a few rows at a time: the heads answer and are fused while their maps are
@@ -7,17 +11,24 @@ in the cache, and [B, T, T] is kept of [B, h, T, T].
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.nn.functional as F
+from einops import rearrange
 from timm.layers import Attention
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
 
 from lib.dcal.rollout import AT_ONCE, HEAD_FUSIONS, Layer
-from lib.dcal.vit import answered, attentions, project, refuse_mask, weighted_values
+from lib.dcal.vit import refuse_mask, weighted_values
 from lib.glsa.attention import at_least_float32
 
 MOST = 8  # tokens a unit of width: with more, a map is over four times as large as the queries and keys
+SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
 
 
 def attend_and_keep(attn: Attention, q: Tensor, k: Tensor, v: Tensor, maps: bool = True) -> tuple[Tensor, Layer]:
@@ -34,7 +45,8 @@ def _pays(q: Tensor) -> bool:
     return q.device.type == "cpu" and exact and once and tokens <= MOST * heads * width
 
 
-def _openly(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def _openly(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """`bias` [B, h, T, T] is added to the scores."""
     batch, heads, tokens, width = q.shape
     answers, maps = v.new_empty(v.shape), q.new_empty(batch, 1, tokens, tokens)
     step = min(tokens, max(1, AT_ONCE["cpu"] // (heads * tokens)))
@@ -45,48 +57,150 @@ def _openly(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
             some = slice(first, min(first + step, tokens))
             rows = room[: heads * (some.stop - first) * tokens].view(heads, -1, tokens)
             torch.baddbmm(rows, q[image, :, some], keys, beta=0, alpha=width**-0.5, out=rows)
+            if bias is not None:
+                rows += bias[image, :, some]
             torch.softmax(rows, -1, out=rows)
             answers[image, :, some] = rows @ values
             maps[image, 0, some] = HEAD_FUSIONS["mean"](rows[None])[0]
     return answers, maps
 
 
-class KeptAttention:
-    """Each attention of the ViT `vit` keeps its layer of the rollout meanwhile, heads fused by their mean; it answers what it
-    did before, but for rounding. `layers` are those of the last forward.
+@dataclass(frozen=True)
+class Attended:
+    """One attention: queries, keys and values [B, h, T, d] and what is added to their scores [B, h, T, T], without their graph,
+    and with it what the `heads` answer [B, h, T, d]."""
 
-        with torch.no_grad(), KeptAttention(vit) as kept:
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    bias: Tensor | None
+    heads: Tensor
+
+    @property
+    def maps(self) -> Tensor:
+        """softmax(q kᵀ / √d + bias), [B, h, T, T] in full precision"""
+        exact = at_least_float32(self.q.dtype)
+        scores = (self.q @ self.k.mT).to(exact) * self.q.shape[-1] ** -0.5
+        return (scores if self.bias is None else scores + self.bias.to(exact)).softmax(-1)
+
+    @property
+    def layer(self) -> Layer:
+        return (self.q, self.k) if self.bias is None else self.maps.mean(1, keepdim=True)
+
+    @property
+    def traced(self) -> Tensor:
+        """What has a graph."""
+        return self.heads
+
+    def of_maps(self, gradient: Tensor) -> Tensor:
+        """The gradient of the maps, from that of `traced`."""
+        exact = at_least_float32(gradient.dtype)
+        return gradient.to(exact) @ self.v.to(exact).mT
+
+
+@dataclass(frozen=True)
+class AttendedOpenly:
+    """One attention whose `maps` [B, h, T, T] were written out; see `Attended`."""
+
+    maps: Tensor
+
+    @property
+    def layer(self) -> Layer:
+        return self.maps.detach()
+
+    @property
+    def traced(self) -> Tensor:
+        return self.maps
+
+    def of_maps(self, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+Kept = Attended | AttendedOpenly
+
+
+class KeptAttention(TorchFunctionMode):
+    """Keeps every attention of tokens to themselves that is computed meanwhile; networks answer what they did before, but for
+    rounding.
+
+        with torch.no_grad(), KeptAttention() as kept:
             vit(images)
         AttentionRollout().row(kept.layers)
 
+    `attended` are all in their order. Without gradients maps are kept with heads fused by their mean, where that pays.
+
     Raises:
-        WorkbookValueError: the attention cannot be read; see `lib.dcal.vit.attentions`.
+        WorkbookValueError: meanwhile, where attention is causal, which no rollout knows.
     """
 
-    def __init__(self, vit: nn.Module) -> None:
-        self._attentions = attentions(vit)
-        self.layers: list[Layer] = []
+    def __init__(self) -> None:
+        super().__init__()
+        self.attended: list[Kept] = []
 
-    def __enter__(self) -> KeptAttention:
-        for attn in self._attentions:
-            attn.forward = partial(self._forward, attn)
-        return self
+    @property
+    def layers(self) -> list[Layer]:
+        """Those of a rollout, first to last."""
+        return [each.layer for each in self.attended]
 
-    def __exit__(self, *error: object) -> None:
-        for attn in self._attentions:
-            del attn.forward
+    def __torch_function__(
+        self, func: Callable, types: object, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is scaled_dot_product_attention:
+            return self._attend(*args, **kwargs)
+        if func is F.multi_head_attention_forward and _plain(*args, **kwargs):
+            return self._multi_head(*args[:1], *args[4:7], *args[11:13])
+        output = func(*args, **kwargs)
+        if func in SOFTMAX and output.ndim == 4 and output.shape[2] == output.shape[3]:
+            self.attended.append(AttendedOpenly(output if output.requires_grad else output.mean(1, keepdim=True)))
+        return output
 
-    def _forward(
+    def _attend(
         self,
-        attn: nn.Module,
-        x: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
         attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
         is_causal: bool = False,
-        rope: Tensor | None = None,
+        scale: float | None = None,
+        **options: Any,
     ) -> Tensor:
-        refuse_mask(attn_mask, is_causal)
-        if attn is self._attentions[0]:
-            self.layers = []
-        heads, layer = attend_and_keep(attn, *project(attn, x, rope=rope))
-        self.layers.append(layer)
-        return answered(attn, heads, x)
+        refuse_mask(None, is_causal)
+        if q.ndim != 4 or q.shape != k.shape:
+            return scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, scale=scale, **options)
+        bias = None if attn_mask is None else _added(attn_mask, q)
+        if scale is not None:
+            q = q * (scale * q.shape[-1] ** 0.5)
+        if _pays(q):
+            heads, maps = _openly(q, k, v, bias)
+            self.attended.append(AttendedOpenly(maps))
+            return heads
+        heads = scaled_dot_product_attention(q, k, v, bias, dropout_p)
+        parts = [None if part is None else part.detach() for part in (q, k, v, bias)]
+        self.attended.append(Attended(*parts, heads))
+        return heads
+
+    def _multi_head(
+        self, x: Tensor, heads: int, weight: Tensor, bias: Tensor, out_weight: Tensor, out_bias: Tensor
+    ) -> tuple[Tensor, None]:
+        """What `torch.nn.MultiheadAttention` computes of tokens [T, B, D] and themselves."""
+        qkv = rearrange(linear(x, weight, bias), "t b (three h d) -> three b h t d", three=3, h=heads)
+        return linear(rearrange(self._attend(*qkv), "b h t d -> t b (h d)"), out_weight, out_bias), None
+
+
+def _plain(
+    query: Tensor, key: Tensor, value: Tensor, width: int, heads: int, weight: Tensor | None, *args: Any, **options: Any
+) -> bool:
+    """Whether multi-head attention is that of tokens to themselves, and nobody asks for its maps or masks some."""
+    asked = ("training", "need_weights", "use_separate_proj_weight", "is_causal")
+    masks = ("attn_mask", "key_padding_mask", "static_k", "static_v")
+    itself = query is key is value and weight is not None and args[1] is args[2] is None  # bias_k and bias_v
+    return itself and not args[3] and not any(map(options.get, asked)) and all(options.get(m) is None for m in masks)
+
+
+def _added(mask: Tensor, q: Tensor) -> Tensor:
+    """What a mask adds to the scores of queries [B, h, T, d]: [B, h, T, T], nothing or −∞ where it tells who may be seen."""
+    if mask.dtype == torch.bool:
+        mask = q.new_zeros(mask.shape).masked_fill(~mask, -torch.inf)
+    return mask.expand(*q.shape[:3], q.shape[2])

@@ -122,9 +122,8 @@ def test_the_rollout_of_turned_queries_and_keys_is_that_of_the_networks_own_maps
         block.attn.fused_attn = True
     expected = chained(maps)
     torch.testing.assert_close(hook.get_rollout(), expected)
-    with torch.no_grad(), KeptAttention(model.vit) as kept:
+    with torch.no_grad(), KeptAttention() as kept:
         model.vit(images)
-        model(images)
     torch.testing.assert_close(AttentionRollout().row(kept.layers), expected[:, 0])
     shown = model.maps()["rollout"]
     torch.testing.assert_close(shown.flatten(1), expected[:, 0, model.vit.num_prefix_tokens :])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from lib.dcal import AttentionRollout, AttentionRolloutHook, KeptAttention
 from lib.dcal import kept_attention as module
@@ -29,7 +30,7 @@ def test_a_vit_answers_as_before_and_its_maps_are_those_of_queries_and_keys(kind
     vit, x = tiny_vit(name, **options), images(2, *(options.get("img_size", (32, 32))))
     with torch.no_grad(), AttentionRolloutHook(vit) as hook:
         answers = vit(x)
-    with torch.no_grad(), KeptAttention(vit) as kept:
+    with torch.no_grad(), KeptAttention() as kept:
         again = vit(x)
     assert all(isinstance(layer, torch.Tensor) for layer in kept.layers)
     torch.testing.assert_close(again, answers)
@@ -37,19 +38,18 @@ def test_a_vit_answers_as_before_and_its_maps_are_those_of_queries_and_keys(kind
     for own, layer in zip(kept.layers, hook.layers, strict=True):
         torch.testing.assert_close(own[:, 0], rollout.attention(layer))
     torch.testing.assert_close(rollout.row(kept.layers), rollout.row(hook.layers))
-    assert "forward" not in vars(vit.blocks[0].attn)  # taken off again
 
 
 def test_where_maps_do_not_pay_queries_and_keys_are_kept(monkeypatch):
     vit, x = tiny_vit(), images(2)
-    with KeptAttention(vit) as kept:
+    with KeptAttention() as kept:
         vit(x).sum().backward()  # with gradients
     assert all(isinstance(layer, tuple) for layer in kept.layers)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), KeptAttention(vit) as kept:
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), KeptAttention() as kept:
         vit(x)
     assert all(isinstance(layer, tuple) for layer in kept.layers)
     monkeypatch.setattr(module, "MOST", 0.5)  # tokens a unit of width
-    with torch.no_grad(), KeptAttention(vit) as kept:
+    with torch.no_grad(), KeptAttention() as kept:
         vit(x)
     assert all(isinstance(layer, tuple) for layer in kept.layers)
 
@@ -64,5 +64,19 @@ def test_dcal_infers_what_it_infers_with_gradients(selection):
 
 def test_masks_are_refused():
     vit = tiny_vit()
-    with torch.no_grad(), KeptAttention(vit), pytest.raises(WorkbookValueError, match="knows no attention mask"):
-        vit.blocks[0].attn(torch.rand(1, 17, vit.embed_dim), is_causal=True)
+    with torch.no_grad(), KeptAttention(), pytest.raises(WorkbookValueError, match="knows no attention mask"):
+        vit.blocks[0].attn(torch.rand(1, 17, vit.embed_dim).double(), is_causal=True)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_who_may_be_seen_counts(grad):
+    q, k, v = torch.randn(3, 2, 2, 5, 4, generator=torch.Generator().manual_seed(0))
+    seen = torch.rand(2, 1, 5, 5, generator=torch.Generator().manual_seed(1)) < 0.5
+    seen |= torch.eye(5, dtype=torch.bool)
+    maps = (q @ k.mT).masked_fill(~seen, -torch.inf).softmax(-1)  # scale 1
+    with torch.set_grad_enabled(grad), KeptAttention() as kept:
+        answers = F.scaled_dot_product_attention(q, k, v, seen, scale=1.0)
+        F.scaled_dot_product_attention(q[:, :, :2], k, v)  # of some tokens only
+    torch.testing.assert_close(answers, maps @ v)
+    (layer,) = kept.layers
+    torch.testing.assert_close(layer, maps.mean(1, keepdim=True))

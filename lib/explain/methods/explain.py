@@ -18,6 +18,7 @@ from lib.explain.methods.eval_guards import undisturbed, unwrapped
 from lib.explain.methods.gradients import gradient_x_input, integrated_gradients
 from lib.explain.methods.logits import logits_of
 from lib.explain.methods.network_maps import network_map, network_methods
+from lib.explain.methods.patch_transformers import vit_of
 from lib.explain.methods.perturbation import occlusion, rise
 from lib.explain.methods.reference_maps import centre_map, noise_map, random_map
 from lib.explain.methods.relevance import attends, attention_lrp, has_attention_lrp, has_lrp, lrp
@@ -26,7 +27,7 @@ from lib.explain.methods.target_layers import convolves, has_target_layer
 from lib.explain.methods.target_objects import Scored, Target
 from lib.explain.methods.targets import Targets, chosen, given_objects, given_targets
 from lib.explain.methods.transformer_attribution import has_transformer_attribution, transformer_attribution
-from lib.explain.methods.vit_rollout import gradient_rollout, rollout, vit_of
+from lib.explain.methods.vit_rollout import gradient_rollout, rollout
 from lib.hardware import mixed_precision
 
 # (model, images [B, 3, H, W], targets [B] or None) → maps [B, h, w], not yet scaled

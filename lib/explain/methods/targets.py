@@ -31,6 +31,12 @@ def given_objects(targets: Targets, images: int) -> list[tuple[Target, Tensor]] 
     return [(target, torch.tensor(places[key])) for key, target in distinct.items()]
 
 
+def in_their_places(objects: list[tuple[Target, Tensor]]) -> list[Target]:
+    """One target an image, of what `given_objects` gives."""
+    by_place = {place: target for target, places in objects for place in places.tolist()}
+    return [by_place[place] for place in sorted(by_place)]
+
+
 def given_targets(targets: Targets, images: int) -> Tensor | None:
     """One class an image, int64 [images]; a single number is for all of them, None the class that is predicted.
 

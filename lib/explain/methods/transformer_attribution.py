@@ -15,17 +15,18 @@ from contextlib import ExitStack
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from timm.layers import Mlp
-from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from lib.dcal import AttentionRolloutHook, DCALNet
+from lib.dcal import DCALNet, KeptAttention
+from lib.dcal.kept_attention import Kept
 from lib.errors import WorkbookValueError
 from lib.explain.methods.eval_guards import unwrapped
 from lib.explain.methods.logits import logits_of
+from lib.explain.methods.patch_transformers import vit_of
+from lib.explain.methods.plain_blocks import PlainBlock, PlainTransformer, plain_parts
 from lib.explain.methods.targets import scores
-from lib.explain.methods.vit_rollout import Heads, over_patches, read_by_head, shown_to, vit_of
-from lib.glsa.attention import at_least_float32, attention
+from lib.explain.methods.vit_rollout import in_blocks, over_patches
+from lib.glsa.attention import at_least_float32
 
 
 def transformer_attribution(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
@@ -35,53 +36,47 @@ def transformer_attribution(model: nn.Module, images: Tensor, targets: Tensor | 
         WorkbookValueError: what is explained is not made of the head's logits.
     """
     vit = vit_of(model)
+    plain = plain_parts(vit)
     images = images.clone().requires_grad_()  # where the graph begins; parameters may be frozen
-    with AttentionRolloutHook(vit) as hook, Heads(vit) as heads, shown_to(vit) as pictures, _Kept(vit) as kept:
+    with KeptAttention() as attention, vit.watched() as pictures, _Kept(plain) as kept:
         logits = logits_of(model, images)
-    if vit.head not in kept.outputs:
+    if plain.head not in kept.outputs:
         raise WorkbookValueError("Transformer attribution explains logits, and here the head was not asked for any.")
-    wanted = [*heads.outputs, kept.outputs[vit.head]]
-    *of_heads, relevance = torch.autograd.grad(scores(logits, targets).sum(), wanted)
-    relevance = _of_linear(vit.head, kept, relevance.to(at_least_float32(relevance.dtype)))
-    tokens = kept.outputs[vit.norm].detach().to(relevance.dtype)
-    read, below = tokens[:, read_by_head(vit)], torch.zeros_like(tokens)
-    below[:, read_by_head(vit)] = read * _share(relevance, read.sum(1)).unsqueeze(1)
-    layers = []
-    of_blocks = zip(vit.blocks, hook.layers, heads.values, of_heads, strict=True)
-    for block, (q, k), v, gradient in reversed(list(of_blocks)):
-        below, of_attention = _of_block(block, kept, below, *(part.to(below.dtype) for part in (q, k, v)))
-        gradient = rearrange(gradient.to(below.dtype), "b t (h d) -> b h t d", h=q.shape[1]) @ v.to(below.dtype).mT
-        layers.append((gradient * of_attention).clamp(min=0).mean(1, keepdim=True))
+    attended = in_blocks(attention, vit)
+    wanted = [*(each.traced for each in attended), kept.outputs[plain.head]]
+    *gradients, relevance = torch.autograd.grad(scores(logits, targets).sum(), wanted)
+    relevance = relevance.to(at_least_float32(relevance.dtype))
+    relevance = _of_linear(kept.inputs[plain.head], plain.head.weight, relevance)
+    tokens = kept.outputs[plain.norm].detach().to(relevance.dtype)
+    below = torch.zeros_like(tokens)
+    for tokens_read, of_them in zip(vit.read, relevance.chunk(len(vit.read), dim=1), strict=True):
+        read = tokens[:, tokens_read]
+        below[:, tokens_read] = read * _share(of_them, read.sum(1)).unsqueeze(1)
+    layers, out = [], kept.inputs[plain.norm]
+    for block, each, gradient in reversed(list(zip(plain.blocks, attended, gradients, strict=True))):
+        below, of_attention = _of_block(block, kept, each, out, below)
+        layers.append((each.of_maps(gradient) * of_attention).clamp(min=0).mean(1, keepdim=True))
+        out = kept.inputs[block.norm1]
     return over_patches(layers[::-1], vit, pictures[0])
 
 
 def has_transformer_attribution(model: nn.Module) -> bool:
-    """Whether `model` is a ViT of timm's with plain blocks and a linear head, of whose logits something is explained."""
+    """Whether `model` is a ViT with plain blocks and a linear head, of whose logits something is explained."""
     vit, network = vit_of(model), unwrapped(model)
-    if isinstance(network, DCALNet) or hasattr(getattr(model, "target", None), "ask"):
+    if vit is None or isinstance(network, DCALNet) or hasattr(getattr(model, "target", None), "ask"):
         return False
-    return type(vit) is VisionTransformer and isinstance(vit.head, nn.Linear) and all(map(_plain, vit.blocks))
-
-
-def _plain(block: nn.Module) -> bool:
-    norms = (block.attn.q_norm, block.attn.k_norm, block.attn.norm) if type(block) is Block else ()
-    return len(norms) == 3 and all(map(_passes, norms)) and type(block.mlp) is Mlp and _passes(block.mlp.norm)
-
-
-def _passes(part: nn.Module) -> bool:
-    return isinstance(part, nn.Identity)
+    return plain_parts(vit) is not None
 
 
 class _Kept:
-    """What the linear layers, norms and branches of `vit` are given, and what they answer, in a with-block."""
+    """What norms and linear layers are given, without its graph, and what they answer, in a with-block."""
 
-    def __init__(self, vit: VisionTransformer) -> None:
+    def __init__(self, plain: PlainTransformer) -> None:
         self.inputs: dict[nn.Module, Tensor] = {}
         self.outputs: dict[nn.Module, Tensor] = {}
-        self._hooks, self._parts = ExitStack(), [vit.norm, vit.head]
-        for block in vit.blocks:
-            linear = (block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2)
-            self._parts += [*linear, block.norm1, block.norm2, block.drop_path1, block.drop_path2]
+        self._hooks = ExitStack()
+        of_blocks = [part for block in plain.blocks for part in (block.norm1, block.norm2, block.fc1, block.fc2)]
+        self._parts = [*of_blocks, plain.norm, plain.head]
 
     def _keep(self, part: nn.Module, args: tuple, output: Tensor) -> None:
         self.inputs[part], self.outputs[part] = args[0].detach(), output
@@ -95,30 +90,38 @@ class _Kept:
         self._hooks.close()
 
 
-def _of_block(block: Block, kept: _Kept, above: Tensor, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Relevance of what enters a block [B, T, D], and of its attention [B, h, T, T], from that of what it answers."""
-    attn, mlp = block.attn, block.mlp
-    around, through = _of_sum(kept, block.norm2, block.drop_path2, above)
-    above = around + _of_linear(mlp.fc1, kept, _of_linear(mlp.fc2, kept, through))
-    around, through = _of_sum(kept, block.norm1, block.drop_path1, above)
-    of_heads = rearrange(_of_linear(attn.proj, kept, through), "b t (h d) -> b h t d", h=q.shape[1])
-    of_attention, of_v = _of_product(attention(q, k), v, of_heads)
+def _of_block(block: PlainBlock, kept: _Kept, attended: Kept, out: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
+    """Relevance of what enters a block [B, T, D], and of its attention [B, h, T, T], from that of what it answers, `out`."""
+    into, between = kept.inputs[block.norm1], kept.inputs[block.norm2]
+    around, through = _of_sum(between, out - between, above)
+    through = _of_linear(kept.inputs[block.fc2], block.fc2.weight, through)
+    above = around + _of_linear(kept.inputs[block.fc1], block.fc1.weight, through)
+    around, through = _of_sum(into, between - into, above)
+    maps, normed = attended.maps.detach(), kept.outputs[block.norm1].detach()
+
+    def by_head(tokens: Tensor) -> Tensor:
+        return rearrange(tokens.to(above.dtype), "b t (h d) -> b h t d", h=maps.shape[1])
+
+    q, k, v = (by_head(F.linear(normed, *projection).detach()) for projection in block.qkv)
+    heads = rearrange(maps @ v, "b h t d -> b t (h d)")
+    of_attention, of_v = _of_product(maps, v, by_head(_of_linear(heads, block.proj, through)))
     of_q, of_k = _of_product(q, k.mT, of_attention)
-    of_qkv = rearrange([of_q, of_k.mT, of_v], "three b h t d -> b t (three h d)")
-    return around + _of_linear(attn.qkv, kept, of_qkv), of_attention
+    of_qkv = (rearrange(part, "b h t d -> b t (h d)") for part in (of_q, of_k.mT, of_v))
+    of_normed = sum(_of_linear(normed, w, part) for (w, _), part in zip(block.qkv, of_qkv, strict=True))
+    return around + of_normed, of_attention
 
 
-def _of_linear(layer: nn.Linear, kept: _Kept, above: Tensor) -> Tensor:
-    """Relevance [B, …, in] of what `layer` was given, from [B, …, out]: shared by what is positive of x · w."""
-    x, w = kept.inputs[layer].to(above.dtype), layer.weight.detach().to(above.dtype)
+def _of_linear(x: Tensor, weight: Tensor, above: Tensor) -> Tensor:
+    """Relevance [B, …, in] of what a layer was given, from [B, …, out]: shared by what is positive of x · w."""
+    x, w = x.to(above.dtype), weight.detach().to(above.dtype)
     signs = ((x.clamp(min=0), w.clamp(min=0)), (x.clamp(max=0), w.clamp(max=0)))
     share = _share(above, sum(F.linear(x, w) for x, w in signs))
     return sum(x * (share @ w) for x, w in signs)
 
 
-def _of_sum(kept: _Kept, norm: nn.Module, branch: nn.Module, above: Tensor) -> tuple[Tensor, Tensor]:
+def _of_sum(passing: Tensor, branch: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
     """Relevance of what passes by and of what a branch adds, whose sum is that of their sum, in the ratio of their sizes."""
-    sides = [x.detach().to(above.dtype) for x in (kept.inputs[norm], kept.outputs[branch])]
+    sides = [passing.to(above.dtype), branch.to(above.dtype)]
     share = _share(above, sides[0] + sides[1])
     sides = [x * share for x in sides]
     totals = [side.sum((1, 2), keepdim=True) for side in sides]

@@ -139,9 +139,9 @@ def _rows_of(name: str, values: dict[str, np.ndarray], groups: np.ndarray, refer
         log.warning("%r is known for %s: it is left out, for an interval needs two", name, images)
         return []
     reference = max(references, key=lambda method: best * values[method].mean())
-    rows = []
+    bounds, rows = _bounds(name, values), []
     for method, score in values.items():
-        estimate = estimate_of(mean_samples(score, groups), SCORES[name].bounds)
+        estimate = estimate_of(mean_samples(score, groups), bounds)
         low, high = estimate.low, estimate.high
         if hits:
             low, high = _wider((low, high), _wilson(estimate.mean, number))
@@ -149,6 +149,13 @@ def _rows_of(name: str, values: dict[str, np.ndarray], groups: np.ndarray, refer
         gain = gain_of(best * (score - values[reference]), groups, hits and method != reference)
         rows.append(row | gain | ({"p": np.nan} if method in references else {}))
     return rows
+
+
+def _bounds(name: str, values: dict[str, np.ndarray]) -> tuple[float, float]:
+    """What the score can be. A target that is no class has numbers of its own: a bound that they pass is none."""
+    (least, most), found = SCORES[name].bounds, np.stack(list(values.values()))
+    rounding = 1e-6
+    return least if found.min() > least - rounding else -np.inf, most if found.max() < most + rounding else np.inf
 
 
 def gain_of(better: np.ndarray, groups: np.ndarray, hits: bool = False) -> dict[str, float]:

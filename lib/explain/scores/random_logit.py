@@ -38,10 +38,16 @@ def random_logit(
         model, images, targets, method, batch_size, precision: see `explain`.
 
     Raises:
-        WorkbookValueError: what `explain` raises, an unknown similarity, or a network with one class.
+        WorkbookValueError: what `explain` raises, an unknown similarity, targets that are no classes, or a network with one
+            class.
     """
     compare = SIMILARITIES[choose("similarity", similarity, SIMILARITIES)]
     inference = PerturbedInference(model, images, targets, batch_size, precision)
+    if inference.classes is None:
+        raise WorkbookValueError(
+            "random logit compares the map of a class with that of another, and what is explained here is no class: leave it "
+            "out, or give classes as targets."
+        )
     if inference.classes < 2:
         raise WorkbookValueError(
             f"This {type(model).__name__} has one class, and no other whose map could differ: leave random-logit out."

@@ -61,7 +61,7 @@ def moves(
     """How far the maps of `method` move when images [N, 3, H, W] do.
 
     Args:
-        samples: neighbours of each image, explained for the image's own class.
+        samples: neighbours of each image, explained for what is explained of the image, by default its class.
         radius: of the even noise, in what the network is shown.
         seed: of the noise, which is the same for an image whatever the method.
         model, images, targets, method, batch_size, precision: see `explain`.
@@ -72,10 +72,10 @@ def moves(
     positive(samples=samples)
     if not radius > 0:
         raise WorkbookValueError(f"radius must be above 0, not {radius!r}: images that do not change move no map.")
-    classes, parts = PerturbedInference(model, images, targets, batch_size).targets, []
+    inference, parts = PerturbedInference(model, images, targets, batch_size), []
     for part in torch.arange(len(images)).split(max(1, batch_size // (1 + samples))):
         shown = torch.stack([with_neighbours(image, samples, radius, seed) for image in images[part]])
-        rows = classes[part].repeat_interleave(1 + samples)
+        rows = inference.targets_of(part.repeat_interleave(1 + samples))
         maps = explain(model, shown.flatten(0, 1), rows, method, batch_size=batch_size, precision=precision)
         maps = even_where_empty(maps).view(len(part), 1 + samples, -1)
         changes = [(of[:, 1:] - of[:, :1]).flatten(2).norm(dim=2) for of in (maps, shown.double())]

@@ -8,8 +8,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError, choose
-from lib.explain.methods.explain import methods_of
-from lib.explain.methods.targets import Targets
+from lib.explain.methods.explain import checked_images, methods_of
+from lib.explain.methods.target_objects import Target
+from lib.explain.methods.targets import Targets, given_objects
 from lib.explain.scores.complexity import entropy, sparseness
 from lib.explain.scores.deletion_insertion import deletion, insertion
 from lib.explain.scores.infidelity import Removal
@@ -46,7 +47,7 @@ class MapsOfMethod:
         return random_logit(*self._explained, batch_size=self.inference.batch_size)
 
     @property
-    def _explained(self) -> tuple[nn.Module, Tensor, Tensor, str]:
+    def _explained(self) -> tuple[nn.Module, Tensor, Targets, str]:
         """What is explained anew, by which method."""
         return self.inference.model, self.inference.images, self.inference.targets, self.method
 
@@ -109,7 +110,8 @@ def score_maps(
     """Every method's maps on the same images: {method: {score: [N]}}, most of them fractions (see `Score.bounds`).
 
     Args:
-        model, images, targets: see `lib.explain.explain`; without targets the predicted classes count.
+        model, images, targets: see `lib.explain.explain`; without targets the predicted classes count. Of a target that is no
+            class the number that it makes of an answer stands for the probability; random logit asks for classes.
         maps: [N, H, W] by method. Scores that make further maps make them by the method's name, in full precision.
         masks: bool [N, H, W], the truth; an image with an empty one has NaN where it is needed.
         scores: names in `SCORES`; None are all of `OF_TRUTH`, but for those that need masks where there are none.
@@ -122,7 +124,9 @@ def score_maps(
     """
     if not maps:
         raise WorkbookValueError("There are no maps to score: give {method: explain(model, images, method=method)}.")
-    names = _names(model, maps, masks is not None, scores)
+    checked_images(images)
+    objects = given_objects(targets, len(images))
+    names = _names(model, objects[0][0] if objects else None, maps, masks is not None, scores)
     inference = PerturbedInference(model, images, targets, batch_size, precision)
     removal = Removal(inference)
 
@@ -137,7 +141,13 @@ def score_maps(
         return {of.method: {name: scored(of, name) for name in names} for of in given}
 
 
-def _names(model: nn.Module, methods: Mapping[str, Tensor], has_masks: bool, scores: Sequence[str] | None) -> list[str]:
+def _names(
+    model: nn.Module,
+    target: Target | None,
+    methods: Mapping[str, Tensor],
+    has_masks: bool,
+    scores: Sequence[str] | None,
+) -> list[str]:
     """The scores that are meant, if they can be had of maps with such names."""
     if scores is None:
         known = {name: score for name, score in SCORES.items() if score.criterion in OF_TRUTH}
@@ -147,7 +157,7 @@ def _names(model: nn.Module, methods: Mapping[str, Tensor], has_masks: bool, sco
         if SCORES[name].needs_masks and not has_masks:
             raise WorkbookValueError(f"{name!r} needs masks of the objects: give masks, or leave the score out.")
     explaining = [name for name in names if SCORES[name].explains]
-    unknown = set(methods).difference(methods_of(model)) if explaining else ()
+    unknown = set(methods).difference(methods_of(model, target)) if explaining else ()
     if unknown:
         raise WorkbookValueError(
             f"{explaining[0]!r} makes further maps, and {min(unknown)!r} is no method of this {type(model).__name__} that "

@@ -26,7 +26,7 @@ OWN = {
     "dcal": ROLLOUT | {"glca-selection"},
     "timm vit": ROLLOUT,
     "timm vit without class token": ROLLOUT,
-    "torchvision vit": set(),
+    "torchvision vit": ROLLOUT,
     "plain": set(),
 }
 PAIRS = [

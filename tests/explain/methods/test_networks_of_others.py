@@ -20,8 +20,8 @@ from lib.errors import WorkbookError, WorkbookValueError
 from lib.explain import METHODS, explain, methods_of, randomisation_check
 from lib.explain.methods.explain import scaled
 from lib.explain.methods.logits import logits_of
+from lib.explain.methods.patch_transformers import vit_of
 from lib.explain.methods.target_layers import target_layer_of, watch
-from lib.explain.methods.vit_rollout import vit_of
 from tests.explain.models import CLASSES, images
 
 TOKENS = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "num_heads": 2, "depth": 2, "num_classes": CLASSES}
@@ -133,7 +133,7 @@ def test_tokens_are_taken_where_the_answer_still_depends_on_the_patches():
 
 
 ROLLED_OUT = {"vit in a sequential", "vit and its head in a sequential", "compiled vit", "vit compiled in place"}
-ROLLED_OUT |= {"norms behind attention"}
+ROLLED_OUT |= {"norms behind attention", "eva", "eva read at its class token, norms last", "beit", "relative positions"}
 SLOW = {"ablation-cam", "integrated-gradients", "random", "noise", "centre", "score-cam", "occlusion", "rise"}
 SLOW |= {
     "smooth-grad",

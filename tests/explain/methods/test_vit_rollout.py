@@ -7,7 +7,8 @@ import torch
 
 from lib.explain import explain
 from lib.explain.methods.explain import scaled
-from lib.explain.methods.vit_rollout import gradient_rollout, vit_of
+from lib.explain.methods.patch_transformers import vit_of
+from lib.explain.methods.vit_rollout import gradient_rollout
 from tests.explain.models import images, model_of
 
 
@@ -23,7 +24,7 @@ def test_rollout_is_what_dcal_rolls_out():
 @pytest.mark.parametrize("kind", ["timm vit", "dcal"])
 def test_gradient_rollout_is_the_product_of_its_matrices(kind):
     model, x = model_of(kind), images(2)
-    layers, kept, handles = [block.attn for block in vit_of(model).blocks], [], []
+    layers, kept, handles = [block.attn for block in vit_of(model).net.blocks], [], []
     found = gradient_rollout(model, x, torch.tensor([1, 2]))
 
     def unfused(attn, args, kwargs=None):
