@@ -53,13 +53,29 @@ def test_the_image_is_built_of_what_is_there():
     copied = [source for word in words if word[0] == "COPY" for source in word[1:-1] if not source.startswith("--")]
     assert all((ROOT / source).exists() for source in copied)
     assert json.loads(lines[-1].removeprefix("CMD "))[0] == "jupyter"
-    assert any(word[0] == "USER" and word[1] != "root" for word in words)
+    installed = next(i for i, word in enumerate(words) if "pip" in word)
+    before = {source for word in words[:installed] if word[0] == "COPY" for source in word[1:-1]}
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert {"lib", *(f"{module}.py" for module in setuptools["py-modules"])} <= before  # what pip is to install
 
 
-def test_the_devcontainer_opens_that_image():
+def test_the_devcontainer_opens_that_image_and_imports_the_folder_that_it_shows():
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
     assert (ROOT / ".devcontainer" / container["build"]["dockerfile"]).resolve() == ROOT / "Dockerfile"
-    assert f"USER {container['remoteUser']}\n" in (ROOT / "Dockerfile").read_text()
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (number,) = re.findall(r"^USER (\d+)$", dockerfile, re.MULTILINE)
+    assert f"--uid {number} {container['remoteUser']} " in dockerfile
+    assert container["remoteEnv"]["PYTHONPATH"] == "${containerWorkspaceFolder}"  # not the image's own copy of lib
+
+
+def test_binder_finds_an_environment_and_it_is_condas():
+    """Binder takes a Dockerfile before environment.yml, reads `.binder` in place of the top, and a Python told by `=`."""
+    conda, binder = (yaml.safe_load((ROOT / name / "environment.yml").read_text()) for name in (".", ".binder"))
+    assert [path.name for path in (ROOT / ".binder").iterdir()] == ["environment.yml"]
+    *packages, pip = conda["dependencies"]
+    assert re.fullmatch(r"python=3\.\d+", packages[0])
+    assert pip["pip"] == ["-c constraints.txt", "-e ."]
+    assert binder["dependencies"] == [*packages, {"pip": ["-c ../constraints.txt", "-e .."]}]
 
 
 def test_badges_open_notebooks_that_are_there():

@@ -12,6 +12,7 @@ HEAD = """# {room}
 
 {modules}
 """
+SOURCE = '<details class="mkdocstrings-source"'
 DOOR = """::: {room}
     options: {{members: false, show_root_heading: false}}"""  # what it hands on is told where it is defined
 INDEX = """# API
@@ -51,3 +52,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     lines = "\n".join(f"* [`{room}`]({room}.md): {len(modules)} modules" for room, modules in rooms().items())
     files.append(File.generated(config, "api/index.md", content=INDEX.format(rooms=lines)))
     return files
+
+
+def on_page_content(html: str, **_) -> str:
+    """The page's HTML with the source that it folds left out of the search, which is for what the docstrings say."""
+    return html.replace(SOURCE, f"{SOURCE} data-search-exclude")

@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -111,6 +112,21 @@ def test_every_room_of_lib_has_a_page_of_the_api():
     rooms = tool("api_pages").rooms()
     assert {"lib", "lib.glsa", "lib.explain.views"} <= set(rooms)
     assert "lib.glsa.block" in rooms["lib.glsa"]
+
+
+def test_the_search_is_not_for_source():
+    """The mark is read by the theme's search; the element is written by mkdocstrings' own template."""
+    handlers, search = (
+        pytest.importorskip(name) for name in ("mkdocstrings_handlers.python", "material.plugins.search.plugin")
+    )
+    (folder,) = handlers.__path__
+    template = Path(folder, "templates", "material", "_base", "function.html.jinja").read_text()
+    (details,) = re.findall(r"<details [^>]*source[^>]*>", template)
+    parser = search.Parser()
+    parser.feed(tool("api_pages").on_page_content(f"<h1>f</h1><p>told</p>{details}<p>code</p></details>"))
+    (section,) = parser.data
+    assert "told" in "".join(section.text)
+    assert "code" not in "".join(section.text)
 
 
 def test_every_page_is_in_the_navigation():
