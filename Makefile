@@ -14,7 +14,7 @@ test: .venv/.installed-test
 	$(BIN)/python -m pytest $(ARGS)
 
 lab: .venv/.installed
-	$(BIN)/python -m lib lab
+	$(BIN)/python -m lib lab $(ARGS)
 
 docs: .venv/.installed-docs
 	[ -d $(REPORT)/notebooks ] || $(BIN)/python run_all.py 02 --profile smoke
