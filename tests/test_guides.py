@@ -225,7 +225,7 @@ def test_a_command_of_the_workbook_is_there(words):
 @pytest.mark.parametrize("flag", sorted(set(re.findall(r"`(--[a-z][a-z_-]+)", GUIDES))))
 def test_a_flag_in_the_text_is_known(flag, capsys):
     """Of run_all.py, of its sweeps, of training, of another command line, or of a benchmark."""
-    texts = SOURCE + "".join(path.read_text() for path in BENCHMARKS)
+    texts = SOURCE + "".join(path.read_text() for path in (ROOT / "benchmarks").rglob("*.py"))
     for words in (["--help"], ["sweep", "--help"]):
         with pytest.raises(SystemExit):
             commandline.main(words)
