@@ -16,6 +16,7 @@ from lib.data import SHARDS
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.models import NETWORKS
 from lib.paths import given_path
+from lib.training.losses import COUNTING
 from lib.training.settings import BRANCHES, NO_REFIT, SETTINGS, TYPES, Settings, is_none, known_names
 from lib.weights import known_start, one_start, shipped, shipped_names, start_digest
 
@@ -129,7 +130,7 @@ class RunConfig(Settings):
         if not self.streams:
             return
         wanted = {"task": "classification", "sampler": "none", "limit_images": None, "refit": NO_REFIT}
-        if self.loss_type == "class_balanced":
+        if self.loss_type in COUNTING:
             wanted["loss_type"] = "cross_entropy"
         for name, value in wanted.items():
             if getattr(self, name) != value:

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.data import SAMPLERS
 from lib.errors import WorkbookError, WorkbookValueError
 
 
@@ -46,6 +48,28 @@ def class_balanced_weights(counts: Sequence[int], beta: float) -> Tensor:
     return (weights / weights.mean()).float()
 
 
+class LogitAdjusted(nn.Module):
+    """−log(π_y e^f_y / Σ π_k e^f_k), cross-entropy of logits f to which the log of each class's share π of the images shown
+    is added (Menon et al., arXiv 2007.07314, eq. 10, τ = 1): the network itself answers as if all classes were as common.
+    """
+
+    def __init__(self, shares: Tensor, smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.smoothing = smoothing
+        self.register_buffer("log_shares", shares.log())
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits + self.log_shares, labels, label_smoothing=self.smoothing)
+
+
+def shown_shares(counts: Sequence[int], sampler: str) -> Tensor:
+    """The share of each class in what `sampler`, one of SAMPLERS, shows of `counts` images; [K], float32. A class without
+    images counts as one of a single image."""
+    images = np.clip(np.asarray(counts, dtype=float), 1, None)
+    shown = images * SAMPLERS[sampler](images)
+    return torch.as_tensor(shown / shown.sum(), dtype=torch.float32)
+
+
 def _focal(
     counts: Sequence[int], alpha: float | Sequence[float] | None = 0.25, gamma: float = 2.0, **others: Any
 ) -> FocalLoss:
@@ -58,13 +82,21 @@ def _class_balanced(counts: Sequence[int], beta: float = 0.999, gamma: float = 2
     return FocalLoss(class_balanced_weights(counts, beta).tolist(), gamma)
 
 
+def _logit_adjusted(
+    counts: Sequence[int], sampler: str = "none", smoothing: float = 0.1, **others: Any
+) -> LogitAdjusted:
+    return LogitAdjusted(shown_shares(counts, sampler), smoothing)
+
+
 # name → build(counts, **values). Another loss is one line: LOSSES["poly"] = lambda counts, gamma, **others: Poly(gamma)
 LOSSES: dict[str, Callable[..., nn.Module]] = {
     "focal": _focal,
     "cross_entropy": lambda counts, **others: nn.CrossEntropyLoss(),
     "class_balanced": _class_balanced,
     "label_smoothing": lambda counts, smoothing=0.1, **others: nn.CrossEntropyLoss(label_smoothing=smoothing),
+    "logit_adjusted": _logit_adjusted,
 }
+COUNTING = ("class_balanced", "logit_adjusted")  # that have to know how many images a class has
 
 
 def build_loss(name: str, counts: Sequence[int], **values: Any) -> nn.Module:

@@ -150,8 +150,9 @@ class Settings:
     augmentation: str | None = setting(
         None, "How training images are varied; left out, as suits the data set.", choices=AUGMENTATIONS
     )
+    # `logit_adjusted` has to know it.
     sampler: str = setting(
-        "sqrt", "How often a class is shown; the full inverse repeats rare images too much.", choices=SAMPLERS
+        "sqrt", "How often a class is shown; the full inverse repeats rare images too much.", of=LOSS, choices=SAMPLERS
     )
     mixup: float = setting(
         0.0,
@@ -250,7 +251,15 @@ class Settings:
     flip_test: bool = setting(False, "Search by the mean vector of an image and of its mirror image.", of=FLIPPED)
 
     # loss
-    loss_type: str = setting("focal", "What is minimised.", of=LOSS, choices=LOSSES, argument="name", costs=True)
+    loss_type: str = setting(
+        "focal",
+        "What is minimised; with `logit_adjusted` a network answers as if all classes were as common, which raises balanced "
+        "accuracy.",
+        of=LOSS,
+        choices=LOSSES,
+        argument="name",
+        costs=True,
+    )
     focal_alpha: float | tuple[float, ...] | None = setting(
         0.25, "Of `focal`: one weight, or one a class (0.1,0.3,…).", of=LOSS, range=ABOVE_ZERO, argument="alpha"
     )
@@ -258,7 +267,11 @@ class Settings:
         2.0, "Of `focal`, `class_balanced`; 0: weighted cross-entropy.", of=LOSS, range=NOT_NEGATIVE, argument="gamma"
     )
     label_smoothing: float = setting(
-        0.1, "Of `label_smoothing`: share that goes to all classes.", of=LOSS, range=BELOW_ONE, argument="smoothing"
+        0.1,
+        "Of `label_smoothing`, `logit_adjusted`: share that goes to all.",
+        of=LOSS,
+        range=BELOW_ONE,
+        argument="smoothing",
     )
     class_balanced_beta: float = setting(
         0.999, "0 weighs all alike, towards 1 by inverse frequency.", of=LOSS, range=BELOW_ONE, argument="beta"

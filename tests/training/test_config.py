@@ -127,7 +127,7 @@ def test_a_run_gives_its_builders_what_plays_a_role_in_it():
     assert told.arguments("network").items() >= {"layers": ("layer3", "layer4"), "alpha_init": 0.1}.items()
     assert RunConfig.from_dict(json.loads(json.dumps(told.to_dict()))).hash == told.hash != gatta.hash
     assert RunConfig(attention="none").arguments("network") == {}
-    focal = {"name": "focal", "alpha": 0.25, "gamma": 2.0, "smoothing": 0.1, "beta": 0.999}
+    focal = {"name": "focal", "sampler": "sqrt", "alpha": 0.25, "gamma": 2.0, "smoothing": 0.1, "beta": 0.999}
     assert RunConfig().arguments("loss") == focal
     bare, costs = RunConfig(attention="none"), {"attention", "backbone", "loss_type", "optimizer", "gradient_clip"}
     assert set(bare.cost) == costs | {"batch_size", "image_size", "image_width"}

@@ -53,7 +53,27 @@ def test_the_others_are_pytorchs(batch):
     assert torch.equal(build_loss("cross_entropy", COUNTS)(*batch), F.cross_entropy(*batch))
     smoothed = build_loss("label_smoothing", COUNTS, smoothing=0.2)(*batch)
     assert torch.equal(smoothed, F.cross_entropy(*batch, label_smoothing=0.2))
-    assert set(LOSSES) == {"focal", "cross_entropy", "class_balanced", "label_smoothing"}
+    assert set(LOSSES) == {"focal", "cross_entropy", "class_balanced", "label_smoothing", "logit_adjusted"}
+
+
+@pytest.mark.parametrize(("sampler", "shown"), [("none", [900, 80, 20]), ("sqrt", [900**0.5, 80**0.5, 20**0.5])])
+def test_logit_adjusted_by_hand(batch, sampler, shown):
+    """Menon et al., eq. 10: −log(π_y e^f_y / Σ π_k e^f_k), π the shares of the images that the sampler shows."""
+    logits, labels = batch
+    weighed = torch.tensor(shown) / sum(shown) * logits.exp()
+    expected = -(weighed[torch.arange(64), labels] / weighed.sum(1)).log().mean()
+    assert torch.allclose(
+        build_loss("logit_adjusted", COUNTS, sampler=sampler, smoothing=0.0)(logits, labels), expected
+    )
+
+
+def test_where_the_sampler_shows_all_classes_alike_nothing_is_adjusted(batch):
+    adjusted = build_loss("logit_adjusted", COUNTS, sampler="inverse", smoothing=0.2)
+    assert torch.allclose(adjusted(*batch), F.cross_entropy(*batch, label_smoothing=0.2))
+
+
+def test_a_class_without_training_images_leaves_the_loss_finite(batch):
+    assert build_loss("logit_adjusted", [900, 80, 0])(*batch).isfinite()
 
 
 def test_as_many_alphas_as_classes(batch):

@@ -237,6 +237,7 @@ def test_a_run_is_set_aside_when_its_shards_have_changed(listed, streamed, tmp_p
         ({"sampler": "sqrt"}, "sampler='sqrt' needs a list of all images, which shards have not: take sampler='none'"),
         ({"limit_images": 100}, "take limit_images=None"),
         ({"loss_type": "class_balanced"}, "take loss_type='cross_entropy'"),
+        ({"loss_type": "logit_adjusted"}, "take loss_type='cross_entropy'"),
         ({"loader_workers": 0}, "loader_workers=0 must be at least 1"),
         (
             {"task": "reid", "attention": "SA", "backbone": "test_vit"},

@@ -60,11 +60,12 @@ def test_losses_and_samplers_are_a_study_whose_runs_differ_in_nothing_else():
     assert asked == [
         [("cross_entropy", "none"), ("focal", "none")],
         [("cross_entropy", "none"), ("class_balanced", "none")],
+        [("cross_entropy", "sqrt"), ("logit_adjusted", "sqrt")],
         [("cross_entropy", sampler) for sampler in ("none", "log", "sqrt", "inverse")],
     ]
     alike = {config.replace(loss_type="focal", sampler="none") for of_one in configs.values() for config in of_one}
     assert len(alike) == 1
-    assert len(protocol.runs()) == 18  # six networks, of which some stand in several sweeps
+    assert len(protocol.runs()) == 21  # seven networks, of which some stand in several sweeps
 
 
 def test_every_part_of_the_recipe_is_a_parameter_and_the_profiles_until_it_is_given():
