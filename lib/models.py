@@ -39,6 +39,7 @@ def create_model(
     residual_strategy: str = "original",
     num_heads: int = 8,
     dim_head: int | None = None,
+    width: str = "full",
     weights: str = NO_WEIGHTS,
     partial_weights: bool = False,
     **options: Any,
@@ -53,7 +54,7 @@ def create_model(
         pretrained: start from the backbone's ImageNet weights.
         num_classes: number of logits.
         attn_type: the local attention of a GLSA block ("CBAM", "BAM", "scSE"), or a name in `WRAPPERS`.
-        fusion_strategy, residual_strategy, num_heads, dim_head: of the GLSA block; see `GLSABlock`.
+        fusion_strategy, residual_strategy, num_heads, dim_head, width: of the GLSA block; see `GLSABlock`.
         weights: what to start from: a file, a run's folder, "hf-hub:owner/name", a URL, or the name of weights that ship
             (`python -m lib.weights` lists them); see `lib.weights.sources`. Weights of the whole network fill it, those of the
             backbone all of that but the layers that a wrapper replaces; a head of another size stays as drawn.
@@ -77,7 +78,7 @@ def create_model(
     else:
         backbone = build_backbone(name, num_classes, pretrained)
         bare = backbone.net.state_dict().keys()  # before a wrapper replaces some of its layers
-        model = with_attention(backbone, attn_type, options, num_heads, dim_head=dim_head, **block)
+        model = with_attention(backbone, attn_type, options, num_heads, dim_head=dim_head, width=width, **block)
     if weights != NO_WEIGHTS:
         net, fitted = getattr(backbone, "net", model), in_our_names if isinstance(model, LESANet) else None
         heads = [net.get_submodule(backbone.head)] if isinstance(backbone, Backbone) else []
@@ -93,7 +94,7 @@ def with_attention(
     if attn_type in WRAPPERS:
         check_options(attn_type, options, [*inspect.signature(WRAPPERS[attn_type]).parameters][1:])
         return WRAPPERS[attn_type](backbone, **options)
-    check_options(attn_type, options, ["fusion_strategy", "residual_strategy", "num_heads", "dim_head"])
+    check_options(attn_type, options, ["fusion_strategy", "residual_strategy", "num_heads", "dim_head", "width"])
     return GLSANet(backbone, GLSABlock(backbone.channels, num_heads, attn_type, **block_options))
 
 

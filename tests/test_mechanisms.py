@@ -18,7 +18,7 @@ from torch.nn.functional import normalize, softplus
 
 import lib.dcal.model
 import lib.explain.methods.cam
-import lib.lesa.context
+import lib.lesa.pair_attention
 import lib.retrieval.ranking
 from lib.data.imageset import JUNK
 from lib.dcal import AttentionRollout, GlobalLocalCrossAttention, create_dcal_model
@@ -140,10 +140,10 @@ def terms_added_without_a_gate(self, x):
     return self.local(x) + self.context(x)
 
 
-@altered("06", lib.lesa.context, "weights")
+@altered("06", lib.lesa.pair_attention, "weights")
 def attention_that_knows_no_positions_of_keys(scored, relative):
-    logits = relative["q"].products(scored["query_position"])
-    return torch.baddbmm(logits, scored["query"], scored["key"].mT).softmax(-1)
+    logits = relative["q"].products(scored["q"] * scored["scale_q"]).flatten(3).flatten(1, 2)
+    return torch.baddbmm(logits, (scored["q"] * scored["scale"]).mT, scored["k"]).softmax(-1)
 
 
 @given("03")

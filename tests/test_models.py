@@ -64,6 +64,14 @@ def test_arguments_reach_the_block(name):
     assert type(net.block.local).__name__ == "SCSE"
 
 
+def test_a_lean_block_costs_less_than_a_fifth_of_a_resnet50_with_every_fusion():
+    with torch.device("meta"):
+        bare = create_model("resnet50", num_classes=7, attn_type="none").count_parameters()["total"]
+        for fusion in FUSION_STRATEGIES:
+            net = create_model("resnet50", num_classes=7, fusion_strategy=fusion, width="lean")
+            assert net.count_parameters()["total"] < 1.2 * bare, fusion
+
+
 def test_pretrained_reaches_the_backbone(monkeypatch):
     asked = []
     monkeypatch.setattr("lib.backbones.load_default_weights", lambda net, name: asked.append(name))

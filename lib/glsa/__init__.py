@@ -1,7 +1,7 @@
 """GLSA: global self-attention and local attention, fused and added to a feature map."""
 
 from lib.glsa.attention import GlobalAttention
-from lib.glsa.block import GLSABlock
+from lib.glsa.block import WIDTHS, GLSABlock
 from lib.glsa.fusion import FUSION_STRATEGIES, BaseFusion
 from lib.glsa.local import BAM, CBAM, LOCAL_ATTENTION, SCSE, LocalAttention
 from lib.glsa.model import GLSANet
@@ -14,6 +14,7 @@ __all__ = [
     "LOCAL_ATTENTION",
     "RESIDUAL_STRATEGIES",
     "SCSE",
+    "WIDTHS",
     "BaseFusion",
     "GLSABlock",
     "GLSANet",

@@ -41,8 +41,8 @@ class BaseFusion(Mapped):
         super().__init__()
 
     @classmethod
-    def build(cls, channels: int, num_heads: int) -> BaseFusion:
-        """What GLSABlock calls; a strategy that attends overrides it to get the block's `num_heads`."""
+    def build(cls, channels: int, num_heads: int, dim_head: int | None = None) -> BaseFusion:
+        """What GLSABlock calls; a strategy that attends overrides it to get the block's heads and their width."""
         return cls(channels)
 
     def forward(self, A: Tensor, L: Tensor, x_in: Tensor | None = None) -> Tensor:
@@ -85,7 +85,7 @@ class LearnableGateFusion(ProjectedFusion):
     def mix(self, A: Tensor, L: Tensor) -> Tensor:
         gate = self.gate(torch.cat([A, L], dim=1)).sigmoid()
         self.keep(gate=gate)
-        return gate * A + (1 - gate) * L
+        return torch.lerp(L, A, gate)
 
 
 class WeightedAddFusion(ProjectedFusion):
@@ -132,7 +132,7 @@ class ChannelAttentionFusion(ProjectedFusion):
         self.weights = squeeze_mlp(2 * channels, reduction)
 
     def mix(self, A: Tensor, L: Tensor) -> Tensor:
-        squeezed = reduce(torch.cat([A, L], dim=1), "b c h w -> b c 1 1", "mean")
+        squeezed = torch.cat([reduce(t, "b c h w -> b c 1 1", "mean") for t in (A, L)], dim=1)
         w_A, w_L = self.weights(squeezed).sigmoid().chunk(2, dim=1)
         self.keep(weight_global=w_A, weight_local=w_L)
         return w_A * A + w_L * L
@@ -153,28 +153,32 @@ class SpatialAttentionFusion(ProjectedFusion):
         means = torch.cat([reduce(t, "b c h w -> b 1 h w", "mean") for t in (A, L)], dim=1)
         mask = self.mask(means).sigmoid()
         self.keep(gate=mask)
-        return mask * A + (1 - mask) * L
+        return torch.lerp(L, A, mask)
 
 
 class CrossAttentionFusion(BaseFusion):
     """W_o MHA(q = W_q A, k = W_k L, v = W_v L): what is global is the query, what is local the key (arXiv 1706.03762).
 
+    The inner width is `channels`, or `num_heads * dim_head` where `dim_head` is given.
+
     Map: 'attention' [B, h, H, W], what a query position pays to every position of L.
 
     Raises:
-        WorkbookValueError: `num_heads` does not divide `channels`.
+        WorkbookValueError: `num_heads` does not divide the width.
     """
 
     shows = {"attention": MapInfo(Kind.ATTENTION, along="heads")}
 
-    def __init__(self, channels: int, num_heads: int = 8) -> None:
+    def __init__(self, channels: int, num_heads: int = 8, dim_head: int | None = None) -> None:
         super().__init__(channels)
-        self.num_heads = dividing(num_heads, channels)
-        self.to_q, self.to_k, self.to_v, self.to_out = (nn.Conv2d(channels, channels, 1, bias=False) for _ in range(4))
+        width = channels if dim_head is None else num_heads * dim_head
+        self.num_heads = dividing(num_heads, width)
+        self.to_q, self.to_k, self.to_v = (nn.Conv2d(channels, width, 1, bias=False) for _ in range(3))
+        self.to_out = nn.Conv2d(width, channels, 1, bias=False)
 
     @classmethod
-    def build(cls, channels: int, num_heads: int) -> CrossAttentionFusion:
-        return cls(channels, num_heads)
+    def build(cls, channels: int, num_heads: int, dim_head: int | None = None) -> CrossAttentionFusion:
+        return cls(channels, num_heads, dim_head)
 
     def forward(self, A: Tensor, L: Tensor, x_in: Tensor | None = None) -> Tensor:
         height = A.shape[2]

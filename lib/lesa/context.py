@@ -13,19 +13,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from einops import einsum, rearrange
+from einops import einsum, rearrange, repeat
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from lib.errors import WorkbookValueError, choose, positive
 from lib.glsa.attention import at_least_float32
+from lib.lesa.pair_attention import attend, few_maps, weights
 from lib.lesa.position import POSITIONS
 from lib.lesa.relative import Relative
 from lib.mapped import Kind, Map, MapInfo, Mapped, Query, query_positions
-
-# Elements of the N×N maps built at once: what a CPU's cache holds; an accelerator wants more work per call.
-CHUNK = {"cpu": 2**19}
-ACCELERATOR_CHUNK = 2**25
 
 
 class ContextTerm(Mapped):
@@ -61,30 +57,29 @@ class ContextTerm(Mapped):
         height, width = x.shape[2:]
         qkv = self.norm_qkv(self.to_qkv(x))
         with without_autocast(x.device.type):
-            qkv = rearrange(qkv.to(at_least_float32(qkv.dtype)), "b (g c) y x -> b g (y x) c", g=self.groups)
-            q, k, v = qkv.split([self.dim, self.dim, 2 * self.dim], dim=3)
+            qkv = rearrange(qkv.to(at_least_float32(qkv.dtype)), "b (g c) y x -> b g c (y x)", g=self.groups)
+            q, k, v = qkv.split([self.dim, self.dim, 2 * self.dim], dim=2)
             relative = self.position(height, width)
-            scored = self.scaled(q, k, relative)
-            sums = attend(scored, rearrange(v, "b g i d -> (b g) i d"), relative)
-            stacked = rearrange(sums, "(b g) (y x) d two -> b (g d two) y x", g=self.groups, y=height)
-            out = rearrange(self.norm_out(stacked), "b (c two) y x -> b c y x two", two=sums.shape[3]).sum(4)
+            scored = self.scored(q, k, relative)
+            sums = attend(scored, rearrange(v, "b g d i -> (b g) d i"), relative)
+            stacked = rearrange(sums, "(b g) d two (y x) -> b (g d two) y x", g=self.groups, y=height)
+            out = rearrange(self.norm_out(stacked), "b (c two) y x -> b c two y x", two=sums.shape[2]).sum(2)
         self.keep(size=torch.tensor((height, width)), **scored)
         return out.to(x.dtype)
 
-    def scaled(self, q: Tensor, k: Tensor, relative: dict[str, Relative]) -> dict[str, Tensor]:
-        """Queries and keys with the logits' BatchNorms folded in; each [b, g, N, d] → [(b g), N, d]."""
+    def scored(self, q: Tensor, k: Tensor, relative: dict[str, Relative]) -> dict[str, Tensor]:
+        """What scores pairs: queries and keys, each [b, g, d, N] → [(b g), d, N], and the scales [(b g), 1, 1] that the logits'
+        BatchNorms are."""
         norm = self.norm_logits
         moments = None
         if norm.training:
             parts = [pair_moments(q, k), relative["q"].moments(q)]
             parts += [relative["k"].moments(k)] if "k" in relative else []
             moments = [torch.cat(part) for part in zip(*parts, strict=True)]
-        count = q.shape[0] * q.shape[2] ** 2
-        scales = rearrange(batch_norm_scale(norm, moments, count), "(s g) -> s g 1 1", g=self.groups)
-        scored = {"query": q * scales[0], "key": k, "query_position": q * scales[1]}
-        if "k" in relative:
-            scored["key_position"] = k * scales[2]
-        return {name: rearrange(t, "b g i d -> (b g) i d") for name, t in scored.items()}
+        count = q.shape[0] * q.shape[3] ** 2
+        scales = repeat(batch_norm_scale(norm, moments, count), "(s g) -> s (b g) 1 1", g=self.groups, b=len(q))
+        vectors = {name: rearrange(t, "b g d i -> (b g) d i") for name, t in (("q", q), ("k", k))}
+        return vectors | dict(zip(("scale", "scale_q", "scale_k"), scales, strict=False))
 
     def shown(self, query: Query = None) -> Iterator[Map]:
         kept = dict(self.kept)
@@ -97,44 +92,14 @@ class ContextTerm(Mapped):
         yield self.attended("context", heads, query, height, width)
 
 
-def weights(scored: dict[str, Tensor], relative: dict[str, Relative]) -> Tensor:
-    """P [n, N, N], each row (a query) sums to one, from what `ContextTerm.scaled` gives."""
-    logits = relative["q"].products(scored["query_position"])
-    if "k" in relative:
-        logits = logits + relative["k"].products(scored["key_position"]).mT
-    return torch.baddbmm(logits, scored["query"], scored["key"].mT).softmax(-1)
-
-
-def attend(scored: dict[str, Tensor], v: Tensor, relative: dict[str, Relative]) -> Tensor:
-    """Σ_j P_ij v_j and Σ_j P_ij r^v_ij beside each other: v [n, N, d] → [n, N, d, 2], or [n, N, d, 1] without r^v."""
-
-    def chunk(v: Tensor, **scored: Tensor) -> Tensor:
-        pairs = weights(scored, relative)
-        sums = [pairs @ v] + ([relative["v"].averages(pairs)] if "v" in relative else [])
-        return torch.stack(sums, dim=3)
-
-    parts = few_maps({"v": v, **scored})
-    if not torch.is_grad_enabled():
-        return torch.cat([chunk(**part) for part in parts])
-    return torch.cat([checkpoint(chunk, **part, use_reentrant=False, preserve_rng_state=False) for part in parts])
-
-
-def few_maps(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """Tensors [n, N, d] by name, of so many of the n maps at a time as N×N weights may be built at once."""
-    first = next(iter(tensors.values()))
-    maps = max(1, CHUNK.get(first.device.type, ACCELERATOR_CHUNK) // first.shape[1] ** 2)
-    for parts in zip(*(tensor.split(maps) for tensor in tensors.values()), strict=True):
-        yield dict(zip(tensors, parts, strict=True))
-
-
 def pair_moments(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and mean square of q_i·k_j over images and pairs: [b, g, N, d] twice → [g], [g].
+    """Mean and mean square of q_i·k_j over images and pairs: [b, g, d, N] twice → [g], [g].
 
     Σ_ij (q_i·k_j)² is the inner product of the Gram matrices QᵀQ and KᵀK.
     """
-    pairs = q.shape[0] * q.shape[2] ** 2
-    mean = einsum(q.sum(2), k.sum(2), "b g d, b g d -> g") / pairs
-    return mean, einsum(q.mT @ q, k.mT @ k, "b g c d, b g c d -> g") / pairs
+    pairs = q.shape[0] * q.shape[3] ** 2
+    mean = einsum(q.sum(3), k.sum(3), "b g d, b g d -> g") / pairs
+    return mean, einsum(q @ q.mT, k @ k.mT, "b g c d, b g c d -> g") / pairs
 
 
 def batch_norm_scale(norm: nn.BatchNorm2d, moments: list[Tensor] | None, count: int) -> Tensor:

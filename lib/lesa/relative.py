@@ -1,4 +1,4 @@
-"""Relative embeddings at one size of the map, and the three things that attention needs of them.
+"""Relative embeddings at one size of the map, and the sums that attention and its gradient need of them.
 
 A relative embedding gives each pair of positions a vector r_ij [d] that depends on where j lies as seen from i. The
 expanded [d, N, N] is never built: products with the short table come first, and what belongs to each pair is then read
@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import torch.nn.functional as F
-from einops import einsum, rearrange
+from einops import einsum, rearrange, reduce
 from torch import Tensor
 
 
@@ -28,45 +27,59 @@ def skew(x: Tensor) -> Tensor:
 def unskew(x: Tensor) -> Tensor:
     """[..., M, L] → [..., M, L+M−1], the transpose of `skew`: every number back in its place, zeros elsewhere."""
     rows, length = x.shape[-2:]
-    if rows == 1:
-        return x
-    flat = F.pad(x, (0, rows - 2)).flatten(-2)
-    return F.pad(flat, (rows - 1, 1)).unflatten(-1, (rows, length + rows - 1))
+    out = x.new_zeros(*x.shape[:-1], length + rows - 1)
+    skew(out).copy_(x)
+    return out
 
 
 class Relative(ABC):
-    """r_ij for all pairs of positions of an H×W map. `dense` [d, 2H−1, 2W−1] is r by (row, column) of j less that of i."""
+    """r_ij of all pairs of positions of an H×W map: r [d, N, N].
+
+    Σ a_ni·r_ij G_nij is linear in a [n, d, N], in r and in G [n, N, N]. Its three derivatives are all that attention and
+    its gradient ask for: `averages`, `gradients` and `products`.
+    """
+
+    tables: tuple[Tensor, ...]  # what r is read off from, differentiable in the scheme's parameters
 
     def __init__(self, dense: Tensor) -> None:
+        """`dense` [d, 2H−1, 2W−1] is r by (row, column) of j less that of i."""
         self.dense = dense
         self.height, self.width = (dense.shape[1] + 1) // 2, (dense.shape[2] + 1) // 2
 
     @abstractmethod
-    def products(self, q: Tensor) -> Tensor:
-        """q_i · r_ij, [n, N, d] → [n, N, N]"""
+    def products(self, a: Tensor) -> Tensor:
+        """a_i · r_ij [n, N, N], as y x k l: [n, H, W, H, W], a view that need not be contiguous."""
 
     @abstractmethod
-    def averages(self, weights: Tensor) -> Tensor:
-        """Σ_j P_ij r_ij, [n, N, N] → [n, N, d]"""
+    def by_offset(self, pairs: Tensor) -> tuple[Tensor, ...]:
+        """G [n, N, N] by offsets, as `averages` and `gradients` take it."""
+
+    @abstractmethod
+    def averages(self, *offsets: Tensor) -> Tensor:
+        """Σ_j G_ij r_ij [n, d, N]"""
+
+    @abstractmethod
+    def gradients(self, a: Tensor, *offsets: Tensor) -> tuple[Tensor, ...]:
+        """Σ a_ni G_nij over all pairs that read the same vector, of each table."""
 
     def moments(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and mean square of q_i · r_ij over images and pairs, without the pairs: [b, g, N, d] → [g], [g].
+        """Mean and mean square of q_i · r_ij over images and pairs, without the pairs: [b, g, d, N] → [g], [g].
 
         Σ_j (q_i·r_ij)² = q_iᵀ (Σ_j r_ij r_ijᵀ) q_i, and the inner sum is the same for all images and heads.
         """
-        pairs = q.shape[0] * q.shape[2] ** 2
-        total = self._over_keys(self.dense)
-        gram = self._over_keys(einsum(self.dense, self.dense, "c y x, d y x -> c d y x"))
-        mean = einsum(q.sum(0), total, "g i d, d i -> g") / pairs
-        square = (einsum(q, gram, "b g i c, c d i -> b g i d") * q).sum((0, 2, 3)) / pairs
-        return mean, square
+        pairs = q.shape[0] * q.shape[3] ** 2
+        dense = rearrange(self.dense, "d y x -> y x d").contiguous()
+        mean = einsum(q.sum(0), self._over_keys(dense), "g d i, i d -> g") / pairs
+        gram = self._over_keys(rearrange(einsum(dense, dense, "y x c, y x d -> y x c d"), "y x c d -> y x (c d)"))
+        queries = rearrange(q, "b g d i -> i (b g) d").contiguous()
+        squares = (queries @ rearrange(gram, "i (c d) -> i c d", c=dense.shape[2]) * queries).sum((0, 2))
+        return mean, reduce(squares, "(b g) -> g", "sum", g=q.shape[1]) / pairs
 
     def _over_keys(self, dense: Tensor) -> Tensor:
-        """[..., 2H−1, 2W−1] → [..., N]: for each query the sum over the window of the table that its keys see."""
-        for dim, size in ((-2, self.height), (-1, self.width)):
-            ends = F.pad(dense.cumsum(dim), (1, 0) if dim == -1 else (0, 0, 1, 0))
-            dense = ends.narrow(dim, size, size) - ends.narrow(dim, 0, size)
-        return dense.flip(-2, -1).flatten(-2)
+        """[2H−1, 2W−1, c] → [N, c]: for each query the sum over the window of the table that its keys see."""
+        rows, columns = (unskew(dense.new_ones(side, side)) for side in (self.height, self.width))
+        by_row = rearrange(rows @ rearrange(dense, "y x c -> y (x c)"), "y (x c) -> y x c", x=dense.shape[1])
+        return rearrange(columns @ by_row, "y x c -> (y x) c")
 
 
 class Windows(Relative):
@@ -77,31 +90,41 @@ class Windows(Relative):
 
     def __init__(self, dense: Tensor, windows: Tensor, strips: int) -> None:
         super().__init__(dense)
-        self.windows, self.strips = windows, strips
+        self.tables, self.strips = (windows,), strips
 
     @classmethod
     def from_flattened(cls, table: Tensor, height: int, width: int) -> Windows:
         """From a table [d, 2N−1] indexed by the difference j − i of flattened positions: one strip sees all keys."""
         positions = height * width
-        windows = rearrange(table.unfold(-1, positions + width - 1, width).flip(1), "d y m -> y d m")
+        windows = rearrange(table.unfold(-1, positions + width - 1, width).flip(1), "d y m -> y d m").contiguous()
         return cls(table.unfold(-1, 2 * width - 1, width), windows, strips=1)
 
     @classmethod
     def from_dense(cls, dense: Tensor) -> Windows:
         """From a table [d, 2H−1, 2W−1]: one strip for each row of keys."""
         height = (dense.shape[1] + 1) // 2
-        windows = rearrange(dense.unfold(1, height, 1).flip(1), "d y m h -> y d (h m)")
+        windows = rearrange(dense.unfold(1, height, 1).flip(1), "d y m h -> y d (h m)").contiguous()
         return cls(dense, windows, strips=height)
 
-    def products(self, q: Tensor) -> Tensor:
-        rows = rearrange(q, "n (y x) d -> y (n x) d", y=self.height)
-        strips = rearrange(rows @ self.windows, "y (n x) (h m) -> y n h x m", x=self.width, h=self.strips)
-        return rearrange(skew(strips), "y n h x l -> n (y x) (h l)")
+    def _rows(self, a: Tensor) -> Tensor:
+        return rearrange(a, "n d (y x) -> y d (n x)", y=self.height)
 
-    def averages(self, weights: Tensor) -> Tensor:
-        strips = unskew(rearrange(weights, "n (y x) (h l) -> y n h x l", y=self.height, h=self.strips))
-        rows = rearrange(strips, "y n h x m -> y (n x) (h m)") @ self.windows.mT
-        return rearrange(rows, "y (n x) d -> n (y x) d", x=self.width)
+    def products(self, a: Tensor) -> Tensor:
+        strips = self._rows(a).mT @ self.tables[0]
+        strips = rearrange(strips, "y (n x) (h m) -> y n h x m", x=self.width, h=self.strips)
+        products = rearrange(skew(strips), "y n h x l -> n y x h l")
+        return products.reshape(*products.shape[:3], self.height, self.width)
+
+    def by_offset(self, pairs: Tensor) -> tuple[Tensor, ...]:
+        strips = unskew(rearrange(pairs, "n (y x) (h l) -> y n h x l", y=self.height, h=self.strips))
+        return (rearrange(strips, "y n h x m -> y (n x) (h m)"),)
+
+    def averages(self, *offsets: Tensor) -> Tensor:
+        rows = self.tables[0] @ offsets[0].mT
+        return rearrange(rows, "y d (n x) -> n d (y x)", x=self.width)
+
+    def gradients(self, a: Tensor, *offsets: Tensor) -> tuple[Tensor, ...]:
+        return (self._rows(a) @ offsets[0],)
 
 
 class Axial(Relative):
@@ -109,19 +132,25 @@ class Axial(Relative):
 
     def __init__(self, rows: Tensor, columns: Tensor) -> None:
         super().__init__(rows.unsqueeze(2) + columns.unsqueeze(1))
-        self.rows, self.columns = rows, columns
+        self.tables = (rows, columns)
 
-    def products(self, q: Tensor) -> Tensor:
-        q = rearrange(q, "n (y x) d -> n y x d", y=self.height)
-        by_row = skew(einsum(q, self.rows, "n y x d, d m -> n x y m"))
-        by_column = skew(einsum(q, self.columns, "n y x d, d m -> n y x m"))
-        both = rearrange(by_row, "n x y k -> n y x k 1") + rearrange(by_column, "n y x l -> n y x 1 l")
-        return rearrange(both, "n y x k l -> n (y x) (k l)")
+    def products(self, a: Tensor) -> Tensor:
+        rows, columns = self.tables
+        a = rearrange(a, "n d (y x) -> n d y x", y=self.height)
+        by_row = skew(einsum(a, rows, "n d y x, d m -> n x y m").contiguous())
+        by_column = skew(einsum(a, columns, "n d y x, d m -> n y x m").contiguous())
+        return rearrange(by_row, "n x y k -> n y x k 1") + rearrange(by_column, "n y x l -> n y x 1 l")
 
-    def averages(self, weights: Tensor) -> Tensor:
-        weights = rearrange(weights, "n (y x) (k l) -> n y x k l", y=self.height, k=self.height)
-        by_row = unskew(rearrange(weights.sum(4), "n y x k -> n x y k"))
-        by_column = unskew(weights.sum(3))
-        out = einsum(by_row, self.rows, "n x y m, d m -> n y x d")
-        out = out + einsum(by_column, self.columns, "n y x m, d m -> n y x d")
-        return rearrange(out, "n y x d -> n (y x) d")
+    def by_offset(self, pairs: Tensor) -> tuple[Tensor, ...]:
+        pairs = rearrange(pairs, "n (y x) (k l) -> n y x k l", y=self.height, k=self.height)
+        return unskew(rearrange(pairs.sum(4), "n y x k -> n x y k")), unskew(pairs.sum(3))
+
+    def averages(self, *offsets: Tensor) -> Tensor:
+        (by_row, by_column), (rows, columns) = offsets, self.tables
+        out = einsum(by_row, rows, "n x y m, d m -> n d y x") + einsum(by_column, columns, "n y x m, d m -> n d y x")
+        return rearrange(out, "n d y x -> n d (y x)")
+
+    def gradients(self, a: Tensor, *offsets: Tensor) -> tuple[Tensor, ...]:
+        a = rearrange(a, "n d (y x) -> n d y x", y=self.height)
+        by_row, by_column = offsets
+        return einsum(a, by_row, "n d y x, n x y m -> d m"), einsum(a, by_column, "n d y x, n y x m -> d m")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from lib.data import AUGMENTATIONS, DATASETS, SAMPLERS, SPLITS, VIEWS
 from lib.gattanet.agreement import NORMS
-from lib.glsa import FUSION_STRATEGIES, LOCAL_ATTENTION, RESIDUAL_STRATEGIES
+from lib.glsa import FUSION_STRATEGIES, LOCAL_ATTENTION, RESIDUAL_STRATEGIES, WIDTHS
 from lib.hardware import DEVICES, PRECISIONS
 from lib.lesa import POSITIONS
 from lib.models import WRAPPERS
@@ -193,6 +193,13 @@ class Settings:
         "original", "How the block is added to its input.", of=GLSA, choices=RESIDUAL_STRATEGIES
     )
     num_heads: int = setting(8, "Heads of global attention.", of=GLSA, range=between(1, 4096))
+    glsa_width: str = setting(
+        "full",
+        "`lean`: attention works at a quarter of the channels, for less than a fifth more parameters than a ResNet50's own.",
+        of=when("glsa_width", "full", GLSA),
+        choices=WIDTHS,
+        argument="width",
+    )
     gatta_dim: int = setting(64, "Width of keys and queries.", of=GATTANET, range=between(1, 65_536), argument="dim")
     gatta_passes: int = setting(
         2, "Passes through the network; 1 is the backbone.", of=GATTANET, range=between(1, 1000), argument="passes"

@@ -60,11 +60,23 @@ def test_names_are_taken_in_any_case():
         ({"num_heads": 5}, "num_heads=5 does not divide the width 32. Nearest that do: 4 and 8."),
         ({"channels": -32}, "channels must be a whole number of at least 1, not -32"),
         ({"num_heads": 0}, "num_heads must be a whole number of at least 1, not 0"),
+        ({"width": "leen"}, "Unknown width 'leen'. Did you mean 'lean'?"),
+        ({"width": "lean", "num_heads": 3}, "num_heads=3 does not divide the width 8. Nearest that do: 2 and 4."),
+        ({"width": "lean", "dim_head": 4}, "width='lean' sets the width of a head, and so does dim_head=4: give one."),
     ],
 )
 def test_mistakes_are_told_with_their_remedy(wrong, message):
     with pytest.raises(WorkbookValueError, match=re.escape(message)):
         GLSABlock(**{"channels": 32, "num_heads": 8} | wrong)
+
+
+def test_a_lean_block_attends_at_a_quarter_of_its_channels():
+    lean, narrow = (
+        GLSABlock(32, 4, fusion_strategy="cross_attn", **how) for how in ({"width": "Lean"}, {"dim_head": 2})
+    )
+    assert {name: p.shape for name, p in lean.named_parameters()} == {n: p.shape for n, p in narrow.named_parameters()}
+    assert lean.attention.norm.normalized_shape == (8,) == (lean.fusion.to_out.in_channels,)
+    assert lean(torch.randn(2, 32, 4, 5)).shape == (2, 32, 4, 5)
 
 
 @pytest.mark.parametrize(("local", "fusion", "residual"), COMBINATIONS[::7])

@@ -109,6 +109,12 @@ def test_cross_attention_shows_what_a_position_of_A_pays_to_L(A, L):
     torch.testing.assert_close(maps["attention"], heads.mean(1))
 
 
+def test_narrow_heads_of_cross_attention_lead_back_to_the_channels(A, L):
+    fusion = randomised(FUSION_STRATEGIES["cross_attn"].build(32, 4, dim_head=2))
+    assert fusion.to_q.out_channels == 8
+    torch.testing.assert_close(fusion(A, L), cross_attn(fusion, A, L))
+
+
 def test_cross_attention_heads_must_divide_the_channels():
     with pytest.raises(WorkbookValueError, match="num_heads=3 does not divide the width 32"):
         FUSION_STRATEGIES["cross_attn"](32, num_heads=3)

@@ -5,8 +5,7 @@ import copy
 import pytest
 import torch
 
-from lib.lesa import LESA, POSITIONS, ContextTerm
-from lib.lesa import context as context_module
+from lib.lesa import LESA, POSITIONS, ContextTerm, pair_attention
 from tests.helpers import float64, randomised
 from tests.lesa import transcription
 from tests.peak_memory import PeakMemory
@@ -39,7 +38,7 @@ def test_chunks_change_nothing(monkeypatch, position):
     layer = randomised(ContextTerm(32, (4, 5), 4, position))
     x = float64(3, 32, 4, 5)
     whole = layer(x)
-    monkeypatch.setitem(context_module.CHUNK, "cpu", 5 * 20**2)  # 5 of 12 maps at a time
+    monkeypatch.setitem(pair_attention.CHUNK, "cpu", 5 * 20**2)  # 5 of 12 maps at a time
     torch.testing.assert_close(layer(x), whole)
 
 

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lib.errors import WorkbookError, WorkbookValueError
 from lib.lesa import LESA, ContextTerm, lesa_layers, without
-from lib.lesa.context import CHUNK
+from lib.lesa.pair_attention import CHUNK
 from tests.helpers import float64, randomised
 from tests.lesa import transcription
 

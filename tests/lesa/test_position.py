@@ -31,25 +31,31 @@ def test_skew_reads_off_differences_and_unskew_is_its_transpose(rows, length):
 
 @pytest.mark.parametrize("size", [(3, 4), (4, 1), (1, 5), (1, 1)], ids=str)
 @pytest.mark.parametrize("kind", ["flattened", "dense", "axial"])
-def test_products_averages_and_moments_are_those_of_the_expanded_table(kind, size):
+def test_sums_and_moments_are_those_of_the_expanded_table(kind, size):
     height, width = size
     N = height * width
     if kind == "flattened":
-        table = float64(3, 2 * N - 1)
+        parameters = (table := float64(3, 2 * N - 1).requires_grad_(),)
         relative = Windows.from_flattened(table, height, width)
         i = torch.arange(N)
         r = table[:, i[None, :] - i[:, None] + N - 1]
     elif kind == "dense":
-        relative = Windows.from_dense(float64(3, 2 * height - 1, 2 * width - 1))
+        parameters = (table := float64(3, 2 * height - 1, 2 * width - 1).requires_grad_(),)
+        relative = Windows.from_dense(table)
         r = pairs(relative.dense, height, width)
     else:
-        relative = Axial(float64(3, 2 * height - 1), float64(3, 2 * width - 1, seed=1))
+        parameters = [float64(3, 2 * side - 1, seed=side).requires_grad_() for side in (height, width)]
+        relative = Axial(*parameters)
         r = pairs(relative.dense, height, width)
     torch.testing.assert_close(pairs(relative.dense, height, width), r)
-    q, P = float64(2, N, 3, seed=2), float64(2, N, N, seed=3).softmax(2)
-    torch.testing.assert_close(relative.products(q), torch.einsum("nid,dij->nij", q, r))
-    torch.testing.assert_close(relative.averages(P), torch.einsum("nij,dij->nid", P, r))
-    logits = torch.einsum("bgid,dij->bgij", q := float64(2, 4, N, 3, seed=4), r)
+    a, G = float64(2, 3, N, seed=2), float64(2, N, N, seed=3)
+    offsets = relative.by_offset(G)
+    torch.testing.assert_close(relative.products(a).reshape(2, N, N), torch.einsum("ndi,dij->nij", a, r))
+    torch.testing.assert_close(relative.averages(*offsets), torch.einsum("nij,dij->ndi", G, r))
+    found = torch.autograd.grad(relative.tables, parameters, relative.gradients(a, *offsets))
+    expected = torch.autograd.grad(torch.einsum("ndi,dij,nij->", a, r, G), parameters)
+    torch.testing.assert_close(found, expected)
+    logits = torch.einsum("bgdi,dij->bgij", q := float64(2, 4, 3, N, seed=4), r)
     mean, square = relative.moments(q)
     torch.testing.assert_close(mean, logits.mean((0, 2, 3)))
     torch.testing.assert_close(square, logits.square().mean((0, 2, 3)))
@@ -62,7 +68,7 @@ def test_a_resampled_table_is_the_original_at_its_own_size(own):
     dense = position.table.flip(1).unfold(1, 2 * own[1] - 1, own[1])
     for name, part in position.split(dense).items():
         resampled = Windows.from_dense(resample(resample(part, 1, own[0]), 2, own[1]))
-        q = float64(2, math.prod(own), part.shape[0])
+        q = float64(2, part.shape[0], math.prod(own))
         torch.testing.assert_close(resampled.products(q), position(*own)[name].products(q))
 
 

@@ -100,6 +100,13 @@ def test_the_hash_follows_what_is_computed_and_nothing_else():
     assert bare.hash == bare.replace(fusion_strategy="cross_attn", num_heads=4).hash != base.hash
 
 
+def test_a_width_counts_where_there_is_a_block_and_full_leaves_the_name_as_it_was():
+    lean = RunConfig(glsa_width="Lean")
+    assert lean.arguments("network")["width"] == "lean"
+    assert RunConfig(glsa_width="full").hash == RunConfig().hash != lean.hash
+    assert lean.replace(attention="none").hash == RunConfig(attention="none").hash
+
+
 def test_a_config_survives_json():
     config = RunConfig(focal_alpha=(0.1,) * 7, sampler="none", data_root="somewhere")
     assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
