@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 HIDDEN = (
-    "error: The module lib of this project is hidden by another package of that name, {found}. Remove that one (pip uninstall "
+    "The module lib of this project is hidden by another package of that name, {found}. Remove that one (pip uninstall "
     "lib), install this project again (pip install -e .), and try once more."
 )
 
@@ -15,7 +15,7 @@ def program() -> None:
     found = find_spec("lib")
     where = Path(found.origin) if found and found.origin else None
     if where is None or not (where.parent / "opening.py").exists():
-        print(HIDDEN.format(found=where or "an empty folder lib"), file=sys.stderr)
+        print("error:", HIDDEN.format(found=where or "an empty folder lib"), file=sys.stderr)
         sys.exit(2)
     from lib.__main__ import main  # ours, now that this is known
     from lib.errors import run_command

@@ -7,9 +7,17 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from numbers import Integral
+from pathlib import Path
 from typing import NoReturn
 
 from lib import seeds
+
+# A package `lib` from PyPI was found before ours, and an editable install adds our parts to it.
+_package = getattr(sys.modules[___package__], "__file__", None)
+if _package is None or Path(_package).parent != Path(__file__).parent:
+    from attention_workbook import HIDDEN
+
+    raise ImportError(HIDDEN.format(found=_package or "an empty folder lib"))
 
 LONGEST_WORD = 600  # letters in a message
 # Signs that steer a terminal, turn a line round or end it, and bytes of names that are no UTF-8.

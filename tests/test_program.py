@@ -1,8 +1,11 @@
 """The one command of the workbook: its parts are there, and another package named `lib` is told from ours."""
 
+import re
 import subprocess
 import sys
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from types import ModuleType
 
 import pytest
 
@@ -53,3 +56,13 @@ def test_another_package_named_lib_is_told_from_ours(tmp_path):
     assert done.returncode == 2
     assert str(tmp_path / "lib" / "__init__.py") in done.stderr
     assert "pip uninstall lib" in done.stderr
+
+
+def test_a_part_of_lib_is_not_imported_into_another_package_of_that_name(tmp_path, monkeypatch):
+    """As an editable install has it: PyPI's lib is found first, and our parts below it."""
+    other = ModuleType("lib")
+    other.__file__ = str(tmp_path / "lib" / "__init__.py")
+    monkeypatch.setitem(sys.modules, "lib", other)
+    part = spec_from_file_location("lib.errors", ROOT / "lib" / "errors.py")
+    with pytest.raises(ImportError, match=f"hidden by .*{re.escape(str(tmp_path))}.*pip uninstall lib"):
+        part.loader.exec_module(module_from_spec(part))
