@@ -13,7 +13,7 @@ from typing import NoReturn
 from lib import seeds
 
 # A package `lib` from PyPI was found before ours, and an editable install adds our parts to it.
-_package = getattr(sys.modules[___package__], "__file__", None)
+_package = getattr(sys.modules[__package__], "__file__", None)
 if _package is None or Path(_package).parent != Path(__file__).parent:
     from attention_workbook import HIDDEN
 
