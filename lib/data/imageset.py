@@ -22,6 +22,7 @@ DISTRACTOR = 0  # that of images in a gallery that are nobody's right answer
 # Columns that a loader may leave out, and what they hold then.
 OPTIONAL = {"mask": "", "part": "", "box": "", "identity": 0, "camera": 0}
 LINE_ENDS = {"\r": "a carriage return", "\n": "a line break", "\0": "a null character"}
+MOST_LISTED = 100  # lines of one warning: a disk that is not mounted lacks them all
 _listed: set[str] = set()  # what this process has warned of already: a set is loaded more than once
 
 
@@ -156,7 +157,7 @@ def _refuse_repeated(name: str, rows: pd.DataFrame) -> None:
 
 
 def refuse_unreadable(lines: Iterable[str], skip: bool) -> None:
-    """List images that cannot be used, once: as a warning when they may be skipped, else as the error.
+    """List images that cannot be used, once: up to MOST_LISTED as warnings when they may be skipped, else as the error.
 
     Raises:
         WorkbookFileError: there are some and `skip` is false.
@@ -170,10 +171,12 @@ def refuse_unreadable(lines: Iterable[str], skip: bool) -> None:
             f"{len(lines)} image{'s' * (len(lines) > 1)} cannot be used: {shown}. "
             "Restore them, or go on without them with --skip-unreadable (skip_unreadable=True)."
         )
-    for line in lines:
-        if line not in _listed:
-            _listed.add(line)
-            log.warning("left out: %s", line)
+    new = [line for line in dict.fromkeys(lines) if line not in _listed]
+    _listed.update(new)
+    for line in new[:MOST_LISTED]:
+        log.warning("left out: %s", line)
+    if (more := len(new) - MOST_LISTED) > 0:
+        log.warning("left out: %s more, of %s in all; the provenance of a run lists each", f"{more:,}", f"{len(new):,}")
 
 
 def check_queries(names: Sequence[object], identities: np.ndarray) -> None:

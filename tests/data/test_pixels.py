@@ -10,6 +10,7 @@ from PIL import Image
 
 from lib import files
 from lib.data import decode, decoding, load_dataset, load_pixels
+from lib.data.imageset import MOST_LISTED, refuse_unreadable
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 
 
@@ -68,6 +69,13 @@ def test_unreadable_images_are_listed_once_or_left_out(ham_root, tmp_path, caplo
     assert len(kept.unreadable) == 2
     assert np.array_equal(pixels[4], decode(kept.rows["path"][4], 16))  # rows and pixels still belong together
     assert caplog.text.count("ISIC_0000004") == 1
+
+
+def test_a_million_images_that_cannot_be_used_are_no_million_lines(caplog):
+    refuse_unreadable([f"{n}.jpg: no such image file" for n in range(10**6)], skip=True)
+    refuse_unreadable([f"{n}.jpg: no such image file" for n in range(10**6)], skip=True)  # told once
+    assert len(caplog.messages) == MOST_LISTED + 1
+    assert caplog.messages[-1].startswith("left out: 999,900 more, of 1,000,000 in all")
 
 
 def test_a_full_disk_leaves_nothing_half_written(ham_root, tmp_path, monkeypatch):
