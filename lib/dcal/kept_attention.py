@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import linear, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-from lib.dcal.rollout import AT_ONCE, HEAD_FUSIONS, Layer
+from lib.dcal.rollout import AT_ONCE, LINE, Layer
 from lib.dcal.vit import refuse_mask, weighted_values
 from lib.glsa.attention import at_least_float32
 
@@ -31,10 +31,48 @@ MOST = 8  # tokens a unit of width: with more, a map is over four times as large
 SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
 
 
-def attend_and_keep(attn: Attention, q: Tensor, k: Tensor, v: Tensor, maps: bool = True) -> tuple[Tensor, Layer]:
+class OpenAttention:
+    """softmax(q kᵀ / √d + bias) v a few rows at a time, with its maps. Its room is used again by the next layer."""
+
+    def __init__(self) -> None:
+        self._room: dict[object, Tensor] = {}
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Three times [B, h, T, d], and what is added to the scores [B, h, T, T] → [B, h, T, d] and [B, 1, T, T]"""
+        batch, heads, tokens, width = q.shape
+        wide = -(-tokens // LINE) * LINE
+        step = min(tokens, max(1, AT_ONCE["cpu"] // (heads * wide)))
+        keys, room = self._zeros(q, heads, wide, width), self._zeros(q, heads * step * wide)
+        answers = v.new_empty(batch, tokens, heads, width).transpose(1, 2)
+        maps, mean = q.new_empty(batch, tokens, wide), q.new_full((1, heads), 1 / heads)
+        for image in range(batch):
+            torch.mul(k[image], width**-0.5, out=keys[:, :tokens])
+            for first in range(0, tokens, step):
+                some = slice(first, min(first + step, tokens))
+                rows = room[: heads * (some.stop - first) * wide].view(heads, -1, wide)
+                torch.bmm(q[image, :, some], keys.mT, out=rows)
+                if bias is not None:
+                    rows[:, :, :tokens] += bias[image, :, some]
+                rows[:, :, tokens:] = -torch.inf
+                torch.softmax(rows, -1, out=rows)
+                answers[image, :, some] = rows[:, :, :tokens] @ v[image]
+                torch.mm(mean, rows.view(heads, -1), out=maps[image, some].view(1, -1))
+        return answers, maps[:, None, :, :tokens]
+
+    def _zeros(self, like: Tensor, *shape: int) -> Tensor:
+        """Zeros at first, then what the last layer has left there."""
+        kind = (shape, like.dtype, torch.is_inference_mode_enabled())
+        if kind not in self._room:
+            self._room[kind] = like.new_zeros(shape)
+        return self._room[kind]
+
+
+def attend_and_keep(
+    attn: Attention, q: Tensor, k: Tensor, v: Tensor, openly: OpenAttention | None
+) -> tuple[Tensor, Layer]:
     """What the heads answer, and the layer of the rollout: three times [B, h, T, d] → [B, h, T, d] and [B, 1, T, T], or (q, k)
-    where `maps` are not wanted, or do not pay."""
-    return _openly(q, k, v) if maps and _pays(q) else (weighted_values(attn, q, k, v), (q, k))
+    where nobody attends `openly`, or it does not pay."""
+    return openly(q, k, v) if openly and _pays(q) else (weighted_values(attn, q, k, v), (q, k))
 
 
 def _pays(q: Tensor) -> bool:
@@ -45,36 +83,16 @@ def _pays(q: Tensor) -> bool:
     return q.device.type == "cpu" and exact and once and tokens <= MOST * heads * width
 
 
-def _openly(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """`bias` [B, h, T, T] is added to the scores."""
-    batch, heads, tokens, width = q.shape
-    answers, maps = v.new_empty(v.shape), q.new_empty(batch, 1, tokens, tokens)
-    step = min(tokens, max(1, AT_ONCE["cpu"] // (heads * tokens)))
-    room = q.new_empty(heads * step * tokens)
-    for image in range(batch):
-        keys, values = k[image].mT, v[image].contiguous()
-        for first in range(0, tokens, step):
-            some = slice(first, min(first + step, tokens))
-            rows = room[: heads * (some.stop - first) * tokens].view(heads, -1, tokens)
-            torch.baddbmm(rows, q[image, :, some], keys, beta=0, alpha=width**-0.5, out=rows)
-            if bias is not None:
-                rows += bias[image, :, some]
-            torch.softmax(rows, -1, out=rows)
-            answers[image, :, some] = rows @ values
-            maps[image, 0, some] = HEAD_FUSIONS["mean"](rows[None])[0]
-    return answers, maps
-
-
 @dataclass(frozen=True)
 class Attended:
     """One attention: queries, keys and values [B, h, T, d] and what is added to their scores [B, h, T, T], without their graph,
-    and with it what the `heads` answer [B, h, T, d]."""
+    and with it what the `heads` answer [B, h, T, d], unless the forward was to end before."""
 
     q: Tensor
     k: Tensor
     v: Tensor
     bias: Tensor | None
-    heads: Tensor
+    heads: Tensor | None
 
     @property
     def maps(self) -> Tensor:
@@ -88,7 +106,7 @@ class Attended:
         return (self.q, self.k) if self.bias is None else self.maps.mean(1, keepdim=True)
 
     @property
-    def traced(self) -> Tensor:
+    def traced(self) -> Tensor | None:
         """What has a graph."""
         return self.heads
 
@@ -119,6 +137,10 @@ class AttendedOpenly:
 Kept = Attended | AttendedOpenly
 
 
+class _Enough(BaseException):
+    """All that was asked for is kept; no error, so that nobody handles it."""
+
+
 class KeptAttention(TorchFunctionMode):
     """Keeps every attention of tokens to themselves that is computed meanwhile; networks answer what they did before, but for
     rounding.
@@ -129,13 +151,21 @@ class KeptAttention(TorchFunctionMode):
 
     `attended` are all in their order. Without gradients maps are kept with heads fused by their mean, where that pays.
 
+    Args:
+        enough: after so many attentions the forward, and with it the with-block, ends without an answer; None: never.
+
     Raises:
         WorkbookValueError: meanwhile, where attention is causal, which no rollout knows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, enough: int | None = None) -> None:
         super().__init__()
         self.attended: list[Kept] = []
+        self._enough, self._openly = enough, OpenAttention()
+
+    def __exit__(self, kind: type | None, *error: object) -> bool:
+        super().__exit__(kind, *error)
+        return kind is _Enough
 
     @property
     def layers(self) -> list[Layer]:
@@ -152,7 +182,7 @@ class KeptAttention(TorchFunctionMode):
             return self._multi_head(*args[:1], *args[4:7], *args[11:13])
         output = func(*args, **kwargs)
         if func in SOFTMAX and output.ndim == 4 and output.shape[2] == output.shape[3]:
-            self.attended.append(AttendedOpenly(output if output.requires_grad else output.mean(1, keepdim=True)))
+            self._keep(AttendedOpenly(output if output.requires_grad else output.mean(1, keepdim=True)))
         return output
 
     def _attend(
@@ -172,14 +202,21 @@ class KeptAttention(TorchFunctionMode):
         bias = None if attn_mask is None else _added(attn_mask, q)
         if scale is not None:
             q = q * (scale * q.shape[-1] ** 0.5)
+        parts = [None if part is None else part.detach() for part in (q, k, v, bias)]
+        if len(self.attended) + 1 == self._enough:
+            self._keep(Attended(*parts, heads=None))
         if _pays(q):
-            heads, maps = _openly(q, k, v, bias)
-            self.attended.append(AttendedOpenly(maps))
+            heads, maps = self._openly(q, k, v, bias)
+            self._keep(AttendedOpenly(maps))
             return heads
         heads = scaled_dot_product_attention(q, k, v, bias, dropout_p)
-        parts = [None if part is None else part.detach() for part in (q, k, v, bias)]
-        self.attended.append(Attended(*parts, heads))
+        self._keep(Attended(*parts, heads))
         return heads
+
+    def _keep(self, attended: Kept) -> None:
+        self.attended.append(attended)
+        if len(self.attended) == self._enough:
+            raise _Enough
 
     def _multi_head(
         self, x: Tensor, heads: int, weight: Tensor, bias: Tensor, out_weight: Tensor, out_bias: Tensor

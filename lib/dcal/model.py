@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from lib.dcal.glca import GlobalLocalCrossAttention
 from lib.dcal.hook import AttentionRolloutHook
-from lib.dcal.kept_attention import attend_and_keep
+from lib.dcal.kept_attention import OpenAttention, attend_and_keep
 from lib.dcal.pwca import pairwise_block
 from lib.dcal.rollout import Layer, first_images
 from lib.dcal.selection import SELECTIONS, by_rollout
@@ -292,11 +292,12 @@ class DCALNet(Mapped):
     def _self_attention(self, x: Tensor, ropes: list[Rope]) -> _Stream:
         """All blocks on embedded tokens [B, T, D]: what `vit.blocks` computes."""
         qkv, layers, into = [], [], x
-        rolled_out = self.glca is not None and self.select is by_rollout
+        openly = OpenAttention() if self.glca is not None and self.select is by_rollout else None
         for block, rope in zip(self.vit.blocks, ropes, strict=True):
             into = x
             q, k, v = project(block.attn, block.norm1(x), rope=rope)
-            heads, layer = attend_and_keep(block.attn, q, k, v, maps=rolled_out)
+            last = block is self.vit.blocks[-1]  # of its map one row counts
+            heads, layer = attend_and_keep(block.attn, q, k, v, None if last else openly)
             qkv.append((q, k, v))
             layers.append(layer)
             x = finish(block, x, answered(block.attn, heads))

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lib.errors import WorkbookError, WorkbookValueError, choose
-from lib.glsa.attention import at_least_float32
+from lib.glsa.attention import at_least_float32, attention
 
 Layer = Tensor | tuple[Tensor, Tensor]
 
@@ -25,6 +25,8 @@ AT_ONCE = {"cpu": 5 * 2**18, "cuda": 2**26}
 
 # Rows of S_l in work begin at whole cache lines: 785 tokens multiply a third faster as 800.
 LINE = 16
+
+FEW = 4  # rows for which a copy of the keys is not worth it
 
 
 # How h maps [B, h, m, T] become one [B, m, T]. The greatest and the least of several rows do not sum to one, so they are
@@ -104,6 +106,8 @@ class AttentionRollout:
     def _down(self, v: Tensor, layer: Layer, among: slice = slice(None)) -> Tensor:
         """½ v S + ½ v for rows v [B, m, T]; `among` tells where v is not zero, if that is known."""
         out = v / 2
+        if (maps := _at_once(layer, among)) is not None:
+            return out.baddbmm_(v[..., among], self.fuse(maps).to(v.dtype), alpha=0.5)
         # The mean is linear: with one row each head is multiplied by itself, and no mean map is made. With more rows
         # summing the maps is cheaper.
         apart = self.fuse is HEAD_FUSIONS["mean"] and v.shape[1] == 1
@@ -154,6 +158,17 @@ def _heads(layer: Layer) -> list[Layer]:
     if isinstance(layer, Tensor):
         return list(layer.split(1, dim=1))
     return list(zip(*(part.split(1, dim=1) for part in layer), strict=True))
+
+
+def _at_once(layer: Layer, among: slice) -> Tensor | None:
+    """The rows `among` of a layer's maps [B, h, m, T] where its heads are fused, or the rows few; None where that is worth
+    `_chunks`."""
+    if isinstance(layer, Tensor):
+        return layer.detach()[:, :, among] if layer.shape[1] == 1 else None
+    q, k = (part.detach() for part in layer)
+    few = q[:, :, among]
+    with torch.autocast(q.device.type, enabled=False):
+        return attention(few, k) if few.shape[2] <= FEW else None
 
 
 def _chunks(layers: Sequence[Layer], among: slice) -> Iterator[tuple[tuple[slice, slice], Tensor]]:

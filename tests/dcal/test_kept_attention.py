@@ -36,8 +36,41 @@ def test_a_vit_answers_as_before_and_its_maps_are_those_of_queries_and_keys(kind
     torch.testing.assert_close(again, answers)
     rollout = AttentionRollout()
     for own, layer in zip(kept.layers, hook.layers, strict=True):
-        torch.testing.assert_close(own[:, 0], rollout.attention(layer))
+        torch.testing.assert_close(rollout.attention(own), rollout.attention(layer))
     torch.testing.assert_close(rollout.row(kept.layers), rollout.row(hook.layers))
+
+
+def test_a_forward_that_ends_with_the_last_attention_keeps_what_a_whole_one_does():
+    vit, x, reached = tiny_vit(), images(2), []
+    with torch.no_grad(), KeptAttention() as kept:
+        vit(x)
+    with (
+        torch.no_grad(),
+        vit.norm.register_forward_hook(lambda *_: reached.append("the norm")),
+        KeptAttention(enough=len(vit.blocks)) as ended,
+    ):
+        vit(x)
+        reached.append("the end")
+    assert reached == []
+    torch.testing.assert_close(AttentionRollout().row(ended.layers), AttentionRollout().row(kept.layers))
+    with pytest.raises(ZeroDivisionError), KeptAttention(enough=1):
+        raise ZeroDivisionError
+
+
+def test_a_forward_whose_softmax_is_written_out_ends_there_too():
+    with KeptAttention(enough=1) as kept:
+        torch.rand(1, 2, 3, 3).softmax(-1)
+        raise AssertionError("it went on")
+    assert kept.layers[0].shape == (1, 1, 3, 3)
+
+
+def test_attention_is_kept_with_inference_mode_and_without_it():
+    q, k, v = torch.randn(3, 1, 2, 5, 4, generator=torch.Generator().manual_seed(0))
+    with KeptAttention() as kept:
+        for mode in (torch.inference_mode, torch.no_grad):
+            with mode():
+                F.scaled_dot_product_attention(q, k, v)
+    torch.testing.assert_close(*kept.layers)
 
 
 def test_where_maps_do_not_pay_queries_and_keys_are_kept(monkeypatch):

@@ -1,6 +1,6 @@
 """Looking into a model without leaving a trace: no gradient, flag, mode or hook is another one afterwards."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -22,8 +22,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 def as_written(model: nn.Module) -> AbstractContextManager:
     """Parts of `model` that are compiled run as they were written: elsewhere, hooks that are set later do not fire."""
-    parts = model.modules()
-    if not any(hasattr(part, "_orig_mod") or part._compiled_call_impl is not None for part in parts):
+    return _as_written(model.modules())
+
+
+def _as_written(parts: Iterable[nn.Module]) -> AbstractContextManager:
+    if not any("_orig_mod" in part._modules or part._compiled_call_impl is not None for part in parts):
         return nullcontext()  # the compiler takes a second to import
     return torch.compiler.set_stance("force_eager")
 
@@ -50,13 +53,14 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     Raises:
         WorkbookValueError: a part of the model is in training mode, or was built under `inference_mode`.
     """
-    if any(module.training for module in model.modules()):
+    parts = list(model.modules())
+    if any(part.training for part in parts):
         name = next(name for name, module in model.named_modules() if module.training)
         part = f" (its part {name!r})" if name else ""
         raise WorkbookValueError(
             f"{type(model).__name__} is in training mode{part}, where answers depend on the batch: call model.eval() first."
         )
-    parameters = list(model.parameters())
+    parameters = [p for part in parts for p in part._parameters.values() if p is not None]
     if any(p.is_inference() for p in parameters):
         raise WorkbookValueError(
             f"This {type(model).__name__} was built under torch.inference_mode, which rules out gradients for good: "
@@ -64,7 +68,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         )
     before = [(p.requires_grad, p.grad) for p in parameters]
     try:
-        with torch.inference_mode(False), torch.enable_grad(), as_written(model):
+        with torch.inference_mode(False), torch.enable_grad(), _as_written(parts):
             for p in parameters:
                 p.requires_grad_(False)
             yield

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torchvision
 from timm.models.beit import Attention as BeitAttention
@@ -42,6 +42,7 @@ class PatchTransformer:
         read: the tokens that the head reads: those of a slice alike, and the slices.
         embed: what is shown the images.
         grid: rows and columns of patches in images [B, 3, H, W].
+        in_dcal: whether DCAL's network goes through its blocks.
     """
 
     net: nn.Module
@@ -50,6 +51,7 @@ class PatchTransformer:
     read: Read
     embed: nn.Module
     grid: Callable[[Tensor], tuple[int, int]]
+    in_dcal: bool = False
 
     @contextmanager
     def watched(self) -> Iterator[list[Tensor]]:
@@ -66,12 +68,14 @@ def vit_of(model: nn.Module) -> PatchTransformer | None:
     if isinstance(model, nn.Sequential):
         vits = [vit for part in model if (vit := vit_of(part)) is not None]
         return vits[0] if len(vits) == 1 else None
-    vit = model.vit if isinstance(model, DCALNet) else model
-    if isinstance(vit, FAMILIES):
-        return _of_timm(vit)
-    if type(vit) is torchvision.models.VisionTransformer:
-        return _by_convolution(vit, len(vit.encoder.layers), 1, (FIRST,))
-    return _of_hugging_face(vit) if type(vit).__module__.startswith("transformers.") else None
+    if isinstance(model, DCALNet):
+        vit = _of_timm(model.vit)
+        return None if vit is None else replace(vit, in_dcal=True)
+    if isinstance(model, FAMILIES):
+        return _of_timm(model)
+    if type(model) is torchvision.models.VisionTransformer:
+        return _by_convolution(model, len(model.encoder.layers), 1, (FIRST,))
+    return _of_hugging_face(model) if type(model).__module__.startswith("transformers.") else None
 
 
 def _of_timm(vit: nn.Module) -> PatchTransformer | None:

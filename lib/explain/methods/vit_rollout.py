@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from lib.dcal import AttentionRollout, AttentionRolloutHook, DCALNet, KeptAttention
+from lib.dcal import AttentionRollout, AttentionRolloutHook, KeptAttention
 from lib.dcal.kept_attention import Kept
 from lib.dcal.rollout import Layer
 from lib.errors import WorkbookValueError
@@ -25,11 +25,11 @@ def rollout(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
         WorkbookValueError: the network attends otherwise than its kind does.
     """
     vit = vit_of(model)
-    if any(isinstance(part, DCALNet) for part in model.modules()):  # it keeps maps by itself
+    if vit.in_dcal:  # which keeps maps by itself
         with torch.no_grad(), AttentionRolloutHook(vit.net) as hook, vit.watched() as pictures:
             model(images)
         return over_patches(hook.layers, vit, pictures[0])
-    with torch.no_grad(), KeptAttention() as kept, vit.watched() as pictures:
+    with torch.no_grad(), KeptAttention(enough=vit.depth) as kept, vit.watched() as pictures:
         model(images)
     return over_patches([each.layer for each in in_blocks(kept, vit)], vit, pictures[0])
 
