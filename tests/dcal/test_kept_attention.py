@@ -42,16 +42,19 @@ def test_a_vit_answers_as_before_and_its_maps_are_those_of_queries_and_keys(kind
 
 def test_a_forward_that_ends_with_the_last_attention_keeps_what_a_whole_one_does():
     vit, x, reached = tiny_vit(), images(2), []
+    attending = [block.attn for block in vit.blocks]
+    attending[0].forward = attending[0].forward  # somebody's own
     with torch.no_grad(), KeptAttention() as kept:
         vit(x)
     with (
         torch.no_grad(),
         vit.norm.register_forward_hook(lambda *_: reached.append("the norm")),
-        KeptAttention(enough=len(vit.blocks)) as ended,
+        KeptAttention(attending, enough=len(attending)) as ended,
     ):
         vit(x)
         reached.append("the end")
     assert reached == []
+    assert ["forward" in vars(module) for module in attending] == [True, *[False] * (len(attending) - 1)]
     torch.testing.assert_close(AttentionRollout().row(ended.layers), AttentionRollout().row(kept.layers))
     with pytest.raises(ZeroDivisionError), KeptAttention(enough=1):
         raise ZeroDivisionError

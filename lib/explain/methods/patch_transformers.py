@@ -42,6 +42,7 @@ class PatchTransformer:
         read: the tokens that the head reads: those of a slice alike, and the slices.
         embed: what is shown the images.
         grid: rows and columns of patches in images [B, 3, H, W].
+        attending: the modules that attend, where they are known.
         in_dcal: whether DCAL's network goes through its blocks.
     """
 
@@ -51,6 +52,7 @@ class PatchTransformer:
     read: Read
     embed: nn.Module
     grid: Callable[[Tensor], tuple[int, int]]
+    attending: tuple[nn.Module, ...] = ()
     in_dcal: bool = False
 
     @contextmanager
@@ -74,7 +76,8 @@ def vit_of(model: nn.Module) -> PatchTransformer | None:
     if isinstance(model, FAMILIES):
         return _of_timm(model)
     if type(model) is torchvision.models.VisionTransformer:
-        return _by_convolution(model, len(model.encoder.layers), 1, (FIRST,))
+        attending = tuple(layer.self_attention for layer in model.encoder.layers)
+        return replace(_by_convolution(model, len(attending), 1, (FIRST,)), attending=attending)
     return _of_hugging_face(model) if type(model).__module__.startswith("transformers.") else None
 
 
@@ -87,7 +90,8 @@ def _of_timm(vit: nn.Module) -> PatchTransformer | None:
         of_vit = isinstance(vit, VisionTransformer)
         return grid_of(vit, images) if of_vit else vit.patch_embed.dynamic_feat_size(images.shape[2:])
 
-    return PatchTransformer(vit, len(vit.blocks), vit.num_prefix_tokens, (read,), vit.patch_embed, grid)
+    attending = tuple(block.attn for block in vit.blocks)
+    return PatchTransformer(vit, len(attending), vit.num_prefix_tokens, (read,), vit.patch_embed, grid, attending)
 
 
 def _known_attention(vit: nn.Module) -> bool:

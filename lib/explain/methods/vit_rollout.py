@@ -29,7 +29,7 @@ def rollout(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
         with torch.no_grad(), AttentionRolloutHook(vit.net) as hook, vit.watched() as pictures:
             model(images)
         return over_patches(hook.layers, vit, pictures[0])
-    with torch.no_grad(), KeptAttention(enough=vit.depth) as kept, vit.watched() as pictures:
+    with torch.no_grad(), KeptAttention(vit.attending, vit.depth) as kept, vit.watched() as pictures:
         model(images)
     return over_patches([each.layer for each in in_blocks(kept, vit)], vit, pictures[0])
 
