@@ -1,6 +1,7 @@
 """Rollouts of timm's Eva and BEiT, torchvision's ViT and Hugging Face's: by the attention that these networks compute themselves."""
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 import torch
@@ -27,8 +28,8 @@ FIRST, PATCHES = slice(0, 1), slice(1, None)
 
 
 def drawn_anew(model: nn.Module) -> nn.Module:
-    """Places and heads begin at 0, where they tell nothing."""
-    generator = torch.Generator().manual_seed(0)
+    """Places and heads begin at 0, where they tell nothing. Others' tests go on with `model` as it is."""
+    model, generator = deepcopy(model), torch.Generator().manual_seed(0)
     for parameter in model.parameters():
         parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
     return model.eval().requires_grad_(False)
