@@ -24,6 +24,7 @@ from lib.photographs import (
 from lib.photographs.class_activation import last_layer, pooled_maps
 from lib.photographs.untrained_agreement import answers_by_alpha, frozen_gatta
 from lib.photographs.viewpoint_study import answers_from, moved_maps, steadiness
+from lib.report.figures import photograph_figures
 
 RIGHT = {"coffee": "espresso", "camera": "tripod", "motorcycle_left": "moped", "rocket": "missile"}
 
@@ -165,6 +166,12 @@ def test_gattanet_starts_from_what_the_network_answers():
     assert all(part.alpha.item() == 0 for part in gatta.agreement)
     assert not any(p.requires_grad for p in gatta.backbone.parameters())
     assert frozen_gatta(timm.create_model("test_vit", img_size=32).eval(), torch.rand(1, 3, 32, 32)) is None
+
+
+def test_strengths_are_written_as_numbers():
+    fig = photograph_figures.by_alpha([-0.1, -0.001, 0, 0.001, 0.1], np.zeros((5, 2)), ["a", "b"])
+    fig.draw_without_rendering()
+    assert [label.get_text() for label in fig.axes[0].get_xticklabels()] == ["−0.1", "0", "0.1"]
 
 
 def test_weights_without_a_head_and_of_another_network_are_refused(tmp_path):

@@ -35,6 +35,7 @@ CELL = 1.55  # inches, an image with its title
 NARROWEST = 5.4  # inches, so that the note on phantoms has room
 AREA = "area of the object"
 MOST_CLASSES = 12  # rows of a figure
+ALIKE = 0.05  # mean difference of maps from 0 to 1 that the eye does not see
 
 
 def methods_side_by_side(images: TestImages, maps: Mapping[str, np.ndarray]) -> Figure:
@@ -86,11 +87,21 @@ def _gain(row: Any) -> Interval:
     return Interval(row.gain, row.gain_low, row.gain_high, filled=bool(row.beats), colour=colour)
 
 
-def worth_a_look(methods: Sequence[str], most: int = 5) -> list[str]:
-    """Of many methods those to compare by eye: Grad-CAM, the network's own maps, integrated gradients, then the others."""
+def worth_a_look(methods: Sequence[str], maps: Mapping[str, np.ndarray] | None = None, most: int = 5) -> list[str]:
+    """Of many methods those to compare by eye: Grad-CAM, the network's own maps, integrated gradients, then the others; of
+    methods whose `maps` [N, H, W] are alike only the first."""
     own = [name for name in methods if not name.endswith(("cam", "cam++", "gradient-x-input", "integrated-gradients"))]
     first = dict.fromkeys(["grad-cam", *own[:3], "integrated-gradients", *methods])
-    return [name for name in first if name in methods][:most]
+    names = [name for name in first if name in methods]
+    return (names if maps is None else _unlike(names, maps))[:most]
+
+
+def _unlike(names: Sequence[str], maps: Mapping[str, np.ndarray]) -> list[str]:
+    kept: list[str] = []
+    for name in names:
+        if all(np.abs(maps[name] - maps[other]).mean() > ALIKE for other in kept):
+            kept.append(name)
+    return kept
 
 
 def agreement_matrix(table: pd.DataFrame, phantom: bool) -> Figure:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lib.photographs import Photographs
 from lib.report.figures.style import BLUE, DARK, GREY, figure, marker, picture, wrapped
+from lib.report.tables.cells import minus
 
 COLUMNS = 4
 LIKELIEST = 5  # classes of a photograph
@@ -82,7 +83,8 @@ def by_alpha(alphas: Sequence[float], probabilities: np.ndarray, names: Sequence
             ax.plot(alphas, probabilities[:, n], marker(n) + ("-" if n < 7 else "--"), label=wrapped(name, 30))
         ax.axvline(0, color=GREY, linewidth=1)
         ax.set_xscale("symlog", linthresh=min(abs(alpha) for alpha in alphas if alpha))
-        ax.set_xticks([min(alphas), 0, max(alphas)])
+        ends = (min(alphas), 0, max(alphas))
+        ax.set_xticks(ends, [minus(f"{alpha:g}") for alpha in ends])
         ax.set(ylim=(-0.02, 1.02), xlabel="α of every layer", ylabel="probability of the usual answer")
         ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
     return fig

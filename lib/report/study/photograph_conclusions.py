@@ -12,7 +12,12 @@ SURE = 0.5  # a probability from which an answer is called sure
 
 
 def photograph_key_figures(
-    network: str, probabilities: np.ndarray, seen: pd.DataFrame, steady: pd.DataFrame, table: pd.DataFrame
+    network: str,
+    probabilities: np.ndarray,
+    seen: pd.DataFrame,
+    steady: pd.DataFrame,
+    table: pd.DataFrame,
+    ranks: pd.DataFrame,
 ) -> dict[str, str | dict[str, str]]:
     """The key figures.
 
@@ -20,7 +25,9 @@ def photograph_key_figures(
         probabilities: [N, K] of the photographs as shown.
         seen, steady: `answers_from`, `steadiness`.
         table: the `leaderboard`.
+        ranks: the table of `rank_methods`.
     """
+    first = ranks[ranks["beats"].notna()].iloc[0]
     best, others = probabilities.max(axis=1), seen[seen["viewpoint"] != "as shown"]
     won, scores = won_scores(table)
     return {
@@ -29,6 +36,7 @@ def photograph_key_figures(
         "other views with the same answer": f"{others['same'].sum()} of {len(others)}",
         "maps that move with the picture most": _at(steady, max),
         "scores in which a method beats the best reference map": {name: f"{n} of {scores}" for name, n in won.items()},
+        "best rank over all scores": f"{first['method']}, {first['rank']:.1f} of {len(ranks)}",
     }
 
 
@@ -46,7 +54,9 @@ def photograph_verdict(
         f"The network gives a class more than {SURE:.2f} on {len(sure)} of {len(names)} photographs{named}, and {kept}."
     )
     beaten = (
-        f"Beats the best reference map: {', '.join(winners)}." if winners else "No method beats the best reference map."
+        f"By single scores beats the best reference map: {', '.join(winners)}."
+        if winners
+        else "No method beats the best reference map by a single score."
     )
     moving = f"With the picture move most: {_at(steady, max)}; least: {_at(steady, min)}."
     return first, f"{beaten} {moving}"

@@ -121,3 +121,6 @@ def test_a_few_methods_are_worth_a_look():
         "integrated-gradients",
     ]
     assert figures.worth_a_look(["grad-cam++", "rollout"]) == ["rollout", "grad-cam++"]
+    drawn = np.random.default_rng(0).random((2, 8, 8))
+    maps = dict.fromkeys(tried, drawn) | {"eigen-cam": 1 - drawn, "grad-cam++": drawn + 0.01}
+    assert figures.worth_a_look(tried, maps) == ["grad-cam", "eigen-cam"]
