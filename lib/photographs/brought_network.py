@@ -84,6 +84,8 @@ def load_classifier(backbone: str, weights: str) -> nn.Module:
     tensors, _ = read_weights(weights_file(weights))
     number = next((len(tensor) for name, tensor in tensors.items() if f".{name}".endswith(f".{head}.weight")), None)
     if number is None:
+        net = build()
+        start_from(weights, net, net, backbone, [net.get_submodule(head)])  # says so where they are of another network
         raise WorkbookValueError(
             f"The weights {weights} have no head {head!r} of {backbone}, so that they tell no classes: give weights of a "
             "classifier, and the backbone that they are of."

@@ -3,6 +3,7 @@
 import argparse
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ def _safetensors(file: Path) -> Tensors:
 def _pickled(file: Path) -> Any:
     try:
         # Training scripts keep their arguments beside the weights, as timm's, DeiT's and DINO's do: plain values by name.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what cannot be read is told once
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
         found = re.findall(r"GLOBAL ([\w.]+) was not an allowed global", str(error))
@@ -102,11 +104,25 @@ def _pickled(file: Path) -> Any:
                 "Where you trust it, save its weights alone, once: "
                 "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'weights.pth')."
             ) from error
+        if _is_other_pickle(file):
+            raise WorkbookFileError(
+                f"{file} is a pickle that torch.save did not write: it holds no state dict. Save one, "
+                "torch.save(model.state_dict(), FILE)."
+            ) from error
         raise _damaged(file, error) from error
 
 
+def _is_other_pickle(file: Path) -> bool:
+    """Whether it begins as a pickle does, and not as one that torch.save wrote before PyTorch 1.6."""
+    with open(file, "rb") as opened:
+        first = opened.read(32)
+    return first[:1] == pickle.PROTO and torch.serialization.MAGIC_NUMBER.to_bytes(10, "little") not in first
+
+
 def _damaged(file: Path, error: Exception) -> WorkbookFileError:
-    size, reason = file.stat().st_size, (str(error) or type(error).__name__).splitlines()[0][:150]
+    size = file.stat().st_size
+    whole = "not what torch.save writes" if isinstance(error, LookupError) else str(error) or type(error).__name__
+    reason = re.split(r"\n|(?<=\w)\.\s", whole)[0][:150]  # the first sentence
     return WorkbookFileError(
         f"{file} is no file of weights, or a part of one: {size:,} bytes ({reason}). Compare its size with the original's; a "
         "download that broke off is to be deleted and fetched again."

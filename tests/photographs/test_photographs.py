@@ -181,6 +181,9 @@ def test_weights_without_a_head_and_of_another_network_are_refused(tmp_path):
     save_file(net.state_dict(), tmp_path / "whole.safetensors")
     with pytest.raises(WorkbookValueError, match="have no head 'classifier' of test_efficientnet"):
         bring_network("test_efficientnet", tmp_path / "headless.safetensors")
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(WorkbookValueError, match=r"do not fit test_efficientnet.*: conv_stem\.weight is not there;"):
+        bring_network("test_efficientnet", tmp_path / "other.safetensors")
     with pytest.raises(WorkbookValueError, match="do not fit test_efficientnet_evos"):
         bring_network("test_efficientnet_evos", tmp_path / "whole.safetensors")
     with pytest.raises(WorkbookValueError, match="no backbone 'resnet1'|Unknown backbone 'resnet1'"):

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import pickle
 import re
 import socket
 
@@ -253,6 +254,16 @@ class Custom:
 def test_a_pickle_that_is_no_state_dict(content, message, tmp_path):
     with pytest.raises(WorkbookFileError, match=message):
         toynet(weights=saved(content, tmp_path / "other.pth"))
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_pickle_that_torch_did_not_write(protocol, tmp_path, recwarn):
+    (tmp_path / "other.pkl").write_bytes(pickle.dumps([1, 2], protocol))
+    with pytest.raises(
+        WorkbookFileError, match=r"other.pkl is a pickle that torch.save did not write: it holds no state"
+    ):
+        toynet(weights=str(tmp_path / "other.pkl"))
+    assert not recwarn.list
 
 
 def test_paths_that_lead_to_no_weights(tmp_path):
