@@ -32,7 +32,7 @@ SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 ABSENT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><h1>{title}</h1>{told}</html>"""
 FRAME = """<!doctype html><html lang="en"><meta charset="utf-8"><title>The attention explorer</title>
 <meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" content="{security}">
-<meta name="color-scheme" content="light dark"><style>body {{ font: 16px system-ui; margin: 0 }}</style>{view}</html>"""
+<meta name="color-scheme" content="light dark"><style>body {{ font: 16px system-ui; margin: 0 4px }}</style>{view}</html>"""
 
 
 def report_folder(config: MkDocsConfig) -> Path:
@@ -107,7 +107,9 @@ def _picture(stem: str, pictures: list[summary.Thumbnail]) -> str:
 
 def _told(entry: Entry) -> str:
     date = datetime.fromisoformat(entry.finished).strftime("%d %B %Y")
-    profile = entry.parameters.get("profile", "quick")
-    return f"Executed on {date}, profile {profile}, in {entry.duration:.0f} s" + (
+    profile = (
+        f", profile {entry.parameters['profile']}" if entry.parameters.get("profile") else ""
+    )  # a protocol has its own
+    return f"Executed on {date}{profile}, in {entry.duration:.0f} s" + (
         "" if entry.status == "ok" else f": {entry.status}"
     )

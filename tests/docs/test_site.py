@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lib.paths import ROOT
+from lib.report.pages.execution_records import Entry
 from lib.report.pages.index_page import write_index
 from lib.report.pages.notebook_page import export_html
 
@@ -65,6 +66,16 @@ def test_a_card_of_an_executed_notebook_has_its_answer_and_leads_to_it(gallery):
     assert '<a href="report/07_gattanet.html">07 · ' in html
     assert "profile quick" in html
     assert html.count("Not executed yet") == html.count("<article>") - 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"), [({"profile": "smoke"}, ", profile smoke, in 3 s"), ({"profile": None}, "2026, in 3 s")]
+)
+def test_a_card_tells_the_profile_where_there_is_one(gallery, parameters, told):
+    """Notebooks 03 and 09 have their protocol's."""
+    text = gallery._told(Entry("ok", 3.0, "2026-11-30T11:15:00+00:00", parameters))
+    assert told in text
+    assert "None" not in text
 
 
 def test_the_explorer_of_a_report_is_taken_over_and_missed_without_harm(gallery, tmp_path):
