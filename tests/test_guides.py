@@ -113,6 +113,10 @@ def test_a_notebook_of_ones_own():
     parameters = read_cell(cell)
     assert [parameter.type_name for parameter in parameters.values()] == ["str", "str", "int | None", "str"]
     assert all(parameter.help for parameter in parameters.values())
+    (opening,) = re.findall(r"`(nb = open_notebook.*?)`", TEXTS["docs/contributing/notebook.md"])
+    cells = {}
+    exec(f"{cell}\nfrom lib.opening import open_notebook\n{opening}", cells)
+    assert (cells["nb"].config.dataset, cells["nb"].config.seed) == ("phantom-lesions", 0)  # "none for 0"
 
 
 def test_dcal():
