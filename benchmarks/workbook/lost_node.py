@@ -3,15 +3,17 @@
     python -m benchmarks.workbook.lost_node [--runs 8]     (two minutes on two cores)
 
 All runs should be done in the end. Ray is asked for patience: on a busy machine its processes take longer to find each other
-than it waits for them, and a raylet whose agent is late ends.
+than it waits for them, and a raylet whose agents are late ends.
 """
 
 import os
+import socket
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import nbformat
@@ -30,11 +32,10 @@ from lib.workbook.task import Task, run_task
 PATIENCE = {
     "RAY_agent_register_timeout_ms": "600000",
     "RAY_worker_register_timeout_seconds": "600",
-    "RAY_raylet_start_wait_time_s": "600",
     "RAY_gcs_server_request_timeout_seconds": "600",
     "RAY_health_check_initial_delay_ms": "60000",
 }
-NODE = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 CELLS = ("x: int = 0\nseed: int = 0", "import time; time.sleep(5)")
 
 
@@ -46,9 +47,9 @@ def rows(quick: bool = False, runs: int = 8) -> Iterator[Row]:
         nbformat.write(new_notebook(cells=cells), notebook)
         tasks = [run_task(Job(notebook, {"x": x, "seed": 0}), report) for x in range(runs)]
         os.environ.update({name: value for name, value in PATIENCE.items() if name not in os.environ})
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **NODE})
+        cluster = Cluster(initialize_head=True, head_node_args=node(cpus=0))
         try:
-            nodes = [cluster.add_node(num_cpus=1, **NODE) for _ in range(2)]
+            nodes = [cluster.add_node(**node(cpus=1)) for _ in range(2)]
             cluster.wait_for_nodes()
             entries = sweep(tasks, cluster, lambda: cluster.remove_node(nodes[1], allow_graceful=False))
         finally:
@@ -58,6 +59,14 @@ def rows(quick: bool = False, runs: int = 8) -> Iterator[Row]:
         if entry.status != "ok":
             print(f"{task.name}: {entry.status}: {entry.error}", file=sys.stderr)
     yield of_counts("runs that are done, one of two nodes lost", "all", done, runs, at_least=1.0)
+
+
+def node(cpus: int) -> dict[str, int | bool]:
+    """A node's settings. Its agents' ports are chosen here: else the raylet waits for the agents to tell theirs, 15 s."""
+    with ExitStack() as open_ones:
+        sockets = [open_ones.enter_context(socket.create_server(("", 0))) for _ in PORTS]
+        ports = dict(zip(PORTS, (each.getsockname()[1] for each in sockets), strict=True))
+    return {"num_cpus": cpus, "object_store_memory": 80 * 2**20, "include_dashboard": False, **ports}
 
 
 def sweep(tasks: list[Task], cluster: Cluster, lose: Callable[[], object]) -> dict[Task, Entry]:
