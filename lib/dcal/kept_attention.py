@@ -25,7 +25,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from lib.dcal.rollout import AT_ONCE, LINE, Layer
-from lib.dcal.vit import refuse_mask, weighted_values
+from lib.dcal.vit import answered, project, refuse_mask, weighted_values
 from lib.glsa.attention import at_least_float32
 
 MOST = 8  # tokens a unit of width: with more, a map is over four times as large as the queries and keys
@@ -171,7 +171,8 @@ class KeptAttention(TorchFunctionMode):
         if not self._within:
             return super().__enter__()
         for module in self._within:
-            module.forward = partial(self._looked_at, module.forward)
+            plain = getattr(module.forward, "__func__", None) is Attention.forward
+            module.forward = partial(self._taken_apart, module) if plain else partial(self._looked_at, module.forward)
         return self
 
     def __exit__(self, kind: type | None, *error: object) -> bool:
@@ -182,6 +183,12 @@ class KeptAttention(TorchFunctionMode):
             if own is not None:
                 module.forward = own
         return kind is _Enough
+
+    def _taken_apart(
+        self, attn: Attention, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
+        """What timm's own attention answers, without a look at every function that it calls."""
+        return answered(attn, self._attend(*project(attn, x), attn_mask, is_causal=is_causal), x)
 
     def _looked_at(self, forward: Callable, *args: Any, **kwargs: Any) -> Any:
         super().__enter__()

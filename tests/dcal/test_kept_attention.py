@@ -1,5 +1,7 @@
 """Attention that keeps its maps answers as fused attention does, and its maps are those of queries and keys."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,7 @@ VITS = {
     "registers": ("vit_tiny_patch16_224", {"reg_tokens": 3}),
     "qk_norm": ("vit_tiny_patch16_224", {"qk_norm": True}),
     "non-square": (DEIT, {"img_size": (48, 16)}),
+    "not fused": (DEIT, {}),
 }
 
 
@@ -25,12 +28,15 @@ def _rows(request, monkeypatch):
 
 @pytest.mark.usefixtures("_rows")
 @pytest.mark.parametrize("kind", VITS)
-def test_a_vit_answers_as_before_and_its_maps_are_those_of_queries_and_keys(kind):
+@pytest.mark.parametrize("within", [False, True])
+def test_a_vit_answers_as_before_and_its_maps_are_those_of_queries_and_keys(kind, within):
     name, options = VITS[kind]
     vit, x = tiny_vit(name, **options), images(2, *(options.get("img_size", (32, 32))))
+    for block in vit.blocks:
+        block.attn.fused_attn = kind != "not fused"
     with torch.no_grad(), AttentionRolloutHook(vit) as hook:
         answers = vit(x)
-    with torch.no_grad(), KeptAttention() as kept:
+    with torch.no_grad(), KeptAttention([block.attn for block in vit.blocks] if within else ()) as kept:
         again = vit(x)
     assert all(isinstance(layer, torch.Tensor) for layer in kept.layers)
     torch.testing.assert_close(again, answers)
@@ -43,7 +49,7 @@ def test_a_vit_answers_as_before_and_its_maps_are_those_of_queries_and_keys(kind
 def test_a_forward_that_ends_with_the_last_attention_keeps_what_a_whole_one_does():
     vit, x, reached = tiny_vit(), images(2), []
     attending = [block.attn for block in vit.blocks]
-    attending[0].forward = attending[0].forward  # somebody's own
+    attending[0].forward = partial(attending[0].forward)  # somebody's own
     with torch.no_grad(), KeptAttention() as kept:
         vit(x)
     with (
