@@ -112,7 +112,16 @@ FORMER: dict[str, dict[str, Any]] = {
 }
 
 # From scratch, too: what is known of skin is learned from these images alone.
-HAM10000_TODAY = profile_config("quick", dataset="HAM10000", weights="none", image_size=64, max_epoch=14, **_GLSA)
+HAM10000_TODAY = profile_config(
+    "quick",
+    dataset="HAM10000",
+    weights="none",
+    image_size=64,
+    loss_type="logit_adjusted",
+    max_epoch=12,
+    lr=2e-3,
+    **_GLSA,
+)
 
 STEP = Classifier.optimizer_step
 

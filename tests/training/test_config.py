@@ -156,6 +156,12 @@ def test_every_profile_makes_a_config_and_settings_win():
     assert profile_config("quick", image_size=48, max_epoch=None).image_size == 48
 
 
+def test_a_quick_run_on_drawn_data_is_for_balanced_accuracy():
+    assert profile_config("quick").loss_type == "logit_adjusted"
+    assert profile_config("quick", loss_type="focal").loss_type == "focal"
+    assert profile_config("quick", dataset="HAM10000").loss_type == "label_smoothing"
+
+
 @pytest.mark.parametrize(
     ("profile", "changes", "data", "layers"),
     [
