@@ -23,7 +23,7 @@ from dataclasses import replace
 import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import conv2d, scaled_dot_product_attention
 
 from lib.glsa.attention import attention_of, dividing, split_heads, unfold
 from lib.glsa.local import squeeze_mlp
@@ -83,7 +83,8 @@ class LearnableGateFusion(ProjectedFusion):
         self.gate = nn.Conv2d(2 * channels, channels, 1)
 
     def mix(self, A: Tensor, L: Tensor) -> Tensor:
-        gate = self.gate(torch.cat([A, L], dim=1)).sigmoid()
+        of_A, of_L = self.gate.weight.chunk(2, dim=1)  # W_g [A; L] without a copy of both
+        gate = (conv2d(A, of_A, self.gate.bias) + conv2d(L, of_L)).sigmoid()
         self.keep(gate=gate)
         return torch.lerp(L, A, gate)
 

@@ -55,7 +55,7 @@ class ContextTerm(Mapped):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        qkv = self.norm_qkv(self.to_qkv(x))
+        qkv = self.norm_qkv(self.to_qkv(x).contiguous())
         with without_autocast(x.device.type):
             qkv = rearrange(qkv.to(at_least_float32(qkv.dtype)), "b (g c) y x -> b g c (y x)", g=self.groups)
             q, k, v = qkv.split([self.dim, self.dim, 2 * self.dim], dim=2)

@@ -17,6 +17,7 @@ from lib.glsa import (
     ResidualStrategy,
 )
 from tests.helpers import float64, randomised
+from tests.peak_memory import PeakMemory
 
 COMBINATIONS = list(itertools.product(LOCAL_ATTENTION, FUSION_STRATEGIES, RESIDUAL_STRATEGIES))
 
@@ -42,6 +43,17 @@ def test_is_its_four_steps():
     L = block.local(x + A)
     torch.testing.assert_close(block(x), block.residual(x, block.fusion(A, L, x)))
     torch.testing.assert_close(L, block.local(A + x))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_a_training_step_holds_no_attention_map_and_leaves_the_layout(layout):
+    block = GLSABlock(32, 8, fusion_strategy="cross_attn")
+    x = torch.randn(1, 32, 20, 20).to(memory_format=layout).requires_grad_()
+    with PeakMemory() as memory:
+        out = block(x)
+        out.sum().backward()
+    assert memory.peak < 8 * 400**2 * 4  # bytes of one map of all heads
+    assert out.is_contiguous(memory_format=layout)
 
 
 def test_names_are_taken_in_any_case():
