@@ -90,7 +90,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _ratio(value: float) -> str:
-    return f"{value:.3g}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.2f}" if 0.1 <= value < 10 or value == 0 else f"{value:.3g}"
 
 
 def _before(now: Row, before: Row | None) -> str:
