@@ -105,7 +105,7 @@ _DISCS = {
     "lr": 3e-3,
     "warmup_epochs": 0.5,
     "batch_size": 10,
-    "max_epoch": 3,
+    "max_epoch": 4,  # of 8 seeds all learn the relation; in 3 one in eight does not
     "precision": "32",
 }
 
