@@ -45,7 +45,7 @@ class GlobalAttention(Mapped):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] → [B, C, H, W]"""
         height = x.shape[2]
-        q, k, v = (split_heads(part, self.num_heads) for part in self.to_qkv(x).chunk(3, dim=1))
+        q, k, v = (split_heads(part, self.num_heads) for part in by_position(self.to_qkv(x)).chunk(3, dim=1))
         heads = scaled_dot_product_attention(q, k, v)  # [B, h, N, d]
         out = self.to_out(rearrange(heads, "b h n d -> b n (h d)"))
         out = self.norm(out + rearrange(q, "b h n d -> b n (h d)"))
@@ -58,6 +58,11 @@ class GlobalAttention(Mapped):
     def matrix(self) -> Tensor:
         """[B, h, N, N], rows are queries, in the last eval forward; N² numbers a head, so computed only here."""
         return attention(self.kept["q"].flatten(2, 3), self.kept["k"])
+
+
+def by_position(x: Tensor) -> Tensor:
+    """The same, a position's channels together in memory: as attention reads them that keeps no [N, N] map for the gradient."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:

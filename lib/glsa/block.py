@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 from lib.errors import WorkbookValueError, choose, positive
@@ -57,12 +56,10 @@ class GLSABlock(Mapped):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] → [B, C, H, W]"""
-        layout = layout_of(x)
-        x = x.contiguous(memory_format=torch.channels_last)  # a position's channels together, as attention reads them
         A = self.attention(x)
         L = self.local(x + A)
         R = self.fusion(A, L, x)
-        return self.residual(x, R).contiguous(memory_format=layout)
+        return self.residual(x, R)
 
     def shown(self, query: Query = None) -> Iterator[Map]:
         """What the last eval forward attended to; `query` is a (row, column) of the map, None its centre.
@@ -84,11 +81,6 @@ class GLSABlock(Mapped):
         modules = {"global": self.attention, "local": self.local, "fusion": self.fusion, "residual": self.residual}
         parts = {part: sum(p.numel() for p in module.parameters()) for part, module in modules.items()}
         return {"total": sum(parts.values()), **parts}
-
-
-def layout_of(x: Tensor) -> torch.memory_format:
-    """How x [B, C, H, W] lies in memory, for what is computed after it to lie alike."""
-    return torch.contiguous_format if x.is_contiguous() else torch.channels_last
 
 
 def head_width(channels: int, num_heads: int, dim_head: int | None, width: str) -> int | None:

@@ -25,7 +25,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, scaled_dot_product_attention
 
-from lib.glsa.attention import attention_of, dividing, split_heads, unfold
+from lib.glsa.attention import attention_of, by_position, dividing, split_heads, unfold
 from lib.glsa.local import squeeze_mlp
 from lib.mapped import Kind, Map, MapInfo, Mapped, Query
 
@@ -183,7 +183,7 @@ class CrossAttentionFusion(BaseFusion):
 
     def forward(self, A: Tensor, L: Tensor, x_in: Tensor | None = None) -> Tensor:
         height = A.shape[2]
-        q, k, v = (split_heads(t, self.num_heads) for t in (self.to_q(A), self.to_k(L), self.to_v(L)))
+        q, k, v = (split_heads(by_position(t), self.num_heads) for t in (self.to_q(A), self.to_k(L), self.to_v(L)))
         heads = scaled_dot_product_attention(q, k, v)  # [B, h, N, d]
         self.keep(q=unfold(q, height), k=k)
         return self.to_out(rearrange(heads, "b h (y x) d -> b (h d) y x", y=height))
