@@ -45,6 +45,7 @@ fit(config, RunStore(resolve_output(output_dir) / "runs"))"""
 RESULTS = ("training_log.csv", "best.safetensors", "predictions.csv", "metrics.json", "config.json")
 PAUSE_S = (0.5, 6.0)  # between two kills
 QUIET_AFTER = 15  # kills of a round: then it may end
+MOST_DEATHS = 2 * QUIET_AFTER  # a run that was killed is a failure of both sweeps
 SWEEP = (
     "from benchmarks.aimed_kills import arm; arm(); from lib.workbook.commandline import main; raise SystemExit(main())"
 )
@@ -84,9 +85,15 @@ def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
 
 
 def fill(study: Path, out: Path, disturb: Disturbance, aims: Path | None = None) -> int:
-    """Two sweeps fill the store `out`; one that ends badly is begun again. Returns how many have."""
+    """Two sweeps fill the store `out`; one that ends badly is begun again. Returns how many have.
+
+    Raises:
+        RuntimeError: more than MOST_DEATHS have: something other than a kill ends them, so that they would for ever.
+    """
     sweeps, ended, died = [sweep(study, out, aims) for _ in range(2)], [False, False], 0
     while not all(ended):
+        if died > MOST_DEATHS:
+            raise RuntimeError(f"{died} sweeps ended badly:\n{out.with_suffix('.log').read_text()}")
         over = disturb(sweeps)
         for number, process in enumerate(sweeps):
             status = process.wait() if over else process.poll()

@@ -30,6 +30,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 MOST_MEMORY = 3.0  # GiB
+THREADS = os.environ["OMP_NUM_THREADS"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,6 +52,15 @@ def _the_power_stays_on():
         patch.setattr(os, "fsync", lambda descriptor: None)
         patch.setattr(os, "sync", lambda: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_stays_one():
+    """A test, or a library that it calls, which changes how many threads later tests and their processes take, fails."""
+    yield
+    threads = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = THREADS
+    assert threads == THREADS
 
 
 @pytest.fixture(scope="session")

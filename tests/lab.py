@@ -38,7 +38,11 @@ ADD = """source => {
     notebook.activeCellIndex = cells.cells.length - 1;
     return notebook.activeCellIndex;
 }"""
-RUN = "window.jupyterapp.commands.execute('notebook:run-cell')"
+RUN = """place => {
+    window.ran ??= {};
+    const told = answer => { window.ran[place] = Boolean(answer); };
+    window.jupyterapp.commands.execute('notebook:run-cell').then(told, () => told(false));
+}"""
 
 
 class Desk:
@@ -59,19 +63,19 @@ class Desk:
 
     def start(self, source: str):
         """Put a cell below the others and start it; returns its outputs, a locator, while it runs."""
-        outputs = self._add(source)
-        self.page.evaluate(f"void {RUN}")
-        return outputs
+        return self._start(source)[0]
 
     def run(self, source: str):
         """As `start`, and wait until the cell has run."""
-        outputs = self._add(source)
-        assert self.page.evaluate(RUN), outputs.text_content()
+        outputs, place = self._start(source)
+        self.page.wait_for_function("place => place in window.ran", arg=place, timeout=PATIENCE)
+        assert self.page.evaluate(f"window.ran[{place}]"), outputs.text_content()
         return outputs
 
-    def _add(self, source: str):
+    def _start(self, source: str) -> tuple:
         place = self.page.evaluate(ADD, textwrap.dedent(source))
-        return self.page.locator(".jp-Notebook .jp-Cell").nth(place).locator(".jp-OutputArea").first
+        self.page.evaluate(RUN, place)
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(place).locator(".jp-OutputArea").first, place
 
 
 class Lab:

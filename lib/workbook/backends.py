@@ -31,9 +31,9 @@ from lib.workbook.task import Task, perform
 
 RUN_GIB = 3.0  # of memory that one run on a CPU may want; fewer run at a time where there is less
 SLURM_POLL_S = 1.0
-RETRIES = (
-    3  # of a run whose node or process was lost: it goes on there from what it has saved; failed ones are not repeated
-)
+RETRIES = 3  # of a run whose node or process was lost: it goes on from what it has saved; failed ones are not repeated
+RAY_STARTS = 3
+RAY_QUIET = {"log_to_driver": False, "logging_level": "error"}
 AT_A_TIME = 500  # jobs handed to Slurm; it has a queue of its own, but not an endless one
 RUN_TIME = "24:00:00"  # of a job, unless --slurm time=… says otherwise
 
@@ -144,20 +144,10 @@ class RayCluster:
 
     def __enter__(self) -> Self:
         ray, on_sigterm = self._ray, signal.getsignal(signal.SIGTERM)
-        try:
-            _reach(self._address)
-            ray.init(
-                self._address,
-                num_cpus=None if self._address else self._workers or _cpu_workers(),
-                runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}} if self._address else None,  # costs seconds
-                include_dashboard=None if self._address else False,
-                log_to_driver=False,
-                logging_level="error",
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise WorkbookError(
-                f"No Ray cluster at {self._address!r} ({error}): start one with `ray start --head`, or leave --address out."
-            ) from error
+        if self._address:
+            self._join()
+        else:
+            self._begin()
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end us without a word
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         cpus, gpus = (int(sum(node.get(kind, 0) for node in nodes)) for kind in ("CPU", "GPU"))
@@ -167,6 +157,29 @@ class RayCluster:
         )
         self._references: list[Any] = []
         return self
+
+    def _join(self) -> None:
+        try:
+            _reach(self._address)
+            environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}  # which costs seconds
+            self._ray.init(self._address, runtime_env=environment, **RAY_QUIET)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise WorkbookError(
+                f"No Ray cluster at {self._address!r} ({error}): start one with `ray start --head`, or leave --address out."
+            ) from error
+
+    def _begin(self) -> None:
+        """Start one. Ray gives its own processes 30 s to come up, which a busy machine may not have the first time."""
+        for start in range(RAY_STARTS):
+            try:
+                self._ray.init(num_cpus=self._workers or _cpu_workers(), include_dashboard=False, **RAY_QUIET)
+                return
+            except Exception as error:  # it has no type of its own for this
+                self._ray.shutdown()
+                if start == RAY_STARTS - 1:
+                    raise WorkbookError(
+                        f"Ray does not start here ({error}): try again when less runs, or use --backend local."
+                    ) from error
 
     def __exit__(self, kind: type | None, *rest: object) -> None:
         if kind is not None:

@@ -74,6 +74,36 @@ def test_a_run_fits_onto_a_node_of_a_running_ray_cluster(tasks):
         cluster.shutdown()
 
 
+class SlowRay:
+    """Ray on a machine that is too busy for it to come up in time, the first `slow` times."""
+
+    def __init__(self, slow: int) -> None:
+        self.slow, self.stopped = slow, 0
+
+    def init(self, **how: object) -> None:
+        if self.stopped < self.slow:
+            raise Exception("The current node timed out during startup.")
+
+    def shutdown(self) -> None:
+        self.stopped += 1
+
+    def nodes(self) -> list[dict]:
+        return [{"Alive": True, "Resources": {"CPU": 2.0}}]
+
+    def remote(self, **how: object):
+        return lambda function: function
+
+
+def test_ray_is_started_again_where_it_was_too_slow(monkeypatch):
+    for slow in (0, 2):
+        monkeypatch.setattr(backends, "_module", lambda name, extra: SlowRay(slow))  # noqa: B023, called at once
+        with RayCluster(2) as backend:
+            assert (backend.slots, backend._ray.stopped) == (2, slow)
+    monkeypatch.setattr(backends, "_module", lambda name, extra: SlowRay(9))
+    with pytest.raises(WorkbookError, match=r"Ray does not start here \(The current node timed out.*--backend local"):
+        RayCluster(2).__enter__()
+
+
 @pytest.mark.parametrize(
     ("nodes", "slots", "cpus"),
     [

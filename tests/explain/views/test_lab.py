@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from papermill.iorw import load_notebook_node
@@ -63,11 +64,29 @@ def test_in_jupyterlab_the_picture_follows_the_slider_and_the_click(lab, tmp_pat
         page.screenshot(path=SCREENSHOTS / "explorer_in_lab.png")
 
 
+class Gate:
+    """Holds up a cell, which waits at `wait`, an expression, until somebody opens here: once for each opening."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._path = path
+        self._pipe = os.open(path, os.O_RDWR)  # both ends: what is in it stays, and nobody waits for the other one
+        self.wait = f"open({str(path)!r}, 'rb', buffering=0).read(1)"
+
+    def open(self) -> None:
+        os.write(self._pipe, b"!")
+
+    def break_down(self) -> None:
+        """Nobody waits here any more: after a test that failed the kernel is free for the others."""
+        self._path.unlink()
+        os.close(self._pipe)
+
+
 @pytest.fixture
 def gate(tmp_path):
-    """A pipe that holds up a cell: `open(gate).read()` there waits until it is opened for writing here."""
-    os.mkfifo(tmp_path / "gate")
-    return tmp_path / "gate"
+    gate = Gate(tmp_path / "gate")
+    yield gate
+    gate.break_down()
 
 
 def test_a_bar_fills_and_leaves_a_line(desk, gate):
@@ -76,7 +95,7 @@ def test_a_bar_fills_and_leaves_a_line(desk, gate):
         progress.NotebookBar.pause = progress.LONG = 0
         with progress.Progress(4_000_000, "downloading images.zip", "bytes") as bar:
             bar.advance(1_000_000, "a mirror")
-            open({str(gate)!r}).read()
+            {gate.wait}
             bar.advance(3_000_000)
     """)
     bar = outputs.locator(".widget-hprogress")
@@ -85,7 +104,7 @@ def test_a_bar_fills_and_leaves_a_line(desk, gate):
     assert "downloading images.zip:" in outputs.text_content()
     assert "left, a mirror" in outputs.text_content()
     desk.page.screenshot(path=SCREENSHOTS / "bar_in_lab.png")
-    gate.write_text("")
+    gate.open()
     outputs.get_by_text("downloading images.zip: 4.0/4.0 MB (100 %), done after").wait_for()
     assert bar.count() == 0
 
@@ -119,11 +138,11 @@ def test_the_curves_of_a_training_grow_epoch_by_epoch_and_stay(desk, gate):
         for name in ("with attention", "without"):
             tell = watcher("training", name, True)
             tell(rows[:1], None)
-            open({str(gate)!r}).read()
+            {gate.wait}
             tell(rows[:2], None)
-            open({str(gate)!r}).read()
+            {gate.wait}
             tell(rows, 3)
-        open({str(gate)!r}).read()
+        {gate.wait}
         from pathlib import Path
         from types import SimpleNamespace as Finished
         import pandas as pd
@@ -134,12 +153,12 @@ def test_the_curves_of_a_training_grow_epoch_by_epoch_and_stay(desk, gate):
     picture, seen = outputs.locator(".jp-RenderedImage img"), []
     for _ in range(4):
         seen.append(new_source(picture, seen))
-        gate.write_text("")
+        gate.open()
     new_source(picture, seen)
     assert picture.count() == 1
     assert picture.get_attribute("width") == "1100"  # known, the page does not jump
     desk.page.screenshot(path=SCREENSHOTS / "live_curves_in_lab.png")
-    gate.write_text("")
+    gate.open()
     picture.wait_for(state="detached", timeout=PATIENCE)  # the finished figure comes in its place
 
 
@@ -168,7 +187,7 @@ def test_the_run_browser_follows_the_store_while_a_cell_runs_and_opens_a_run(des
     curve = view.locator(".chart polyline").last
     assert len(curve.get_attribute("points").split()) == 1
     view.get_by_label("filter").fill("state=unfinished")
-    desk.start(f"open({str(gate)!r}).read()")  # stands for a sweep in this very kernel
+    desk.start(f"{gate.wait}")  # stands for a sweep in this very kernel
     view.get_by_label("filter").focus()
     log.write_text(f"{header}\n{first}\n{second}\n")
     shutil.copytree(finished.path, tmp_path / "new")
@@ -176,7 +195,7 @@ def test_the_run_browser_follows_the_store_while_a_cell_runs_and_opens_a_run(des
     assert len(curve.get_attribute("points").split()) == 2
     assert view.get_by_label("filter").input_value() == "state=unfinished"
     assert page.evaluate("document.activeElement.type") == "search"  # it keeps the focus
-    gate.write_text("")
+    gate.open()
     view.get_by_label("filter").fill("")
     view.get_by_role("button", name="look inside").click()
     explorer = outputs.locator(".attention-view").nth(1)
