@@ -55,6 +55,7 @@ class Backbone(nn.Module):
         return self.upper(self.lower(images))
 
     def count_parameters(self) -> dict[str, int]:
+        """{'total', 'backbone'}: the same number, for there is no attention beside the backbone."""
         total = sum(p.numel() for p in self.parameters())
         return {"total": total, "backbone": total}
 
@@ -83,6 +84,7 @@ class NarrowResNet18Backbone(ResNetBackbone):
 
     @classmethod
     def untrained(cls, name: str, num_classes: int) -> nn.Module:
+        """The only network that this class cuts, drawn; `name` chooses nothing."""
         from lib.cnn.narrow_resnets import NarrowResNet18  # slow to import, as torchvision is
 
         return NarrowResNet18(num_classes)
@@ -96,6 +98,7 @@ class SmallResNetBackbone(ResNetBackbone):
 
     @classmethod
     def untrained(cls, name: str, num_classes: int) -> nn.Module:
+        """The only network that this class cuts, drawn; `name` chooses nothing."""
         from lib.cnn.narrow_resnets import small_resnet26  # slow to import, as torchvision is
 
         return keep_resolution(keep_resolution(small_resnet26(num_classes), "layer3"), "layer4")
@@ -111,6 +114,7 @@ class PatchResNetBackbone(ResNetBackbone):
 
     @classmethod
     def untrained(cls, name: str, num_classes: int) -> nn.Module:
+        """The only network that this class cuts, drawn; `name` chooses nothing."""
         from lib.cnn.narrow_resnets import patch_resnet14  # slow to import, as torchvision is
 
         return patch_resnet14(num_classes)
@@ -156,6 +160,7 @@ class ToyNetBackbone(Backbone):
 
     @classmethod
     def untrained(cls, name: str, num_classes: int) -> nn.Module:
+        """A `ToyNet` of three channels, drawn; `name` chooses nothing."""
         return ToyNet(num_classes)
 
     def lower(self, images: Tensor) -> Tensor:
@@ -194,6 +199,7 @@ class StagedBackbone(Backbone):
         return self._stages.upper[self.net.training](self.net, features)
 
     def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] → [B, num_classes], by the network's own forward, uncut."""
         return self.net(checked(images))
 
     def __getstate__(self) -> dict:
@@ -223,7 +229,11 @@ BACKBONES: dict[str, type[Backbone]] = {
 
 
 def checked(images: Tensor) -> Tensor:
-    """`images` as they are, if a backbone can take them: [B, 3, H, W] with H and W of at least 32."""
+    """`images` as they are, if a backbone can take them.
+
+    Raises:
+        WorkbookValueError: they are not [B, 3, H, W] with H and W of at least 32.
+    """
     shape = tuple(images.shape)
     if len(shape) != 4 or shape[1] != 3:
         raise WorkbookValueError(f"A backbone takes images of shape [B, 3, H, W], not {list(shape)}.")

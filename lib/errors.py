@@ -109,6 +109,12 @@ class CommandLine(argparse.ArgumentParser):
     """An argument parser whose complaints are WorkbookErrors, with the nearest flag for one that does not exist."""
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
+        """As argparse's, but that no flag is left over.
+
+        Raises:
+            WorkbookValueError: a flag that does not exist, with the nearest one; of flags that other projects had, what
+                they are here.
+        """
         namespace, rest = super().parse_known_args(args, namespace)
         flags = [word.split("=")[0] for word in rest if word.startswith("--")]
         former = [seeds.told(flag) for flag in flags]
@@ -121,6 +127,7 @@ class CommandLine(argparse.ArgumentParser):
         return namespace, rest
 
     def error(self, message: str) -> NoReturn:
+        """Raise `message` as a WorkbookError, where argparse would print the usage and exit."""
         raise WorkbookError(f"{message}. See {self.prog} --help.")
 
 

@@ -34,6 +34,7 @@ class ProcessorTime(NamedTuple):
 
     @classmethod
     def now(cls) -> "ProcessorTime":
+        """Up to this moment. What children of this process used before they ended counts as its own."""
         ours = psutil.Process()
         family = [ours, *ours.children(recursive=True)]
         return cls(time.monotonic(), sum(map(_busy, _cores())), sum(map(_own, family)))

@@ -22,6 +22,7 @@ class ToyNet(nn.Module):
         self.dense2 = nn.Linear(4 * width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
+        """[B, channels, H, W] → [B, num_classes]"""
         x = self.conv3(self.conv2(self.conv1(images)))
         return self.dense2(self.dense1(self.pool(x)))
 

@@ -171,6 +171,7 @@ def function_of(
 
 
 def uncut(name: str, reason: str) -> WorkbookValueError:
+    """The error that says why the network `name` cannot be cut, and what takes its place."""
     return WorkbookValueError(
         f"{name} cannot be cut before its last stage ({reason}). GLSA and GAttANet take networks whose stages hand one map "
         "[B, C, H, W] on, such as resnet50, convnext_tiny, efficientnet_b0 or regnet_y_400mf; for a ViT with a class token take "

@@ -64,6 +64,7 @@ class BatchShares(Sampler[list[int]]):
         self.batches, self.rank, self.processes = batches, rank, processes
 
     def set_epoch(self, epoch: int) -> None:
+        """The epoch whose batches are shared; Lightning calls this at the start of each."""
         self.batches.set_epoch(epoch)
 
     def __len__(self) -> int:

@@ -90,6 +90,7 @@ class GlobalLocalCrossAttention(Mapped):
         return finish(self.block, _take(x, places), attend(self.block.attn, q, k, v))
 
     def shown(self, query: Query = None) -> Iterator[Map]:
+        """'selected' and 'attention', both of the class token, whatever `query` is."""
         kept = self.kept
         selected = torch.zeros_like(kept["scores"]).scatter_(1, kept["index"], 1.0)
         yield self.typed("selected", selected)

@@ -104,6 +104,7 @@ class Attended:
 
     @property
     def layer(self) -> Layer:
+        """For a rollout: queries and keys [B, h, T, d]; with a bias the maps' mean over the heads, [B, 1, T, T]."""
         return (self.q, self.k) if self.bias is None else self.maps.mean(1, keepdim=True)
 
     @property
@@ -125,13 +126,16 @@ class AttendedOpenly:
 
     @property
     def layer(self) -> Layer:
+        """For a rollout: the maps [B, h, T, T], without their graph."""
         return self.maps.detach()
 
     @property
     def traced(self) -> Tensor:
+        """What has a graph: the maps, where gradients are recorded."""
         return self.maps
 
     def of_maps(self, gradient: Tensor) -> Tensor:
+        """The gradient of the maps, from that of `traced`: the same."""
         return gradient
 
 

@@ -30,6 +30,7 @@ class SealedFolder:
 
     @property
     def finished(self) -> bool:
+        """Whether the last file is there. A notebook that asks rests on the answer (`lib.inputs.note`)."""
         note(self.path / self.last)
         return (self.path / self.last).exists()
 

@@ -54,12 +54,15 @@ class Agreement(nn.Module):
         return self.modulate(f, 1 + self.alpha * gatta), self.mean_query(f), gatta
 
     def mean_query(self, f: Tensor) -> Tensor:
+        """The mean of the layer's queries, over positions or units: f [B, C, H, W] or [B, C] → [B, d]"""
         raise NotImplementedError
 
     def gatta(self, f: Tensor, q_avg: Tensor) -> Tensor:
+        """k · q_avg, of the key of each position or unit with the global query [B, d]: [B, H, W] or [B, C]"""
         raise NotImplementedError
 
     def modulate(self, f: Tensor, gain: Tensor) -> Tensor:
+        """f times `gain`, a number a position [B, H, W] or a unit [B, C], which is shared by a position's channels."""
         raise NotImplementedError
 
 

@@ -113,6 +113,7 @@ def verify(model: nn.Module, images: Tensor, logits: Tensor) -> None:
 
 
 def uncut(name: str, reason: str) -> str:
+    """Why the backbone called `name` cannot be cut, and what can be done: the text of an error."""
     return (
         f"{name} cannot be cut at its layers ({reason}). Torch.fx records the forward of the modules around the selected "
         "layers, which must not branch on values, shapes or types, or remember earlier calls: select layers that stand "

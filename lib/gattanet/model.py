@@ -138,6 +138,8 @@ class GAttANet(Mapped):
         return (self.typed(name, tensor) for name, tensor in self.kept.items())
 
     def train(self, mode: bool = True) -> GAttANet:
+        """Training or eval mode, as of any module; a frozen backbone stays in eval mode, so that its BatchNorm keeps its
+        statistics."""
         super().train(mode)
         if self.freeze:
             self.backbone.eval()

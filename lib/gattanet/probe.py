@@ -91,8 +91,10 @@ def called_once(name: str, times: int) -> None:
 
 
 def first_line(error: Exception) -> str:
+    """The first line of an error's message, 200 characters at most; its type, where it has none."""
     return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
 def described(value: object) -> str:
+    """A layer's output in an error's words: a tensor by its shape, all else by its type."""
     return f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

@@ -46,6 +46,7 @@ class BaseFusion(Mapped):
         return cls(channels)
 
     def forward(self, A: Tensor, L: Tensor, x_in: Tensor | None = None) -> Tensor:
+        """R [B, C, H, W] of the global map A, the local map L and the block's input, each [B, C, H, W]."""
         raise NotImplementedError(f"{type(self).__name__} needs a forward(self, A, L, x_in=None).")
 
 
@@ -57,6 +58,7 @@ class ProjectedFusion(BaseFusion):
         self.project = nn.Conv2d(channels, channels, 1, bias=False)
 
     def mix(self, A: Tensor, L: Tensor) -> Tensor:
+        """What W projects: A and L, each [B, C, H, W] → [B, C, H, W]"""
         raise NotImplementedError(f"{type(self).__name__} needs a mix(self, A, L).")
 
     def forward(self, A: Tensor, L: Tensor, x_in: Tensor | None = None) -> Tensor:

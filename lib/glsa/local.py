@@ -32,6 +32,7 @@ class LocalAttention(Mapped):
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C, H, W]"""
         raise NotImplementedError(f"{type(self).__name__} needs a forward(self, x).")
 
 
@@ -130,6 +131,7 @@ LOCAL_ATTENTION: dict[str, type[LocalAttention]] = {"CBAM": CBAM, "BAM": BAM, "s
 
 
 def hidden_units(channels: int, reduction: int) -> int:
+    """⌊channels / reduction⌋, but MIN_HIDDEN at least."""
     return max(channels // reduction, MIN_HIDDEN)
 
 
@@ -142,4 +144,5 @@ def squeeze_mlp(channels: int, reduction: int) -> nn.Sequential:
 
 
 def conv_norm_relu(inputs: int, outputs: int, **conv: int) -> tuple[nn.Module, ...]:
+    """A convolution without bias, its BatchNorm, a ReLU; `conv` are `nn.Conv2d`'s further arguments, such as `dilation`."""
     return nn.Conv2d(inputs, outputs, bias=False, **conv), nn.BatchNorm2d(outputs), nn.ReLU()

@@ -24,6 +24,7 @@ class ResidualStrategy(Mapped):
         super().__init__()
 
     def forward(self, x_in: Tensor, fused_features: Tensor) -> Tensor:
+        """The block's output [B, C, H, W] of its input x and the fused features R, each [B, C, H, W]."""
         raise NotImplementedError(f"{type(self).__name__} needs a forward(self, x_in, fused_features).")
 
 

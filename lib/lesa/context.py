@@ -54,6 +54,7 @@ class ContextTerm(Mapped):
         self.norm_out = nn.BatchNorm2d((2 if full else 1) * channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """b [B, C, H, W] of x [B, C, H, W], in x's type; at least float32 within."""
         height, width = x.shape[2:]
         qkv = self.norm_qkv(self.to_qkv(x).contiguous())
         with without_autocast(x.device.type):
@@ -120,6 +121,7 @@ def batch_norm_scale(norm: nn.BatchNorm2d, moments: list[Tensor] | None, count: 
 
 
 def without_autocast(device: str) -> AbstractContextManager:
+    """A with-block in which nothing is cast to half precision on `device` ("cpu", "cuda", …), if that has autocast at all."""
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 

@@ -54,6 +54,11 @@ class SelfAttention(Mapped):
         """What a layer has beside its context term: nothing."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C, ⌈H/stride⌉, ⌈W/stride⌉]
+
+        Raises:
+            WorkbookValueError: x has not C channels.
+        """
         if x.shape[1] != self.channels:
             raise WorkbookValueError(
                 f"This {type(self).__name__} layer takes {self.channels} channels, not {x.shape[1]}."

@@ -56,6 +56,7 @@ class PairAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, relative: dict[str, Relative], names: list[str], *tensors: Tensor) -> Tensor:
+        """→ [n, d, 2, N], or [n, d, 1, N] without r^v; what `names` names is saved for the gradient, and no map."""
         ctx.relative, ctx.names = relative, names
         ctx.save_for_backward(*tensors[: len(names)])
         return sums(dict(zip(names, tensors, strict=False)), relative)
@@ -63,6 +64,7 @@ class PairAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """From the gradient of the sums those of all tensors and tables, a few maps at a time; it has none itself."""
         inputs = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
         found = {
             name: torch.empty_like(tensor, memory_format=torch.contiguous_format) for name, tensor in inputs.items()
@@ -114,5 +116,6 @@ def gradients(part: Named, relative: dict[str, Relative], into: Named, of_tables
 
 
 def add(totals: list[Tensor], tables: tuple[Tensor, ...]) -> None:
+    """Add each table to its total, in place."""
     for total, table in zip(totals, tables, strict=True):
         total += table

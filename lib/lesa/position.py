@@ -100,6 +100,7 @@ POSITIONS: dict[str, type[Position]] = {
 
 
 def drawn(width: int, offsets: int) -> Tensor:
+    """A table's start [width, offsets]: normal, of standard deviation width^−½."""
     return torch.randn(width, offsets) * width**-0.5
 
 

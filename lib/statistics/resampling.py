@@ -21,7 +21,8 @@ class Tested(Protocol):
         """A row an image: image_id, group, label, prediction, prob_<class>…"""
 
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]:
+        """The classes' names, in the order of the network's answers."""
 
     @property
     def metrics(self) -> dict:

@@ -56,6 +56,7 @@ class Classifier(pl.LightningModule):
         return self.model if self.average is None else self.average.module
 
     def on_train_epoch_start(self) -> None:
+        """Seed what the model draws, and note the learning rate with which the epoch begins."""
         # Dropout and drop path become functions of (seed, epoch, process): a resumed run draws what it would have.
         torch.manual_seed(mixed_seed(self.config.seed, self.current_epoch + self.global_rank * PROCESS_STRIDE))
         self.augmented = self.global_rank  # shares of batches of this epoch, all processes counted
@@ -64,6 +65,8 @@ class Classifier(pl.LightningModule):
     def on_after_batch_transfer(
         self, batch: tuple[Tensor, Tensor, Shown], dataloader_idx: int
     ) -> tuple[Tensor, Tensor, Shown]:
+        """uint8 [B, H, W, 3] → float [B, 3, H, W] as the network takes them, on its device: augmented in training, else the
+        centre view, and normalised. Labels [B] become shares [B, K] where images are mixed."""
         images, labels, shown = batch
         images = to_unit(images)
         if self.trainer.training:
@@ -82,6 +85,11 @@ class Classifier(pl.LightningModule):
             return (images, labels) if self.mixing is None else self.mixing(images, labels)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> Tensor:
+        """The batch's loss, a scalar with its graph; it and the accuracy are noted, for the batch and for the epoch.
+
+        Raises:
+            LossNotFinite: the loss is NaN or infinite.
+        """
         images, labels, shown = batch
         loss, logits = self.losses(images, labels, shown)
         if not torch.isfinite(loss):
@@ -115,20 +123,24 @@ class Classifier(pl.LightningModule):
         return self.loss(logits, labels), logits
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """A step as Lightning makes it, which the average of the weights follows where there is one."""
         super().optimizer_step(*args, **kwargs)
         if self.average is not None:
             self.average.update_parameters(self.model)
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *args: object, **kwargs: object) -> None:
+        """Scale the gradients so that their norm is `config.gradient_clip` at most, where that is set."""
         # Here and not in the Trainer, which refuses to clip for fused optimisers even where no scaler is at work.
         if self.config.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
 
     def on_validation_start(self) -> None:
+        """Of several processes, give each the mean of all BatchNorm statistics."""
         if self.config.processes > 1:
             average_statistics(self)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> None:
+        """Note the loss and the probabilities that the kept network gives a batch, in full precision."""
         images, labels, _ = batch
         logits = self.kept(images).float()
         self.val_loss.update(self.loss(logits, labels), len(labels))
@@ -154,12 +166,14 @@ class Classifier(pl.LightningModule):
         return {f"val_{name}": round(value, 6) for name, value in self.val_metrics.compute().items()}
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: object) -> None:
+        """A step of any schedule but a plateau's."""
         # Lightning steps a plateau schedule after the epoch's checkpoint is written, so a resumed run would lag behind
         # by an epoch: the recorder steps it, before it writes.
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
 
     def configure_optimizers(self) -> dict | torch.optim.Optimizer:
+        """The optimiser and its schedule by `config`; see `lib.training.optimisers.build_optimisation`."""
         steps_per_epoch = int(self.trainer.estimated_stepping_batches) // self.config.max_epoch
         return build_optimisation(self.model, steps_per_epoch=steps_per_epoch, **self.config.arguments("optimisation"))
 
@@ -186,10 +200,12 @@ class EpochMetrics(Metric):
         self.add_state("labels", [], dist_reduce_fx="cat")
 
     def update(self, probabilities: Tensor, labels: Tensor) -> None:
+        """Add a batch: probabilities [B, K] and labels [B]."""
         self.probabilities.append(probabilities.detach())
         self.labels.append(labels)
 
     def compute(self) -> dict[str, float]:
+        """{metric: value}, fractions; see `measure`."""
         probabilities, labels = (dim_zero_cat(kept).cpu().numpy() for kept in (self.probabilities, self.labels))
         if not self.told:
             tell_absent(labels, self.classes, "validation")

@@ -27,6 +27,7 @@ class FineGrained(Classifier):
         )
 
     def losses(self, images: Tensor, labels: Tensor, shown: Shown | None = None) -> tuple[Tensor, Tensor]:
+        """The branches' losses weighed by their uncertainties, a scalar, and the logits [B, K] of SA."""
         branches = self.branches(images, labels, shown)
         loss = self.model.compute_loss(branches.sa, branches.glca, labels, self.loss, pwca_logits=branches.pwca)
         return loss, branches.sa

@@ -255,6 +255,7 @@ def _test(config: RunConfig, run: Run, model: nn.Module, training_data: Training
 
 
 def claim_of(run: Run) -> FileClaim:
+    """The claim of the process that trains `run`, in the store's `.claims`."""
     return FileClaim(
         run.path.parent / ".claims" / run.path.name / "run"
     )  # a folder each: a claim lists the one it is in

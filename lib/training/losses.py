@@ -33,6 +33,7 @@ class FocalLoss(nn.Module):
         self.register_buffer("alpha", torch.tensor(1.0 if alpha is None else alpha, dtype=torch.float32))
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Logits [B, K] and labels, [B] or as shares [B, K] → a scalar"""
         log_p = F.log_softmax(logits.float(), dim=-1)
         if labels.ndim == 2:
             return -(labels * self.alpha * (1 - log_p.exp()).pow(self.gamma) * log_p).sum(dim=1).mean()
@@ -59,6 +60,8 @@ class LogitAdjusted(nn.Module):
         self.register_buffer("log_shares", shares.log())
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Logits [B, K] and labels, [B] or as shares [B, K] → the mean over the batch, a scalar; `smoothing` is PyTorch's
+        label smoothing."""
         return F.cross_entropy(logits + self.log_shares, labels, label_smoothing=self.smoothing)
 
 

@@ -55,15 +55,20 @@ class Recorder(Checkpoint):  # Lightning calls checkpoint callbacks after all ot
         self.seconds = 0.0  # of training, over all sessions
 
     def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to write the same log: the lines, the best epoch, the seconds of training."""
         return {name: getattr(self, name) for name in ("rows", "best", "best_epoch", "finished", "seconds")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
         vars(self).update(state)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Begin to count the epoch's seconds."""
         self.began = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Write the epoch's line and, last, the state; keep the weights if they are the best; step a plateau's schedule;
+        stop where it is time. What `before_saving` raises ends the training before anything is written."""
         self.before_saving()
         row = module.epoch_row()
         self.rows.append(row)
@@ -160,6 +165,7 @@ class BatchProgress(pl.Callback):
         self.shown = contextlib.ExitStack()
 
     def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Begin the display, behind the epochs that are done, and head the BATCH lines of a run that begins."""
         total = trainer.num_training_batches * trainer.max_epochs
         progress = Progress(
             total, f"training {self.name}", "batches", done=trainer.num_training_batches * trainer.current_epoch
@@ -171,6 +177,7 @@ class BatchProgress(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Classifier, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Move the display on, and write the batch's line: loss, accuracy (a fraction), learning rate."""
         epoch, batch_of_epoch = trainer.current_epoch + 1, batch_idx + 1
         loss, accuracy = float(module.batch_loss), float(module.batch_accuracy)
         lr = trainer.optimizers[0].param_groups[0]["lr"]
@@ -180,9 +187,11 @@ class BatchProgress(pl.Callback):
         METRICS_LOG.info("BATCH,%d,%d,%.6f,%.6f,%.6g", *told)
 
     def on_train_end(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """End the display: done."""
         self.shown.close()
 
     def on_exception(self, trainer: pl.Trainer, module: Classifier, exception: BaseException) -> None:
+        """End the display: stopped."""
         self.shown.__exit__(type(exception), exception, exception.__traceback__)
 
 
@@ -193,13 +202,17 @@ class FollowLoad(pl.Callback):
         self.threads = threads
 
     def state_dict(self) -> dict[str, list[int]]:
+        """The numbers of threads so far, which `provenance.json` lists."""
         return {"numbers": self.threads.numbers}
 
     def load_state_dict(self, state: dict[str, list[int]]) -> None:
+        """Take on what `state_dict` gave; a checkpoint of an earlier build has no numbers."""
         self.threads.numbers = list(state.get("numbers", ()))
 
     def on_train_start(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Look at what other processes do, and take the threads that they leave."""
         self.threads.begin()
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: Classifier, batch: Any, batch_idx: int) -> None:
+        """Take fewer threads where others have come; more, where they have gone, at an epoch's first batch only."""
         self.threads.look(epoch_begins=batch_idx == 0)

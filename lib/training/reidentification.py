@@ -50,10 +50,16 @@ class ReIdentification(FineGrained):
         return self.model.weighting(**losses), branches.sa
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Shown], batch_idx: int) -> None:
+        """Keep the embeddings [B, D] of a batch until the epoch's end, on the CPU."""
         images, _, rows = batch
         self.embedded.append((self.kept.embed(images).float().cpu(), rows.cpu()))
 
     def on_validation_epoch_end(self) -> None:
+        """The triplet loss of all embeddings, and how the gallery answers the queries.
+
+        Raises:
+            WorkbookError: an embedding is not finite.
+        """
         vectors, rows = map(torch.cat, zip(*self.embedded, strict=True))
         self.embedded.clear()
         if not torch.isfinite(vectors).all():

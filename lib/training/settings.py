@@ -77,10 +77,12 @@ class Range(NamedTuple):
 
 
 def at_least(low: int) -> Range:
+    """Numbers from `low` on, itself included."""
     return Range(f"at least {low}", lambda value: value >= low)
 
 
 def between(low: int, high: int) -> Range:
+    """Numbers from `low` to `high`, both included."""
     return Range(f"at least {low} and at most {high:,}", lambda value: low <= value <= high)
 
 

@@ -86,6 +86,11 @@ class Run(SealedFolder):
 
     @cached_property
     def config(self) -> RunConfig:
+        """config.json, what was asked for.
+
+        Raises:
+            WorkbookFileError: it is missing or damaged, or has settings that there are not.
+        """
         try:
             return RunConfig.from_dict(self.read_json("config.json"))
         except WorkbookValueError as error:
@@ -133,6 +138,11 @@ class Run(SealedFolder):
 
     @cached_property
     def provenance(self) -> dict:
+        """provenance.json: commit, versions, device, data, seeds, wall time.
+
+        Raises:
+            WorkbookFileError: it is missing or damaged.
+        """
         facts = self.read_json("provenance.json", "classes", "is_phantom")
         if not (isinstance(facts["classes"], list) and all(isinstance(name, str) for name in facts["classes"])):
             raise self._damaged("provenance.json", "its classes are no names")
@@ -142,6 +152,7 @@ class Run(SealedFolder):
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """The classes' names, in the order of the network's answers."""
         return tuple(self.provenance["classes"])
 
     @property
@@ -183,6 +194,7 @@ class Run(SealedFolder):
         return model.eval()
 
     def unreadable(self, trusting: bool) -> dict[str, str]:
+        """The JSON files and the log, the test's answers unless `trusting`, and a config that the folder is not named by."""
         found = self._failing(READERS)
         if not found and not trusting and self.metrics["test"]:
             found = self._failing(RANKED if self.config.task == "reid" else CLASSIFIED)

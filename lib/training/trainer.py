@@ -58,6 +58,11 @@ class StraightToFile(TorchCheckpointIO):
     """Lightning's own puts the whole checkpoint together in memory first: twice the time, and as much memory again."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write `checkpoint` into the file `path` as it is pickled.
+
+        Raises:
+            OSError: it cannot be written, as on a full disk; torch hides that behind a RuntimeError.
+        """
         try:
             with open(path, "wb") as file:  # torch's own writer makes a full disk a RuntimeError without a reason
                 torch.save(checkpoint, file)

@@ -53,9 +53,11 @@ class Place:
 
     @property
     def names(self) -> set[str]:
+        """The names that tensors for it may have: those of `module`, and those that are `replaced`."""
         return {*self.module.state_dict(), *self.replaced}
 
     def of_head(self, name: str) -> bool:
+        """Whether a tensor belongs to one of `heads`."""
         return any(name.startswith(f"{head}.") for head in self.heads)
 
 

@@ -44,7 +44,9 @@ class Backend(AbstractContextManager, Protocol):
     slots: int
     queues: bool
 
-    def submit(self, task: Task, **how: Any) -> Future: ...
+    def submit(self, task: Task, **how: Any) -> Future:
+        """Begin or queue a run, at once: what comes of it is the record that `perform(task, **how)` gives, or what it
+        raises."""
 
 
 class LocalPool:
@@ -74,6 +76,7 @@ class LocalPool:
         self._pool.shutdown(cancel_futures=True)
 
     def submit(self, task: Task, **how: Any) -> Future:
+        """Queue a run for one of the `slots` places, each with its GPU or its share of the threads."""
         return self._pool.submit(self._perform, task, how)
 
     def _perform(self, task: Task, how: dict[str, Any]) -> Any:
@@ -124,6 +127,11 @@ class SlurmCluster:
                 job.cancel()
 
     def submit(self, task: Task, **how: Any) -> Future:
+        """Hand a run to sbatch as a job of its own.
+
+        Raises:
+            WorkbookError: Slurm refuses the job.
+        """
         try:
             job = self._executor.submit(perform, task, **how)
         except Exception as error:  # of submitit's own types, which cannot be named without importing it
@@ -188,6 +196,7 @@ class RayCluster:
         self._ray.shutdown()
 
     def submit(self, task: Task, **how: Any) -> Future:
+        """Hand a run to Ray, which starts it anew, up to RETRIES times, where its node or process is lost."""
         reference = self._perform.remote(task, **how)
         self._references.append(reference)
         return reference.future()

@@ -30,6 +30,7 @@ class Plan:
 
     @property
     def todo(self) -> list[Task]:
+        """What is not done, in the order of `tasks`."""
         return [task for task in self.tasks if task not in self.done]
 
     def estimate(self, slots: int) -> str:

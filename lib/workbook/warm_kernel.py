@@ -44,23 +44,29 @@ class WaitingKernel:
             json.dump(command, pipe)
 
     def poll(self) -> int | None:
+        """Its exit status; None while it runs."""
         return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int | None:
+        """Its exit status once it has ended; None if it still runs after `timeout` [s]."""
         self._process.join(timeout)
         return self._process.exitcode
 
     @property
     def returncode(self) -> int | None:
+        """Its exit status; None while it runs."""
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
+        """Send the process, and it alone, the signal `number`."""
         os.kill(self.pid, number)
 
     def terminate(self) -> None:
+        """Ask it to end (SIGTERM)."""
         self._process.terminate()
 
     def kill(self) -> None:
+        """End it at once (SIGKILL)."""
         self._process.kill()
 
 
@@ -85,6 +91,8 @@ class ForkedKernel(LocalProvisioner):
     waiting: WaitingKernel | None = None
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Tell the waiting process to become the kernel of `cmd`, where that is ours; else start one as LocalProvisioner
+        does."""
         if self.waiting is None or cmd[0] != sys.executable or LAUNCHER not in cmd:
             return await super().launch_kernel(cmd, **kwargs)
         folder = str(kwargs.get("cwd") or os.getcwd())

@@ -138,6 +138,8 @@ def random_pose(rng: np.random.Generator, turns: tuple[float, float] = (0, 2 * n
 
 
 def posed(layer: np.ndarray, pose: tuple[float, ...]) -> np.ndarray:
+    """A layer of the canvas [CANVAS, CANVAS] as it lies in the frame by a pose of `random_pose`: float32 [HEIGHT, WIDTH],
+    bilinear, 0 beyond the canvas."""
     picture = Image.fromarray(layer.astype(np.float32))
     return np.asarray(picture.transform((WIDTH, HEIGHT), Image.Transform.AFFINE, pose, Image.Resampling.BILINEAR))
 

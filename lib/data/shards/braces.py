@@ -60,6 +60,11 @@ def _length(group: str) -> int | None:
 
 
 def webdataset() -> ModuleType:
+    """The package, imported only when shards are read.
+
+    Raises:
+        WorkbookError: it is not installed.
+    """
     try:
         import webdataset
     except ImportError as error:

@@ -35,6 +35,7 @@ class Shard:
 
     @property
     def name(self) -> str:
+        """What stands behind the last slash: by it `sizes.json` and the part are told."""
         return self.url.rpartition("/")[2]
 
 
@@ -117,6 +118,7 @@ def list_shards(where: str | Path) -> list[str]:
 
 
 def is_remote(shard: str) -> bool:
+    """Whether a shard is an address (`https://…`) rather than a file's path."""
     return "://" in shard
 
 

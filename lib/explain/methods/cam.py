@@ -48,6 +48,8 @@ class EigenCAM(BaseCAM):
         super().__init__(model, target_layers, uses_gradients=uses_gradients)
 
     def get_cam_image(self, input_tensor, target_layer, targets, activations, grads, eigen_smooth=False) -> np.ndarray:
+        """[B, h, w]: the positions of activations [B, C, h, w] along their first principal direction, the side that reaches
+        farther from 0 positive; NaN where an activation is not finite."""
         maps = self.weighed(activations, grads)
         if not np.isfinite(maps).all():  # for which there is no decomposition
             return np.full_like(maps[:, 0], np.nan)
@@ -87,6 +89,8 @@ class ScoreCAM(BaseCAM):
 
     @torch.no_grad()
     def get_cam_weights(self, input_tensor, target_layer, targets, activations, grads) -> np.ndarray:
+        """[B, C], of each image summing to 1: the softmax over channels of what the targets make of the answer to the image
+        times the channel, which is enlarged to [H, W] and scaled to [0, 1] (arXiv 1910.01279)."""
         logits = []
         for channel in torch.from_numpy(activations).to(input_tensor).split(1, dim=1):
             shown = F.interpolate(channel, input_tensor.shape[2:], mode="bilinear", align_corners=True)
@@ -104,6 +108,7 @@ class AblationCAM(BaseCAM):
 
     @torch.no_grad()
     def get_cam_weights(self, input_tensor, target_layer, targets, activations, grads) -> np.ndarray:
+        """[B, C]: 1 − p without the channel ÷ p, where p is the probability of what is explained; negative where it grows."""
         whole, without = self._probabilities(input_tensor, targets), []
         for channel in range(activations.shape[1]):
             self.model.point = _Without(channel)

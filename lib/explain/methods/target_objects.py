@@ -62,6 +62,7 @@ class Similarity:
         return F.cosine_similarity(embedding, self.query.to(embedding), dim=0)
 
     def ask(self, model: nn.Module, images: Tensor) -> Tensor:
+        """[B, D]: the embeddings of images [B, 3, H, W]; see `embeddings_of`."""
         return embeddings_of(model, images)
 
 
@@ -118,6 +119,11 @@ class Scored(nn.Module):
         self.ask = getattr(target, "ask", answers_of)
 
     def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] → [B, 1], in float32 at least.
+
+        Raises:
+            WorkbookValueError: the target makes something else than a tensor of one number of an answer.
+        """
         scores = [self.target(answer) for answer in self.ask(self.model, images)]
         for score in scores:
             if not isinstance(score, Tensor) or score.numel() != 1:

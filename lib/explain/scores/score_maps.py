@@ -40,10 +40,12 @@ class MapsOfMethod:
 
     @cached_property
     def moves(self) -> Moves:
+        """How far the method's maps move when the images do, explained once for both scores of robustness; see `moves`."""
         return moves(*self._explained, batch_size=self.inference.batch_size)
 
     @property
     def random_logit(self) -> np.ndarray:
+        """[N]: how like each map is that of another class; see `lib.explain.scores.random_logit`."""
         return random_logit(*self._explained, batch_size=self.inference.batch_size)
 
     @property
@@ -65,6 +67,7 @@ class Score:
 
     @property
     def needs_masks(self) -> bool:
+        """Whether it compares maps with the objects' masks, as all scores of localisation do."""
         return self.criterion == "localisation"
 
 

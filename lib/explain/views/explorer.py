@@ -125,6 +125,7 @@ class Layer:
         return (self.model, self.kind) == (other.model, other.kind)
 
     def bytes(self, images: int) -> int:
+        """Bytes that the maps of so many images take in the view, of all labels and query positions kept: one a value."""
         rows, columns = self.kept
         return images * len(self.labels) * len(rows) * len(columns) * math.prod(self.grid)
 

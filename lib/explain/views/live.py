@@ -65,6 +65,7 @@ class LiveView:
 
     @cached_property
     def still(self) -> Figure | Image.Image:
+        """The static picture of the view as it opens, drawn when it is first wanted."""
         return self._still(self.look)
 
     def look(self, wish: Wish, buffer: bytes = b"") -> Iterator[Answer]:
@@ -163,6 +164,7 @@ class Memory:
         self._lock = Lock()  # the views' thread adds while the kernel's packs
 
     def get(self, wish: Wish) -> Answer | None:
+        """The answer to `wish`, which now counts as used last; None where it is not remembered."""
         key = _key(wish)
         with self._lock:
             if key in self._answers:
@@ -170,6 +172,8 @@ class Memory:
             return self._answers.get(key)
 
     def add(self, wish: Wish, answer: Answer) -> None:
+        """Remember `answer`, and forget those that were not used for longest while there are more than `most` bytes; one
+        stays."""
         key = _key(wish)
         with self._lock:
             if key in self._answers:

@@ -65,6 +65,7 @@ class NetworkAnswers:
         return self.kinds[kind](**rest, **({"content": buffer} if buffer else {}))
 
     def list_networks(self) -> Iterator[Answer]:
+        """{names}: the networks that may be asked."""
         yield {"names": self.networks.names}, b""
 
     def describe_network(self, network: str) -> Iterator[Answer]:

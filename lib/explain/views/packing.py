@@ -107,7 +107,9 @@ class Packed:
 
     @property
     def count(self) -> int:
+        """How many maps were taken."""
         return sum(len(r) for r in self.ranges)
 
     def bytes(self) -> bytes:
+        """The ranges of all maps (least and greatest value, little-endian float32), then the levels of all."""
         return b"".join(part.tobytes() for part in (*self.ranges, *self.levels))

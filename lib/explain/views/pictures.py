@@ -62,6 +62,7 @@ class Pictures:
         return image if own else str(self.set_of(image).rows["path"].iloc[0])
 
     def thumbnail(self, image: str) -> np.ndarray:
+        """The picture as it is on disk, in its own proportions and no side longer than THUMBNAIL pixels: uint8 [h, w, 3]."""
         images = self.set_of(image)
         return images.thumbnail(next(images.rows.itertuples()), THUMBNAIL)
 

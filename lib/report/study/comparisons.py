@@ -30,6 +30,7 @@ class Pair:
 
     @property
     def row(self) -> Row:
+        """The row that the comparison speaks of: the first."""
         return self.first.row
 
 
@@ -68,6 +69,7 @@ class Family:
 
     @property
     def every(self) -> list[Compared]:
+        """All comparisons, also those that could not be made."""
         return list(chain(*self.parts.values()))
 
     @property

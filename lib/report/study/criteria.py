@@ -58,6 +58,7 @@ class Criterion:
 
     @property
     def verdict(self) -> str:
+        """Refuted as soon as one statement is, shown if there are any and all are, else undecided."""
         verdicts = {statement.verdict for statement in self.statements}
         if REFUTED in verdicts:
             return REFUTED
@@ -65,10 +66,13 @@ class Criterion:
 
     @property
     def result(self) -> str:
+        """What was found, statement by statement; 'nothing' without any."""
         return "; ".join(f"{statement.what}: {statement.result}" for statement in self.statements) or "nothing"
 
     @property
     def why(self) -> str:
+        """The reasons of the statements that have this verdict, each once; `sure` where they need none; that the protocol
+        has no such table, where there are no statements."""
         reasons = dict.fromkeys(
             statement.why for statement in self.statements if statement.verdict == self.verdict and statement.why
         )

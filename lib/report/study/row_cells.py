@@ -22,6 +22,7 @@ def labels_of(row: Row) -> dict[Heading, Cell]:
 
 
 def seeds_of(row: Row) -> dict[Heading, Cell]:
+    """How many of a row's runs are finished, in a column of its own."""
     return {("", "seeds"): Cell.seeds(len(row.finished), len(row.runs))}
 
 
@@ -53,4 +54,5 @@ def of_runs(row: Row, value: Callable[[Run], float], digits: int = 0) -> Cell:
 
 
 def training_minutes(row: Row) -> Cell:
+    """Minutes of training, the mean over a row's finished runs with its range."""
     return of_runs(row, lambda run: run.provenance["train_seconds"] / 60, 1)

@@ -56,6 +56,7 @@ class Row:
 
     @property
     def name(self) -> str:
+        """Its place on each of the table's axes, as in 'resnet18, CBAM'; its backbone, where there are no axes."""
         return ", ".join((self.label or {"backbone": self.config.backbone}).values())
 
     @property
@@ -72,6 +73,7 @@ class Row:
 
     @property
     def complete(self) -> bool:
+        """Whether all of its runs were finished when the study first looked."""
         return len(self.finished) == len(self.runs)
 
 

@@ -36,6 +36,7 @@ class Cell:
 
     @classmethod
     def words(cls, text: str) -> Cell:
+        """A text that is no number, kept in the file as it stands."""
         return cls(text, columns={"": text}, kind="words")
 
     @classmethod

@@ -51,6 +51,7 @@ class Destination:
         )
 
     def close(self, finished: bool) -> None:
+        """End the run there, as `finished` or as failed."""
         self.logger.finalize("success" if finished else "failed")
 
 
