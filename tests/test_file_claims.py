@@ -79,9 +79,17 @@ def test_a_killed_owner_is_replaced_at_once_on_its_machine(tmp_path):
 
 
 def test_a_used_process_number_is_not_the_owner(tmp_path):
-    owner = file_claims._ourselves() | {"started": psutil.Process().create_time() - 100}
-    (tmp_path / ".work.claim-1").write_text(json.dumps(owner))
+    owner = file_claims._ourselves()
+    (tmp_path / ".work.claim-1").write_text(json.dumps(owner | {"started": owner["started"] - 100}))
     assert FileClaim(tmp_path / "work").acquire()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is known but the clock's time")
+def test_an_owner_lives_on_when_the_clock_is_set(tmp_path, monkeypatch):
+    assert FileClaim(tmp_path / "work").acquire()
+    create_time = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: create_time(process) + 3600)
+    assert not FileClaim(tmp_path / "work").acquire()
 
 
 def test_who_acts_late_on_what_it_saw_does_not_become_a_second_owner(tmp_path, monkeypatch):

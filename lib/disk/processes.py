@@ -22,19 +22,27 @@ def machine() -> str:
 
 
 def started() -> float:
-    """When this process began, in seconds since 1970."""
+    """When this process began; see `_began`."""
     return _started(os.getpid())  # a forked process has another number, and begins anew
 
 
 @cache
 def _started(pid: int) -> float:
-    return psutil.Process(pid).create_time()
+    return _began(psutil.Process(pid))
+
+
+def _began(process: psutil.Process) -> float:
+    """When a process began: on Linux in ticks since the machine did, which stay when its clock is set (psutil's time
+    since 1970 does not); elsewhere in seconds since 1970."""
+    with contextlib.suppress(OSError):
+        return float(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return process.create_time()
 
 
 def is_running(pid: int, started: float) -> bool:
     """Whether the process `pid` still runs; numbers are used again, so its start must fit."""
     try:
         process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        return abs(_began(process) - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from lib.disk.processes import is_running, machine, started
 
-# .<name>.<random>, as earlier builds wrote it too, and who writes it: machine, process, its start in hundredths of a second
+# .<name>.<random>, as earlier builds wrote it too, and who writes it: machine, process, a hundred times its start
 NAME = re.compile(r"\..+\.[0-9a-f]{8}(?:\.([0-9a-f]{8})-(\d+)-(\d+))?")
 IDLE_S = 86_400.0  # without a change another machine's writer, of which nothing else is known, counts as dead
 _swept: set[Path] = set()  # the folders that this process has looked through

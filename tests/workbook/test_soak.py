@@ -4,6 +4,8 @@ Not three minutes of it under random kills, which would be a fifth of the time o
 here each kill is aimed at a moment that matters. `python -m benchmarks.soak --minutes 3` is the rest.
 """
 
+import subprocess
+
 import pytest
 
 from benchmarks import soak
@@ -42,3 +44,10 @@ def test_two_sweeps_some_killed_leave_the_store_of_a_quiet_one(study, tmp_path):
     assert told.count("2 of 2 runs ok") >= 2
     assert not (out / "runs" / "superseded").exists()
     assert [path for path in out.rglob(".*.????????.*") if ".claim-" not in path.name] == []  # of the killed writers
+
+
+def test_sweeps_that_fail_without_a_kill_are_not_begun_for_ever(tmp_path, monkeypatch):
+    (tmp_path / "out.log").write_text("no such data set")
+    monkeypatch.setattr(soak, "sweep", lambda *_: subprocess.Popen(["false"]))
+    with pytest.raises(RuntimeError, match=r"3\d sweeps ended badly:\nno such data set"):
+        soak.fill(tmp_path / "study.yaml", tmp_path / "out", lambda sweeps: True)
