@@ -109,7 +109,7 @@ class Attended:
 
     @property
     def traced(self) -> Tensor | None:
-        """What has a graph."""
+        """What has a graph: what the heads answer."""
         return self.heads
 
     def of_maps(self, gradient: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class Agreement(nn.Module):
         raise NotImplementedError
 
     def modulate(self, f: Tensor, gain: Tensor) -> Tensor:
-        """f times `gain`, a number a position [B, H, W] or a unit [B, C], which is shared by a position's channels."""
+        """f times `gain`: a number a position [B, H, W], the same for all its channels, or a number a unit [B, C]."""
         raise NotImplementedError
 
 
