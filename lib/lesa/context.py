@@ -10,7 +10,6 @@ instead of stored. Logits, softmax and statistics are at least float32, whatever
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from einops import einsum, rearrange, repeat
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError, choose, positive
 from lib.glsa.attention import at_least_float32
-from lib.lesa.pair_attention import attend, few_maps, weights
+from lib.lesa.pair_attention import attend, few_maps, weights, without_autocast
 from lib.lesa.position import POSITIONS
 from lib.lesa.relative import Relative
 from lib.mapped import Kind, Map, MapInfo, Mapped, Query, query_positions
@@ -118,11 +117,6 @@ def batch_norm_scale(norm: nn.BatchNorm2d, moments: list[Tensor] | None, count: 
             norm.running_mean.lerp_(mean, norm.momentum)
             norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
     return norm.weight * (variance + norm.eps).rsqrt() + 0 * norm.bias
-
-
-def without_autocast(device: str) -> AbstractContextManager:
-    """A with-block in which nothing is cast to half precision on `device` ("cpu", "cuda", …), if that has autocast at all."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def dividing(groups: int, channels: int) -> int:

@@ -9,6 +9,7 @@ map from one layout to another.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from einops import rearrange
@@ -34,12 +35,16 @@ def few_maps(tensors: Named) -> Iterator[Named]:
 
 def weights(scored: Named, relative: dict[str, Relative]) -> Tensor:
     """P [n, N, N], each row (a query) sums to one, from what `ContextTerm.scored` gives."""
-    logits = relative["q"].products(scored["q"] * scored["scale_q"])
+    by_query = relative["q"].products(scored["q"] * scored["scale_q"])
+    pairs = by_query.new_empty(by_query.shape)
     if "k" in relative:
         by_key = relative["k"].products(scored["k"] * scored["scale_k"])
-        logits = logits + rearrange(by_key, "n k l y x -> n y x k l")
-    logits = rearrange(logits, "n y x k l -> n (y x) (k l)")
-    return torch.baddbmm(logits, (scored["q"] * scored["scale"]).mT, scored["k"]).softmax(-1)
+        torch.add(by_query, rearrange(by_key, "n k l y x -> n y x k l"), out=pairs)
+    else:
+        pairs.copy_(by_query)
+    pairs = rearrange(pairs, "n y x k l -> n (y x) (k l)")
+    pairs.baddbmm_((scored["q"] * scored["scale"]).mT, scored["k"])
+    return torch.softmax(pairs, -1, out=pairs)
 
 
 def attend(scored: Named, v: Tensor, relative: dict[str, Relative]) -> Tensor:
@@ -70,8 +75,9 @@ class PairAttention(torch.autograd.Function):
             name: torch.empty_like(tensor, memory_format=torch.contiguous_format) for name, tensor in inputs.items()
         }
         of_tables = {name: [torch.zeros_like(table) for table in part.tables] for name, part in ctx.relative.items()}
-        for part, into in zip(few_maps({**inputs, "sums": grad}), few_maps(found), strict=True):
-            gradients(part, ctx.relative, into, of_tables)
+        with without_autocast(grad.device.type):  # `backward` may be called where it is on
+            for part, into in zip(few_maps({**inputs, "sums": grad}), few_maps(found), strict=True):
+                gradients(part, ctx.relative, into, of_tables)
         return None, None, *found.values(), *(table for tables in of_tables.values() for table in tables)
 
 
@@ -96,9 +102,10 @@ def gradients(part: Named, relative: dict[str, Relative], into: Named, of_tables
     of_pairs = direct.mT @ part["v"]
     if "v" in relative:
         of_averages = part["sums"][:, :, 1]
-        of_pairs += relative["v"].products(of_averages).reshape(of_pairs.shape)
+        products = relative["v"].products(of_averages)
+        of_pairs.view(products.shape).add_(products)
         add(of_tables["v"], relative["v"].gradients(of_averages, *relative["v"].by_offset(pairs)))
-    of_logits = torch._softmax_backward_data(of_pairs, pairs, -1, pairs.dtype)
+    of_logits = torch._softmax_backward_data(of_pairs, pairs, -1, pairs.dtype, grad_input=of_pairs)
     del pairs, of_pairs
     q, k, scale = part["q"], part["k"], part["scale"]
     of_scaled = k @ of_logits.mT
@@ -119,3 +126,8 @@ def add(totals: list[Tensor], tables: tuple[Tensor, ...]) -> None:
     """Add each table to its total, in place."""
     for total, table in zip(totals, tables, strict=True):
         total += table
+
+
+def without_autocast(device: str) -> AbstractContextManager:
+    """A with-block in which nothing is cast to half precision on `device` ("cpu", "cuda", …), if that has autocast at all."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

@@ -27,8 +27,14 @@ def skew(x: Tensor) -> Tensor:
 def unskew(x: Tensor) -> Tensor:
     """[..., M, L] → [..., M, L+M−1], the transpose of `skew`: every number back in its place, zeros elsewhere."""
     rows, length = x.shape[-2:]
-    out = x.new_zeros(*x.shape[:-1], length + rows - 1)
-    skew(out).copy_(x)
+    out = x.new_empty(*x.shape[:-1], length + rows - 1)
+    if rows == 1:
+        return out.copy_(x)
+    before, shifted, after = out.flatten(-2).split([rows - 1, rows * (length + rows - 2), 1], -1)
+    shifted = shifted.unflatten(-1, (rows, -1))
+    shifted[..., :length] = x
+    for gap in (before, shifted[..., length:], after):
+        gap.zero_()
     return out
 
 

@@ -77,6 +77,18 @@ def test_autocast_leaves_logits_and_statistics_in_single_precision():
     assert layer.context.norm_logits.running_var.dtype == torch.float32
 
 
+def test_the_gradient_is_in_single_precision_within_autocast_too():
+    torch.manual_seed(0)
+    layer, x = LESA(32, (4, 4), 4).train(), torch.randn(4, 32, 4, 4)
+    table, found = layer.context.position.table, []
+    for within in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = layer(x).square().mean()
+            with torch.autocast("cpu", enabled=within):
+                found += torch.autograd.grad(loss, table)
+    torch.testing.assert_close(*found, atol=1e-5, rtol=0.1)
+
+
 def test_training_takes_less_memory_than_the_plain_path():
     torch.manual_seed(0)
     term = ContextTerm(128, (14, 14)).train()
