@@ -56,7 +56,7 @@ class OpenAttention:
                     rows[:, :, :tokens] += bias[image, :, some]
                 rows[:, :, tokens:] = -torch.inf
                 torch.softmax(rows, -1, out=rows)
-                answers[image, :, some] = rows[:, :, :tokens] @ v[image]
+                torch.bmm(rows[:, :, :tokens], v[image], out=answers[image, :, some])
                 torch.mm(mean, rows.view(heads, -1), out=maps[image, some].view(1, -1))
         return answers, maps[:, None, :, :tokens]
 
