@@ -26,7 +26,7 @@ from lib.data.phantoms import (
 )
 from lib.data.phantoms.ambiguous import draw_ambiguous
 from lib.data.phantoms.birds import draw_birds
-from lib.data.phantoms.discs import PAIRS, PAIRS_CLINIC, SINGLE, draw_discs
+from lib.data.phantoms.discs import GRATINGS, PAIRS, PAIRS_CLINIC, SINGLE, draw_discs
 from lib.data.phantoms.lesions import CLINIC, LESIONS, draw_phantoms
 from lib.data.phantoms.marks import draw_marks
 from lib.data.phantoms.needles import draw_needles
@@ -106,6 +106,7 @@ load_phantom_birds = _phantoms(draw_birds, load_cub, birds.DEFAULT_IMAGES)
 load_phantom_pairs = _phantoms(partial(draw_discs, PAIRS), load_cub, discs.DEFAULT_IMAGES)
 load_phantom_pairs_clinic = _phantoms(partial(draw_discs, PAIRS_CLINIC), load_cub, discs.DEFAULT_IMAGES)
 load_phantom_single = _phantoms(partial(draw_discs, SINGLE), load_cub, discs.DEFAULT_IMAGES)
+load_phantom_gratings = _phantoms(partial(draw_discs, GRATINGS), load_cub, discs.DEFAULT_IMAGES)
 load_phantom_needles = _phantoms(draw_needles, load_cub, needles.DEFAULT_IMAGES)
 load_phantom_marks = _phantoms(draw_marks, load_cub, marks.DEFAULT_IMAGES)
 load_phantom_patterns = _phantoms(draw_patterns, load_cub, patterns.DEFAULT_IMAGES)
@@ -131,6 +132,7 @@ DATASETS: dict[str, Dataset] = {
     "phantom-wardrobe": Dataset(load_phantom_wardrobe, "person", (128, 64), built_in=True),
     "phantom-birds-other": Dataset(load_other_birds, "fine_grained", 64, built_in=True),
     "phantom-people-other": Dataset(load_other_people, "person", (128, 64), built_in=True),
+    "phantom-gratings": Dataset(load_phantom_gratings, "none", 32, built_in=True),
     "phantom-patterns": Dataset(load_phantom_patterns, "natural", 64, built_in=True),
     "digits": Dataset(load_digits_set, "shift", 32, built_in=True),
     "HAM10000": Dataset(load_ham10000, "dermoscopy", 96, class_names=HAM10000),

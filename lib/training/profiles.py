@@ -209,6 +209,8 @@ PROFILES: dict[str, dict[str, Any]] = {
     "wardrobe": {**_SMALL_REID, **_SEEN_PEOPLE, "dataset": "phantom-wardrobe"},
     "reid-smoke": {**_SMALL_REID, "patch_size": 8, "max_epoch": 1, "limit_images": 320, "batch_size": 8},
     "pairs": {**_DISCS, "dataset": "phantom-pairs"},
+    # From weights that know other gratings, which ship: no fusion and no residual ends at chance, as some do from scratch.
+    "pairs-tuned": {**_DISCS, "dataset": "phantom-pairs", "weights": "toynet", "max_epoch": 2},
     # Told at one place, it is learned in half of the steps.
     "single": {**_DISCS, "dataset": "phantom-single", "batch_size": 20, "lr": 4e-3, "max_epoch": 2},
     "needles": {**_MOSAIC, "dataset": "phantom-needles"},

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lib.data import load_dataset
-from lib.data.phantoms import birds, other_birds, other_people, wardrobe
+from lib.data.phantoms import birds, discs, other_birds, other_people, wardrobe
 from lib.data.phantoms.other_birds import other_bird
 from lib.data.phantoms.other_people import FIRST, somebody
 from lib.data.phantoms.person_drawing import camera, person
@@ -54,3 +54,34 @@ def test_most_of_the_other_people_are_trained_on(tmp_path):
     shown = images.rows[images.rows["identity"] > 0].groupby("part")["identity"].nunique()
     assert shown.to_dict() == {"train": 10, "query": 2, "gallery": 2}
     assert images.rows["camera"].nunique() > 12
+
+
+def test_no_grating_that_weights_know_is_asked_for_in_a_task():
+    apart = [
+        abs(np.sin(other.direction - direction))
+        for other in discs.OTHER_GRATINGS.values()
+        for direction in discs.DIRECTIONS.values()
+    ]
+    assert min(apart) > np.sin(4 * discs.TURN)  # of gratings that both turn a little
+    assert discs.PERIOD not in {other.period for other in discs.OTHER_GRATINGS.values()}
+    assert len({discs.PAIRS.seed, discs.SINGLE.seed, discs.PAIRS_CLINIC.seed, discs.GRATINGS.seed}) == 3
+
+
+def test_other_gratings_lie_as_cub_does_and_are_drawn_as_they_are_called(tmp_path):
+    images = load_dataset("phantom-gratings", tmp_path, limit=72)
+    assert images.is_phantom
+    assert images.rows["part"].value_counts().to_dict() == {"train": 48, "test": 24}
+    drawn = [discs.discs(discs.GRATINGS, kind, number) for kind in discs.OTHER_GRATINGS for number in range(4)]
+    kinds = [kind for kind in discs.OTHER_GRATINGS for _ in range(4)]
+    assert [strongest(one.picture.mean(2), one.parts["grating"][:2]) for one in drawn] == kinds
+
+
+def strongest(picture, place):
+    """The kind of OTHER_GRATINGS whose wave has most energy at a place."""
+    y, x = np.mgrid[: discs.SIDE, : discs.SIDE] - np.array(place[::-1])[:, None, None]
+    seen = (picture - picture.mean()) * (np.hypot(x, y) < discs.RADIUS)
+    energy = {
+        kind: abs((seen * np.exp(2j * np.pi / period * (y * np.cos(turn) - x * np.sin(turn)))).sum())
+        for kind, (turn, period) in discs.OTHER_GRATINGS.items()
+    }
+    return max(energy, key=energy.__getitem__)
