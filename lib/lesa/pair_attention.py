@@ -35,16 +35,11 @@ def few_maps(tensors: Named) -> Iterator[Named]:
 
 def weights(scored: Named, relative: dict[str, Relative]) -> Tensor:
     """P [n, N, N], each row (a query) sums to one, from what `ContextTerm.scored` gives."""
-    by_query = relative["q"].products(scored["q"] * scored["scale_q"])
-    pairs = by_query.new_empty(by_query.shape)
+    logits = rearrange(relative["q"].products(scored["q"] * scored["scale_q"]), "n y x k l -> n (y x) (k l)")
     if "k" in relative:
-        by_key = relative["k"].products(scored["k"] * scored["scale_k"])
-        torch.add(by_query, rearrange(by_key, "n k l y x -> n y x k l"), out=pairs)
-    else:
-        pairs.copy_(by_query)
-    pairs = rearrange(pairs, "n y x k l -> n (y x) (k l)")
-    pairs.baddbmm_((scored["q"] * scored["scale"]).mT, scored["k"])
-    return torch.softmax(pairs, -1, out=pairs)
+        by_key = scored["k"] * scored["scale_k"]
+        add_products(logits, rearrange(relative["k"].products(by_key), "n k l y x -> n y x k l"))
+    return logits.baddbmm_((scored["q"] * scored["scale"]).mT, scored["k"]).softmax(-1)
 
 
 def attend(scored: Named, v: Tensor, relative: dict[str, Relative]) -> Tensor:
@@ -102,8 +97,7 @@ def gradients(part: Named, relative: dict[str, Relative], into: Named, of_tables
     of_pairs = direct.mT @ part["v"]
     if "v" in relative:
         of_averages = part["sums"][:, :, 1]
-        products = relative["v"].products(of_averages)
-        of_pairs.view(products.shape).add_(products)
+        add_products(of_pairs, relative["v"].products(of_averages))
         add(of_tables["v"], relative["v"].gradients(of_averages, *relative["v"].by_offset(pairs)))
     of_logits = torch._softmax_backward_data(of_pairs, pairs, -1, pairs.dtype, grad_input=of_pairs)
     del pairs, of_pairs
@@ -120,6 +114,11 @@ def gradients(part: Named, relative: dict[str, Relative], into: Named, of_tables
             into[f"scale_{name}"][:] = (of_scaled * a).sum((1, 2), keepdim=True)
             into[name].addcmul_(of_scaled, scale)
             add(of_tables[name], relative[name].gradients(a * scale, *offsets))
+
+
+def add_products(pairs: Tensor, products: Tensor) -> None:
+    """Add what `Relative.products` gives to pairs [n, N, N], in place and without another copy."""
+    pairs.view(products.shape).add_(products)
 
 
 def add(totals: list[Tensor], tables: tuple[Tensor, ...]) -> None:
