@@ -5,6 +5,9 @@ import pytest
 from lib.errors import WorkbookError
 from lib.report.study import missing_runs
 from lib.report.study.missing_runs import train_missing
+from lib.report.study.study import study_of
+from lib.training import RunStore
+from lib.workbook.protocol import read_protocol
 
 
 @pytest.fixture
@@ -47,3 +50,9 @@ def test_a_run_that_cannot_be_trained_stays_missing_and_the_others_are_trained(w
 def test_no_seeds_train_nothing(written, trained):
     train_missing(written.study(), 0)
     assert trained == []
+
+
+def test_every_network_of_the_miniature_starts_from_the_weights_of_its_backbone(tmp_path):
+    study = study_of(read_protocol("quick"), RunStore(tmp_path))
+    assert {row.config.backbone for row in study.every_row()} == {"toynet", "resnet18_small"}
+    assert all(row.config.weights == row.config.backbone for row in study.every_row())
