@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from numbers import Integral
 from pathlib import Path
 from typing import NoReturn
@@ -106,16 +107,19 @@ def warn_once(log: logging.Logger, warning: str) -> None:
 
 
 class CommandLine(argparse.ArgumentParser):
-    """An argument parser whose complaints are WorkbookErrors, with the nearest flag for one that does not exist."""
+    """An argument parser whose complaints are WorkbookErrors, with the nearest flag for one that does not exist. A value that
+    is empty, as a shell's variable that was never set gives it, is not taken for a flag that was left out, or a path."""
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
         """As argparse's, but that no flag is left over.
 
         Raises:
-            WorkbookValueError: a flag that does not exist, with the nearest one; of flags that other projects had, what
-                they are here.
+            WorkbookValueError: a value that is empty, or a flag that does not exist, with the nearest one; of flags that other
+                projects had, what they are here.
         """
-        namespace, rest = super().parse_known_args(args, namespace)
+        words = sys.argv[1:] if args is None else list(args)
+        _refuse_empty(words)
+        namespace, rest = super().parse_known_args(words, namespace)
         flags = [word.split("=")[0] for word in rest if word.startswith("--")]
         former = [seeds.told(flag) for flag in flags]
         if flags and all(former):
@@ -129,6 +133,14 @@ class CommandLine(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise `message` as a WorkbookError, where argparse would print the usage and exit."""
         raise WorkbookError(f"{message}. See {self.prog} --help.")
+
+
+def _refuse_empty(words: list[str]) -> None:
+    for before, word in pairwise(["", *words]):
+        flag, given, value = word.partition("=") if word.startswith("--") else (before, True, word)
+        if given and not value.strip():
+            what = flag if flag.startswith("-") else "an argument"
+            raise WorkbookValueError(f"The value of {what} is empty ({value!r}): give one, or leave it out.")
 
 
 def run_command(main: Callable[[], int | None]) -> None:

@@ -1,10 +1,20 @@
 """The nearest valid name, and one line for a user's mistake."""
 
 import logging
+from pathlib import Path
 
 import pytest
 
-from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, choose, nearest, run_command, warn_once
+from lib.errors import (
+    CommandLine,
+    WorkbookError,
+    WorkbookFileError,
+    WorkbookValueError,
+    choose,
+    nearest,
+    run_command,
+    warn_once,
+)
 
 
 def test_choose_forgives_case_and_punctuation_and_nothing_else():
@@ -52,3 +62,25 @@ def test_what_a_file_holds_steers_no_terminal(kind):
 def test_a_warning_is_printable(caplog):
     warn_once(logging.getLogger(__name__), "run \x1b[2K is damaged")
     assert caplog.messages == [r"run \x1b[2K is damaged"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--output-dir", ""], "--output-dir"),
+        (["--output-dir="], "--output-dir"),
+        (["--output-dir", " "], "--output-dir"),
+        (["-p", ""], "-p"),
+        (["02", ""], "an argument"),
+    ],
+)
+def test_an_empty_value_is_neither_a_path_nor_a_flag_left_out(words, named):
+    parser = CommandLine()
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--output-dir", type=Path)
+    parser.add_argument("-p", action="append")
+    with pytest.raises(WorkbookError, match=f"^The value of {named} is empty .*: give one, or leave it out"):
+        parser.parse_args(words)
+    with pytest.raises(WorkbookError, match="is empty"):
+        parser.parse_intermixed_args(words)
+    assert parser.parse_args(["02", "-p", "label=", "--output-dir=a"]).p == ["label="]

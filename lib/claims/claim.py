@@ -55,10 +55,11 @@ class Claim:
         return self.unit or f"points of {names[self.measure]}"
 
 
-def tally(verdicts: Mapping[str, str], what: str) -> str:
+def tally(verdicts: Mapping[str, str], one: str, many: str = "") -> str:
     """One sentence on the verdicts by name: 'Of 3 claims 1 is shown (a), 2 are refuted (b, c) and 0 are undecided.'
 
-    What was not tried is told where there is some.
+    What was not tried is told where there is some. `one` is the word for what is judged, `many` its plural where that has
+    more than an s.
     """
     parts = []
     for word in (SHOWN, REFUTED, UNDECIDED, *[NOT_TRIED] * (NOT_TRIED in verdicts.values())):
@@ -66,6 +67,7 @@ def tally(verdicts: Mapping[str, str], what: str) -> str:
         parts.append(
             f"{len(names)} {'is' if len(names) == 1 else 'are'} {word}" + f" ({', '.join(names)})" * bool(names)
         )
+    what = one if len(verdicts) == 1 else many or f"{one}s"
     return f"Of {len(verdicts)} {what} {', '.join(parts[:-1])} and {parts[-1]}."
 
 

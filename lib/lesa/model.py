@@ -100,7 +100,9 @@ def bottleneck(net: ResNet, stage: str, number: int) -> Bottleneck:
     from torchvision.models.resnet import Bottleneck, ResNet  # slow to import
 
     if not isinstance(net, ResNet):
-        raise WorkbookValueError(f"LESA goes into torchvision's ResNets, not into a {type(net).__name__}.")
+        raise WorkbookValueError(
+            f"LESA goes into torchvision's ResNets, not into a {type(net).__name__}: take the backbone resnet50 or another of these."
+        )
     stage_blocks = getattr(net, stage)
     if number not in range(len(stage_blocks)):
         raise WorkbookValueError(f"{stage} has the blocks 0 to {len(stage_blocks) - 1}, and no block {number}.")

@@ -1,7 +1,8 @@
 """What decides what a run computes, as digests: a run whose code or images have changed is trained again.
 
 Of the code: of the files that the model's classes stand in, and of those that they import, everything counts but other networks'
-layers and the registries: a new fusion strategy makes no other strategy's runs stale. Of the rest, the whole files do.
+layers and the registries of classes: a new fusion strategy makes no other strategy's runs stale. Of the rest, the whole
+files do.
 """
 
 import ast
@@ -13,7 +14,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 
 from torch import nn
 
@@ -107,7 +108,7 @@ def _is_ours(cls: type) -> bool:
 
 @functools.lru_cache(maxsize=256)  # a notebook trains many runs of a few networks
 def _deciding(name: str, text: str, classes: frozenset[type]) -> str:
-    """The statements `text` of a module without imports, registries and the layers that are not of `classes`."""
+    """The statements `text` of a module without imports, registries of classes and the layers that are not of `classes`."""
     tree = ast.parse(text)
     # One that is imported late, in a function, may not be loaded yet; which of its classes are layers must not hang on that.
     module = importlib.import_module(name)
@@ -116,11 +117,18 @@ def _deciding(name: str, text: str, classes: frozenset[type]) -> str:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             return False
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
-            return not isinstance(node.value, (ast.Dict, ast.List))
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            return not any(_is_aside(module, target.id) for target in targets if isinstance(target, ast.Name))
         cls = getattr(module, getattr(node, "name", ""), None)
         return not (isinstance(cls, type) and issubclass(cls, nn.Module) and cls not in classes)
 
     return "\n".join(ast.unparse(node) for node in tree.body if decides(node))
+
+
+def _is_aside(module: ModuleType, name: str) -> bool:
+    """Whether a module's variable only lists names or classes: those that a run uses are counted themselves."""
+    value = getattr(module, name, None)
+    return name == "__all__" or (isinstance(value, dict) and any(isinstance(entry, type) for entry in value.values()))
 
 
 def _source(what: type | FunctionType) -> str:

@@ -64,7 +64,7 @@ def read_cell(source: str, where: str = "the cell") -> dict[str, Parameter]:
     parameters: dict[str, Parameter] = {}
     for line in lines:
         try:
-            parameter = _read_line(line, comments.get(line.end_lineno, ""))
+            parameter = _read_line(line, _comment_of(line, comments))
         except (ValueError, TypeError):
             raise _malformed(where, line.lineno, source) from None
         if parameter.name in parameters:
@@ -162,9 +162,15 @@ def _convert(type_: type, optional: bool, value: Any) -> Any:
 
 
 def _comments(source: str) -> dict[int, str]:
-    """The text of the comment on each line that has one."""
+    """The text of the comment on each line that has one, without a further one that follows on that line."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    comments = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    return {line: text.partition("  # ")[0] for line, text in comments.items()}
+
+
+def _comment_of(line: ast.stmt, comments: Mapping[int, str]) -> str:
+    """Of a statement that goes over several lines, as a formatter writes it where the comment is long, the last comment."""
+    return next((comments[i] for i in range(line.end_lineno, line.lineno - 1, -1) if i in comments), "")
 
 
 def _malformed(where: str, line: int, source: str) -> WorkbookValueError:

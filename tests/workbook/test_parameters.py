@@ -32,6 +32,14 @@ def test_a_cell_is_read_with_types_defaults_and_help():
     assert found["shift"].default == -0.5
 
 
+def test_the_help_is_the_lines_own_comment():
+    """Over several lines a formatter writes what has a long comment; a second one on a line is about what follows."""
+    found = read_cell(
+        "a: str | None = (\n    None  # names by comma\n)\nb: int = 1  # of them  # Seldom changed\nc: int = 2\n"
+    )
+    assert [parameter.help for parameter in found.values()] == ["names by comma", "of them", ""]
+
+
 @pytest.mark.parametrize(
     "line",
     [

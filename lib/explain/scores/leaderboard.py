@@ -16,6 +16,7 @@ Wilson's (JASA 1927), each group one trial, and that of a gain as far as Wilson'
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 LEVEL = 0.05
 FLIPS = 9999  # of signs; all there are, where there are fewer
+SMALL = 0.01  # means of a score below it are counted in a power of ten
 MARK = "×"  # at what does not beat the best reference map
 
 Scored = Mapping[str, Mapping[str, np.ndarray]]
@@ -118,15 +120,26 @@ def with_verdicts(table: pd.DataFrame, references: Sequence[str]) -> pd.DataFram
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """The leaderboard to read: a row a method, a column a score, "mean [low, high]", with `MARK` at what does not beat
-    the best reference map. An arrow at a score tells which way is better."""
+    the best reference map. An arrow at a score tells which way is better, and a power of ten in brackets in what it is
+    counted where all its means are small."""
+    powers = {name: _power(means) for name, means in table.groupby("score")["mean"]}
     cells = [
-        f"{row.mean:.3f} [{row.low:.3f},\N{NO-BREAK SPACE}{row.high:.3f}]"
+        f"{row.mean / power:.3f} [{row.low / power:.3f},\N{NO-BREAK SPACE}{row.high / power:.3f}]"
         + (f"\N{NO-BREAK SPACE}{MARK}" if row.beats is False else "")
-        for row in table.itertuples()
+        for row, power in zip(table.itertuples(), table["score"].map(powers), strict=True)
     ]
-    arrows = {name: f"{name} {'↑' if SCORES[name].best > 0 else '↓'}" for name in table["score"].unique()}
-    wide = table.assign(cell=cells, score=table["score"].map(arrows))
+    heads = {
+        name: f"{name} {'↑' if SCORES[name].best > 0 else '↓'}" + f" ({power:.0e})" * (power < 1)
+        for name, power in powers.items()
+    }
+    wide = table.assign(cell=cells, score=table["score"].map(heads))
     return wide.pivot_table(index="method", columns="score", values="cell", aggfunc="first", sort=False)
+
+
+def _power(means: pd.Series) -> float:
+    """1, or the power of ten of the greatest of `means` where three digits after the point hardly show it."""
+    greatest = means.abs().max()
+    return 10.0 ** math.floor(math.log10(greatest)) if 0 < greatest < SMALL else 1.0
 
 
 def _rows_of(name: str, values: dict[str, np.ndarray], groups: np.ndarray, references: Sequence[str]) -> list[dict]:

@@ -107,7 +107,7 @@ def _unlike(names: Sequence[str], maps: Mapping[str, np.ndarray]) -> list[str]:
 def agreement_matrix(table: pd.DataFrame, phantom: bool) -> Figure:
     """Rank correlation between the maps of every two methods (`lib.explain.agreement`)."""
     count = len(table)
-    texts = (table.round(1) + 0.0).map(lambda value: minus(f"{value:.1f}"))
+    texts = table.map(lambda value: minus(f"{value:z.1f}"))
     with figure(0.52 * count + 2.6, 0.42 * count + 1.9, phantom) as fig:
         ax = fig.subplots()
         bar, small = {"label": "mean rank correlation"}, {"fontsize": 7}

@@ -144,7 +144,7 @@ def _peak(title: str, heat: np.ndarray) -> str:
     patches: the class token then attends to itself alone."""
     if not heat.any():
         return f"{title}\nnothing on patches"
-    return f"{title}\nup to {shares(heat[None]).max() * heat.size:.1f} × even"
+    return f"{title}\nup to {shares(heat[None]).max() * heat.size:.3g} × even"
 
 
 def _map_on(ax: Axes, images: TestImages, i: int, heat: np.ndarray, title: str) -> None:

@@ -34,7 +34,7 @@ def study_verdict(study: Study, criteria: Sequence[Criterion]) -> list[str]:
     reasons = [f"{c.name.partition(' ')[2]}: {c.why}." for c in criteria if c.verdict == UNDECIDED]
     chance = _at_chance(study)
     caution = [f"At chance in balanced accuracy, and so no evidence on any method, are {chance} configurations."]
-    return [tally(names, "criteria"), *reasons, *caution * (not chance.startswith("0 "))]
+    return [tally(names, "criterion", "criteria"), *reasons, *caution * (not chance.startswith("0 "))]
 
 
 def _at_chance(study: Study) -> str:

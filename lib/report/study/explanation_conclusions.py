@@ -44,9 +44,9 @@ def mean_and_range(values: np.ndarray) -> str:
     known = values[np.isfinite(values)]
     if not known.size:
         return "unknown"
-    spread = f" ({known.min():.2f} to {known.max():.2f})" if len(known) > 1 else ""
+    spread = f" ({known.min():z.2f} to {known.max():z.2f})" if len(known) > 1 else ""
     of = f", {len(known)} of {len(values)} draws" if len(known) < len(values) else ""
-    return minus(f"{known.mean():.2f}{spread}{of}")
+    return minus(f"{known.mean():z.2f}{spread}{of}")
 
 
 def explanation_figures(

@@ -2,21 +2,21 @@
 
 from lib.evaluation.efficiency import Efficiency
 from lib.evaluation.pass_study import PassStudy
-from lib.report.tables.cells import minus, signed
+from lib.report.tables.cells import minus, points_with_ends, seeds_text, signed
 from lib.statistics.estimates import Comparison
 
 
 def agreement_figures(study: PassStudy, comparison: Comparison, cost: str) -> dict[str, str]:
     """The six key figures; `comparison` is of GAttANet's accuracy with its backbone's, `cost` is `cost_text`."""
     last, (same, other) = study.last, study.cosines
-    difference, low, high = (signed(100 * value) for value in (comparison.difference, comparison.low, comparison.high))
+    difference, low, high = points_with_ends(comparison)
     return {
-        "accuracy, GAttANet − backbone": f"{difference} points [{low}, {high}], {comparison.seeds} seeds",
+        "accuracy, GAttANet − backbone": f"{difference} points [{low}, {high}], {seeds_text(comparison.seeds)}",
         f"other answers after pass {study.trained} than after pass 1": f"{100 * last.changed:.1f} % "
         f"(repaired {100 * last.repaired:.1f} %, spoiled {100 * last.spoiled:.1f} %)",
         "accuracy that the batch's own statistics recover": f"{signed(100 * study.recovered)} points",
         "largest modulation of a layer": f"{100 * study.widest:.1f} % at the 95th percentile",
-        "queries, same class against others": minus(f"cosine {same:.3f} against {other:.3f}"),
+        "queries, same class against others": minus(f"cosine {same:z.3f} against {other:z.3f}"),
         "cost": cost,
     }
 

@@ -68,4 +68,4 @@ def _at(steady: pd.DataFrame, end: Callable[[Iterable[float]], float]) -> str:
     if means.empty:
         return "unknown, since all maps are even"
     value = end(means)
-    return f"{', '.join(means.index[means == value])} ({minus(f'{value:.2f}')})"
+    return f"{', '.join(means.index[means == value])} ({minus(f'{value:z.2f}')})"

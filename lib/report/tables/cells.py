@@ -11,6 +11,7 @@ from lib.statistics.estimates import Comparison, Estimate
 from lib.statistics.mcnemar import McNemar
 
 LEAST_P = 0.001
+MOST_DIGITS = 6  # after the point, of a difference in points
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,19 @@ class Cell:
         return cls(
             f"{mean:.1f}" if math.isnan(sd) else f"{mean:.1f} ± {sd:.1f}",
             f"[{low:.1f}, {high:.1f}]",
-            f"{_seeds(estimate.seeds)}, {estimate.images:,} images of {estimate.groups:,} lesions",
+            f"{seeds_text(estimate.seeds)}, {_images(estimate.images, estimate.groups)}",
             {"mean": mean, "sd": sd, "low": low, "high": high, "seeds": estimate.seeds, "n": estimate.images},
         )
 
     @classmethod
     def points(cls, comparison: Comparison) -> Cell:
         """A difference of two configurations, in percentage points."""
-        difference, low, high = (100 * value for value in (comparison.difference, comparison.low, comparison.high))
+        difference, low, high = in_points(comparison)
+        text, *ends = points_with_ends(comparison)
         return cls(
-            signed(difference),
-            f"[{signed(low)}, {signed(high)}]",
-            f"{_seeds(comparison.seeds)} a side, {comparison.images:,} images",
+            text,
+            f"[{', '.join(ends)}]",
+            f"{seeds_text(comparison.seeds)} a side, {comparison.images:,} images",
             {"difference": difference, "low": low, "high": high, "seeds": comparison.seeds, "n": comparison.images},
         )
 
@@ -100,7 +102,7 @@ class Cell:
     def quantity(cls, value: float, digits: int = 0, *ends: float, plus: bool = False) -> Cell:
         """A number with a unit (told in the column's heading), maybe with both ends of its range; `plus` shows a plus
         sign."""
-        text, *span = (signed(v, digits) if plus else minus(f"{v:,.{digits}f}") for v in (value, *ends))
+        text, *span = (signed(v, digits) if plus else minus(f"{v:z,.{digits}f}") for v in (value, *ends))
         columns = {"": value, **dict(zip(("low", "high"), ends, strict=False))}
         return cls(text, f"[{', '.join(span)}]" if len(set(span)) == 2 else "", columns=columns)
 
@@ -126,11 +128,29 @@ def p_statement(p: float) -> str:
     return f"p {p_text(p)}" if p < LEAST_P else f"p = {p_text(p)}"
 
 
+def in_points(comparison: Comparison) -> tuple[float, float, float]:
+    """The difference and the ends of its interval, in percentage points."""
+    return 100 * comparison.difference, 100 * comparison.low, 100 * comparison.high
+
+
+def points_with_ends(comparison: Comparison) -> tuple[str, str, str]:
+    """'+1.2', '−0.4', '+2.8'; of an interval without zero with as many digits as tell its ends from zero."""
+    difference, low, high = in_points(comparison)
+    least = min(abs(low), abs(high)) if low * high > 0 else 1.0
+    digits = min(max(1, -math.floor(math.log10(least))), MOST_DIGITS)
+    return signed(difference, digits), signed(low, digits), signed(high, digits)
+
+
 def points_text(comparison: Comparison) -> str:
     """'+1.2 [−0.4, +2.8]'"""
     cell = Cell.points(comparison)
     return f"{cell.text} {cell.below}"
 
 
-def _seeds(number: int) -> str:
+def seeds_text(number: int) -> str:
+    """'1 seed', '3 seeds'"""
     return "1 seed" if number == 1 else f"{number} seeds"
+
+
+def _images(images: int, groups: int) -> str:
+    return f"{images:,} images" + f" of {groups:,} groups" * (groups != images)

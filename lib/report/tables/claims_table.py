@@ -9,13 +9,11 @@ from lib.claims import CLAIMS, NOT_TRIED, REFUTED, SHOWN, UNDECIDED, Claim, Tria
 from lib.claims.claim import ALPHA, tally
 from lib.errors import CommandLine, run_command
 from lib.paths import OUTPUTS, resolve_output
-from lib.report.tables.cells import Cell, points_text
+from lib.report.tables.cells import Cell, points_text, seeds_text
 from lib.report.tables.markdown_table import markdown_of
 from lib.report.tables.table import Heading, Table
 
-CAPTION = (
-    "The papers' claims on trial, {seeds} seeds a side. The effect is the first network minus the second, in points."
-)
+CAPTION = "The papers' claims on trial, {seeds} a side. The effect is the first network minus the second, in points."
 NOTES = (
     "Effect: with its 95 % interval over seeds and test images. Matters from: the smallest effect that counts, told in "
     "advance.",
@@ -29,12 +27,14 @@ def claims_table(trials: Sequence[Trial]) -> Table:
     """Each claim with its source, task, effect, interval, corrected p and verdict, and the notebook that looks closer."""
     seeds = max((trial.comparison.seeds for trial in trials if trial.comparison), default=0)
     missing = [f"{trial.claim.name}: {trial.missing}" for trial in trials if trial.missing]
-    return Table("claims", CAPTION.format(seeds=seeds), [_row(trial) for trial in trials], [*NOTES, *missing])
+    return Table(
+        "claims", CAPTION.format(seeds=seeds_text(seeds)), [_row(trial) for trial in trials], [*NOTES, *missing]
+    )
 
 
 def verdict_on_claims(trials: Sequence[Trial]) -> str:
     """One sentence: how many claims are shown, refuted and undecided, and which."""
-    return tally({trial.claim.name: trial.verdict for trial in trials}, "claims")
+    return tally({trial.claim.name: trial.verdict for trial in trials}, "claim")
 
 
 def claim_rows(trials: Sequence[Trial]) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from lib.evaluation.attention_measures import NAMES as ATTENTION_MEASURES
-from lib.report.tables.cells import p_statement, signed
+from lib.report.tables.cells import p_statement, points_with_ends, seeds_text
 from lib.report.tables.run_tables import value_with_interval
 from lib.retrieval.ranking import RETRIEVAL_METRICS
 from lib.statistics.estimates import Comparison, Estimate, compare
@@ -14,7 +14,7 @@ NAMES = METRICS | RETRIEVAL_METRICS | ATTENTION_MEASURES  # of what can be compa
 ONE_RUN = "One run alone supports no claim: compare it with others, over several seeds (`run_all.py sweep`)."
 ONCE = "Another training may say otherwise."
 IMAGES_ONLY = (
-    "The interval covers the choice of test lesions only: one seed of each cannot say whether another training would "
+    "The interval covers the choice of test images only: one seed of each cannot say whether another training would "
     "repeat it."
 )
 
@@ -29,8 +29,7 @@ def comparison_text(comparison: Comparison) -> str:
     '+0.3 points of accuracy (95 % interval −1.2 to +1.8 over test images, one training each)'"""
     if comparison.p is None:
         return _with_span(comparison, " over test images, one training each")
-    seeds = f"{comparison.seeds} seed{'s' * (comparison.seeds > 1)} a side"
-    return _with_span(comparison, f"; {p_statement(comparison.p)}; {seeds}")
+    return _with_span(comparison, f"; {p_statement(comparison.p)}; {seeds_text(comparison.seeds)} a side")
 
 
 def ablation_text(comparison: Comparison) -> str:
@@ -82,7 +81,7 @@ def verdict_of_runs(runs: Mapping[str, Run]) -> str:
 
 def _with_span(comparison: Comparison, more: str = "") -> str:
     """The difference and its interval; `more` stands in the brackets as well."""
-    difference, low, high = (signed(100 * value) for value in (comparison.difference, comparison.low, comparison.high))
+    difference, low, high = points_with_ends(comparison)
     return f"{difference} points of {NAMES[comparison.metric]} (95 % interval {low} to {high}{more})"
 
 

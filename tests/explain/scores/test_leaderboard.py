@@ -161,6 +161,16 @@ def test_the_leaderboard_to_read_marks_what_beats_no_reference():
     assert not wide.loc["random"].str.contains(MARK).any()
 
 
+def test_small_scores_are_told_in_a_power_of_ten():
+    given = scored(good=made_up(1, 0.2), random=made_up(4), centre=made_up(5))
+    table = leaderboard({name: {s: v * 1e-6 for s, v in of.items()} for name, of in given.items()}, groups=range(N))
+    wide = readable(table)
+    (head,) = (name for name in wide if name.startswith("deletion"))
+    first = table[(table["method"] == "good") & (table["score"] == "deletion")].iloc[0]
+    assert head == "deletion ↓ (1e-07)"
+    assert wide.loc["good", head].startswith(f"{first['mean'] * 1e7:.3f} [{first['low'] * 1e7:.3f},")
+
+
 def test_noise_of_single_pixels_does_not_beat_the_references():
     model, x = model_of("vgg"), images(24)
     single = torch.rand(24, 32, 32, generator=torch.Generator().manual_seed(5))

@@ -59,6 +59,7 @@ def test_likeness_is_told_stage_by_stage():
     assert table.data.loc["cam", "from fc"] == "0.30 (0.20 to 0.40)"
     assert "mean of 2 draws" in table.caption
     assert mean_and_range(np.array([NAN])) == "unknown"
+    assert mean_and_range(np.array([-0.001])) == "0.00"
 
 
 def test_what_the_leaderboard_cannot_say_is_told():

@@ -56,6 +56,7 @@ def test_the_verdict_is_one_sentence_that_names_the_claims(tried):
     assert verdict_on_claims(tried[:2]) == (
         "Of 2 claims 1 is shown (GLSA: relations), 1 is refuted (a loss) and 0 are undecided."
     )
+    assert verdict_on_claims(tried[:1]) == "Of 1 claim 1 is shown (GLSA: relations), 0 are refuted and 0 are undecided."
     assert claims_figures(tried)["claims not tried"] == "1 of 3"
     assert "claims not tried" not in claims_figures(tried[:2])
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from lib.report.figures.method_figures import by_seed
+from lib.report.tables.cells import Cell, points_text
 from lib.report.tables.method_table import ONE_SEED, methods_table
 from lib.report.tables.table import html_of
 from lib.report.tables.verdicts import comparison_text, verdict
-from lib.statistics.estimates import compare, estimate, holm
+from lib.statistics.estimates import Comparison, Estimate, compare, estimate, holm
 from lib.statistics.metric_names import TESTED_METRICS
 from lib.training import RunConfig
 
@@ -73,3 +74,28 @@ def test_the_figure_has_a_dot_a_seed_and_an_interval_a_metric(methods):
     gains = [compare(methods["CBAM"], methods["bare"], metric).difference for metric in TESTED_METRICS]
     assert differences[1].tolist() == pytest.approx([100 * gain for gain in gains])
     by_seed({name: runs[:1] for name, runs in methods.items()})
+
+
+def difference(low, high, seeds=3):
+    return Comparison("accuracy", (low + high) / 2, low, high, 0.01 if seeds > 1 else None, 1.0, "g", "t", seeds, 30)
+
+
+def test_a_difference_that_is_none_is_written_so_and_a_small_one_is_not():
+    assert points_text(difference(-0.031, 0.051)) == "+1.0 [−3.1, +5.1]"
+    assert points_text(difference(-1e-5, 3e-5)) == "0.0 [0.0, 0.0]"  # nothing is claimed of it
+    assert points_text(difference(0.02, 0.04)) == "+3.0 [+2.0, +4.0]"
+    assert points_text(difference(1e-5, 3e-5)) == "+0.002 [+0.001, +0.003]"
+    assert points_text(difference(-0.03, -4e-4)) == "−1.52 [−3.00, −0.04]"
+    assert points_text(difference(0, 0)) == "0.0 [0.0, 0.0]"
+    assert points_text(difference(1e-12, 1e-11)) == "0.000000 [0.000000, 0.000000]"
+    said = verdict(difference(1e-5, 3e-5, seeds=1), "A", "B")
+    assert said.startswith(
+        "A is ahead of B on these test images: +0.002 points of accuracy (95 % interval +0.001 to +0.003"
+    )
+
+
+def test_a_result_tells_its_images_and_of_how_many_groups_they_are():
+    several, each_its_own = (Cell.percent(Estimate(0.5, 0.1, 0.4, 0.6, 2, 1200, groups)) for groups in (900, 1200))
+    assert several.note == "2 seeds, 1,200 images of 900 groups"
+    assert each_its_own.note == "2 seeds, 1,200 images"
+    assert Cell.quantity(-0.004, 2, -0.3, 0.2).text == "0.00"
