@@ -138,7 +138,7 @@ def _advice(error: OSError, path: Path, size: int | None, reached: int) -> str:
     if error.errno in FORBIDDEN:
         return f". Make {path.parent} writable (chmod u+w, or mount it so), or choose another folder; {KEPT}."
     if error.errno not in FULL:
-        return f". Free some space or choose another folder; {KEPT}."
+        return f". Choose another place; {KEPT}."
     wanted = f"{size:,} bytes wanted" if size and size > reached else f"more than {reached:,} bytes wanted"
     return f": {wanted}, {_room(path)}. Free some space or choose another folder; {KEPT}."
 

@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -58,13 +58,15 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
     Images are decoded and predicted batch by batch, so memory does not grow with their number.
 
     Raises:
-        WorkbookFileError: no image there, or one that cannot be read (unless `skip_unreadable`); nothing is written.
+        WorkbookFileError: no image there, one that cannot be read (unless `skip_unreadable`), or `output` is one of them;
+            nothing is written.
     """
     if run.config.task == "reid":
         raise WorkbookValueError(
             f"{run.path.name} tells identities apart and has no classes to predict; use run.model().embed(images)."
         )
     images, missing = find_images(source)
+    _refuse_input(output, [source, *(path for _, path in images)])
     refuse_unreadable(missing, skip_unreadable)
     model, augmentation = run.model().to(hardware.device(device)), augmentation_of(run.config)
     answer = over_views(probabilities, run.config)
@@ -88,6 +90,12 @@ def predict(run: Run, source: Path, output: Path, device: str = "auto", skip_unr
 
     save_whole(output, write)
     return len(images) - len(problems)
+
+
+def _refuse_input(output: Path, files: Iterable[Path]) -> None:
+    """Raise a WorkbookFileError where `output` is one of the files that are read."""
+    if output.is_file() and any(path.name == output.name and path.samefile(output) for path in files):
+        raise WorkbookFileError(f"--output {output} is one of the files to read: name another for the predictions.")
 
 
 def _batches(

@@ -111,5 +111,17 @@ def test_mistakes_are_named_and_nothing_is_written(finished, tmp_path):
     (tmp_path / "table.csv").write_text("name\nx\n")
     with pytest.raises(WorkbookFileError, match="none of the columns path"):
         predict(finished, tmp_path / "table.csv", output)
-    with pytest.raises(WorkbookError, match=r"Cannot write .*table\.csv"):
+    with pytest.raises(WorkbookError, match=r"Cannot write .*table\.csv.*\. Choose another place; "):
         predict(finished, tmp_path / "images" / "good.png", tmp_path / "table.csv" / "out.csv")
+
+
+def test_the_table_is_never_written_over_what_is_read(finished, tmp_path):
+    picture, table = tmp_path / "a.png", tmp_path / "list.csv"
+    Image.new("RGB", (9, 9)).save(picture)
+    table.write_text("path\na.png\n")
+    before = {path: path.read_bytes() for path in (picture, table)}
+    for source, output in ((tmp_path, picture), (picture, picture), (table, table), (table, picture)):
+        with pytest.raises(WorkbookFileError, match="is one of the files to read: name another"):
+            predict(finished, source, output)
+    assert {path: path.read_bytes() for path in before} == before
+    assert predict(finished, table, tmp_path / "out.csv") == predict(finished, table, tmp_path / "out.csv") == 1

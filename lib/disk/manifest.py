@@ -62,7 +62,8 @@ def difference(path: Path, then: Entry, trusting: bool = False) -> str | None:
         return "it is no file" if path.exists() else "it is missing"
     size = path.stat().st_size
     if size != then.get("bytes"):
-        return f"it has {size:,} bytes, and had {then.get('bytes')!r:.20} when it was written"
+        had = then.get("bytes")
+        return f"it has {size:,} bytes, and had {f'{had:,}' if isinstance(had, int) else repr(had):.20} when it was written"
     if trusting and untouched(path, then):
         return None
     return None if digest(path) == then.get("blake2b") else "its content is not what was written"

@@ -271,5 +271,8 @@ class RunStore:
             return Run(self.root / hits[0])
         if hits:
             raise WorkbookFileError(f"{str(name)!r} fits {len(hits)} runs: {', '.join(hits[:5])}; give the whole name.")
-        hint = did_you_mean(str(name), names)
+        hint = (
+            did_you_mean(str(name), names)
+            or " Give a run's folder, or the folder of its store's outputs (--output-dir)."
+        )
         raise WorkbookFileError(f"No run {str(name)!r} in {self.root} ({len(names)} runs there).{hint}")
