@@ -84,7 +84,7 @@ def test_a_used_process_number_is_not_the_owner(tmp_path):
     assert FileClaim(tmp_path / "work").acquire()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is known but the clock's time")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process began apart from the clock")
 def test_an_owner_lives_on_when_the_clock_is_set(tmp_path, monkeypatch):
     assert FileClaim(tmp_path / "work").acquire()
     create_time = psutil.Process.create_time

@@ -187,7 +187,7 @@ def test_the_run_browser_follows_the_store_while_a_cell_runs_and_opens_a_run(des
     curve = view.locator(".chart polyline").last
     assert len(curve.get_attribute("points").split()) == 1
     view.get_by_label("filter").fill("state=unfinished")
-    desk.start(f"{gate.wait}")  # stands for a sweep in this very kernel
+    desk.start(gate.wait)  # stands for a sweep in this very kernel
     view.get_by_label("filter").focus()
     log.write_text(f"{header}\n{first}\n{second}\n")
     shutil.copytree(finished.path, tmp_path / "new")
