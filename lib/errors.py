@@ -5,7 +5,7 @@ import difflib
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from numbers import Integral
 from pathlib import Path
@@ -97,6 +97,19 @@ def positive(**sizes: int) -> None:
     for name, size in sizes.items():
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise WorkbookValueError(f"{name} must be a whole number of at least 1, not {size!r}.")
+
+
+def height_and_width(size: int | Sequence[int], what: str = "image") -> tuple[int, int]:
+    """The `size` of `what` as (height, width); a single number is the side of a square.
+
+    Raises:
+        WorkbookValueError: neither a whole number of at least 1 nor a pair of such.
+    """
+    pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(pair) != 2:
+        raise WorkbookValueError(f"The {what}'s size {size!r} must be a whole number or a pair (height, width).")
+    positive(**{f"The {what}'s height": pair[0], f"The {what}'s width": pair[1]})
+    return pair
 
 
 def warn_once(log: logging.Logger, warning: str) -> None:

@@ -10,6 +10,8 @@ from lib.errors import WorkbookError, WorkbookValueError
 from lib.glsa import FUSION_STRATEGIES, RESIDUAL_STRATEGIES, BaseFusion, GLSABlock, GLSANet, ResidualStrategy
 from lib.models import create_model
 
+SMALL = {"lesa": {"image_size": 48}, "self_attention": {"image_size": 48}}
+
 
 @pytest.fixture(scope="module")
 def model():
@@ -45,6 +47,20 @@ def test_parts_sum_to_all_parameters(model):
 def test_none_is_the_bare_backbone():
     with torch.device("meta"):
         assert isinstance(create_model("ResNet18", num_classes=7, attn_type="none"), Backbone)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    ("attention", "backbone"),
+    [("BAM", "toynet"), ("gatta", "toynet"), ("lesa", "resnet14_patches"), ("self_attention", "resnet14_patches")],
+)
+def test_a_network_is_all_in_the_type_that_it_was_brought_to(attention, backbone, dtype):
+    network = create_model(backbone, num_classes=3, attn_type=attention, **SMALL.get(attention, {})).to(dtype)
+    images = torch.randn(4, 3, 48, 48, dtype=dtype)
+    network.train()(images).square().sum().backward()
+    assert {p.grad.dtype for p in network.parameters()} == {dtype}
+    assert network.eval()(images).dtype == dtype
+    assert all(shown.isfinite().all() for shown in network.maps().values())
 
 
 def test_global_attention_alone():

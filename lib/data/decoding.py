@@ -20,7 +20,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lib.data.pixel_range import eight_bits, has_deep_colours, is_wide, range_of, refuse_dark, strips
-from lib.errors import InputLost, WorkbookError, WorkbookFileError, WorkbookValueError, positive
+from lib.errors import InputLost, WorkbookError, WorkbookFileError, height_and_width
 
 ON_THE_SIDE = range(5, 9)  # the orientations whose width and height change places
 LARGE = 2**25  # pixels
@@ -32,19 +32,6 @@ _one_large = threading.Lock()
 
 Size = int | Sequence[int]  # a side of a square, or (height, width), in pixels
 Result = TypeVar("Result")
-
-
-def height_and_width(size: Size) -> tuple[int, int]:
-    """`size` as (height, width).
-
-    Raises:
-        WorkbookValueError: neither a whole number of at least 1 nor a pair of such.
-    """
-    pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    if len(pair) != 2:
-        raise WorkbookValueError(f"The image size {size!r} must be a whole number of pixels or a pair (height, width).")
-    positive(**{"The image height": pair[0], "The image width": pair[1]})
-    return pair
 
 
 def decode(path: str | Path, size: Size, banner: int = 0) -> np.ndarray:

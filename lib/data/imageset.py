@@ -11,9 +11,9 @@ from typing import Protocol, Self
 import numpy as np
 import pandas as pd
 
-from lib.data.decoding import Size, decode, height_and_width, picture_size
+from lib.data.decoding import Size, decode, picture_size
 from lib.data.masks import decode_mask
-from lib.errors import InputLost, WorkbookFileError, WorkbookValueError
+from lib.errors import InputLost, WorkbookFileError, WorkbookValueError, height_and_width
 
 log = logging.getLogger(__name__)
 

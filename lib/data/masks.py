@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lib.data.decoding import Size, height_and_width, picture_size, upright, without
+from lib.data.decoding import Size, picture_size, upright, without
 from lib.data.pixel_range import is_wide
-from lib.errors import WorkbookFileError
+from lib.errors import WorkbookFileError, height_and_width
 
 FEW = 8  # values besides the two: more are the shades of blurred edges
 BETWEEN = 0.05  # of the pixels: fewer between the two are such edges

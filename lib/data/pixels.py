@@ -9,13 +9,13 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from lib.data.decoding import Size, decode_many, height_and_width
+from lib.data.decoding import Size, decode_many
 from lib.data.imageset import ImageSet, file_stat, refuse_unreadable
 from lib.data.mapped_pixels import MappedPixels
 from lib.data.mask_check import check_masks
 from lib.data.masks import mask_files
 from lib.disk.manifest import difference, entry
-from lib.errors import InputLost
+from lib.errors import InputLost, height_and_width
 from lib.files import from_json, save_whole, write_text
 from lib.progress import Progress
 

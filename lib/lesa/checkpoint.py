@@ -59,7 +59,10 @@ def create_lesa(name: str, num_classes: int = 1000, pretrained: bool = False) ->
 
 
 def load_official(
-    file: str | Path, name: str = "lesa_resnet50", num_classes: int = 1000, image_size: tuple[int, int] = (224, 224)
+    file: str | Path,
+    name: str = "lesa_resnet50",
+    num_classes: int = 1000,
+    image_size: int | tuple[int, int] = (224, 224),
 ) -> LESANet:
     """The network `name` with the weights of an official checkpoint, or of one in this room's names.
 

@@ -6,7 +6,7 @@ b = BN(Σ_j P_ij v_j) + BN(Σ_j P_ij r^v_ij). With `detection_qr` there is no r^
 The logits' BatchNorms are folded into scales of q and k, in training too: softmax takes away whatever shifts a row, and
 the batch's mean and variance over N² pairs follow exactly from sums over N positions (`moments`). No [3g, N, N] stack
 is ever normalised. The maps of a few heads at a time are built, and in training built again for the gradient
-instead of stored. Logits, softmax and statistics are at least float32, whatever autocast says.
+instead of stored. Logits, softmax and statistics are at least float32, whatever autocast says and the weights are in.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class ContextTerm(Mapped):
 
     Args:
         channels: C.
-        size: height and width of the map that the position scheme's tables are for.
+        size: a side, or height and width, of the map that the position scheme's tables are for.
         groups: heads g; 2g must divide C.
         position: a name in `POSITIONS`.
 
@@ -40,7 +40,9 @@ class ContextTerm(Mapped):
 
     shows = {"context": MapInfo(Kind.ATTENTION, along="heads")}
 
-    def __init__(self, channels: int, size: tuple[int, int], groups: int = 8, position: str = "classification") -> None:
+    def __init__(
+        self, channels: int, size: int | tuple[int, int], groups: int = 8, position: str = "classification"
+    ) -> None:
         super().__init__()
         positive(channels=channels, groups=groups)
         self.groups = dividing(groups, channels)
@@ -57,12 +59,14 @@ class ContextTerm(Mapped):
         height, width = x.shape[2:]
         qkv = self.norm_qkv(self.to_qkv(x).contiguous())
         with without_autocast(x.device.type):
-            qkv = rearrange(qkv.to(at_least_float32(qkv.dtype)), "b (g c) y x -> b g c (y x)", g=self.groups)
+            exact = at_least_float32(qkv.dtype)
+            qkv = rearrange(qkv.to(exact), "b (g c) y x -> b g c (y x)", g=self.groups)
             q, k, v = qkv.split([self.dim, self.dim, 2 * self.dim], dim=2)
-            relative = self.position(height, width)
+            relative = self.position(height, width, exact)
             scored = self.scored(q, k, relative)
             sums = attend(scored, rearrange(v, "b g d i -> (b g) d i"), relative)
             stacked = rearrange(sums, "(b g) d two (y x) -> b (g d two) y x", g=self.groups, y=height)
+            stacked = stacked.to(self.norm_out.weight.dtype)  # of a BatchNorm in half precision the input is, too
             out = rearrange(self.norm_out(stacked), "b (c two) y x -> b c two y x", two=sums.shape[2]).sum(2)
         self.keep(size=torch.tensor((height, width)), **scored)
         return out.to(x.dtype)
@@ -77,7 +81,9 @@ class ContextTerm(Mapped):
             parts += [relative["k"].moments(k)] if "k" in relative else []
             moments = [torch.cat(part) for part in zip(*parts, strict=True)]
         count = q.shape[0] * q.shape[3] ** 2
-        scales = repeat(batch_norm_scale(norm, moments, count), "(s g) -> s (b g) 1 1", g=self.groups, b=len(q))
+        scales = repeat(
+            batch_norm_scale(norm, moments, count, q.dtype), "(s g) -> s (b g) 1 1", g=self.groups, b=len(q)
+        )
         vectors = {name: rearrange(t, "b g d i -> (b g) d i") for name, t in (("q", q), ("k", k))}
         return vectors | dict(zip(("scale", "scale_q", "scale_k"), scales, strict=False))
 
@@ -86,7 +92,7 @@ class ContextTerm(Mapped):
         height, width = kept.pop("size").tolist()
         positions = query_positions(query, height, width)
         with torch.no_grad():
-            relative = self.position(height, width)
+            relative = self.position(height, width, kept["q"].dtype)
             rows = torch.cat([weights(scored, relative)[:, positions] for scored in few_maps(kept)])
         heads = rearrange(rows, "(b g) m n -> b g m n", g=self.groups)
         yield self.attended("context", heads, query, height, width)
@@ -102,20 +108,21 @@ def pair_moments(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
     return mean, einsum(q @ q.mT, k @ k.mT, "b g c d, b g c d -> g") / pairs
 
 
-def batch_norm_scale(norm: nn.BatchNorm2d, moments: list[Tensor] | None, count: int) -> Tensor:
-    """γ/√(σ²+ε) of `norm` [channels], from a batch's mean and mean square over `count` numbers (None: eval).
+def batch_norm_scale(norm: nn.BatchNorm2d, moments: list[Tensor] | None, count: int, dtype: torch.dtype) -> Tensor:
+    """γ/√(σ²+ε) of `norm` [channels] in `dtype`, from a batch's mean and mean square over `count` numbers (None: eval).
 
     Updates the running statistics as BatchNorm does. The bias shifts every logit of a row alike, so softmax takes it
     away; it stays in the graph with its true gradient, zero, because DDP waits for every parameter.
     """
-    variance = norm.running_var
+    variance = norm.running_var.to(dtype)
     if moments is not None:
         mean, square = moments
         variance = (square - mean**2).clamp(min=0)
         with torch.no_grad():
             norm.num_batches_tracked += 1
-            norm.running_mean.lerp_(mean, norm.momentum)
-            norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
+            unbiased = variance * (count / max(count - 1, 1))
+            for running, new in ((norm.running_mean, mean), (norm.running_var, unbiased)):
+                running.lerp_(new.to(running.dtype), norm.momentum)
     return norm.weight * (variance + norm.eps).rsqrt() + 0 * norm.bias
 
 

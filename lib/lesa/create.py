@@ -22,7 +22,7 @@ def classifier_with(
     layer: type[SelfAttention],
     backbone: Backbone,
     position: str = "classification",
-    image_size: tuple[int, int] = (224, 224),
+    image_size: int | tuple[int, int] = (224, 224),
     groups: int = 8,
 ) -> LESANet:
     """A bottleneck ResNet of `lib.backbones` with `layer` in the paper's places; `layer4` keeps the resolution of `layer3`.

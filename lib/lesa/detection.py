@@ -29,7 +29,7 @@ def lesa_backbone(
     pretrained: bool = False,
     blocks: Mapping[str, Iterable[int]] = PAPER_BLOCKS,
     position: str = "detection_qr",
-    image_size: tuple[int, int] = (1024, 1024),
+    image_size: int | tuple[int, int] = (1024, 1024),
     out_channels: int = 256,
 ) -> BackboneWithFPN:
     """A backbone for `torchvision.models.detection`, images [B, 3, H, W] → five maps [B, out_channels, …], strides 4 to 64.
@@ -38,7 +38,7 @@ def lesa_backbone(
         name: a name in `BOTTLENECKS`.
         pretrained: start from torchvision's ImageNet weights; the LESA layers themselves start at random.
         blocks, position: see `insert_lesa`.
-        image_size: height and width in pixels that the position tables are made for.
+        image_size: a side, or height and width, in pixels that the position tables are made for.
         out_channels: of every map of the pyramid.
 
     Raises:

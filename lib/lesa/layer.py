@@ -27,7 +27,7 @@ class SelfAttention(Mapped):
 
     Args:
         channels: C.
-        size: height and width of the map that the position scheme's tables are for.
+        size: a side, or height and width, of the map that the position scheme's tables are for.
         groups: heads; 2·groups must divide C.
         position: "classification", "detection_qr" or "axial", see `lib.lesa.position`.
         stride: 1 or more.
@@ -39,7 +39,7 @@ class SelfAttention(Mapped):
     def __init__(
         self,
         channels: int,
-        size: tuple[int, int],
+        size: int | tuple[int, int],
         groups: int = 8,
         position: str = "classification",
         stride: int = 1,

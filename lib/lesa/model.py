@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from lib.backbones import ResNetBackbone, keep_resolution
-from lib.errors import WorkbookValueError, choose, positive
+from lib.errors import WorkbookValueError, choose, height_and_width, positive
 from lib.lesa.layer import LESA, SelfAttention
 from lib.mapped import Map, Query
 
@@ -61,7 +61,7 @@ def insert_lesa(
     net: ResNet,
     blocks: Mapping[str, Iterable[int]] = PAPER_BLOCKS,
     position: str = "classification",
-    image_size: tuple[int, int] = (224, 224),
+    image_size: int | tuple[int, int] = (224, 224),
     groups: int = 8,
     layer: type[SelfAttention] = LESA,
 ) -> ResNet:
@@ -73,19 +73,19 @@ def insert_lesa(
         net: any of torchvision's ResNets with bottlenecks.
         blocks: the numbers of the blocks by stage, {"layer4": (0, 1, 2)}.
         position: the scheme, see `LESA`.
-        image_size: height and width in pixels that the position tables are made for; other sizes are resampled to.
+        image_size: a side, or height and width, in pixels that the position tables are made for; other sizes are resampled to.
         groups: see `LESA`.
         layer: `LESA`, or `SelfAttention` for its context term alone.
 
     Raises:
         WorkbookValueError: not a bottleneck ResNet, an unknown stage or block, or what `LESA` raises.
     """
-    positive(**{"The image's height": image_size[0], "The image's width": image_size[1]})
+    height, width = height_and_width(image_size)
     for stage, numbers in blocks.items():
         stage = choose("stage", stage, STAGES)
         for number in numbers:
             block, stride = bottleneck(net, stage, number), stride_before(net, stage, number)
-            size = (-(-image_size[0] // stride), -(-image_size[1] // stride))
+            size = (-(-height // stride), -(-width // stride))
             block.conv2 = layer(block.conv2.in_channels, size, groups, position, block.conv2.stride[0])
             block.bn2 = nn.Identity()
     return net
@@ -129,7 +129,7 @@ def lesa_net(
     name: str = "lesa_resnet50",
     num_classes: int = 1000,
     position: str = "classification",
-    image_size: tuple[int, int] = (224, 224),
+    image_size: int | tuple[int, int] = (224, 224),
 ) -> LESANet:
     """The paper's network `name`, a key of `BASES`, weights drawn at random.
 

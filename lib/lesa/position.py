@@ -10,7 +10,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from lib.errors import positive
+from lib.errors import height_and_width
 from lib.lesa.relative import Axial, Relative, Windows
 
 
@@ -19,10 +19,9 @@ class Position(nn.Module):
 
     on_keys_and_values: bool  # whether keys and values have embeddings of their own, beside the queries
 
-    def __init__(self, dim: int, size: tuple[int, int]) -> None:
+    def __init__(self, dim: int, size: int | tuple[int, int]) -> None:
         super().__init__()
-        positive(**{"The map's height": size[0], "The map's width": size[1]})
-        self.dim, self.size = dim, tuple(size)
+        self.dim, self.size = dim, height_and_width(size, "map")
 
     @property
     def widths(self) -> dict[str, int]:
@@ -30,8 +29,8 @@ class Position(nn.Module):
         return {"q": self.dim, "k": self.dim, "v": 2 * self.dim} if self.on_keys_and_values else {"q": self.dim}
 
     @abstractmethod
-    def forward(self, height: int, width: int) -> dict[str, Relative]:
-        """The embeddings by name for a map of `height`×`width`."""
+    def forward(self, height: int, width: int, dtype: torch.dtype | None = None) -> dict[str, Relative]:
+        """The embeddings by name for a map of `height`×`width`, in `dtype` (None: the parameters')."""
 
     def split(self, table: Tensor) -> dict[str, Tensor]:
         """[Σ widths, ...] → by name [width, ...]"""
@@ -48,12 +47,12 @@ class FlattenedPosition(Position):
 
     on_keys_and_values = True
 
-    def __init__(self, dim: int, size: tuple[int, int]) -> None:
+    def __init__(self, dim: int, size: int | tuple[int, int]) -> None:
         super().__init__(dim, size)
         self.table = nn.Parameter(drawn(4 * dim, 2 * self.size[0] * self.size[1] - 1))
 
-    def forward(self, height: int, width: int) -> dict[str, Relative]:
-        table = self.table.flip(1)  # by j − i
+    def forward(self, height: int, width: int, dtype: torch.dtype | None = None) -> dict[str, Relative]:
+        table = self.table.to(dtype=dtype).flip(1)  # by j − i
         if (height, width) == self.size:
             return {name: Windows.from_flattened(part, height, width) for name, part in self.split(table).items()}
         columns = 2 * self.size[1] - 1
@@ -71,15 +70,15 @@ class AxialPosition(Position):
 
     on_keys_and_values = True
 
-    def __init__(self, dim: int, size: tuple[int, int]) -> None:
+    def __init__(self, dim: int, size: int | tuple[int, int]) -> None:
         super().__init__(dim, size)
         width = sum(self.widths.values())
         self.rows = nn.Parameter(drawn(width, 2 * self.size[0] - 1))
         self.columns = nn.Parameter(drawn(width, 2 * self.size[1] - 1))
 
-    def forward(self, height: int, width: int) -> dict[str, Relative]:
-        rows = self.split(resample(self.rows, 1, height))
-        columns = self.split(resample(self.columns, 1, width))
+    def forward(self, height: int, width: int, dtype: torch.dtype | None = None) -> dict[str, Relative]:
+        rows = self.split(resample(self.rows.to(dtype=dtype), 1, height))
+        columns = self.split(resample(self.columns.to(dtype=dtype), 1, width))
         return {name: Axial(rows[name], columns[name]) for name in self.widths}
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from lib.backbones import has_pretrained
 from lib.data import DATASETS, SHARDS
-from lib.data.decoding import height_and_width
-from lib.errors import choose
+from lib.errors import choose, height_and_width
 from lib.glsa import LOCAL_ATTENTION
 from lib.training.config import RunConfig
 from lib.training.settings import SETTINGS

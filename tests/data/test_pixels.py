@@ -104,7 +104,7 @@ def test_a_size_may_be_a_height_and_a_width(ham_root, tmp_path):
 
 @pytest.mark.parametrize("size", [0, (16, 0), (16,), (16, 16, 3), 2.5, "16"])
 def test_what_is_no_size_is_told(size, ham_root, tmp_path):
-    with pytest.raises(WorkbookValueError, match=r"image (size|height|width).* must be a whole number"):
+    with pytest.raises(WorkbookValueError, match=r"image's (size|height|width).* must be a whole number"):
         load_pixels(load_dataset("HAM10000", ham_root), size, tmp_path / "cache")
 
 

@@ -89,6 +89,27 @@ def test_the_gradient_is_in_single_precision_within_autocast_too():
     torch.testing.assert_close(*found, atol=1e-5, rtol=0.1)
 
 
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_in_half_precision_are_computed_with_in_single(position, dtype):
+    """Against the same numbers held in float32, at another size of the map."""
+    torch.manual_seed(0)
+    layer = LESA(32, (4, 4), 4, position).to(dtype)
+    full, x = copy.deepcopy(layer).float(), torch.randn(4, 32, 5, 3).to(dtype)
+    for training in (True, False):
+        half, expected = layer.train(training)(x), full.train(training)(x.float())
+        assert half.dtype == dtype
+        assert ((half - expected).norm() / expected.norm()).item() < 0.02
+    assert layer.context.norm_logits.running_var.dtype == dtype
+    torch.testing.assert_close(layer.maps((4, 2))["context_heads"].sum((2, 3)), torch.ones(4, 4))
+    of_half, expected = (
+        torch.autograd.grad(net.train()(batch).square().mean(), net.context.to_qkv.weight)[0]
+        for net, batch in ((layer, x), (full, x.float()))
+    )
+    assert of_half.dtype == dtype
+    assert ((of_half - expected).norm() / expected.norm()).item() < 0.1
+
+
 def test_training_takes_less_memory_than_the_plain_path():
     torch.manual_seed(0)
     term = ContextTerm(128, (14, 14)).train()

@@ -122,6 +122,7 @@ def test_copies_pickles_and_state_dicts_hold_no_maps(layer, x):
         ({"channels": 63}, "groups=8 does not fit 63 channels: .* Give an even number of channels."),
         ({"position": "axal"}, "Unknown position 'axal'. Did you mean 'axial'?"),
         ({"groups": 0}, "groups must be a whole number of at least 1, not 0"),
+        ({"size": "4"}, "The map's height must be a whole number of at least 1, not '4'"),
         ({"stride": 0}, "stride must be a whole number of at least 1, not 0"),
     ],
 )

@@ -112,6 +112,8 @@ def test_an_unknown_block_or_network(model):
         create_model("lesa_resnet5")
     with pytest.raises(WorkbookValueError, match="The image's width must be a whole number"):
         lesa_net(image_size=(224, 0))
+    with pytest.raises(WorkbookValueError, match=r"image's size \(32,\) must be a whole number or a pair"):
+        lesa_net(image_size=(32,))
 
 
 def test_pretrained_weights_that_are_not_there(tmp_path, monkeypatch):
