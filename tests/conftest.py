@@ -1,6 +1,8 @@
 """What many tests need: one thread, a small HAM10000 in its own layout, a trained run."""
 
 import contextlib
+import ctypes
+import gc
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two threads on a busy machine wait for each other
@@ -28,6 +30,21 @@ from tests.lab import serve
 torch.set_num_threads(1)
 # Tests started behind "&" in a script ignore Ctrl-C, and what they start inherits that, also where it is to be heard.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """What importing all tests has made stays: later collections, one after each training, would go through it again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory_goes_back():
+    """What the tests of a module took and freed, half a gigabyte for a VGG, the C library keeps: it would add up."""
+    yield
+    gc.collect()
+    with contextlib.suppress(AttributeError, TypeError):  # other systems' libraries have no such function
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 MOST_MEMORY = 3.0  # GiB
