@@ -56,6 +56,11 @@ def save_folder(path: Path, save: Callable[[Path], object], is_same: Callable[[P
         _flush_names(path.parent)
 
 
+def is_free(path: Path) -> bool:
+    """Whether `save_folder` can make `path`: nothing is there, or an empty folder."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
 def json_text(content: object) -> str:
     """JSON that every reader reads: it has no NaN, so a number that is none becomes null."""
     return json.dumps(_missing_as(None, content), indent=1, allow_nan=False)

@@ -27,6 +27,7 @@ from lib.data.phantoms import (
 from lib.data.phantoms.ambiguous import draw_ambiguous
 from lib.data.phantoms.birds import draw_birds
 from lib.data.phantoms.discs import GRATINGS, PAIRS, PAIRS_CLINIC, SINGLE, draw_discs
+from lib.data.phantoms.draw_once import drawn_here
 from lib.data.phantoms.lesions import CLINIC, LESIONS, draw_phantoms
 from lib.data.phantoms.marks import draw_marks
 from lib.data.phantoms.needles import draw_needles
@@ -79,7 +80,7 @@ def _phantoms(draw: Callable[[Path, int], Path], load: Callable[..., ImageSet], 
 
     def load_phantoms(root: Path, name: str, skip_unreadable: bool = False, limit: int | None = None) -> ImageSet:
         number = images if limit is None else limit
-        drawn = draw(Path(root) / f"{number}-images", number)
+        drawn = draw(drawn_here(root, name) / f"{number}-images", number)
         read = _read_once(load, drawn, name, skip_unreadable, _written(drawn))
         return replace(read, rows=read.rows.copy(), is_phantom=True)  # whoever changes rows changes their own
 
@@ -159,13 +160,13 @@ DATASETS: dict[str, Dataset] = {
 def load_dataset(
     name: str, data_root: str | Path | None = None, limit: int | None = None, skip_unreadable: bool = False
 ) -> ImageSet:
-    """Load a data set by name from `data_root` (None: its folder in `data/`).
+    """Load a data set by name from `data_root` (None: its folder in `data/`). What is built in is made there on first use.
 
     `limit` asks for about that many images: whole lesions, every class in its share.
 
     Raises:
         WorkbookValueError: an unknown name or a bad `limit`; what the loaders raise about the data.
-        WorkbookFileError: the data are not there.
+        WorkbookFileError: the data are not there, or something else is where a built-in set would be made.
     """
     name = choose("dataset", name, DATASETS)
     if limit is not None:

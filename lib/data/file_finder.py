@@ -38,6 +38,15 @@ def folder(root: Path, what: str) -> Path:
     return root
 
 
+def not_made_here(root: Path, name: str) -> WorkbookFileError:
+    """The error for a data root of the built-in set `name` in which anything else lies: nothing is written there."""
+    held = ", ".join(path.name for path in data_in(root)[:3]) if root.is_dir() else "a file"
+    return WorkbookFileError(
+        f"The data root {str(root)!r} holds something else ({held}) than {name}, which the workbook makes itself: leave the "
+        "data root out, or give a new or an empty folder; for your own images choose their data set, such as imagefolder."
+    )
+
+
 def unpacked(root: Path, name: str, archive_folder: str) -> Path:
     """The folder that the archive of the set `name` unpacks to: `root` itself, or one that `find_base` finds.
 

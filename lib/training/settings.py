@@ -136,7 +136,10 @@ class Settings:
 
     # data
     dataset: str = setting("phantom-lesions", "Data set to learn.", choices=DATASETS)
-    data_root: str | None = setting(None, "Folder of the data set, or a pattern of shards; none is its place in data/.")
+    data_root: str | None = setting(
+        None,
+        "Folder of the data set, or a pattern of shards; none is its place in data/. What is built in is made in it.",
+    )
     limit_images: int | None = setting(None, "About this many images, whole lesions; none takes all.", range=ABOVE_ZERO)
     image_size: int = setting(
         224, "Side, or height, in pixels; the whole picture is squeezed into it.", range=SIDE, costs=True

@@ -1,4 +1,4 @@
-"""A drawn set is read once, and again when something of it has changed."""
+"""A drawn set is read once, and again when something of it has changed; and made nowhere but where nothing else is."""
 
 import pytest
 
@@ -34,3 +34,24 @@ def test_a_drawn_set_is_read_once_and_again_after_a_change(reads, tmp_path):
     next((tmp_path / "24-images" / "images").glob("*/*.jpg")).unlink()
     with pytest.raises(WorkbookFileError):
         load_dataset("phantom-needles", tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in datasets.DATASETS.items() if entry.built_in])
+def test_what_is_built_in_is_never_made_among_somebodys_files(name, tmp_path):
+    photos = tmp_path / "photos"
+    photo = photos / "cats" / "1.png"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"a photo")
+    for root in (photos, photo):
+        with pytest.raises(
+            WorkbookFileError, match=f"holds something else .* than {name}.* leave the data root out, or give"
+        ):
+            load_dataset(name, root, limit=24)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["1.png", "cats", "photos"]
+
+
+def test_drawings_of_several_sets_and_sizes_may_lie_side_by_side(tmp_path):
+    (tmp_path / ".DS_Store").touch()
+    load_dataset("phantom-needles", tmp_path, limit=24)
+    load_dataset("phantom-marks", tmp_path, limit=27)
+    assert len(load_dataset("phantom-needles", tmp_path, limit=24).rows) == 24

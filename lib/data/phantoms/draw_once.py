@@ -4,10 +4,25 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from lib.data.file_finder import not_made_here
 from lib.errors import WorkbookFileError, WorkbookValueError
-from lib.files import save_folder
+from lib.file_tree import data_in
+from lib.files import is_free, save_folder
+from lib.paths import given_path
 
 SPEC_FILE = "phantom.json"
+
+
+def drawn_here(root: Path, name: str) -> Path:
+    """`root`, the folder of the drawings of the set `name`, one for each number of images.
+
+    Raises:
+        WorkbookFileError: anything but drawings lies there, such as somebody's own images.
+    """
+    root = given_path(root, f"The data root of {name}")
+    if not is_free(root) and not (root.is_dir() and all((path / SPEC_FILE).is_file() for path in data_in(root))):
+        raise not_made_here(root, name)
+    return root
 
 
 def draw_once(root: Path, name: str, version: int, images: int, seed: int, write: Callable[[Path], None]) -> Path:
@@ -39,7 +54,7 @@ def too_few(images: int, what: str, least: int) -> WorkbookValueError:
 
 def _holds(root: Path, spec: dict) -> bool:
     """Whether `root` is the finished set of `spec`; False where it is free to be drawn into."""
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+    if is_free(root):
         return False
     try:
         held = json.loads((root / SPEC_FILE).read_text())

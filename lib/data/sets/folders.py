@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from lib.data.file_finder import class_folder_rows, folder, folders_in
+from lib.data.file_finder import class_folder_rows, folder, folders_in, not_made_here
 from lib.data.image_files import pictures_below
 from lib.data.image_names import role_of_folder
 from lib.data.imageset import ImageSet
 from lib.errors import WorkbookFileError
-from lib.files import save_folder
+from lib.files import is_free, save_folder
+from lib.paths import given_path
 
 IMAGES = {"images", "image", "imgs", "img", "pictures", "photos"}  # folders that are no classes, where masks are beside
 # What folders and shards of a part of a set are called: `train`, `Testing`, `validation_set`, `test-images`.
@@ -98,15 +99,20 @@ def _class_folders(base: Path, root: Path, name: str) -> ImageSet:
 
 
 def load_digits_set(root: Path, name: str = "digits", skip_unreadable: bool = False) -> ImageSet:
-    """scikit-learn's 1,797 real handwritten digits, 8×8 grey, written below `root` on first use."""
-    root = Path(root)
-    if not root.exists():
+    """scikit-learn's 1,797 real handwritten digits, 8×8 grey, written below `root` on first use.
+
+    Raises:
+        WorkbookFileError: something else is there.
+    """
+    root = given_path(root, f"The data root of {name}")
+    if is_free(root):
         save_folder(root, _write_digits)
-    images = load_image_folder(root, name, skip_unreadable)
+    try:
+        images = load_image_folder(root, name, skip_unreadable)
+    except WorkbookFileError as error:
+        raise not_made_here(root, name) from error
     if (len(images.classes), len(images.rows)) != (10, 1797):
-        raise WorkbookFileError(
-            f"{root} is not what the workbook wrote for {name}; remove it, or use --dataset imagefolder."
-        )
+        raise not_made_here(root, name)
     return images
 
 
