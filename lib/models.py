@@ -10,7 +10,7 @@ from torch import nn
 from lib.backbones import Backbone, build_backbone, known_backbone
 from lib.errors import WorkbookValueError, choose, unknown
 from lib.gattanet import gatta_backbone
-from lib.glsa import LOCAL_ATTENTION, GLSABlock, GLSANet
+from lib.glsa import FUSION_STRATEGIES, LOCAL_ATTENTION, RESIDUAL_STRATEGIES, WIDTHS, GLSABlock, GLSANet
 from lib.lesa import LESANet, create_lesa, lesa_classifier, self_attention_classifier
 from lib.lesa.checkpoint import in_our_names
 from lib.weights import NO_WEIGHTS, one_start, start_from
@@ -70,7 +70,12 @@ def create_model(
     """
     name = known_backbone(backbone_name, NETWORKS)
     one_start(pretrained, weights)
-    block = {"fusion_strategy": fusion_strategy, "residual_strategy": residual_strategy}
+    attn_type = choose("attn_type", attn_type, LOCAL_ATTENTION | WRAPPERS)
+    block = {  # chosen where there is no block, too: a name is right or wrong whatever stands beside it
+        "fusion_strategy": choose("fusion_strategy", fusion_strategy, FUSION_STRATEGIES),
+        "residual_strategy": choose("residual_strategy", residual_strategy, RESIDUAL_STRATEGIES),
+        "width": choose("width", width, WIDTHS),
+    }
     if name in NETWORKS:
         check_options(name, options, [])
         model = backbone = NETWORKS[name](num_classes, pretrained)
@@ -78,7 +83,7 @@ def create_model(
     else:
         backbone = build_backbone(name, num_classes, pretrained)
         bare = backbone.net.state_dict().keys()  # before a wrapper replaces some of its layers
-        model = with_attention(backbone, attn_type, options, num_heads, dim_head=dim_head, width=width, **block)
+        model = with_attention(backbone, attn_type, options, num_heads, dim_head=dim_head, **block)
     if weights != NO_WEIGHTS:
         net, fitted = getattr(backbone, "net", model), in_our_names if isinstance(model, LESANet) else None
         heads = [net.get_submodule(backbone.head)] if isinstance(backbone, Backbone) else []
@@ -90,7 +95,6 @@ def with_attention(
     backbone: Backbone, attn_type: str, options: dict[str, Any], num_heads: int, **block_options: Any
 ) -> nn.Module:
     """`backbone` in one of `WRAPPERS`, which takes `options`, or with a GLSA block where it is cut."""
-    attn_type = choose("attn_type", attn_type, LOCAL_ATTENTION | WRAPPERS)
     if attn_type in WRAPPERS:
         check_options(attn_type, options, [*inspect.signature(WRAPPERS[attn_type]).parameters][1:])
         return WRAPPERS[attn_type](backbone, **options)

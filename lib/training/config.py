@@ -51,7 +51,9 @@ class RunConfig(Settings):
     def _choose_names(self, *names: str) -> None:
         for name in names:
             value = getattr(self, name)
-            if value is not None and self.uses(name) and (known := known_names(name)) is not None:
+            if value is None or (value == SETTINGS[name].default and not self.uses(name)):
+                continue  # so that timm is not imported for names that nobody has said
+            if (known := known_names(name)) is not None:
                 self._set(name, choose(name, value, known))
 
     def _check_network(self) -> None:
@@ -168,6 +170,14 @@ class RunConfig(Settings):
                 raise unknown("setting", name, SETTINGS)
         return cls(**values)
 
+    @classmethod
+    def stored(cls, values: dict[str, Any]) -> RunConfig:
+        """The config of a run that is there. A name that plays no role in it may be registered only where it was trained, as
+        somebody's own fusion in a bare baseline; it is read as the default."""
+        strange = {name: SETTINGS[name].default for name, value in values.items() if _is_strange(name, value)}
+        config = cls.from_dict(values | strange)
+        return cls.from_dict(values) if any(map(config.uses, strange)) else config
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
@@ -248,6 +258,13 @@ class RunConfig(Settings):
     def wandb_name(self) -> str:
         """`{base}_{fusion}_{residual}_{attention}`."""
         return "_".join([self.wandb_run or self.backbone, self.fusion_strategy, self.residual_strategy, self.attention])
+
+
+def _is_strange(name: str, value: Any) -> bool:
+    """Whether `value` is no name that the setting can be, as far as it is one of those that can only be certain names."""
+    if name not in SETTINGS or value in (None, SETTINGS[name].default):
+        return False
+    return (known := known_names(name)) is not None and value not in known
 
 
 def _checked(name: str, value: Any, options: tuple[Any, ...]) -> Any:

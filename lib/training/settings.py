@@ -111,7 +111,7 @@ def setting(
     Args:
         help: a sentence for the command line.
         of: what it belongs to.
-        choices: the names that it can be; a function is asked when the setting plays a role.
+        choices: the names that it can be; a function is asked when the setting plays a role, or is no longer the default.
         range: the numbers that it can be.
         argument: the builder's name for it, where it has another.
         costs: a training step's cost follows it, as it does all that the network is built with.

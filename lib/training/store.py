@@ -92,7 +92,7 @@ class Run(SealedFolder):
             WorkbookFileError: it is missing or damaged, or has settings that there are not.
         """
         try:
-            return RunConfig.from_dict(self.read_json("config.json"))
+            return RunConfig.stored(self.read_json("config.json"))
         except WorkbookValueError as error:
             raise WorkbookFileError(f"{self.path / 'config.json'} cannot be used: {error}") from error
 

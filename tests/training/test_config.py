@@ -62,6 +62,26 @@ def test_bad_values_are_named(change, message):
         RunConfig(**change)
 
 
+@pytest.mark.parametrize("name", [name for name, field in SETTINGS.items() if field.metadata["choices"] is not None])
+def test_a_name_that_is_none_is_an_error_whatever_role_it_plays(name):
+    for attention in ("none", "lesa", "SA"):
+        with pytest.raises(WorkbookValueError, match=f"Unknown {name} 'mispelt'"):
+            RunConfig(**{"backbone": "resnet14_patches", "attention": attention, name: "mispelt"})
+
+
+def test_a_name_that_plays_no_role_is_legal_and_spelt_as_one_that_does():
+    config = RunConfig(attention="none", fusion_strategy="Learnable-Gate", selection="random", gatta_norm="layer")
+    assert (config.fusion_strategy, config.selection) == ("learnable_gate", "random")
+    assert {"fusion_strategy", "selection", "gatta_norm"} <= config.idle
+
+
+def test_a_stored_run_may_hold_a_name_that_is_registered_elsewhere_where_it_plays_no_role():
+    told = {**RunConfig(attention="none", residual_strategy="progressive").to_dict(), "fusion_strategy": "mine"}
+    assert RunConfig.stored(told) == RunConfig(attention="none", residual_strategy="progressive")
+    with pytest.raises(WorkbookValueError, match="Unknown fusion_strategy 'mine'"):
+        RunConfig.stored(told | {"attention": "CBAM"})
+
+
 def test_an_unknown_setting_suggests_the_nearest():
     with pytest.raises(WorkbookValueError, match="Unknown setting 'learning_rat'"):
         RunConfig.from_dict({"learning_rat": 1e-3})
