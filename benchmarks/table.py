@@ -7,11 +7,13 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks.rows import NotRun, Row
 from lib.errors import WorkbookFileError
+from lib.files import from_json, write_text
 from lib.hardware import device, device_name
 
 Results = Mapping[str, Sequence[Row | NotRun]]  # by the benchmark's name
@@ -60,7 +62,7 @@ def write(path: Path, results: Results) -> None:
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     rows = {name: [asdict(each) for each in found] for name, found in results.items()}
-    path.write_text(json.dumps({"machine": machine, "results": rows}, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps({"machine": machine, "results": rows}, indent=1, ensure_ascii=False) + "\n")
 
 
 def read(path: Path) -> Results:
@@ -70,12 +72,23 @@ def read(path: Path) -> Results:
         WorkbookFileError: it is not there, or is something else.
     """
     try:
-        rows = json.loads(path.read_text())["results"]
-        return {name: [(NotRun if "why" in each else Row)(**each) for each in found] for name, found in rows.items()}
+        rows = from_json(path.read_text())["results"]
+        return {name: [_read(each) for each in found] for name, found in rows.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WorkbookFileError(
             f"{path} has no results of benchmarks ({error}): name a file that python -m benchmarks --json has written."
         ) from error
+
+
+def _read(told: dict[str, Any]) -> Row | NotRun:
+    """What `write` has made of a row. Of a kept one the numbers are compared with, so they have to be some."""
+    if "why" in told:
+        return NotRun(**told)
+    row = Row(**told)
+    for name in ("ratio", "low", "high"):
+        if type(value := getattr(row, name)) not in (int, float):
+            raise TypeError(f"the {name} of {row.what} is {value!r}")
+    return row
 
 
 def _rows(results: Results) -> list[tuple[tuple[str, str], Row]]:

@@ -56,6 +56,17 @@ def save_folder(path: Path, save: Callable[[Path], object], is_same: Callable[[P
         _flush_names(path.parent)
 
 
+def make_folder(path: Path) -> Path:
+    """`path`, which is a folder from now on.
+
+    Raises:
+        WorkbookError: it cannot be made.
+    """
+    with told(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def is_free(path: Path) -> bool:
     """Whether `save_folder` can make `path`: nothing is there, or an empty folder."""
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))

@@ -1,8 +1,10 @@
 """The table of all benchmarks: what they yield, how it is told, kept as JSON and compared."""
 
 import importlib
+import json
 import sys
 import types
+from dataclasses import asdict
 
 import pytest
 
@@ -100,10 +102,24 @@ def test_benchmarks_are_chosen_by_their_names_and_rooms(names, expected):
 def test_an_unknown_benchmark_and_a_file_of_something_else_are_refused(tmp_path):
     with pytest.raises(WorkbookValueError, match=r"Unknown benchmark 'dcal.rolout'. Did you mean 'dcal.rollout'\?"):
         all_of_them.chosen(["dcal.rolout"])
-    (tmp_path / "other.json").write_text('{"results": [1]}')
-    for name in ("other.json", "absent.json"):
+    kept = json.dumps({"results": {"glsa": [asdict(STEP)]}})
+    contents = (
+        '{"results": [1]}',
+        "[" * 100_000,
+        kept[:-3],
+        kept.replace("1.1,", "null,"),
+        kept.replace("1.2", '"1.2"'),
+    )
+    for number, content in enumerate(contents):
+        (tmp_path / f"{number}.json").write_text(content)
+    for name in (*(f"{number}.json" for number in range(len(contents))), "absent.json", "."):
         with pytest.raises(WorkbookFileError, match="has no results of benchmarks"):
             table.read(tmp_path / name)
+
+
+def test_results_are_written_whole_where_there_is_no_folder_yet(tmp_path):
+    table.write(tmp_path / "new" / "now.json", {"glsa": [STEP]})
+    assert table.read(tmp_path / "new" / "now.json") == {"glsa": [STEP]}
 
 
 def test_a_clone_is_read_where_it_is_and_another_folder_refused(tmp_path):

@@ -12,7 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from lib import files
+from lib.data.download import download
 from lib.disk import scratch
+from lib.disk.file_claims import FileClaim
 from lib.disk.tensors import save_tensors
 from lib.errors import WorkbookError
 from lib.files import save_folder, save_whole, write_text
@@ -147,3 +149,7 @@ def test_a_read_only_folder_has_advice_of_its_own(small_disk):
     ) as told:
         write_text(disk / "before", "new")
     assert "Free some space" not in str(told.value)
+    new = disk / "new"
+    for write in (FileClaim(new / "run").acquire, lambda: download("CIFAR10", new)):
+        with pytest.raises(WorkbookError, match=r"Cannot write .*/new: Read-only file system\. Make .* writable"):
+            write()

@@ -17,6 +17,7 @@ from lib.data.fetch.archive import fetch_all
 from lib.data.fetch.torchvision_sets import UNPACKED, fetch_with_torchvision
 from lib.data.sets import cars, cub, msmt17, reid
 from lib.errors import CommandLine, WorkbookError, choose, run_command
+from lib.files import make_folder
 from lib.paths import DATA
 from lib.remote.remote_files import Remote, open_url
 
@@ -100,7 +101,7 @@ def download(name: str, root: Path | None = None) -> Path:
     name = choose("dataset", name, SOURCES)
     root = DATA / name if root is None else Path(root)
     if name not in BY_HAND:
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
     SOURCES[name](root)
     return root
 

