@@ -122,7 +122,7 @@ def _as_gradient(rule: object, divide: bool = True) -> object:
             call = rule.copy()
             call.__class__ = AsGradient
             self.calls.append(call)
-            return call.pre_forward(module, input)
+            return call.pre_forward(module, input) if torch.is_grad_enabled() else input
 
         def post_forward(self, module: nn.Module, input: tuple[Tensor, ...], output: Tensor) -> Tensor:
             call = self.calls[-1]

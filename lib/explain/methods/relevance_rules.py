@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError
+from lib.explain.methods.logits import differentiable
 
 CURVED = ("GELU", "SiLU", "Swish", "Mish", "ELU", "Tanh", "Softplus")  # in the names of activation functions
 GATES = ("sigmoid",)  # at the end of theirs
@@ -38,7 +39,7 @@ CLOSE = 0.05  # of a norm's greatest output: half precision rounds otherwise
 @contextmanager
 def ruled(model: nn.Module, attention: bool) -> Iterator[Callable[[Tensor], None]]:
     """The rules for activation functions, norms, gates and attention, in a with-block, and what raises a WorkbookValueError
-    for logits that products without a rule led to."""
+    for logits that products without a rule led to, or no gradient."""
     attended: dict[nn.Module, bool] = {}  # whether its projections were seen at work
     with ExitStack() as hooks:
         for part in model.modules():
@@ -57,6 +58,7 @@ def ruled(model: nn.Module, attention: bool) -> Iterator[Callable[[Tensor], None
                     hooks.enter_context(hook)
 
         def check(logits: Tensor) -> None:
+            differentiable(logits)
             product = next(_products(logits, attention), None)
             if product is None and not all(attended.values()):
                 product = f"attention of {type(next(part for part, seen in attended.items() if not seen)).__name__}"
