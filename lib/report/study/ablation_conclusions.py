@@ -62,9 +62,10 @@ def strategies_apart(study: Study, table: str) -> str:
     apart = [pair for pair in known if pair.corrected < ALPHA]
     alike = [pair for pair in known if pair not in apart and _reach(pair) < ALIKE]
     unknown = [pair for pair in known if pair not in apart and pair not in alike]
-    differing = ", ".join(f"{_strategy(pair, table)} ({points_text(pair.result)})" for pair in apart) or "none"
+    differing = ", ".join(f"{_strategy(pair, table)} ({points_text(pair.result)})" for pair in apart)
+    differ = f"{differing} differ{'s' * (len(apart) < 2)}" if apart else "none is shown to differ"
     told = [
-        f"Of {len(known)} {table}s {differing} differ{'s' * (len(apart) < 2)} from the original one in balanced accuracy",
+        f"Of {len(known)} {table}s {differ} from the original one in balanced accuracy",
         f"less than {100 * ALIKE:.0f} points lie between it and {_strategies(alike, table)}",
         f"undecided: {_strategies(unknown, table)}, where up to {100 * max(map(_reach, unknown), default=0):.0f} points are not "
         "excluded",

@@ -71,12 +71,14 @@ class Criterion:
 
     @property
     def why(self) -> str:
-        """The reasons of the statements that have this verdict, each once; `sure` where they need none; that the protocol
-        has no such table, where there are no statements."""
-        reasons = dict.fromkeys(
-            statement.why for statement in self.statements if statement.verdict == self.verdict and statement.why
-        )
-        return "; ".join(reasons) or self.sure if self.statements else "the protocol has no such table"
+        """The reasons of the statements that have this verdict, each once; `sure` where they need none; which statements
+        they are, where others differ; that the protocol has no such table, where there are no statements."""
+        if not self.statements:
+            return "the protocol has no such table"
+        deciding = [statement for statement in self.statements if statement.verdict == self.verdict]
+        reasons = "; ".join(dict.fromkeys(statement.why for statement in deciding if statement.why)) or self.sure
+        whose = ", ".join(dict.fromkeys(statement.what for statement in deciding))
+        return f"{reasons} ({whose})" if len(deciding) < len(self.statements) else reasons
 
 
 def criteria(study: Study, costs: Sequence[Cost]) -> list[Criterion]:

@@ -21,7 +21,7 @@ WORDS = {
     "at the parts": ("more at the parts than", "less at the parts than"),
 }
 SELECTION_HEADS = {
-    "own": "of them selected by its own way, too",
+    "own": "of them also selected by the network itself",
     "changed": "images answered otherwise",
     "moved": "a probability moves by up to",
 }

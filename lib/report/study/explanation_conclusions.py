@@ -9,7 +9,7 @@ from pandas.io.formats.style import Styler
 
 from lib.report.tables.cells import minus
 
-ALIKE = 0.5  # a mean rank correlation beyond which maps hardly changed
+ALIKE = 0.5  # a mean rank correlation above which maps hardly changed; below its negative they are turned over
 LEVEL = 0.05  # of the leaderboard's p
 
 
@@ -96,11 +96,13 @@ def ranking_verdict(table: pd.DataFrame, by_score: pd.DataFrame, concordance: fl
 def _left(by_draw: Mapping[str, np.ndarray]) -> str:
     kept = {name: values[:, -1] for name, values in by_draw.items()}
     known = {name: values[np.isfinite(values)] for name, values in kept.items()}
-    stuck = [name for name, values in known.items() if values.size and abs(values.mean()) > ALIKE]
+    means = {name: values.mean() for name, values in known.items() if values.size}
+    stuck, turned = ([name for name, mean in means.items() if sign * mean > ALIKE] for sign in (1, -1))
     unknown = [name for name, values in kept.items() if np.isnan(values).any()]
-    text = "No map stayed alike when the network forgot."
-    if stuck:
-        text = f"{', '.join(stuck)} hardly changed when the network forgot: such a map says little about the network."
+    fates = {"hardly changed": stuck, "turned over, dark for bright,": turned}
+    told = [f"{', '.join(names)} {fate} when the network forgot" for fate, names in fates.items() if names]
+    text = f"{'; '.join(told)}: such a map says little about the network."
+    text = text if told else "No map stayed alike when the network forgot."
     return text + (f" Unknown of {', '.join(unknown)}, whose maps became even." if unknown else "")
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lib.evaluation.efficiency import Efficiency
 from lib.lesa import context_share
-from lib.report.tables.verdicts import ablation_text, ablation_verdict, comparison_text, estimate_text, verdict
+from lib.report.tables.cells import points_text
+from lib.report.tables.verdicts import ablation_verdict, comparison_text, estimate_text, verdict
 from lib.statistics.estimates import Comparison, compare, estimate
 from lib.training.build_model import build_model, count_macs
 from lib.training.config import RunConfig
@@ -22,6 +23,7 @@ from lib.training.store import Run
 
 Methods = Mapping[str, Sequence[Run]]
 Terms = Sequence[Mapping[str, Mapping[str, Tensor]]]
+TAKEN_AWAY = "taken away after training (points of accuracy)"
 PAPERS = {"ResNet50": "none", "with self-attention": "self_attention", "LESA_ResNet50": "lesa"}
 
 
@@ -48,7 +50,7 @@ def key_figures(
     return {
         "accuracy": {name: estimate_text(estimate(runs, "accuracy")) for name, runs in methods.items()},
         **{f"{lesa} − {other}": comparison_text(_gain(methods, other)) for other in (plain, attention)},
-        "taken away after training": {f"the {term} term": ablation_text(found[0]) for term, found in lost.items()},
+        TAKEN_AWAY: {f"the {term} term": points_text(found[0]) for term, found in lost.items()},
         "context's share of the length": {
             block: f"{100 * share:.0f} %" for block, share in context_share(terms).items()
         },

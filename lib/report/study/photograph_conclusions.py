@@ -47,18 +47,16 @@ def photograph_verdict(
     sure = [name for name, best in zip(names, probabilities.max(axis=1), strict=True) if best > SURE]
     others = seen[seen["viewpoint"] != "as shown"]
     won, scores = won_scores(table)
-    winners = [f"{name} ({n} of {scores})" for name, n in won.items() if n]
+    winners = [f"{name} in {n} of {scores}" for name, n in won.items() if n]
     named = f" ({', '.join(sure)})" if sure else ""
     kept = f"keeps its answer in {others['same'].sum()} of {len(others)} other views"
-    first = (
-        f"The network gives a class more than {SURE:.2f} on {len(sure)} of {len(names)} photographs{named}, and {kept}."
-    )
+    first = f"The network gives a class more than {SURE:.2f} for {len(sure)} of {len(names)} photographs{named}, and {kept}."
     beaten = (
-        f"By single scores beats the best reference map: {', '.join(winners)}."
+        f"The best reference map is beaten by {', '.join(winners)} scores."
         if winners
-        else "No method beats the best reference map by a single score."
+        else "No method beats the best reference map in any score."
     )
-    moving = f"With the picture move most: {_at(steady, max)}; least: {_at(steady, min)}."
+    moving = f"The maps that move most with the picture: {_at(steady, max)}; least: {_at(steady, min)}."
     return first, f"{beaten} {moving}"
 
 

@@ -38,17 +38,11 @@ def key_figures(
 
 def sentences(scores: Searches, again: Searches, pixels: Sequence[RetrievalScores]) -> list[str]:
     """The verdict on DCAL against SA, on both against raw pixels, and on re-ranking."""
-    beyond = [
-        name
-        for name, of_network in scores.items()
-        if all(_beyond(pixels, of_network, metric).low > 0 for metric in ("map", "cmc_1"))
-    ]
-    find = "find" if len(beyond) > 1 else "finds"
-    more = "more than a comparison of pixels, in mAP and at rank 1"
+    beyond = [_beyond_pixels(scores, pixels, metric) for metric in ("map", "cmc_1")]
     words = ("better than", "worse than")
     return [
         verdict(compare_retrieval(scores["DCAL"], scores["SA"]), "DCAL", "SA"),
-        f"{' and '.join(beyond)} {find} {more}." if beyond else f"That a network finds {more}, is not shown.",
+        f"In {'; in '.join(beyond)}.",
         verdict(reranking_gain(scores, again), "DCAL re-ranked", "DCAL as it is", words),
     ]
 
@@ -56,6 +50,14 @@ def sentences(scores: Searches, again: Searches, pixels: Sequence[RetrievalScore
 def reranking_gain(scores: Searches, again: Searches) -> Comparison:
     """What re-ranking changes of DCAL's mAP."""
     return compare_retrieval(again["DCAL, re-ranked"], scores["DCAL"], same_networks=True)
+
+
+def _beyond_pixels(scores: Searches, pixels: Sequence[RetrievalScores], metric: str) -> str:
+    """'mAP SA and DCAL find more than a comparison of pixels', or that no network is shown to."""
+    beyond = [name for name, of_network in scores.items() if _beyond(pixels, of_network, metric).low > 0]
+    find = "find" if len(beyond) > 1 else "finds"
+    found = f"{' and '.join(beyond)} {find}" if beyond else "no network is shown to find"
+    return f"{RETRIEVAL_METRICS[metric]} {found} more than a comparison of pixels"
 
 
 def _beyond(

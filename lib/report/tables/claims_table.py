@@ -17,7 +17,7 @@ CAPTION = "The papers' claims on trial, {seeds} a side. The effect is the first 
 NOTES = (
     "Effect: with its 95 % interval over seeds and test images. Matters from: the smallest effect that counts, told in "
     "advance.",
-    f"p: corrected by Holm over all claims. A gain is shown where p < {ALPHA}, and refuted where it is a significant loss or "
+    f"p: corrected by Holm over the claims of this table. A gain is shown where p < {ALPHA}, and refuted where it is a significant loss or "
     "the whole interval lies below what matters. That there is no effect is shown where the whole interval lies within ± "
     "what matters. Everything else is undecided.",
 )

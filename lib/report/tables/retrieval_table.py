@@ -7,30 +7,32 @@ from pandas.io.formats.style import Styler
 
 from lib.data import REID_PARTS, ImageSet
 from lib.data.imageset import DISTRACTOR, JUNK
-from lib.report.tables.cells import points_text
+from lib.report.tables.cells import Cell
+from lib.report.tables.table import Heading, Table
 from lib.retrieval.ranking import RETRIEVAL_METRICS
 from lib.statistics.retrieval_estimates import SeedScores, compare_retrieval, estimate_retrieval
 
+CAPTION = "Scores of the searches: mean ± standard deviation over seeds, below it the 95 % interval over identities and seeds."
 
-def score_text(scores: SeedScores, metric: str = "map") -> str:
-    """'0.502 [0.432, 0.577]', the mean over seeds and its 95 % interval; with several seeds '0.502 ± 0.010 […]'."""
+
+def scores_table(scores: Mapping[str, SeedScores], reference: str) -> Table:
+    """A row a model: its metrics with 95 % intervals over identities and seeds, and its mAP less that of `reference`."""
+    return Table("retrieval", CAPTION, [_row(name, scores, reference) for name in scores])
+
+
+def score_cell(scores: SeedScores, metric: str = "map") -> Cell:
+    """'0.502', the mean over seeds, with several seeds '0.502 ± 0.010', and its 95 % interval."""
     estimate = estimate_retrieval(scores, metric)
     spread = f" ± {estimate.sd:.3f}" if estimate.seeds > 1 else ""
-    return f"{estimate.mean:.3f}{spread} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    columns = {"mean": estimate.mean, "sd": estimate.sd, "low": estimate.low, "high": estimate.high}
+    return Cell(f"{estimate.mean:.3f}{spread}", f"[{estimate.low:.3f}, {estimate.high:.3f}]", columns=columns)
 
 
-def scores_table(scores: Mapping[str, SeedScores], reference: str) -> pd.DataFrame:
-    """A row a model: its metrics with 95 % intervals over identities and seeds, and its mAP less that of `reference`."""
-    table = pd.DataFrame(
-        {name: [score_text(model, m) for model in scores.values()] for m, name in RETRIEVAL_METRICS.items()},
-        index=pd.Index(scores, name="model"),
-    )
-    differences = [
-        "" if name == reference else points_text(compare_retrieval(model, scores[reference]))
-        for name, model in scores.items()
-    ]
-    table.insert(1, f"mAP less {reference}'s (points)", differences)
-    return table
+def _row(name: str, scores: Mapping[str, SeedScores], reference: str) -> dict[Heading, Cell]:
+    first, *others = ((heading, score_cell(scores[name], metric)) for metric, heading in RETRIEVAL_METRICS.items())
+    ahead = Cell.absent() if name == reference else Cell.points(compare_retrieval(scores[name], scores[reference]))
+    cells = [("model", Cell.words(name)), first, (f"mAP less {reference}'s (points)", ahead), *others]
+    return {("", heading): cell for heading, cell in cells}
 
 
 def split_table(images: ImageSet, parts: pd.Series) -> Styler:

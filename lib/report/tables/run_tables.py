@@ -63,7 +63,7 @@ def key_figures_of_runs(runs: Mapping[str, Run]) -> dict[str, str]:
     }
     if len(runs) == 2:
         a, b = runs.values()
-        figures["difference"] = minus(_difference(compare([a], [b], "balanced_accuracy")))
+        figures["difference"] = _difference(compare([a], [b], "balanced_accuracy"))
     figures[f"macro AUROC, {first}"] = value_with_interval(runs[first], "macro_auroc")
     figures["parameters"] = ", ".join(f"{name} {run.provenance['parameters']:,}" for name, run in runs.items())
     return figures
@@ -92,4 +92,4 @@ def test_table(runs: Mapping[str, Run]) -> pd.DataFrame:
 
 
 def _difference(comparison: Comparison) -> str:
-    return f"{comparison.difference:+.3f} [{comparison.low:+.3f}, {comparison.high:+.3f}]"
+    return minus(f"{comparison.difference:+.3f} [{comparison.low:+.3f}, {comparison.high:+.3f}]")

@@ -64,7 +64,10 @@ class Table:
     @property
     def long(self) -> list[bool]:
         """Which columns hold more words than fit on a line."""
-        return [max(len(cell.text) for cell in self.cells[heading]) > LONG for heading in self.headings]
+        return [
+            max(len(line) for cell in self.cells[heading] for line in (cell.text, cell.below)) > LONG
+            for heading in self.headings
+        ]
 
     @property
     def numbers(self) -> pd.DataFrame:

@@ -40,7 +40,7 @@ def test_three_seeds_are_judged(written):
     assert "converge sooner" in second
     assert fusions.startswith("Of 2 fusions learnable_gate (+")
     assert " differs from the original one in balanced accuracy; undecided: weighted_add, where up to " in fusions
-    assert residuals.startswith("Of 1 residuals none differs from the original one")
+    assert residuals.startswith("Of 1 residuals none is shown to differ from the original one")
 
 
 def test_strategies_whose_intervals_are_narrow_are_told_to_be_alike(written, monkeypatch):

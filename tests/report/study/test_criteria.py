@@ -52,6 +52,13 @@ def test_claims_make_a_criterion(verdicts, together):
     assert Criterion("n", [Statement("w", "f", verdict) for verdict in verdicts], "u").verdict == together
 
 
+def test_a_reason_is_told_of_those_that_it_holds_for():
+    fast, slow, open_ = Statement("a", "f", SHOWN), Statement("b", "f", REFUTED), Statement("c", "f", UNDECIDED, "why")
+    assert Criterion("n", [fast, slow, open_], "u", "sure").why == "sure (b)"
+    assert Criterion("n", [fast, open_], "u", "sure").why == "why (c)"
+    assert Criterion("n", [fast, fast], "u", "sure").why == "sure"
+
+
 def test_nothing_is_decided_without_runs(written):
     found = criteria(written.study(), [])
     assert [each.verdict for each in found] == [UNDECIDED] * 6

@@ -38,6 +38,15 @@ def test_the_best_are_named_and_so_are_those_that_never_win():
     )
 
 
+def test_a_map_turned_over_did_not_stay_as_it_was():
+    left = {name: np.array([[value], [value]]) for name, value in {"a": 0.6, "b": -0.6, "c": -0.4}.items()}
+    told = explanation_verdict(board(a=(False, False)), left, 20)[1]
+    assert told == (
+        "a hardly changed when the network forgot; b turned over, dark for bright, when the network forgot: "
+        "such a map says little about the network."
+    )
+
+
 def test_nobody_wins():
     first, second = explanation_verdict(board(cam=(False, False)), {"cam": LEFT["cam"]}, 20)
     assert first.endswith("no method beats the best reference map in any score.")

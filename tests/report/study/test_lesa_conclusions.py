@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lib.report.study.lesa_conclusions import key_figures, paper_sizes, sentences
+from lib.report.study.lesa_conclusions import TAKEN_AWAY, key_figures, paper_sizes, sentences
+from lib.report.tables.cells import points_text
 from lib.report.tables.verdicts import comparison_text
 from lib.statistics.estimates import compare
 from lib.training import RunConfig
@@ -50,7 +51,7 @@ def test_key_figures_are_six_at_most_and_those_of_the_comparisons(methods, lost)
     assert figures["LESA − plain"] == comparison_text(compare(methods["LESA"], methods["plain"], "accuracy"))
     assert figures["context's share of the length"] == {"layer3.1": "25 %", "layer4.0": "38 %"}
     assert figures["cost against plain"] == "1.20 × the multiply-accumulates, 1.50 × the training step"
-    assert figures["taken away after training"]["the context term"].startswith("−")
+    assert figures[TAKEN_AWAY]["the context term"] == points_text(lost["context"][0])
 
 
 def test_sentences_follow_the_intervals(methods, lost):

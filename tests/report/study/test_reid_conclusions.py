@@ -41,7 +41,21 @@ def test_sentences_follow_the_intervals(searches):
     networks, again, _ = searches
     ahead, beyond, reranked = sentences(*searches)
     assert ahead.startswith("DCAL is ahead of SA: +")
-    assert beyond == "DCAL finds more than a comparison of pixels, in mAP and at rank 1."
+    assert (
+        beyond
+        == "In mAP DCAL finds more than a comparison of pixels; in CMC-1 DCAL finds more than a comparison of pixels."
+    )
     assert reranked.startswith("DCAL re-ranked is better than DCAL as it is: +")
-    assert sentences(networks, again, [scores(9, -2)])[1].startswith("SA and DCAL find more")
-    assert sentences(networks, again, [scores(9, 4)])[1].endswith("is not shown.")
+    assert sentences(networks, again, [scores(9, -2)])[1].startswith("In mAP SA and DCAL find more")
+    no_network = "no network is shown to find more than a comparison of pixels"
+    assert sentences(networks, again, [scores(9, 4)])[1] == f"In mAP {no_network}; in CMC-1 {no_network}."
+
+
+def test_what_is_shown_of_one_metric_is_not_said_of_the_other(searches):
+    networks, again, (pixels,) = searches
+    quick = RetrievalScores(pixels.queries.assign(first_match=1))
+    told = sentences(networks, again, [quick])[1]
+    assert told == (
+        "In mAP DCAL finds more than a comparison of pixels; "
+        "in CMC-1 no network is shown to find more than a comparison of pixels."
+    )

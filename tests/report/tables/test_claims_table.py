@@ -40,6 +40,16 @@ def test_the_table_tells_effect_p_and_verdict_of_each_claim(tried):
     assert "3 seeds a side" in table.caption
 
 
+def test_a_long_second_line_is_broken_too_so_that_the_table_keeps_its_width(tried):
+    short, long = (
+        claims_table([replace(tried[0], claim=replace(GAIN, names=names))])
+        for names in (("with", "without"), ("Grad-CAM", "the best map that knows nothing"))
+    )
+    of = short.headings.index(("", "of"))
+    assert not short.long[of]
+    assert long.long[of]
+
+
 def test_arms_may_be_compared_seed_by_seed(tried):
     trial = tried[0]
     paired = replace(GAIN, seed_by_seed=True)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.report.tables.retrieval_table import score_text, scores_table, split_table
+from lib.report.tables.cells import Cell
+from lib.report.tables.retrieval_table import score_cell, scores_table, split_table
 from lib.report.tables.verdicts import comparison_text, verdict
 from lib.retrieval.ranking import COLUMNS, RetrievalScores
 from lib.statistics.retrieval_estimates import compare_retrieval, estimate_retrieval
@@ -24,21 +25,19 @@ def models():
 
 
 def test_a_row_a_model_with_its_difference(models):
-    table = scores_table(models, "SA")
-    assert list(table.index) == list(models)
+    table = scores_table(models, "SA").cells.droplevel(0, axis="columns").set_index("model")
+    assert [name.text for name in table.index] == list(models)
     assert list(table) == ["mAP", "mAP less SA's (points)", "mINP", "CMC-1", "CMC-5", "CMC-10"]
-    found = compare_retrieval(models["DCAL"], models["SA"])
-    told_points = table.loc["DCAL", "mAP less SA's (points)"]
-    assert told_points == f"+{100 * found.difference:.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]".replace(
-        "-", "−"
-    )
-    assert table.loc["SA", "mAP less SA's (points)"] == ""
+    own, of_dcal, _ = table["mAP less SA's (points)"]
+    assert of_dcal == Cell.points(compare_retrieval(models["DCAL"], models["SA"]))
+    assert own == Cell.absent()
 
 
 def test_a_score_has_its_spread_with_several_seeds_only(models):
-    found = estimate_retrieval(models["SA"])
-    assert score_text(models["SA"]) == f"{found.mean:.3f} ± {found.sd:.3f} [{found.low:.3f}, {found.high:.3f}]"
-    assert "±" not in score_text(models["pixels"], "cmc_1")
+    found, cell = estimate_retrieval(models["SA"]), score_cell(models["SA"])
+    assert cell.text == f"{found.mean:.3f} ± {found.sd:.3f}"
+    assert cell.below == f"[{found.low:.3f}, {found.high:.3f}]"
+    assert "±" not in score_cell(models["pixels"], "cmc_1").text
 
 
 def test_comparisons_of_retrieval_are_told_as_those_of_classification(models):
