@@ -64,6 +64,8 @@ def main() -> int:
     asked = vars(parser.parse_args())
     names, file, compare = chosen(asked.pop("names")), asked.pop("json"), asked.pop("compare")
     before, results = table.read(compare) if compare else None, {}
+    if file:
+        table.refuse_unwritable(file)
     for name in names:
         results[name] = []
         for row in found(name, asked):

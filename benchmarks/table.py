@@ -65,6 +65,15 @@ def write(path: Path, results: Results) -> None:
     write_text(path, json.dumps({"machine": machine, "results": rows}, indent=1, ensure_ascii=False) + "\n")
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Raise a WorkbookError, before minutes of measuring, where `write` will not be able to write."""
+    if path.is_dir():
+        raise WorkbookFileError(f"{path} is a folder: name a file for the results.")
+    probe = path.with_name(f".{path.name}.probe")
+    write_text(probe, "")
+    probe.unlink()
+
+
 def read(path: Path) -> Results:
     """What `write` has written.
 

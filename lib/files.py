@@ -27,8 +27,10 @@ def save_whole(path: Path, save: Callable[[Path], object], size: int | None = No
     `size` is what it will take in bytes, as far as that is known: a full disk is told with it.
 
     Raises:
-        WorkbookError: the disk is full or the folder cannot be written.
+        WorkbookError: the disk is full, the folder cannot be written, or `path` is a folder, which is told before `save` begins.
     """
+    if path.is_dir():
+        raise WorkbookError(f"Cannot write {path}: it is a folder. Give the name of a file.")
     with _beside(path, size) as scratch:
         save(scratch)
         _flush(scratch)

@@ -122,6 +122,15 @@ def test_results_are_written_whole_where_there_is_no_folder_yet(tmp_path):
     assert table.read(tmp_path / "new" / "now.json") == {"glsa": [STEP]}
 
 
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(tiny, monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for place, message in ((tmp_path, "is a folder"), (tmp_path / "file" / "now.json", "Cannot write")):
+        with pytest.raises(WorkbookError, match=message):
+            run_all(monkeypatch, "tiny", "--json", place)
+    assert capsys.readouterr().err == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
 def test_a_clone_is_read_where_it_is_and_another_folder_refused(tmp_path):
     with pytest.raises(WorkbookFileError, match="no clone of github.com/jacobgil/vit-explain"):
         peers.vit_explain(tmp_path)

@@ -140,6 +140,11 @@ def test_a_full_disk_is_one_line_with_what_is_wanted_and_what_is_free(small_disk
     assert names(disk) == ["a.txt", "before"]
 
 
+def test_a_folder_is_no_file_and_told_before_anything_is_made(tmp_path):
+    with pytest.raises(WorkbookError, match="it is a folder. Give the name of a file"):
+        save_whole(tmp_path, lambda path: pytest.fail("it was begun"))
+
+
 def test_a_read_only_folder_has_advice_of_its_own(small_disk):
     disk = small_disk(1 << 20)
     write_text(disk / "before", "kept")

@@ -17,6 +17,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--output_dir", "--output-dir", default="outputs", help="folder for the run (default: outputs)")
     options = parser.parse_args(argv)
+    if options.name is None and options.check:
+        raise WorkbookError(f"--check is of the weights with a NAME: one of {', '.join(shipped_names())}.")
     if options.name is None:
         print("\n".join(map(line, shipped_names())) or "No starting weights ship.")
         return 0

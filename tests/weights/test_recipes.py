@@ -51,6 +51,8 @@ def test_a_small_resnet_starts_with_every_attention(attention):
 
 
 def test_the_command_lists_them(capsys):
+    with pytest.raises(WorkbookError, match="--check is of the weights with a NAME: one of .*toynet"):
+        main(["--check"])
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == shipped_names()
