@@ -11,7 +11,8 @@ from lib.data import DATASETS
 from lib.errors import WorkbookError, WorkbookFileError
 from lib.evaluation.test_images import select_images
 from lib.explain.methods.explain import choose_methods, explain
-from lib.files import json_text, make_folder, save_whole, write_text
+from lib.file_tree import data_in
+from lib.files import from_json, is_free, json_text, make_folder, save_whole, write_text
 from lib.publish.licences import licence_of
 from lib.publish.model_card import model_card
 from lib.publish.onnx_file import TOLERANCE, export_onnx
@@ -39,20 +40,24 @@ class Embedding(nn.Module):
 
 
 def publish(run: Run, folder: Path, licence: str | None = None, onnx: bool = True) -> Path:
-    """Write all that is given away of `run` into `folder`, the card last, and return it.
+    """Write all that is given away of `run` into `folder`, the card last, and return it. A folder that was written so before is
+    written anew.
 
     Maps are left out, and that is logged, where the run's data are not there any more.
 
     Raises:
-        WorkbookFileError: the run is not finished.
+        WorkbookFileError: the run is not finished, or `folder` holds something else, such as the run itself.
         WorkbookError: the folder cannot be written, or what `export_onnx` raises.
     """
     if not run.finished:
         raise WorkbookFileError(
             f"The run {run.path.name} is not finished; finish it with fit(config), then publish it."
         )
+    _refuse_other(folder)
     model, config = run.model(), published_config(run)
     make_folder(folder)
+    for name in ("model.onnx", "maps.png"):  # of another run, where they are not written now
+        (folder / name).unlink(missing_ok=True)
     save_whole(folder / "model.safetensors", lambda scratch: shutil.copyfile(run.path / "best.safetensors", scratch))
     if onnx:
         network = Embedding(model) if run.config.task == "reid" else model
@@ -66,6 +71,21 @@ def publish(run: Run, folder: Path, licence: str | None = None, onnx: bool = Tru
     licence = licence or licence_of(run.config.dataset, DATASETS[run.config.dataset].built_in)
     write_text(folder / "README.md", model_card(run, config, licence, maps))
     return folder
+
+
+def _refuse_other(folder: Path) -> None:
+    """Raise a WorkbookFileError for a folder in which anything lies that `publish` has not written."""
+    if is_free(folder) or (folder.is_dir() and not data_in(folder)):
+        return
+    try:
+        known = {"settings", "build"} <= from_json((folder / "config.json").read_text(encoding="utf-8")).keys()
+    except (OSError, ValueError, AttributeError):
+        known = False
+    if not known:
+        raise WorkbookFileError(
+            f"{folder} holds something else than a published run, whose files would be written over: give a new or an empty "
+            "folder (--to)."
+        )
 
 
 def published_config(run: Run) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A finished run as a folder for the Hub: a card that a reader can act on, weights that load, an ONNX file that agrees."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -90,3 +91,25 @@ def test_a_run_that_is_not_finished_is_not_published(tiny, tmp_path):
 )
 def test_a_licence_follows_the_data(dataset, built_in, licence):
     assert licence_of(dataset, built_in) == licence
+
+
+def test_nothing_is_written_over_but_what_was_published(finished, folder, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "README.md").write_text("mine")
+    (tmp_path / "file").touch()
+    before = {path: path.read_bytes() for path in sorted(finished.path.iterdir())}
+    for place in (finished.path, tmp_path / "notes", tmp_path / "file"):
+        with pytest.raises(
+            WorkbookFileError, match="holds something else than a published run.*new or an empty folder"
+        ):
+            publish(finished, place, onnx=False)
+    assert before == {path: path.read_bytes() for path in sorted(finished.path.iterdir())}
+    assert (tmp_path / "notes" / "README.md").read_text() == "mine"
+
+
+def test_a_published_folder_is_written_anew_with_nothing_of_before(finished, folder, tmp_path, monkeypatch):
+    again = shutil.copytree(folder, tmp_path / "again")
+    (again / "LICENSE").write_text("somebody's own")
+    monkeypatch.setattr("lib.publish.folder.write_maps", lambda *given: False)
+    publish(finished, again, onnx=False)
+    assert sorted(path.name for path in again.iterdir()) == ["LICENSE", "README.md", "config.json", "model.safetensors"]

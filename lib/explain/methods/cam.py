@@ -172,6 +172,7 @@ CAMS: dict[str, type[BaseCAM]] = {
     "fem": FEM,
 }
 OF_NO_CLASS = {"eigen-cam", "kpca-cam", "fem"}
+WITHOUT_GRADIENT = {*OF_NO_CLASS, "ablation-cam", "score-cam"}
 EXPLAINED = {"finer-cam": finer_score, "shapley-cam": residual_score}  # instead of the class's logit
 
 
@@ -183,6 +184,7 @@ def cam(name: str, model: nn.Module, images: Tensor, targets: Tensor | None) -> 
     attention = sdpa_kernel(SDPBackend.MATH) if twice else nullcontext()
     with attention, ActivationTap(model, target_layer_of(model, images), detached=not twice) as tap:
         maker = CAMS[name](tap, [tap.point])
+        tap.differentiated = maker.uses_gradients
         try:
             return torch.from_numpy(maker(images, scores))
         finally:  # not `with maker`, which prints an IndexError and goes on

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lib.errors import WorkbookValueError
 from lib.explain.methods.target_objects import Scored
+
+NORMS = (nn.BatchNorm2d, nn.InstanceNorm2d)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -56,6 +58,25 @@ def unchanged(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def _strided_alike(parts: Iterable[nn.Module]) -> Iterator[None]:
+    """Gradients come to the BatchNorms among `parts` in the layout of what these were given. On a CPU, PyTorch (2.14) reads that
+    of a single image wrongly where only one of the two has its channels last, as after tokens were laid out as a map."""
+
+    def hook(norm: nn.Module, args: tuple, output: Tensor) -> None:
+        if args and output.requires_grad and args[0].is_cpu and len(args[0]) == 1:
+            read = args[0] if isinstance(norm, nn.BatchNorm2d) else args[0].contiguous()  # as InstanceNorm does itself
+            output.register_hook(lambda gradient: torch.empty_like(read).copy_(gradient))
+
+    norms = [part for part in parts if isinstance(part, NORMS)]
+    handles = [norm.register_forward_hook(hook) for norm in norms]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Gradients with respect to images and maps can be asked for, whatever the caller has forbidden: an outer `no_grad`
     or `inference_mode` and frozen parameters do not matter, and what was compiled runs as it was written. Parameters take no gradients meanwhile, which saves their
@@ -79,7 +100,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         )
     before = [(p.requires_grad, p.grad) for p in parameters]
     try:
-        with torch.inference_mode(False), torch.enable_grad(), _as_written(parts):
+        with torch.inference_mode(False), torch.enable_grad(), _as_written(parts), _strided_alike(parts):
             for p in parameters:
                 p.requires_grad_(False)
             yield

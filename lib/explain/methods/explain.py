@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.errors import WorkbookError, WorkbookValueError, choose, did_you_mean, positive
-from lib.explain.methods.blank_images import succeeds
-from lib.explain.methods.cam import CAMS, OF_NO_CLASS, cam
+from lib.explain.methods.activation_tap import has_gradient_at_layer
+from lib.explain.methods.blank_images import has_gradient, is_ours, succeeds
+from lib.explain.methods.cam import CAMS, OF_NO_CLASS, WITHOUT_GRADIENT, cam
 from lib.explain.methods.eval_guards import undisturbed, unwrapped
 from lib.explain.methods.gradients import gradient_x_input, integrated_gradients
 from lib.explain.methods.logits import logits_of
@@ -67,14 +68,21 @@ def _has_rollout(model: nn.Module) -> bool:
 # network shows of itself stands in no registry: see `lib.mapped.Mapped`.
 METHODS: dict[str, Method] = {
     **{
-        name: Method(partial(cam, name), has_target_layer, name not in OF_NO_CLASS, by_default=name in FIRST_CAMS)
+        name: Method(
+            partial(cam, name),
+            has_target_layer if name in WITHOUT_GRADIENT else has_gradient_at_layer,
+            by_class=name not in OF_NO_CLASS,
+            by_default=name in FIRST_CAMS,
+        )
         for name in CAMS
     },
-    "gradient-x-input": Method(gradient_x_input, _any, by_class=True),
-    "integrated-gradients": Method(integrated_gradients, _any, by_class=True, needs="captum", takes=("at_once",)),
-    "smooth-grad": Method(smooth_grad, _any, by_class=True, takes=("at_once",), by_default=False),
+    "gradient-x-input": Method(gradient_x_input, has_gradient, by_class=True),
+    "integrated-gradients": Method(
+        integrated_gradients, has_gradient, by_class=True, needs="captum", takes=("at_once",)
+    ),
+    "smooth-grad": Method(smooth_grad, has_gradient, by_class=True, takes=("at_once",), by_default=False),
     "expected-gradients": Method(
-        expected_gradients, _any, by_class=True, takes=("at_once", "baselines"), by_default=False
+        expected_gradients, has_gradient, by_class=True, takes=("at_once", "baselines"), by_default=False
     ),
     "occlusion": Method(occlusion, _any, by_class=True, needs="captum", takes=("at_once",), by_default=False),
     "rise": Method(rise, _any, by_class=True, takes=("at_once",), by_default=False),
@@ -101,8 +109,7 @@ def methods_of(model: nn.Module, target: Target | None = None) -> dict[str, Meth
     """
     model = unwrapped(model)
     network = model if target is None else Scored(model, target)
-    ours = target is None and type(model).__module__.startswith("lib.")
-    answers = ours or succeeds(network, logits_of)
+    answers = is_ours(network) or succeeds(network, logits_of)
     fitting = {suits: suits(network) for suits in {method.suits for method in METHODS.values() if method.installed}}
     suiting = {
         name: method
@@ -183,14 +190,19 @@ def explain(
         questions = [(model, classes, torch.arange(len(images)))]
     else:
         classes, questions = None, [(Scored(model, target), None, places) for target, places in objects]
+
+    def shown(places: Tensor) -> Tensor:
+        return images.index_select(0, places.to(images.device)).detach().to(like.device, like.dtype)
+
     with undisturbed(model), mixed_precision(precision, like.device), size_errors(model, images):
         maps = torch.empty(len(images), *images.shape[2:])
         if classes is not None and not chosen_method.by_class:  # else the method finds out itself
-            chosen(logits_of(model, images[:1].detach().to(like.device, like.dtype).clone()), classes)
+            chosen(logits_of(model, shown(torch.tensor([0]))), classes)
         for network, classes, places in questions:
+            if objects is not None and not chosen_method.by_class:
+                network(shown(places[:1]))
             for part in places.split(batch_size):
-                batch = images.index_select(0, part.to(images.device)).detach().to(like.device, like.dtype)
-                made = scaled(run(network, batch, None if classes is None else classes[part]), images.shape[2:])
+                made = scaled(run(network, shown(part), None if classes is None else classes[part]), images.shape[2:])
                 maps.index_copy_(0, part, made)
     if not _finite(maps):
         raise WorkbookError(f"{name} gave a map that is not finite: the model's answers, or its weights, are not.")
@@ -253,6 +265,8 @@ def _method_of(model: nn.Module, name: str, target: Target | None) -> tuple[str,
     """
     suits = {
         has_target_layer: convolves,
+        has_gradient_at_layer: convolves,
+        has_gradient: _any,
         has_lrp: convolves,
         has_attention_lrp: attends,
     }  # its images will tell the rest

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.explain.methods.extras import needed
-from lib.explain.methods.logits import logits_of
+from lib.explain.methods.logits import differentiable, logits_of
 from lib.explain.methods.targets import chosen, scores
 
 STEPS = 32  # of the integral along the way from the mean colour to the image
@@ -37,7 +37,9 @@ def integrated(model: nn.Module, images: Tensor, targets: Tensor | None, at_once
     """
     with torch.no_grad():
         classes = chosen(logits_of(model, images), targets)
-    attribute = needed("captum.attr").IntegratedGradients(lambda x: logits_of(model, x).float()).attribute
+    attribute = (
+        needed("captum.attr").IntegratedGradients(lambda x: differentiable(logits_of(model, x)).float()).attribute
+    )
     images = images.clone().requires_grad_()
     return attribute(images, 0, classes, n_steps=STEPS, internal_batch_size=max(len(images), at_once)).detach()
 

@@ -32,6 +32,20 @@ def logits_of(model: nn.Module, images: Tensor) -> Tensor:
     return next(iter(fitting.values())).reshape(len(images), -1)
 
 
+def differentiable(answer: Tensor) -> Tensor:
+    """`answer`, if a gradient leads from it to the image.
+
+    Raises:
+        WorkbookValueError: none does.
+    """
+    if not answer.requires_grad:
+        raise WorkbookValueError(
+            "No gradient leads from what is explained back to the image: the network, or the target, computes it under no_grad, "
+            "detached, or by steps that have none, such as argmax. Take a method that needs none, such as rise."
+        )
+    return answer
+
+
 def answers_of(model: nn.Module, images: Tensor) -> Sequence[object]:
     """An answer for each of images [B, 3, H, W], of a network that may be no classifier: the parts of a list, as detectors
     give, or the rows of its `logits`, its `out` (torchvision's name for maps of scores) or of its only tensor.

@@ -60,8 +60,9 @@ def attends(model: nn.Module) -> bool:
 
 def _has_rules(model: nn.Module, attention: bool) -> bool:
     def look(model: nn.Module, images: Tensor) -> None:
-        with undisturbed(model), ruled(model, attention) as check:
-            check(logits_of(model, images.requires_grad_()))
+        shades = torch.linspace(-1, 1, images.numel(), dtype=images.dtype, device=images.device).view_as(images)
+        with undisturbed(model), ruled(model, attention) as check:  # of a blank image all norms make the same
+            check(logits_of(model, shades.requires_grad_()))
 
     return succeeds(model, look)
 
@@ -98,26 +99,42 @@ def relevance(
 
 def _as_gradient(rule: object, divide: bool = True) -> object:
     """A rule of zennit's that is handed a gradient instead of relevance and hands one down, but for the last one, which does
-    not `divide`: relevance is activation times gradient."""
-    stabilize = needed("zennit.core").stabilize
+    not `divide`: relevance is activation times gradient. A layer may be called several times, and its output be worked on in
+    place, which zennit's hooks do not expect."""
+    core = needed("zennit.core")
 
     class AsGradient(type(rule)):
-        def forward(self, module: nn.Module, input: tuple[Tensor, ...], output: Tensor) -> None:
-            super().forward(module, input, output)
-            self.stored_tensors["output"] = output.detach()
-
         def backward(self, module: nn.Module, grad_input: tuple, grad_output: tuple) -> tuple:
             of_output = (grad_output[0] * self.stored_tensors["output"],)
             below = super().backward(module, grad_input, of_output)
             inputs = self.stored_tensors["input"]
             return tuple(
-                r if r is None or not divide else r / stabilize(x.detach(), 1e-10)
+                r if r is None or not divide else r / core.stabilize(x.detach(), 1e-10)
                 for r, x in zip(below, inputs, strict=False)
             )
 
-    told = rule.copy()
-    told.__class__ = AsGradient
-    return told
+    class OfEachCall(core.Hook):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls: list[AsGradient] = []
+
+        def pre_forward(self, module: nn.Module, input: tuple[Tensor, ...]) -> object:
+            call = rule.copy()
+            call.__class__ = AsGradient
+            self.calls.append(call)
+            return call.pre_forward(module, input) if torch.is_grad_enabled() else input
+
+        def post_forward(self, module: nn.Module, input: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            call = self.calls[-1]
+            call.stored_tensors |= {"input": input, "output": output.detach()}
+            return call.post_forward(module, input, output).clone()
+
+        def remove(self) -> None:
+            for call in self.calls:
+                call.remove()
+            self.calls.clear()
+
+    return OfEachCall()
 
 
 def _traced(model: nn.Module, images: Tensor) -> tuple[nn.Module | None, list]:

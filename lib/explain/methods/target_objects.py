@@ -8,10 +8,12 @@ answer an image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,12 +28,30 @@ Target = Callable[[Any], Tensor]
 
 @dataclass(frozen=True)
 class Classes:
-    """Several classes at once, of a network whose classes do not exclude each other: the sum of their logits."""
+    """Several classes at once, of a network whose classes do not exclude each other: the sum of their logits.
+
+    Raises:
+        WorkbookValueError: they are no whole numbers, or one of them is told twice.
+    """
 
     classes: Sequence[int]
 
+    def __post_init__(self) -> None:
+        told = self.classes.tolist() if isinstance(self.classes, (Tensor, np.ndarray)) else self.classes
+        classes = list(told) if isinstance(told, Iterable) else [told]
+        whole = all(isinstance(k, Integral) and not isinstance(k, bool) for k in classes)
+        if not whole or len(set(classes)) < len(classes):
+            raise WorkbookValueError(
+                f"Classes are different whole numbers, such as Classes([1, 4]), not {self.classes!r}."
+            )
+        object.__setattr__(self, "classes", tuple(map(int, classes)))
+
     def __call__(self, logits: Tensor) -> Tensor:
         """[K] → []"""
+        if not isinstance(logits, Tensor) or logits.ndim != 1:
+            raise WorkbookValueError(
+                f"Classes are of a network that answers an image with logits [K], not with {_told(logits)}."
+            )
         wrong = [k for k in self.classes if not 0 <= k < len(logits)]
         if wrong or not len(self.classes):
             what = f"no class {wrong[0]}" if wrong else "nothing to explain in no class at all"
@@ -44,6 +64,12 @@ class Similarity:
     """How like `query` [D] a picture is to the network: the cosine of their embeddings (`embeddings_of`)."""
 
     query: Tensor
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.query, Tensor) or self.query.ndim != 1:
+            raise WorkbookValueError(
+                f"A query is an embedding, a tensor [D], not {_told(self.query)}: Similarity.to(model, image) makes one."
+            )
 
     @classmethod
     @torch.no_grad()
@@ -69,13 +95,28 @@ class Similarity:
 @dataclass(frozen=True, eq=False)
 class DetectedBox:
     """A box (x₁, y₁, x₂, y₂), in pixels of the image, in which a detector of torchvision's sees class `label`: the greatest
-    IoU · score of its detections of that class (D-RISE, arXiv 2006.03204, eq. 3, with hard labels)."""
+    IoU · score of its detections of that class (D-RISE, arXiv 2006.03204, eq. 3, with hard labels).
+
+    Raises:
+        WorkbookValueError: it is no box.
+    """
 
     box: Sequence[float] | Tensor
     label: int
 
+    def __post_init__(self) -> None:
+        try:
+            left, top, right, bottom = map(float, self.box)
+            proper = left < right and top < bottom
+        except (TypeError, ValueError):
+            proper = False
+        if not proper:
+            raise WorkbookValueError(
+                f"A box is its corners (x₁, y₁, x₂, y₂), numbers with x₁ < x₂ and y₁ < y₂, not {self.box!r}."
+            )
+
     def __call__(self, detections: dict[str, Tensor]) -> Tensor:
-        boxes = detections["boxes"]
+        boxes = _detected(detections, "boxes")
         return _greatest(detections, self.label, box_iou(boxes, torch.as_tensor(self.box).to(boxes)[None])[:, 0])
 
 
@@ -88,10 +129,35 @@ class DetectedMask:
     label: int
 
     def __call__(self, detections: dict[str, Tensor]) -> Tensor:
-        found = detections["masks"][:, 0]
+        found = _detected(detections, "masks")[:, 0]
+        if self.mask.shape != found.shape[1:]:
+            raise WorkbookValueError(
+                f"The mask has the shape {list(self.mask.shape)}, and the image is of {list(found.shape[1:])} pixels, as a mask has to be."
+            )
         mask = self.mask.to(found).expand_as(found)
         iou = torch.minimum(found, mask).sum((1, 2)) / torch.maximum(found, mask).sum((1, 2)).clamp(min=1)
         return _greatest(detections, self.label, iou)
+
+
+def _detected(detections: object, what: str) -> Tensor:
+    """What a detector has found in an image, its "boxes" or "masks".
+
+    Raises:
+        WorkbookValueError: the answer is no detector's, or has none of these.
+    """
+    if not isinstance(detections, Mapping) or what not in detections:
+        raise WorkbookValueError(
+            f"Detected {what} are of a network that answers an image with a dict of {what}, labels and scores, as torchvision's "
+            f"detectors do, not with {_told(detections)}."
+        )
+    return detections[what]
+
+
+def _told(answer: object) -> str:
+    """What something is: a tensor's shape, the keys of a dict, else its type."""
+    if isinstance(answer, Tensor):
+        return f"a tensor {list(answer.shape)}"
+    return f"a dict of {', '.join(map(str, answer))}" if isinstance(answer, Mapping) else f"{type(answer).__name__}"
 
 
 def _greatest(detections: dict[str, Tensor], label: int, overlap: Tensor) -> Tensor:

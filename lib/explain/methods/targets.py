@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lib.errors import WorkbookValueError
+from lib.explain.methods.logits import differentiable
 from lib.explain.methods.target_objects import Target
 
 Targets = None | int | Sequence[int] | Tensor | Target | Sequence[Target]
@@ -86,5 +87,10 @@ def strengths(logits: Tensor) -> Tensor:
 
 
 def scores(logits: Tensor, targets: Tensor | None) -> Tensor:
-    """[B]: the logit that is explained, of each row of logits [B, K]."""
+    """[B]: the logit that is explained, of each row of logits [B, K], to be differentiated.
+
+    Raises:
+        WorkbookValueError: the model has no such class, or the logits have no gradient.
+    """
+    logits = differentiable(logits)
     return logits.gather(1, chosen(logits, targets).unsqueeze(1)).squeeze(1)

@@ -32,6 +32,29 @@ def test_integrated_gradients_sum_to_the_difference_of_the_answers(monkeypatch):
     assert errors[1] < errors[0] / 2  # what is missing is the error of the sum over steps
 
 
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.InstanceNorm2d])
+@pytest.mark.parametrize("folded", [False, True])
+def test_the_map_of_an_image_alone_is_that_in_a_batch(norm, folded):
+    """Tokens that are laid out as a map, and a map as tokens, have their channels last: PyTorch's norm reads one of them wrongly
+    where it is of one image."""
+
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.norm, self.head = nn.Conv2d(3, 4, 8, 8), norm(4), nn.Linear(64, 4)
+
+        def forward(self, x):
+            x = self.stem(x)
+            x = self.norm(x.flatten(2).mT.contiguous().mT.unflatten(2, (4, 4)) if folded else x)
+            return self.head((x if folded else x.flatten(2).mT.contiguous()).flatten(1))
+
+    torch.manual_seed(0)
+    model, x = Tokens().eval(), images(2)
+    alone, together = (explain(model, x, 1, "gradient-x-input", batch_size=size) for size in (1, 2))
+    torch.testing.assert_close(alone, together)
+    assert not any(part._forward_hooks for part in model.modules())
+
+
 @pytest.mark.parametrize("method", ["gradient-x-input", "integrated-gradients"])
 def test_of_a_linear_model_both_are_weight_times_input(method):
     torch.manual_seed(0)

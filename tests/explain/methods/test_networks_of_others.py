@@ -54,8 +54,23 @@ def compiled_in_place(model: nn.Module) -> nn.Module:
     return model
 
 
+class Frozen(nn.Module):
+    """A head on features that were computed under `no_grad`: no gradient leads back to the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.head = cnn(8), nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            features = self.net(x)
+        return self.head(features)
+
+
 SWIN = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4, "img_size": 32, "num_classes": CLASSES}
 NETWORKS = {
+    "frozen features": lambda: Frozen().eval(),
+    "rounded": lambda: Wrapped(cnn(), lambda logits: logits.round().detach()).eval(),
     "swin": lambda: SwinTransformer(**SWIN).eval(),
     "torchvision's swin": lambda: torchvision.models.SwinTransformer([2, 2], 8, [1, 1], [1, 2], [4, 4], num_classes=CLASSES).eval(),
     "eva": lambda: vit(Eva),
@@ -157,7 +172,9 @@ def test_methods_of_is_what_explain_can_do(kind):
         else:
             with pytest.raises(WorkbookError, match="^[^\n]+$"):
                 explain(model, x, method=name)
-    assert ("grad-cam" in offered) == (kind not in ("all tokens", "script", "several answers", "no convolution"))
+    without = ("all tokens", "script", "several answers", "no convolution", "frozen features", "rounded")
+    assert ("grad-cam" in offered) == (kind not in without)
+    assert ("score-cam" in offered) == (kind not in without[:-2])
     assert ("rollout" in offered) == (kind in ROLLED_OUT)
 
 

@@ -14,12 +14,14 @@ from torchvision.models.resnet import BasicBlock, ResNet
 from zennit.attribution import Gradient
 from zennit.canonizers import SequentialMergeBatchNorm
 from zennit.composites import EpsilonPlusFlat
+from zennit.rules import Epsilon
 from zennit.torchvision import ResNetCanonizer
 
 from lib.errors import WorkbookError, WorkbookValueError
 from lib.explain import explain, methods_of
 from lib.explain.methods.explain import scaled
 from lib.explain.methods.relevance import relevance
+from lib.explain.methods.relevance_rules import ruled
 from tests.explain.models import CLASSES, drawn, images, model_of, small_vit
 
 GOLDEN = Path(__file__).parents[2] / "golden/attn_lrp.json"
@@ -134,6 +136,83 @@ def test_convnexts_norms_and_scales_have_rules():
         x = images(2)
         assert "lrp" in methods_of(model.eval())
         assert explain(model, x, 1, "lrp").amax((1, 2)).tolist() == [1, 1]
+
+
+class Normed(nn.Module):
+    """Four positions a side and four channels: no shape tells which axis a norm is over."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(3, 4, 8, 8, bias=False), norm, nn.Linear(4, CLASSES, bias=False)
+
+    def forward(self, x):
+        return self.head(self.norm(self.conv(x)).mean((2, 3)))
+
+
+NORMS = {
+    "last": lambda: nn.LayerNorm(4),
+    "timm's": lambda: timm.layers.LayerNorm2d(4),
+    "timm's in single precision": lambda: timm.layers.LayerNorm2dFp32(4),
+    "timm's with an activation": lambda: timm.layers.LayerNormAct2d(4),
+    "groups": lambda: nn.GroupNorm(2, 4),
+    "timm's groups with an activation": lambda: timm.layers.GroupNormAct(4, num_groups=2),
+    "instance": lambda: nn.InstanceNorm2d(4, affine=True),
+    "instance with statistics": lambda: nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+}
+
+
+@pytest.mark.parametrize("kind", NORMS)
+def test_relevance_goes_whole_through_a_norm_which_gives_what_it_gave(kind):
+    torch.manual_seed(0)
+    model, x = Normed(NORMS[kind]()).eval().requires_grad_(False), images(2)
+    nn.init.uniform_(model.norm.weight, 0.5, 1.5)
+    logits = model(x)
+    with ruled(model, attention=False):
+        torch.testing.assert_close(model(x), logits)
+    found = relevance(model, x, torch.tensor([1, 2]), {}).sum((1, 2, 3))
+    torch.testing.assert_close(found, logits[[0, 1], [1, 2]], atol=1e-5, rtol=1e-3)
+
+
+class Functional(Normed):
+    def forward(self, x):
+        return self.head(nn.functional.layer_norm(self.conv(x), (4,)).mean((2, 3)))
+
+
+class Shifted(nn.LayerNorm):
+    """With weights about zero, as some have them: none that is known here."""
+
+    def forward(self, x):
+        return nn.functional.layer_norm(x, self.normalized_shape, self.weight + 1, self.bias, self.eps)
+
+
+@pytest.mark.parametrize("model", [Functional(nn.Identity()), Normed(Shifted(4))], ids=["functional", "another"])
+def test_a_norm_that_is_not_known_has_no_rule(model):
+    assert "lrp" not in methods_of(model.eval())
+    with pytest.raises(WorkbookValueError, match="(?i)norm.*Take integrated-gradients"):
+        explain(model, images(2), method="lrp")
+
+
+class Repeated(nn.Module):
+    """A layer that is called twice, and one whose output is added to in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.shared = nn.Conv2d(3, 4, 8, 8, bias=False), nn.Conv2d(4, 4, 3, padding=1, bias=False)
+        self.last, self.head = nn.Conv2d(4, 4, 1, bias=False), nn.Linear(4, CLASSES, bias=False)
+
+    def forward(self, x):
+        x = self.shared(self.shared(self.first(x)))
+        y = self.last(x)
+        y += x
+        return self.head(y.mean((2, 3)))
+
+
+def test_layers_may_be_called_again_and_added_to_in_place():
+    torch.manual_seed(0)
+    model, x = Repeated().double().eval().requires_grad_(False), images(2).double()
+    rules = dict.fromkeys((nn.Conv2d, nn.Linear), Epsilon(1e-12))
+    found = relevance(model, x, torch.tensor([1, 2]), rules).sum((1, 2, 3))
+    torch.testing.assert_close(found, model(x)[[0, 1], [1, 2]])
 
 
 def test_what_has_no_rule_says_so():

@@ -150,12 +150,51 @@ def test_targets_of_grad_cam_for_boxes_and_maps_of_scores(detector, found):
         (lambda logits: 3, "function makes int of an image's answer"),
         ([Classes([1])], "3 images: give one target for all, or 3"),
         ([Classes([1]), 2, 3], "no classes among them"),
+        (lambda logits: logits.argmax(), "No gradient leads from what is explained back to the image.*such as rise"),
+        (DetectedBox((0, 0, 4, 4), 1), r"dict of boxes, labels and scores, .* not with a tensor \[4\]"),
+        (DetectedMask(torch.ones(32, 32), 1), "Detected masks are of a network that answers an image with a dict"),
         (Similarity(torch.ones(5)), r"shape \[5\], the network's are of shape \[4\]"),
     ],
 )
 def test_targets_that_cannot_be(targets, message):
     with pytest.raises(WorkbookValueError, match=message):
         explain(model_of("vgg"), images(), targets)
+
+
+@pytest.mark.parametrize("target", [Classes([CLASSES]), Similarity(torch.ones(5)), DetectedBox((0, 0, 4, 4), 1)])
+def test_a_target_that_cannot_be_is_told_by_a_method_that_knows_none_too(target):
+    with pytest.raises(WorkbookValueError):
+        explain(model_of("timm vit"), images(), target, "rollout")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Classes([1.5]), r"different whole numbers, such as Classes\(\[1, 4\]\), not \[1.5\]"),
+        (lambda: Classes([1, 1]), "different whole numbers"),
+        (lambda: Classes("01"), "different whole numbers"),
+        (lambda: Classes([True]), "different whole numbers"),
+        (lambda: Similarity([1.0, 2.0]), r"an embedding, a tensor \[D\], not list"),
+        (lambda: Similarity(torch.ones(2, 2)), r"not a tensor \[2, 2\]"),
+        (lambda: DetectedBox((1, 2, 3), 1), "corners"),
+        (lambda: DetectedBox((5, 2, 3, 4), 1), "x₁ < x₂"),
+        (lambda: DetectedBox((0, 0, float("nan"), 1), 1), "x₁ < x₂"),
+    ],
+)
+def test_a_target_of_nonsense_is_told_where_it_is_made(make, message):
+    with pytest.raises(WorkbookValueError, match=message):
+        make()
+
+
+def test_classes_come_as_any_whole_numbers():
+    for given in ([1, 2], torch.tensor([1, 2]), torch.tensor([1, 2]).numpy(), range(1, 3)):
+        assert Classes(given) == Classes((1, 2))
+    assert Classes(3).classes == (3,)
+
+
+def test_a_mask_of_another_size_is_told(detector, found):
+    with pytest.raises(WorkbookValueError, match=r"shape \[5, 5\], and the image is of"):
+        explain(detector, pictures()[:1], DetectedMask(torch.ones(5, 5), 1))
 
 
 def test_a_network_without_a_single_answer_says_so():
