@@ -31,6 +31,7 @@ def computation(images: TestImages, panels: Sequence[Panel]) -> Figure:
     lines = max(len(wrapped(panel.title, LETTERS).splitlines()) for panel in panels)
     with figure(SIDE * len(panels), SIDE * height / width + 0.17 * lines + 0.4, images.is_phantom) as fig:
         for ax, panel in zip(picture_grid(fig, 1, len(panels))[0], panels, strict=True):
+            ax.set_anchor("N")  # about the middle, a title of two lines would reach beyond the figure's edge
             _draw(ax, images, panel)
     return fig
 

@@ -43,7 +43,7 @@ def sentences(scores: Searches, again: Searches, pixels: Sequence[RetrievalScore
     return [
         verdict(compare_retrieval(scores["DCAL"], scores["SA"]), "DCAL", "SA"),
         f"In {'; in '.join(beyond)}.",
-        verdict(reranking_gain(scores, again), "DCAL re-ranked", "DCAL as it is", words),
+        verdict(reranking_gain(scores, again), "DCAL with re-ranking", "DCAL without", words),
     ]
 
 

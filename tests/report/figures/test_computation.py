@@ -4,7 +4,7 @@ import numpy as np
 
 from lib.data import Truth
 from lib.report.figures.computation import Panel, computation
-from lib.report.figures.style import PHANTOM_NOTE
+from lib.report.figures.style import PHANTOM_NOTE, png_of
 from lib.training import RunConfig
 from tests.evaluation.made_images import images_of
 
@@ -40,3 +40,10 @@ def test_a_map_of_both_signs_is_red_above_zero_and_blue_below(tmp_path):
     (shown,) = ax.images  # without the image below it
     assert shown.get_clim() == (-2, 2)
     assert ax.lines[0].get_xydata()[0].tolist() == [0.5 * images.sharp.shape[2] / 4] * 2
+
+
+def test_a_title_of_two_lines_stays_within_the_figure(tmp_path):
+    images = images_of(tmp_path, RunConfig(attention="none", image_size=32), count=1)
+    fig = computation(images, [Panel("the image", image=0)] * 5 + [Panel("a title that needs two lines", image=0)])
+    png_of(fig)
+    assert fig.axes[-1].title.get_window_extent().y1 < 0.99 * fig.bbox.height

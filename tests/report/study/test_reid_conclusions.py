@@ -45,7 +45,7 @@ def test_sentences_follow_the_intervals(searches):
         beyond
         == "In mAP DCAL finds more than a comparison of pixels; in CMC-1 DCAL finds more than a comparison of pixels."
     )
-    assert reranked.startswith("DCAL re-ranked is better than DCAL as it is: +")
+    assert reranked.startswith("DCAL with re-ranking is better than DCAL without: +")
     assert sentences(networks, again, [scores(9, -2)])[1].startswith("In mAP SA and DCAL find more")
     no_network = "no network is shown to find more than a comparison of pixels"
     assert sentences(networks, again, [scores(9, 4)])[1] == f"In mAP {no_network}; in CMC-1 {no_network}."
