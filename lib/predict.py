@@ -14,7 +14,7 @@ from lib.data.decoding import decode_many
 from lib.data.image_files import ImageFiles, pictures_below
 from lib.data.image_names import IMAGE_SUFFIXES, image_name, is_image
 from lib.data.imageset import refuse_unreadable
-from lib.data.table_reader import read_table
+from lib.data.table_reader import possible_headers, read_table
 from lib.errors import CommandLine, WorkbookFileError, WorkbookValueError, run_command
 from lib.files import save_whole
 from lib.progress import Progress
@@ -132,14 +132,8 @@ def find_images(source: Path) -> tuple[list[tuple[str, Path]], list[str]]:
 
 
 def _listed(table_path: Path) -> tuple[list[tuple[str, Path]], list[str]]:
-    table = read_table(table_path, ())
-    named = {column.casefold(): column for column in table.columns}
-    column = next((named[name] for name in COLUMNS if name in named), None)
-    if column is None:
-        raise WorkbookFileError(
-            f"{table_path} has none of the columns {', '.join(COLUMNS)}; it has {', '.join(table.columns)}. "
-            "Give the one that lists the images one of these names."
-        )
+    column = _column(table_path)
+    table = read_table(table_path, (column,))
     files = ImageFiles(table_path.parent)
     images, missing = [], []
     for row, name in table[column].items():
@@ -154,6 +148,19 @@ def _listed(table_path: Path) -> tuple[list[tuple[str, Path]], list[str]]:
             f"None of the {len(table)} images that {table_path} lists is below {table_path.parent}."
         )
     return images, missing
+
+
+def _column(table_path: Path) -> str:
+    """The first of `COLUMNS` that a table has, as it writes it; told before its rows, for a list without a header has none."""
+    headers = possible_headers(table_path).values()
+    named = {name.casefold(): name for header in headers for name in header}
+    column = next((named[name] for name in COLUMNS if name in named), None)
+    if column is None:
+        raise WorkbookFileError(
+            f"{table_path} has none of the columns {', '.join(COLUMNS)}; it has {', '.join(max(headers, key=len))}. "
+            "Give the one that lists the images one of these names, in the first line."
+        )
+    return column
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ def test_names_are_found_however_they_are_listed(tmp_path):
         "image_name,target\nISIC_1,0\nISIC_2,1\n",
         "Image_ID,dx\nISIC_1.jpg,nv,\nISIC_2.jpg,mel,\n",
         "filepath\nimages\\ISIC_1.jpg\nimages\\sub dir\\ISIC_2.JPG\n",
+        "Image_ID,site (a|b|c|d)\nISIC_1,\nISIC_2,\n",
         "path;dx\n/elsewhere/ISIC_1.png;nv\nimages/sub dir/ISIC_2.JPG;mel\n;\n",
     ):
         (tmp_path / "list.csv").write_text(text)
@@ -108,9 +109,10 @@ def test_mistakes_are_named_and_nothing_is_written(finished, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(WorkbookFileError, match="holds no image"):
         predict(finished, tmp_path / "empty", output)
-    (tmp_path / "table.csv").write_text("name\nx\n")
-    with pytest.raises(WorkbookFileError, match="none of the columns path"):
-        predict(finished, tmp_path / "table.csv", output)
+    for text in ("name\nx\n", "good.png\n"):  # the second is a list of one image, which has no header
+        (tmp_path / "table.csv").write_text(text)
+        with pytest.raises(WorkbookFileError, match=r"none of the columns path.* it has (name|good\.png)\."):
+            predict(finished, tmp_path / "table.csv", output)
     with pytest.raises(WorkbookError, match=r"Cannot write .*table\.csv.*\. Choose another place; "):
         predict(finished, tmp_path / "images" / "good.png", tmp_path / "table.csv" / "out.csv")
 

@@ -156,7 +156,8 @@ def _attach(
     paths = table["image_id"].map(file_of)
     missing = table.loc[paths.isna(), "image_id"]
     lines = tuple(
-        f"{path}, row {i}: no image file {name}.*" for i, name in zip(missing.index, missing.to_numpy(), strict=True)
+        f"{path}, row {i}: {f'no image file {name}.*' if name else 'the image has no id'}"
+        for i, name in zip(missing.index, missing.to_numpy(), strict=True)
     )
     if lines and len(lines) == len(table):
         raise WorkbookFileError(

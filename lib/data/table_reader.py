@@ -38,11 +38,9 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
             fields than the header.
     """
     columns = tuple(columns)
-    headers = {separator: _header(path, separator) for separator in SEPARATORS}
+    headers = possible_headers(path)
     separator = max(SEPARATORS, key=lambda sign: (len({*headers[sign]} & {*columns}), len(headers[sign])))
     header = headers[separator]
-    if not header:
-        raise WorkbookFileError(f"{path} is empty; restore the data set's own table.")
     table = _named(path, _fields(path, separator, len(header)), header)
     missing = [column for column in columns if column not in table.columns]
     if missing:
@@ -53,6 +51,18 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     if table.empty:
         raise WorkbookFileError(f"{path} has a header and no rows; give the whole table.")
     return table
+
+
+def possible_headers(path: Path) -> dict[str, list[str]]:
+    """The names in a table's first row by the separator that would divide them, for who needs only one of several columns.
+
+    Raises:
+        WorkbookFileError: not a table, or an empty one.
+    """
+    headers = {separator: _header(path, separator) for separator in SEPARATORS}
+    if not any(headers.values()):
+        raise WorkbookFileError(f"{path} is empty; restore the data set's own table.")
+    return headers
 
 
 def _header(path: Path, separator: str) -> list[str]:

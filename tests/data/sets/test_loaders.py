@@ -108,6 +108,12 @@ def test_a_row_without_an_image_is_named_and_can_be_skipped(ham_root, caplog):
     assert images.classes[left_of_it["label"]] == "vasc"  # labels stay beside their own images
 
 
+def test_a_row_without_an_id_is_told_as_that(ham_root):
+    change(ham_root, 2, "image_id", "")
+    with pytest.raises(WorkbookFileError, match=r"row 4: the image has no id\. "):
+        load_dataset("HAM10000", ham_root)
+
+
 def test_a_missing_column_is_named(ham_root):
     path = ham_root / "HAM10000_metadata.csv"
     pd.read_csv(path).drop(columns="lesion_id").to_csv(path, index=False)
