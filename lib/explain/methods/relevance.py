@@ -5,11 +5,14 @@ Rules for convolutions, and for AttnLRP linear layers, are zennit's, told as gra
 `lib.explain.methods.relevance_rules`. A batch norm is merged with the convolution that it follows.
 """
 
+import copy
+import math
 from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
 
+from lib.errors import WorkbookValueError
 from lib.explain.methods.blank_images import succeeds
 from lib.explain.methods.eval_guards import undisturbed
 from lib.explain.methods.extras import needed
@@ -60,6 +63,7 @@ def attends(model: nn.Module) -> bool:
 
 def _has_rules(model: nn.Module, attention: bool) -> bool:
     def look(model: nn.Module, images: Tensor) -> None:
+        refuse_other_weights(model)
         shades = torch.linspace(-1, 1, images.numel(), dtype=images.dtype, device=images.device).view_as(images)
         with undisturbed(model), ruled(model, attention) as check:  # of a blank image all norms make the same
             check(logits_of(model, shades.requires_grad_()))
@@ -80,6 +84,7 @@ def relevance(
     `rules` are zennit's, by the kind of layer that has them, and `first` that of the layer which sees the images, if it has
     another one. With `attention` there are those of `lib.explain.methods.relevance_rules` for it.
     """
+    refuse_other_weights(model)
     lowest, mergers = _traced(model, images)
     rules = {kind: _as_gradient(rule) for kind, rule in rules.items()}
     first = None if first is None else _as_gradient(first, divide=False)
@@ -95,6 +100,33 @@ def relevance(
         check(logits)
         (gradient,) = torch.autograd.grad(scores(logits.float(), targets).sum(), images)
     return gradient * images.detach() if first is None else gradient
+
+
+def refuse_other_weights(model: nn.Module) -> None:
+    """Raise a WorkbookValueError for a convolution or linear layer that computes with other weights than its `weight`, which
+    zennit's rules change: standardised ones (timm's BiT, NFNet), or those of a parametrization."""
+    for name, layer in model.named_modules():
+        if isinstance(layer, tuple(GAMMA)) and not _uses_its_weight(layer):
+            raise WorkbookValueError(
+                f"{name}, a {type(layer).__name__}, computes with other weights than its own, for which there is no rule here. "
+                "Take integrated-gradients."
+            )
+
+
+@torch.no_grad()
+def _uses_its_weight(layer: nn.Conv2d | nn.Linear) -> bool:
+    """Whether twice its weight makes twice as much, which is tried of classes that others derived."""
+    if "weight" not in layer._parameters:
+        return False
+    if type(layer).forward in (nn.Conv2d.forward, nn.Linear.forward):
+        return True
+    sizes = (layer.in_channels, *layer.kernel_size) if isinstance(layer, nn.Conv2d) else (layer.in_features,)
+    x = torch.linspace(-1, 1, math.prod(sizes)).to(layer.weight).view(1, *sizes)
+    twin = copy.deepcopy(layer)
+    twin.weight *= 2
+    twin.bias = None
+    double, twin.weight = twin(x), layer.weight
+    return torch.allclose(double, 2 * twin(x), rtol=0.05, atol=0)
 
 
 def _as_gradient(rule: object, divide: bool = True) -> object:

@@ -192,6 +192,26 @@ def test_a_norm_that_is_not_known_has_no_rule(model):
         explain(model, images(2), method="lrp")
 
 
+@pytest.mark.parametrize(
+    ("layer", "has"),
+    [
+        (lambda: timm.layers.StdConv2d(3, 4, 8), False),
+        (lambda: timm.layers.ScaledStdConv2dSame(3, 4, 8), False),
+        (lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 8)), False),
+        (lambda: timm.layers.Conv2dSame(3, 4, 8), True),
+    ],
+)
+def test_a_layer_that_computes_with_other_weights_than_its_own_has_no_rule(layer, has):
+    torch.manual_seed(0)
+    model = nn.Sequential(layer(), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES)).eval()
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert ("lrp" in methods_of(model)) is has
+    if not has:
+        with pytest.raises(WorkbookValueError, match="0, a .*computes with other weights than its own.*integrated"):
+            explain(model, images(2), method="lrp")
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+
+
 class Repeated(nn.Module):
     """A layer that is called twice, and one whose output is added to in place."""
 
