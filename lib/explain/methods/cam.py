@@ -9,6 +9,7 @@ Some are the workbook's own on that library's base. Its EigenCAM has the sign th
 the side that reaches farther from 0 is the positive one (Seg-Eigen-CAM, eq. 13). Its AblationCAM divides by a logit, which
 flips the map where that is negative, and shifts signed maps by 10⁷; here the drop is that of the class's probability
 when a channel is 0, as a share of that probability. Its ScoreCAM goes image by image; here all take a channel at once.
+Its ShapleyCAM raises where the answer is linear in the maps; here the term of second order is 0 there.
 """
 
 from contextlib import nullcontext
@@ -26,9 +27,9 @@ from pytorch_grad_cam import (
     GradCAMPlusPlus,
     HiResCAM,
     LayerCAM,
-    ShapleyCAM,
     XGradCAM,
 )
+from pytorch_grad_cam import ShapleyCAM as CurvedShapleyCAM
 from pytorch_grad_cam.base_cam import BaseCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputReST, FinerWeightedTarget
 from torch import Tensor, nn
@@ -79,6 +80,17 @@ class SegEigenCAM(EigenGradCAM):
 
     def weighed(self, activations: np.ndarray, grads: np.ndarray) -> np.ndarray:
         return np.abs(grads) * activations
+
+
+class ShapleyCAM(CurvedShapleyCAM):
+    """Channels weighed by the gradient minus half the Hessian times the maps (arXiv 2501.06261)."""
+
+    def get_cam_weights(self, input_tensor, target_layer, targets, activations, grads) -> np.ndarray:
+        """[B, C]; what is linear in the maps, as a logit behind a pool and a layer is, has a gradient without a graph, and
+        no second derivative: the mean gradient is left, which is grad-cam's weight."""
+        if not grads.requires_grad:
+            return grads.mean((2, 3)).cpu().numpy()
+        return super().get_cam_weights(input_tensor, target_layer, targets, activations, grads)
 
 
 class ScoreCAM(BaseCAM):

@@ -19,7 +19,7 @@ from pytorch_grad_cam import (
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputReST, ClassifierOutputTarget
 from torch import nn
 
-from lib.explain import explain, methods_of
+from lib.explain import Classes, explain, methods_of
 from lib.explain.methods.explain import scaled
 from tests.explain.models import images, model_of
 
@@ -116,3 +116,11 @@ def test_of_a_single_answer_there_is_nothing_to_tell_it_apart_from(method, net):
     if method == "finer-cam":
         torch.testing.assert_close(alone, explain(net, x, 2, "grad-cam"))
     assert not torch.equal(alone, explain(net, x, 2, method))
+
+
+@pytest.mark.parametrize(("answers", "target"), [(1, None), (5, Classes([0, 2]))])
+def test_shapley_cam_of_what_is_linear_in_the_maps_is_grad_cam(answers, target):
+    torch.manual_seed(1)
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, answers)]
+    linear, x = nn.Sequential(nn.Conv2d(3, 6, 4, 4), nn.ReLU(), *head).eval(), images(2)
+    torch.testing.assert_close(explain(linear, x, target, "shapley-cam"), explain(linear, x, target, "grad-cam"))
