@@ -19,6 +19,7 @@ from lib.data.phantoms import (
     needles,
     other_birds,
     other_people,
+    other_wardrobe,
     patterns,
     people,
     scales,
@@ -33,6 +34,7 @@ from lib.data.phantoms.marks import draw_marks
 from lib.data.phantoms.needles import draw_needles
 from lib.data.phantoms.other_birds import draw_other_birds
 from lib.data.phantoms.other_people import draw_other_people
+from lib.data.phantoms.other_wardrobe import draw_other_wardrobe
 from lib.data.phantoms.patterns import draw_patterns
 from lib.data.phantoms.people import draw_people
 from lib.data.phantoms.scales import draw_scales
@@ -117,6 +119,7 @@ load_phantom_people = _phantoms(draw_people, load_market, people.DEFAULT_IMAGES)
 load_phantom_wardrobe = _phantoms(draw_wardrobe, load_market, wardrobe.DEFAULT_IMAGES)
 load_other_birds = _phantoms(draw_other_birds, load_cub, other_birds.DEFAULT_IMAGES)
 load_other_people = _phantoms(draw_other_people, load_market, other_people.DEFAULT_IMAGES)
+load_other_wardrobe = _phantoms(draw_other_wardrobe, load_cub, other_wardrobe.DEFAULT_IMAGES)
 
 DATASETS: dict[str, Dataset] = {
     "phantom-lesions": Dataset(load_phantom_lesions, "dermoscopy", 64, built_in=True, class_names=HAM10000),
@@ -133,6 +136,7 @@ DATASETS: dict[str, Dataset] = {
     "phantom-wardrobe": Dataset(load_phantom_wardrobe, "person", (128, 64), built_in=True),
     "phantom-birds-other": Dataset(load_other_birds, "fine_grained", 64, built_in=True),
     "phantom-people-other": Dataset(load_other_people, "person", (128, 64), built_in=True),
+    "phantom-wardrobe-other": Dataset(load_other_wardrobe, "person", (128, 64), built_in=True),
     "phantom-gratings": Dataset(load_phantom_gratings, "none", 32, built_in=True),
     "phantom-patterns": Dataset(load_phantom_patterns, "natural", 64, built_in=True),
     "digits": Dataset(load_digits_set, "shift", 32, built_in=True),

@@ -83,6 +83,24 @@ RECIPES: dict[str, dict[str, Any]] = {
         "max_epoch": 6,
         "precision": "32",
     },
+    # From what `test_vit` knows, without which the network takes a thousand steps to get away from chance. Classes instead of
+    # identities: where clothes change, the triplets pull all people to one point, and nothing was learned in 600 steps.
+    "test_vit_wardrobe": {
+        **_VIT,
+        "dataset": "phantom-wardrobe-other",
+        "limit_images": 7200,
+        "image_size": 64,
+        "image_width": 32,
+        "augmentation": "none",
+        "backbone": "test_vit",
+        "weights": "test_vit",
+        "patch_size": 4,
+        "batch_size": 16,
+        "lr": 2e-3,
+        "warmup_epochs": 0.5,
+        "max_epoch": 8,
+        "precision": "32",
+    },
     "toynet": {
         "dataset": "phantom-gratings",
         "split": "official",

@@ -5,9 +5,9 @@ worn on the head and carried, hair, skin and shoes; before each camera the cloth
 compares colours place by place stays near chance, and whoever reads pattern, hat, bag and legs off the drawing finds
 almost everybody: two people may be dressed alike, and a badge or a rucksack is hidden from one side.
 
-No network of the workbook has solved it yet: the recipe `wardrobe`, seconds of fine-tuning of weights that know people by
-their colours, stays near chance as raw pixels do (mAP 0.04 with SA and with DCAL, raw pixels 0.05, chance 0.03, one
-seed), so that it decides nothing about DCAL.
+What solves it in part is the recipe `wardrobe`: seconds of fine-tuning from weights that have learned other people by what
+stays when they change clothes. In mAP (30 November 2026, five seeds each): chance 0.03, raw pixels 0.05, SA 0.33 to 0.37,
+DCAL 0.33 to 0.37, a reader of the four shapes 0.91. From weights that know people by their colours both stay at 0.04 (one seed).
 """
 
 from pathlib import Path

@@ -3,10 +3,11 @@
 import numpy as np
 
 from lib.data import load_dataset
-from lib.data.phantoms import birds, discs, other_birds, other_people, wardrobe
+from lib.data.phantoms import birds, discs, other_birds, other_people, other_wardrobe, wardrobe
 from lib.data.phantoms.other_birds import other_bird
 from lib.data.phantoms.other_people import FIRST, somebody
-from lib.data.phantoms.person_drawing import camera, person
+from lib.data.phantoms.other_wardrobe import KINDS, outfit, wearer
+from lib.data.phantoms.person_drawing import CLOTHES, PALETTES, camera, person
 
 
 def test_no_kind_of_bird_is_in_both_sets():
@@ -29,7 +30,7 @@ def test_other_birds_lie_as_cub_does(tmp_path):
 
 
 def test_nobody_and_no_camera_is_in_two_sets():
-    seeds = (0, wardrobe.SEED, other_people.SEED)  # of phantom-people's default, first
+    seeds = (0, wardrobe.SEED, other_people.SEED, other_wardrobe.SEED)  # of phantom-people's default, first
     cameras = [camera(np.random.default_rng([seed, 1, n])).light.tolist() for seed in seeds for n in range(6)]
     people = [person(np.random.default_rng([seed, 2, n])).top.tolist() for seed in seeds for n in range(1, 41)]
     assert len(set(map(tuple, cameras))) == len(cameras)
@@ -38,7 +39,9 @@ def test_nobody_and_no_camera_is_in_two_sets():
 
 def test_nobody_who_is_searched_for_has_the_shapes_of_another_whom_weights_know():
     known = {shapes(somebody(identity, np.random.default_rng(0))) for identity in range(FIRST, FIRST + 100)}
-    assert len(known) == 100
+    dressed_anew = {shapes(wearer(kind)) for kind in KINDS}
+    assert (len(known), len(dressed_anew)) == (100, len(KINDS))
+    known |= dressed_anew
     for seed in (0, wardrobe.SEED):
         searched = {shapes(person(np.random.default_rng([seed, 2, identity]))) for identity in range(2, 81, 2)}
         assert len(searched) > 30
@@ -54,6 +57,21 @@ def test_most_of_the_other_people_are_trained_on(tmp_path):
     shown = images.rows[images.rows["identity"] > 0].groupby("part")["identity"].nunique()
     assert shown.to_dict() == {"train": 10, "query": 2, "gallery": 2}
     assert images.rows["camera"].nunique() > 12
+
+
+def test_other_people_wear_other_clothes_before_another_camera_in_each_picture(monkeypatch):
+    seen = []
+    monkeypatch.setattr(other_wardrobe, "draw_person", lambda *arguments: seen.append(arguments))
+    for number in (0, 1, 0):
+        outfit("Person_00", number)
+    (who, before, _), (same, elsewhere, _), (again, *_) = seen
+    told_by = {*PALETTES} - {*CLOTHES}
+    assert shapes(who) == shapes(same) == shapes(wearer("Person_00"))
+    assert who.stout == same.stout
+    assert all((getattr(who, name) == getattr(same, name)).all() for name in told_by)
+    assert all((getattr(who, name) != getattr(same, name)).any() for name in CLOTHES)
+    assert all((getattr(who, name) == getattr(again, name)).all() for name in CLOTHES)
+    assert (before.light != elsewhere.light).any()
 
 
 def test_no_grating_that_weights_know_is_asked_for_in_a_task():

@@ -12,7 +12,10 @@ from lib.data.phantoms.wardrobe import SEED, draw_wardrobe
 from lib.data.sets.reid import load_market
 from lib.evaluation.retrieval_baselines import chance_of_map, pixel_scores
 from lib.retrieval.ranking import retrieval_scores
+from lib.training import profile_config
+from lib.training.build_model import build_model
 from lib.training.identities import embedded
+from lib.training.testing import query_and_gallery
 
 IMAGES = 320
 
@@ -43,17 +46,22 @@ def test_the_clothes_colours_change_and_nothing_else():
     assert all(getattr(who, name) == getattr(other, name) for name in (*SHAPES, "stout"))
 
 
-def test_pixels_find_few_and_shapes_find_almost_everybody(people, folder):
-    """The bracket: chance, raw pixels, an oracle on what was drawn. (A network lies between the last two.)"""
+def test_pixels_find_few_networks_many_and_shapes_almost_everybody(people, folder):
+    """The bracket: chance, raw pixels, a network that has learned other people and has seen nobody here, an oracle on what was
+    drawn."""
     parts = split_identities(people, 0.25)
     decoded = load_pixels(people, (64, 32), folder / "cache")
     pixels = pixel_scores(*decoded, parts).metrics()["map"]
     query, gallery = (_oracle(people.rows[parts == part]) for part in ("query", "gallery"))
     chance = chance_of_map(query, gallery)
     found = retrieval_scores(query, gallery, "euclidean", skip_unmatched=True).metrics()["map"]
-    assert chance < found
+    config = profile_config("wardrobe", attention="SA")
+    network = build_model(config, len(people.classes)).eval()
+    seen = retrieval_scores(*query_and_gallery(network, config, *decoded, parts), "cosine", skip_unmatched=True)
     assert pixels < chance + 0.2
+    assert seen.metrics()["map"] > pixels + 0.2
     assert found > 0.85
+    assert seen.metrics()["map"] < found
 
 
 def _oracle(rows):
