@@ -51,14 +51,15 @@ def printable(text: str) -> str:
     return UNPRINTABLE.sub(lambda sign: repr(sign[0])[1:-1], text)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A name without what does not count in it: case, '-', '_' and blanks."""
     return re.sub(r"[-_ ]", "", name).casefold()
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None when nothing resembles it."""
-    by_plain = {_plain(k): k for k in known}
-    hits = difflib.get_close_matches(_plain(name), by_plain, n=1, cutoff=0.5)
+    by_plain = {plain_name(k): k for k in known}
+    hits = difflib.get_close_matches(plain_name(name), by_plain, n=1, cutoff=0.5)
     return by_plain[hits[0]] if hits else None
 
 
@@ -86,7 +87,7 @@ def choose(kind: str, name: object, known: Iterable[str]) -> str:
     known = list(known)
     if name in known:
         return name
-    matches = [k for k in known if isinstance(name, str) and _plain(k) == _plain(name)]
+    matches = [k for k in known if isinstance(name, str) and plain_name(k) == plain_name(name)]
     if len(matches) != 1:
         raise unknown(kind, name, known)
     return matches[0]

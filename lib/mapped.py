@@ -30,6 +30,12 @@ class Kind(StrEnum):
 
 
 CLASS_TOKEN = "class token"  # the query of a map, where it is no position
+ROUNDING = 1e-6  # of a map's values: what interpolation in single precision makes of equal ones
+
+
+def is_even(least: Any, greatest: Any) -> Any:
+    """Whether maps from `least` to `greatest`, numbers, arrays or tensors, are the same everywhere but for rounding."""
+    return greatest - least <= ROUNDING * (abs(least) + abs(greatest))
 
 
 @dataclass(frozen=True)

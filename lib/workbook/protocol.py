@@ -26,7 +26,7 @@ from typing import Any
 
 import yaml
 
-from lib.errors import WorkbookFileError, WorkbookValueError, did_you_mean
+from lib.errors import WorkbookFileError, WorkbookValueError, did_you_mean, plain_name
 from lib.inputs import note
 from lib.paths import ROOT
 from lib.workbook.notebook_source import check_of
@@ -104,7 +104,8 @@ class Protocol:
         """Let the notebook itself judge the parameters of every row and every seed, before hours have passed.
 
         Raises:
-            WorkbookValueError: no run can have them; the message names the line of the file.
+            WorkbookValueError: no run can have them, or an axis has one value in two spellings; the message names the line of
+                the file.
         """
         check = check_of(self.notebook)
         rows = [(name, settings) for name, grid in self.grids().items() for settings in grid.settings()]
@@ -115,6 +116,24 @@ class Protocol:
                 check(run)
             except WorkbookValueError as error:
                 raise WorkbookValueError(f"{self._place(name, run, check)}{error}") from None
+        for name, grid in self.grids().items() if check else []:
+            for axis in grid.axes:
+                self._refuse_spellings(name, axis, check)
+
+    def _refuse_spellings(self, grid: str, axis: str, check: Callable[[Mapping[str, Any]], object]) -> None:
+        """Raise a WorkbookValueError where two values of an axis are one to the notebook: names in another case, `none` and
+        what it stands for."""
+        first = next(self.grids()[grid].settings())
+        seen: dict[Any, Any] = {}
+        for value in self.grids()[grid].axes[axis]:
+            meant = _meant(axis, value, check(self.run(first | {axis: value}, self.seeds[0])))
+            if meant in seen:
+                line = self.lines.get((axis, value))
+                place = "" if self.path is None else f"{self.path}, {f'line {line}' if line else grid}: "
+                raise WorkbookValueError(
+                    f"{place}{axis} has one value twice: {seen[meant]!r} and {value!r} are the same run; remove one."
+                )
+            seen[meant] = value
 
     def _place(self, grid: str, run: Mapping[str, Any], check: Callable[[Mapping[str, Any]], object]) -> str:
         """Where the file says what is wrong with `run`: the value without which it would be right."""
@@ -129,6 +148,12 @@ class Protocol:
             if line is not None:
                 return f"{self.path}, line {line}: "
         return f"{self.path}, {grid}: "
+
+
+def _meant(name: str, value: Any, made: object) -> Any:
+    """What the parameter `name` is in that which a notebook has `made` of it; of what is not in it, such as a profile, the
+    spelling does not count."""
+    return getattr(getattr(made, "config", made), name, plain_name(value) if isinstance(value, str) else value)
 
 
 def read_protocol(name: str | Path) -> Protocol:
@@ -223,8 +248,8 @@ class _Reader(YamlFile):
             tables={name: self._grid(name, *tables[name], common) for name in tables},
             sweeps={name: self._grid(name, *sweeps[name], common) for name in sweeps},
             data_roots={self._dataset(key): self._folder(v) for key, v in self.section(top, "data_roots").values()},
-            test_also_on=[self._dataset(node) for node in self.sequence(top, "test_also_on")],
-            then=[self._study_notebook(node) for node in self.sequence(top, "then")],
+            test_also_on=[*dict.fromkeys(self._dataset(node) for node in self.sequence(top, "test_also_on"))],
+            then=[*dict.fromkeys(self._study_notebook(node) for node in self.sequence(top, "then"))],
             path=self.path,
             lines=self.lines,
         )

@@ -1,5 +1,7 @@
 """Protocols: what a file asks for, and every mistake in it with its line."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from lib.errors import WorkbookFileError, WorkbookValueError
@@ -163,6 +165,7 @@ def test_a_mistake_is_told_with_its_line(tmp_path, text, line, message):
         ("sweeps:\n  rate: {lr: [0.1]}\n  other:\n    lr: [-1.0]", 5, "lr=-1.0 must be above 0"),
         ("tables:\n  efficiency:\n    backbone: [resnet0]", 4, "'resnet0'. Did you mean"),
         ("seeds: [0,\n  -1]\ntables: {leak: {lr: 1}}", 3, "seed=-1 must be at least 0"),
+        ("tables:\n  attention: {attention: [cbam,\n    CBAM]}", 4, "attention has one value twice: 'cbam' and 'CBAM'"),
     ],
 )
 def test_what_the_notebook_will_refuse_is_told_with_its_line(tmp_path, text, line, message):
@@ -176,6 +179,32 @@ def test_what_the_notebook_will_refuse_is_told_with_its_line(tmp_path, text, lin
 def test_a_grid_of_the_command_line_is_checked_by_the_notebook_too():
     with pytest.raises(WorkbookValueError, match="^Unknown fusion.strategy 'orignal'. Did you mean 'original'"):
         grid_protocol(NOTEBOOK, {"fusion_strategy": ["orignal"]}, {}).check()
+
+
+@pytest.mark.parametrize(
+    ("axes", "told"),
+    [
+        ({"backbone": ["ResNet18", "resnet18"]}, "backbone has one value twice: 'ResNet18' and 'resnet18'"),
+        ({"lr": ["none", "0.001"]}, "lr has one value twice: None and 0.001 are the same run"),
+        ({"seed": ["1"], "profile": ["smoke", "quick", "Smoke"]}, "profile has one value twice: 'smoke' and 'Smoke'"),
+        (
+            {"attention": ["none", "CBAM"], "fusion_strategy": ["original", "cross_attn"]},
+            None,
+        ),  # what is bare fuses nothing
+        ({"compare": ["true", "false"]}, None),
+    ],
+)
+def test_two_spellings_of_a_value_are_no_axis(axes, told):
+    protocol = grid_protocol(NOTEBOOK, axes, {} if "profile" in axes else {"profile": "smoke"})
+    with pytest.raises(WorkbookValueError, match=f"^{told}") if told else nullcontext():
+        protocol.check()
+
+
+def test_a_set_or_a_notebook_that_is_named_twice_is_taken_once(tmp_path):
+    text = "notebook: 02\ntest_also_on: [digits, Digits]\nthen: [9, '09']\ntables: {leak: {lr: 1}}"
+    protocol = read_protocol(write(tmp_path, text))
+    assert protocol.test_also_on == ["digits"]
+    assert [path.stem for path in protocol.then] == ["09_paper_tables"]
 
 
 def test_numbers_in_any_of_pythons_ways_are_read(tmp_path):

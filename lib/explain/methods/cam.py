@@ -185,6 +185,12 @@ CAMS: dict[str, type[BaseCAM]] = {
 }
 OF_NO_CLASS = {"eigen-cam", "kpca-cam", "fem"}
 WITHOUT_GRADIENT = {*OF_NO_CLASS, "ablation-cam", "score-cam"}
+ITS_OWN_REASON = {  # for a map that is the same everywhere
+    "fem": "it keeps activations that are more than two deviations above the mean of their channel, as none can be among five "
+    "positions or fewer, so take larger images, or eigen-cam",
+    "kpca-cam": "its kernel does not tell activations apart that are this small or this alike, as those of an untrained "
+    "network, so take eigen-cam",
+}
 EXPLAINED = {"finer-cam": finer_score, "shapley-cam": residual_score}  # instead of the class's logit
 
 

@@ -1,6 +1,7 @@
 """One interface to every explanation: images in, maps [B, H, W] in [0, 1] out."""
 
 import importlib.util
+import logging
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from lib.errors import WorkbookError, WorkbookValueError, choose, did_you_mean, positive
 from lib.explain.methods.activation_tap import has_gradient_at_layer
 from lib.explain.methods.blank_images import has_gradient, is_ours, succeeds
-from lib.explain.methods.cam import CAMS, OF_NO_CLASS, WITHOUT_GRADIENT, cam
+from lib.explain.methods.cam import CAMS, ITS_OWN_REASON, OF_NO_CLASS, WITHOUT_GRADIENT, cam
 from lib.explain.methods.eval_guards import undisturbed, unwrapped
 from lib.explain.methods.gradients import gradient_x_input, integrated_gradients
 from lib.explain.methods.logits import logits_of
@@ -30,12 +31,16 @@ from lib.explain.methods.targets import Targets, chosen, given_objects, given_ta
 from lib.explain.methods.transformer_attribution import has_transformer_attribution, transformer_attribution
 from lib.explain.methods.vit_rollout import gradient_rollout, rollout
 from lib.hardware import mixed_precision
+from lib.mapped import is_even
+
+log = logging.getLogger(__name__)
 
 # (model, images [B, 3, H, W], targets [B] or None) → maps [B, h, w], not yet scaled
 Run = Callable[..., Tensor]
 # at_once: how many images a pass of its own may hold; baselines: pictures [M, 3, H, W] to compare with, or None
 OPTIONS = ("at_once", "baselines")
 FIRST_CAMS = ("grad-cam", "grad-cam++", "hires-cam", "xgrad-cam", "layer-cam", "eigen-cam", "ablation-cam")
+TOLD = 10  # numbers of images, of those whose maps are even
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,10 @@ class Method:
     needs_logits: bool = True  # whether `run` asks what the model answers
     takes: tuple[str, ...] = ()  # of `OPTIONS`, what `run` takes, too
     by_default: bool = True  # whether reports draw it where no method is named
+    even: str = (  # why a map may be the same everywhere, and what to do
+        "what is explained depends on no place more than on another, as far as its numbers tell, so take another method, class "
+        "or network"
+    )
 
     @property
     def installed(self) -> bool:
@@ -73,6 +82,7 @@ METHODS: dict[str, Method] = {
             has_target_layer if name in WITHOUT_GRADIENT else has_gradient_at_layer,
             by_class=name not in OF_NO_CLASS,
             by_default=name in FIRST_CAMS,
+            even=ITS_OWN_REASON.get(name, Method.even),
         )
         for name in CAMS
     },
@@ -157,7 +167,8 @@ def explain(
 ) -> Tensor:
     """Where `model` looks, or what speaks for a class: maps float32 [N, H, W] on the CPU, each from 0 to 1.
 
-    0 is the least of a map and 1 its greatest; a map that is even everywhere is 0. Coarse maps are enlarged bilinearly.
+    0 is the least of a map and 1 its greatest; one that is even everywhere is 0, and a warning names its image. Coarse maps are
+    enlarged bilinearly.
     The model is left as it was, but for the maps that its own modules keep of their last forward.
 
     Args:
@@ -177,6 +188,31 @@ def explain(
             explained, a model in training mode.
         WorkbookError: the method's package is not installed, or the map is not finite.
     """
+    name, maps = explained(
+        model, images, targets, method, batch_size=batch_size, precision=precision, baselines=baselines
+    )
+    even = (maps.amax((1, 2)) == 0).nonzero().flatten().tolist()
+    if even:
+        reason = METHODS[name].even if name in METHODS else Method.even
+        numbers = ", ".join(map(str, even[:TOLD])) + ", …" * (len(even) > TOLD)
+        log.warning(
+            "%s gives maps that are the same everywhere, and so 0, for %d of %d images (%s): %s.",
+            *(name, len(even), len(maps), numbers, reason),
+        )
+    return maps
+
+
+def explained(
+    model: nn.Module,
+    images: Tensor,
+    targets: Targets = None,
+    method: str = "grad-cam",
+    *,
+    batch_size: int = 32,
+    precision: str = "32",
+    baselines: Tensor | None = None,
+) -> tuple[str, Tensor]:
+    """The method's name and what `explain` gives, without its warning: for scores, which explain the same images many times."""
     model = unwrapped(model)
     positive(batch_size=batch_size)
     checked_images(images)
@@ -206,7 +242,7 @@ def explain(
                 maps.index_copy_(0, part, made)
     if not _finite(maps):
         raise WorkbookError(f"{name} gave a map that is not finite: the model's answers, or its weights, are not.")
-    return maps
+    return name, maps
 
 
 def scaled(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -214,9 +250,9 @@ def scaled(maps: Tensor, size: tuple[int, int]) -> Tensor:
     maps = maps.detach().float()
     if maps.shape[1:] != torch.Size(size):
         maps = F.interpolate(maps.unsqueeze(1), tuple(size), mode="bilinear").squeeze(1)
-    maps = maps - maps.amin((1, 2), keepdim=True)
-    greatest = maps.amax((1, 2), keepdim=True)
-    return (maps / greatest.where(greatest != 0, 1)).cpu()
+    least, greatest = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    even = is_even(least, greatest)
+    return ((maps - least) / (greatest - least).where(~even, 1)).where(~even, 0).cpu()
 
 
 def _finite(numbers: Tensor) -> bool:

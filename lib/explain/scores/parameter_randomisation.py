@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError, choose, positive
 from lib.explain.methods.eval_guards import unwrapped
-from lib.explain.methods.explain import explain
+from lib.explain.methods.explain import explain, explained
 from lib.explain.methods.logits import logits_of
 from lib.explain.methods.targets import Targets
 from lib.explain.scores.map_similarity import SIMILARITIES
@@ -110,7 +110,8 @@ def randomisation_check(
     for part in np.array_split(names, min(stages, len(names))):
         for name in part:
             draw_anew(forgetting.get_submodule(name), generator)
-        similarities.append(compare(trained, explain(forgetting, images, targets, method, batch_size=batch_size)))
+        _, maps = explained(forgetting, images, targets, method, batch_size=batch_size)
+        similarities.append(compare(trained, maps))
         lowest.append(str(part[-1]) or type(model).__name__)
     return Cascade(tuple(lowest), np.stack(similarities))
 

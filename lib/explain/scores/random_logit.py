@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError, choose
-from lib.explain.methods.explain import explain
+from lib.explain.methods.explain import explained
 from lib.explain.methods.targets import Targets
 from lib.explain.scores.image_draws import generator_of
 from lib.explain.scores.map_similarity import SIMILARITIES
@@ -55,7 +55,7 @@ def random_logit(
     steps = [int(torch.randint(1, inference.classes, (), generator=generator_of(image, seed))) for image in images]
     others = (inference.targets + torch.tensor(steps)) % inference.classes
     maps = [
-        explain(model, images, of, method, batch_size=batch_size, precision=precision)
+        explained(model, images, of, method, batch_size=batch_size, precision=precision)[1]
         for of in (inference.targets, others)
     ]
     return compare(*maps)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError, positive
-from lib.explain.methods.explain import explain
+from lib.explain.methods.explain import explained
 from lib.explain.methods.targets import Targets
 from lib.explain.scores.complexity import even_where_empty
 from lib.explain.scores.image_draws import generator_of
@@ -76,7 +76,7 @@ def moves(
     for part in torch.arange(len(images)).split(max(1, batch_size // (1 + samples))):
         shown = torch.stack([with_neighbours(image, samples, radius, seed) for image in images[part]])
         rows = inference.targets_of(part.repeat_interleave(1 + samples))
-        maps = explain(model, shown.flatten(0, 1), rows, method, batch_size=batch_size, precision=precision)
+        _, maps = explained(model, shown.flatten(0, 1), rows, method, batch_size=batch_size, precision=precision)
         maps = even_where_empty(maps).view(len(part), 1 + samples, -1)
         changes = [(of[:, 1:] - of[:, :1]).flatten(2).norm(dim=2) for of in (maps, shown.double())]
         parts.append((*changes, maps[:, 0].norm(dim=1)))

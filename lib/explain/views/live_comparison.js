@@ -72,7 +72,8 @@ start(async (data, numbers) => {
     const {map, image, network, words} = shown;
     render(canvas, shown);
     const here = map.low + level(shown, looks.y, looks.x) / 255 * (map.high - map.low);
-    text.textContent = `${short(here)} at the cross.${painted(image, network)}`;
+    const told = map.even ? 'Even everywhere: it tells no place.' : `${short(here)} at the cross.`;
+    text.textContent = `${told}${painted(image, network)}`;
     list.replaceChildren(...bars(image.ranked, network.classes, image.truth));
     describe(canvas, `Panel ${place + 1}: ${words}. ${text.textContent}`, 'the cross');
   };

@@ -12,12 +12,14 @@ from lib.evaluation.test_images import TestImages
 from lib.explain.views import packing
 from lib.explain.views.view import View, plain
 from lib.explain.views.view_images import ViewImages, view_images
+from lib.mapped import is_even
 from lib.report.figures.style import figure, overlay, picture, picture_grid
 
 DIMENSIONS = {3: "[N, h, w]"}
 OUTLINE = 112  # positions, the longer side of a mask in a view
 BARS = 5  # classes with the greatest probability
 COLUMNS = 6  # of the static picture
+EVEN = "Even everywhere: it tells no place."
 CAPTION = "The same image under several maps: choose the image, and how much of it shines through."
 
 
@@ -67,8 +69,13 @@ def compare_maps(
     }
     for name, p in probabilities.items():
         panels.setdefault(name, {})["bars"] = _ranked(p, images.labels)[:count]
+    for name, values in maps.items():
+        even = is_even(values[:count].min((1, 2)), values[:count].max((1, 2)))
+        if even.any():
+            panels[name]["texts"] = np.where(even, EVEN, "").tolist()
     for name, lines in texts.items():
-        panels[name]["texts"] = [str(line) for line in lines[:count]]
+        told = panels[name].get("texts", [""] * count)
+        panels[name]["texts"] = [f"{line} {own}".strip() for line, own in zip(lines[:count], told, strict=True)]
     data = _described(images, count) | {
         "panels": [{"name": name, **panel} for name, panel in panels.items()],
         "maps": packed.count,

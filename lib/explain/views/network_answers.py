@@ -20,7 +20,7 @@ from lib.explain.views.own_maps import own_kinds, own_map
 from lib.explain.views.packing import SHOWN, Packed
 from lib.explain.views.pictures import LARGEST, Pictures
 from lib.explain.views.view import as_webp
-from lib.mapped import At, Every
+from lib.mapped import At, Every, is_even
 from lib.training.inference import network_input
 
 LASTING = ("network", "image", "map", "positions", "curve", "nearest")  # kinds of wishes whose answers stay true
@@ -234,4 +234,6 @@ def levels_of(values: np.ndarray, **told: Any) -> Answer:
     packed = Packed()
     place = packed.add(values[None])
     low, high = map(float, packed.ranges[0][0])
-    return {"grid": place["grid"], "low": low, "high": high, **told}, packed.levels[0].tobytes()
+    return {"grid": place["grid"], "low": low, "high": high, "even": is_even(low, high), **told}, packed.levels[
+        0
+    ].tobytes()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from lib.errors import WorkbookValueError
 from lib.explain.views.view import as_webp
+from lib.mapped import is_even
 
 SHOWN = 384  # pixels, the longer side of a picture in a view
 LARGE = 9  # pictures of that size in a view; more are smaller, 24 of them 235 pixels
@@ -100,7 +101,8 @@ class Packed:
         place = {"map": self.count, "level": sum(map(len, self.levels)), "grid": list(maps.shape[-2:])}
         flat = maps.reshape(-1, maps.shape[-2] * maps.shape[-1])
         low, high = flat.min(axis=1), flat.max(axis=1)
-        span = np.where(high > low, high - low, 1)
+        even = is_even(low, high)
+        span = np.where(even, np.inf, high - low)
         self.ranges.append(np.stack([low, high], axis=1).astype("<f4"))
         self.levels.append(np.round(255 * (flat - low[:, None]) / span[:, None]).astype(np.uint8).ravel())
         return place

@@ -13,6 +13,8 @@ import numpy as np
 from cycler import cycler
 from PIL import Image
 
+from lib.mapped import is_even
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREY, RED, DARK = "#2f6db3", "#d9822b", "#8a9199", "#b8433f", "#59606a"
 MARKERS = "osD^vPX*"
 BOX = {"fill": False, "color": DARK, "linewidth": 1, "width": 0.5, "showfliers": False}  # seaborn's
+EVEN = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 2}  # behind what is told of a map
 NOTHING = "no finished run yet"
 PHANTOM_NOTE = "Phantom images, drawn by the workbook: a demonstration, not a result about real images."
 STYLE = {
@@ -126,9 +129,13 @@ def panels(fig: Figure, count: int, columns: int, sharey: bool = False) -> list[
 
 
 def overlay(ax: Axes, image: np.ndarray, heat: np.ndarray, title: str = "") -> None:
-    """A map [h, w] over an image [H, W, 3], smoothly enlarged; colours go from its least to its greatest value."""
+    """A map [h, w] over an image [H, W, 3], smoothly enlarged; colours go from its least to its greatest value. One that is the
+    same everywhere leaves the image as it is, and is told."""
     picture(ax, image, title)
     height, width = image.shape[:2]
+    if is_even(heat.min(), heat.max()):
+        ax.text(0.5, 0.5, "even", transform=ax.transAxes, ha="center", va="center", fontsize=9, bbox=EVEN)
+        return
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     ax.imshow(heat, cmap="inferno", alpha=0.55, interpolation="bilinear", extent=extent)
 

@@ -1,5 +1,6 @@
 """One interface: every method on every kind of network, which is left as it was."""
 
+import re
 import sys
 
 import numpy as np
@@ -10,7 +11,8 @@ from torch import nn
 
 from lib.dcal import DCALNet
 from lib.errors import WorkbookError, WorkbookValueError
-from lib.explain import METHODS, REFERENCE_MAPS, explain, methods_of, randomisation_check
+from lib.explain import METHODS, REFERENCE_MAPS, explain, max_sensitivity, methods_of, randomisation_check
+from lib.explain.methods.explain import scaled
 from tests.explain.models import CLASSES, MODELS, images, model_of
 
 CAMS = ("grad-cam", "grad-cam++", "hires-cam", "xgrad-cam", "layer-cam", "eigen-cam", "ablation-cam")
@@ -275,6 +277,37 @@ def test_an_even_map_is_zero_and_a_random_one_the_same_for_an_image_wherever_it_
     drawn = explain(model, x, method=method)
     assert torch.equal(explain(model, x[1:], method=method), drawn[1:])
     assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_a_map_that_differs_by_rounding_only_is_even():
+    maps = torch.stack([torch.full((7, 7), 0.1), torch.full((7, 7), -3.0), torch.full((7, 7), 1e-12)])
+    assert scaled(maps, (64, 64)).eq(0).all()
+    maps[0, 3, 3] += 1e-5
+    assert scaled(maps, (64, 64))[0].max() == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "even", "told"),
+    [
+        ("fem", [0, 1, 2], "as none can be among five positions or fewer, so take larger images, or eigen-cam"),
+        ("gradient-x-input", [1], "depends on no place more than on another.*take another method, class or network"),
+    ],
+)
+def test_maps_that_are_the_same_everywhere_are_told_once_a_call(caplog, method, even, told):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(16, CLASSES)).eval()
+    x = torch.randn(3, 3, 8, 8)
+    x[1] = 0
+    maps = explain(model, x, method=method, batch_size=1)
+    assert [place for place, heat in enumerate(maps) if heat.max() == 0] == even
+    (record,) = caplog.records
+    numbers = ", ".join(map(str, even))
+    beginning = f"{method} gives maps that are the same everywhere, and so 0, for {len(even)} of 3 images ({numbers}): "
+    assert record.getMessage().startswith(beginning)
+    assert re.search(told, record.getMessage())
+    caplog.clear()
+    max_sensitivity(model, x, method=method, samples=2)  # which explains neighbours, and tells nothing of them
+    assert not caplog.records
 
 
 def test_a_thousand_maps_leave_neither_memory_nor_hooks():

@@ -6,6 +6,7 @@ import torch
 
 from lib.errors import WorkbookValueError
 from lib.explain import entropy, explain, infidelity, max_sensitivity, random_logit, sparseness
+from lib.explain.methods.explain import explained
 from lib.explain.scores.infidelity import SIDES, Removal, random_squares
 from lib.explain.scores.perturbed_inference import PerturbedInference
 from lib.explain.scores.robustness import moves, with_neighbours
@@ -65,9 +66,9 @@ def test_the_other_class_is_never_the_explained_one(monkeypatch):
 
     def watched(model, x, targets, method, **options):
         asked.append(targets)
-        return explain(model, x, targets, method, **options)
+        return explained(model, x, targets, method, **options)
 
-    monkeypatch.setattr("lib.explain.scores.random_logit.explain", watched)
+    monkeypatch.setattr("lib.explain.scores.random_logit.explained", watched)
     x, targets = images(24, side=32), torch.arange(24) % 4
     random_logit(model_of("lesa"), x, targets, method="random")
     own, other = asked

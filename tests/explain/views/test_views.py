@@ -9,8 +9,8 @@ import pytest
 from lib import inputs
 from lib.errors import WorkbookValueError
 from lib.explain import compare_maps, explore
-from lib.explain.views.map_comparison import outline
-from lib.explain.views.packing import MOST_BYTES, pooled
+from lib.explain.views.map_comparison import EVEN, outline
+from lib.explain.views.packing import MOST_BYTES, Packed, pooled
 from lib.inputs import NOTES
 from lib.training import RunConfig
 from tests.evaluation.made_images import images_of
@@ -52,6 +52,18 @@ def test_a_map_without_differences_is_its_least_value():
     view = explore(IMAGES, {"": {"flat": np.full((3, 2, 2), 0.25)}})
     layer = unpacked(view)[0]["models"][0]["kinds"][0]["layers"][0]
     assert (read(view, layer, 1) == 0.25).all()
+
+
+def test_maps_that_are_the_same_everywhere_but_for_rounding_are_told():
+    maps = np.full((2, 6, 6), 0.1, np.float32)
+    maps[0, 2, 2] += 1e-8
+    maps[1, 2, 2] = 0.2
+    view = compare_maps(np.zeros((2, 8, 8, 3), np.uint8), {"a": maps, "b": maps[::-1]}, texts={"b": ["", "said"]})
+    panels = unpacked(view)[0]["panels"]
+    assert [panel["texts"] for panel in panels] == [[EVEN, ""], ["", f"said {EVEN}"]]
+    packed = Packed()
+    packed.add(maps)
+    assert [levels.max() for levels in packed.levels[0].reshape(2, -1)] == [0, 255]
 
 
 def test_a_mimebundle_has_html_a_picture_and_its_words():
