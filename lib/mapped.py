@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 CLASS_TOKEN = "class token"  # the query of a map, where it is no position
-ROUNDING = 1e-6  # of a map's values: what interpolation in single precision makes of equal ones
+ROUNDING = 2e-7  # of the values of a map: what interpolation in single precision makes of equal ones
 
 
 def is_even(least: Any, greatest: Any) -> Any:

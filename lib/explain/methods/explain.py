@@ -23,7 +23,7 @@ from lib.explain.methods.network_maps import network_map, network_methods
 from lib.explain.methods.patch_transformers import vit_of
 from lib.explain.methods.perturbation import occlusion, rise
 from lib.explain.methods.reference_maps import centre_map, noise_map, random_map
-from lib.explain.methods.relevance import attends, attention_lrp, has_attention_lrp, has_lrp, lrp
+from lib.explain.methods.relevance import attention_lrp, has_attention_lrp, has_lrp, lrp
 from lib.explain.methods.sampled_gradients import expected_gradients, smooth_grad
 from lib.explain.methods.target_layers import convolves, has_target_layer
 from lib.explain.methods.target_objects import Scored, Target
@@ -55,8 +55,8 @@ class Method:
     takes: tuple[str, ...] = ()  # of `OPTIONS`, what `run` takes, too
     by_default: bool = True  # whether reports draw it where no method is named
     even: str = (  # why a map may be the same everywhere, and what to do
-        "what is explained depends on no place more than on another, as far as its numbers tell, so take another method, class "
-        "or network"
+        "nothing in them speaks for what is explained, or no place more than another as far as numbers tell, so take another "
+        "method, class or network"
     )
 
     @property
@@ -304,7 +304,7 @@ def _method_of(model: nn.Module, name: str, target: Target | None) -> tuple[str,
         has_gradient_at_layer: convolves,
         has_gradient: _any,
         has_lrp: convolves,
-        has_attention_lrp: attends,
+        has_attention_lrp: _any,
     }  # its images will tell the rest
     wanted = METHODS.get(name) if isinstance(name, str) else None
     if wanted is not None and suits.get(wanted.suits, wanted.suits)(model):

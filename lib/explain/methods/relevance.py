@@ -17,7 +17,7 @@ from lib.explain.methods.blank_images import succeeds
 from lib.explain.methods.eval_guards import undisturbed
 from lib.explain.methods.extras import needed
 from lib.explain.methods.logits import logits_of
-from lib.explain.methods.relevance_rules import projections_of, ruled
+from lib.explain.methods.relevance_rules import ruled
 from lib.explain.methods.target_layers import convolves
 from lib.explain.methods.targets import scores
 
@@ -53,12 +53,7 @@ def has_lrp(model: nn.Module) -> bool:
 
 def has_attention_lrp(model: nn.Module) -> bool:
     """Whether `attention_lrp` has a rule for all that `model` does: it is tried."""
-    return attends(model) and _has_rules(model, attention=True)
-
-
-def attends(model: nn.Module) -> bool:
-    """Whether `model` may have a rule for attention."""
-    return any(projections_of(part) is not None for part in model.modules())
+    return _has_rules(model, attention=True)
 
 
 def _has_rules(model: nn.Module, attention: bool) -> bool:

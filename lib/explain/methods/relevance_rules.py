@@ -4,71 +4,226 @@ Relevance is activation times gradient (the efficient form of AttnLRP, Achtibat 
 residual connections, pools, normalisation by fixed statistics and linear layers (ε-rule) then need no rule. What has one:
 
 * activation functions, x · (f(x) / x), the fraction held fixed (identity rule);
-* LayerNorm, GroupNorm and InstanceNorm, their deviation held fixed;
+* LayerNorm, GroupNorm and InstanceNorm, their deviation held fixed; vectors that are divided by their length, as the queries
+  and keys of cosine attention, the length held fixed;
 * gates, sigmoids that something is multiplied by, held fixed;
-* attention: relevance is halved at each of its two products of what depends on the image (uniform rule).
+* attention of any form that multiplies by PyTorch's own functions: of each matrix product of two tensors that depend on the
+  image, half the relevance goes to either (uniform rule).
 
-A network with any other such product or norm has no rule: relevance would be counted twice, or lost.
+A network with any other such product, norm or curve has no rule: relevance would be counted twice, or lost. A product by what
+depends on no image, such as learned queries or biases of position, is a linear layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from lib.errors import WorkbookValueError
 from lib.explain.methods.logits import differentiable
 
-CURVED = ("GELU", "SiLU", "Swish", "Mish", "ELU", "Tanh", "Softplus")  # in the names of activation functions
+# In the names of activation functions, in any case; those that are straight on both sides of 0 keep relevance as they are.
+CURVED = ("elu", "silu", "swish", "mish", "tanh", "softplus", "softsign")
+STRAIGHT = ("ReLU", "LeakyReLU", "PReLU", "RReLU")
 GATES = ("sigmoid",)  # at the end of theirs
-QUERIES_AND_KEYS, VALUES = (
-    1 / 4,
-    1 / 2,
-)  # of the gradient goes on: two products behind the former, one behind the latter
-PROJECTIONS = (("query", "key", "value"), ("q_proj", "k_proj", "v_proj"), ("q", "k", "v"))
-ATTENTION = ("Bmm", "ScaledDotProduct", "Softmax")  # beginnings of the names of autograd's nodes
-PRODUCTS = ("MulBackward0", "DotBackward0")
-NORMS = ("NativeLayerNorm", "NativeGroupNorm", "FusedRmsNorm")  # left in a graph where no module has a rule for them
+ACTIVATIONS = {F.gelu, F.silu, F.mish, F.elu, F.selu, F.celu, F.softplus, F.softsign, F.hardswish, F.relu6, F.hardtanh}
+ACTIVATIONS |= {F.tanh, torch.tanh, Tensor.tanh}
+# Products of matrices, by the place of the first factor among the arguments.
+MATRIX_PRODUCTS = {torch.baddbmm: 1, Tensor.baddbmm: 1, torch.einsum: 1}
+MATRIX_PRODUCTS |= dict.fromkeys((torch.matmul, torch.bmm, torch.mm, torch.mv), 0)
+MATRIX_PRODUCTS |= dict.fromkeys(
+    (Tensor.matmul, Tensor.__matmul__, Tensor.__rmatmul__, Tensor.bmm, Tensor.mm, Tensor.mv), 0
+)
+ATTENTIONS = (F.scaled_dot_product_attention, F.multi_head_attention_forward)
+ASKED = ("query", "key", "value")
+# Beginnings of the names of autograd's nodes: products where two tensors of the graph meet, and curves and norms that no rule
+# has taken the place of.
+PRODUCTS = (
+    "Mul",
+    "Div",
+    "Dot",
+    "Bmm",
+    "Baddbmm",
+    "Addbmm",
+    "Mm",
+    "Addmm",
+    "Mv",
+    "Addmv",
+    "ScaledDotProduct",
+    "Convolution",
+)
+PRODUCTS += ("Bilinear", "Cdist", "CosineSimilarity", "Pow")
+CURVES = (
+    "Gelu",
+    "Silu",
+    "Mish",
+    "Elu",
+    "Celu",
+    "Glu",
+    "Tanh",
+    "Softplus",
+    "Hardswish",
+    "Hardsigmoid",
+    "Hardtanh",
+    "Sigmoid",
+)
+CURVES += (
+    "ExpBackward",
+    "Exp2",
+    "Expm1",
+    "LogBackward",
+    "Log1P",
+    "LogSoftmax",
+    "LogSigmoid",
+    "PowBackward",
+    "Sqrt",
+    "Rsqrt",
+)
+CURVES += (
+    "Reciprocal",
+    "Std",
+    "Var",
+    "Sin",
+    "Cos",
+    "Erf",
+    "NativeLayerNorm",
+    "NativeGroupNorm",
+    "FusedRmsNorm",
+    "LinalgVectorNorm",
+)
 CLOSE = 0.05  # of a norm's greatest output: half precision rounds otherwise
 
 
 @contextmanager
 def ruled(model: nn.Module, attention: bool) -> Iterator[Callable[[Tensor], None]]:
     """The rules for activation functions, norms, gates and attention, in a with-block, and what raises a WorkbookValueError
-    for logits that products without a rule led to, or no gradient."""
-    attended: dict[nn.Module, bool] = {}  # whether its projections were seen at work
+    for logits that something without a rule led to, or no gradient, or, where it is wanted, no attention."""
+    functions = _Functions(attention)
     with ExitStack() as hooks:
         for part in model.modules():
             kind = type(part).__name__
             if _is_norm(part):
                 hooks.enter_context(part.register_forward_hook(_fixed_norm))
-            elif not list(part.children()) and any(name in kind for name in CURVED):
+            elif not list(part.children()) and kind not in STRAIGHT and any(name in kind.lower() for name in CURVED):
                 given: list[Tensor] = []
                 hooks.enter_context(part.register_forward_pre_hook(partial(_keep, given)))
                 hooks.enter_context(part.register_forward_hook(partial(_identity, given)))
             elif kind.lower().endswith(GATES):
                 hooks.enter_context(part.register_forward_hook(lambda _, args, out: out.detach()))
-            elif attention and (names := projections_of(part)) is not None:
-                attended[part] = False
-                for hook in _halve(part, names, attended):
-                    hooks.enter_context(hook)
+        hooks.enter_context(functions)
 
         def check(logits: Tensor) -> None:
             differentiable(logits)
-            product = next(_products(logits, attention), None)
-            if product is None and not all(attended.values()):
-                product = f"attention of {type(next(part for part, seen in attended.items() if not seen)).__name__}"
-            if product is not None:
+            kind = type(model).__name__
+            if attention and not functions.products:
+                raise WorkbookValueError(f"This {kind} attends nowhere, as far as its products tell: take lrp.")
+            for name, product in _without_rule(logits, functions.products, attention):
+                what = (
+                    "multiplies what depends on the image by each other"
+                    if product
+                    else "bends what depends on the image"
+                )
                 raise WorkbookValueError(
-                    f"This {type(model).__name__} multiplies what depends on the image by each other ({product}), for which there "
-                    "is no rule here: relevance would be counted twice, or lost. Take integrated-gradients."
+                    f"This {kind} {what} ({name}), for which there is no rule here: relevance would be counted twice, or lost. "
+                    "Take integrated-gradients."
                 )
 
         yield check
+
+
+class _Functions(TorchFunctionMode):
+    """The rules for what networks compute by functions, in a with-block. `products` are the nodes of autograd's graph that
+    the rule for attention has passed."""
+
+    def __init__(self, attention: bool) -> None:
+        super().__init__()
+        self.attention = attention
+        self.products: set[Any] = set()
+
+    def __torch_function__(self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func in ACTIVATIONS and args:
+            output = func(*args, **kwargs)
+            return (
+                output if output is args[0] else _identity([args[0]], None, args, output)
+            )  # or it was worked on in place
+        if func is F.normalize:
+            return _of_fixed_length(*args, **kwargs)
+        if func is F.cosine_similarity:
+            return self._cosine(*args, **kwargs)
+        if self.attention and func in MATRIX_PRODUCTS:
+            return self._product(func, args, kwargs)
+        if self.attention and func in ATTENTIONS:
+            return self._attention(func, args, kwargs)
+        return func(*args, **kwargs)
+
+    def _product(self, func: Callable, args: tuple, kwargs: dict) -> Tensor:
+        first = MATRIX_PRODUCTS[func]
+        factors, named = args[first:], {name: x for name, x in kwargs.items() if name != "input" or not first}
+        if len(factors) == 1 and isinstance(factors[0], (list, tuple)):  # as einsum may have them
+            factors = tuple(factors[0])
+        dependent = [x for x in (*factors, *named.values()) if _depends(x)]
+        if len(dependent) < 2:
+            return func(*args, **kwargs)
+        share = 1 / len(dependent)
+        factors = [_scaled(x, share) if _depends(x) else x for x in factors]
+        named = {name: _scaled(x, share) if _depends(x) else x for name, x in named.items()}
+        output = func(*args[:first], *factors, **kwargs | named)
+        self._pass(output, [*factors, *named.values()])
+        return output
+
+    def _attention(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        names = (*ASKED, "attn_mask") if func is F.scaled_dot_product_attention else ASKED
+        given = dict(zip(names, args, strict=False)) | kwargs
+        query, key, value = (_depends(given[name]) for name in ASKED)
+        mask = _depends(given.get("attn_mask"))
+        of_values = 1 / 2 if query or key or mask else 1
+        of_scores = 1 / 2 if value else 1
+        of_queries = of_scores / (2 if query and key else 1)
+        for name, share in zip((*ASKED, "attn_mask"), (of_queries, of_queries, of_values, of_scores), strict=True):
+            if _depends(given.get(name)):
+                given[name] = _scaled(given[name], share)
+        scaled = [given[name] for name in ASKED]
+        output = (
+            func(*args[len(names) :], **given) if func is ATTENTIONS[0] else func(*scaled, *args[3:], **_rest(given))
+        )
+        self._pass(output if isinstance(output, Tensor) else output[0], [*scaled, given.get("attn_mask")])
+        return output
+
+    def _cosine(self, x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+        share = 1 / 2 if _depends(x1) and _depends(x2) else 1
+        factors = [_scaled(_of_fixed_length(x, dim=dim, eps=eps), share) for x in (x1, x2)]
+        output = (factors[0] * factors[1]).sum(dim)
+        if share < 1:
+            self._pass(output, factors)
+        return output
+
+    def _pass(self, output: Tensor, inputs: list[Any]) -> None:
+        """Note the nodes between `output` and `inputs`."""
+        ends = {x.grad_fn for x in inputs if _depends(x)}
+        self.products.update(_nodes(output.grad_fn, ends))
+
+
+def _rest(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: x for name, x in given.items() if name not in ASKED}
+
+
+def _depends(x: object) -> bool:
+    """Whether `x` is a tensor that depends on the image."""
+    return isinstance(x, Tensor) and x.requires_grad
+
+
+def _of_fixed_length(
+    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
+) -> Tensor:
+    return input / input.detach().norm(p, dim, keepdim=True).clamp_min(eps)
 
 
 def _keep(kept: list[Tensor], module: nn.Module, args: tuple) -> tuple:
@@ -77,7 +232,7 @@ def _keep(kept: list[Tensor], module: nn.Module, args: tuple) -> tuple:
     return (args[0].clone(), *args[1:])
 
 
-def _identity(kept: list[Tensor], module: nn.Module, args: tuple, output: Tensor) -> Tensor:
+def _identity(kept: list[Tensor], module: nn.Module | None, args: tuple, output: Tensor) -> Tensor:
     (x,) = kept
     kept.clear()
     with torch.no_grad():
@@ -137,44 +292,6 @@ def _affine(norm: nn.Module, x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return x * weight + bias
 
 
-def projections_of(part: nn.Module) -> tuple[str, ...] | None:
-    """The names of the layers by which attention projects its tokens, () where they are PyTorch's own; None of what is no
-    attention."""
-    if isinstance(part, nn.MultiheadAttention):
-        return ()
-    known = (("qkv",), *PROJECTIONS)
-    return next(
-        (names for names in known if all(isinstance(getattr(part, name, None), nn.Linear) for name in names)), None
-    )
-
-
-def _halve(part: nn.Module, names: tuple[str, ...], attended: dict[nn.Module, bool]) -> Iterator:
-    """Hooks that leave of the gradient of queries, keys and values what the uniform rule does."""
-    shares = (QUERIES_AND_KEYS, QUERIES_AND_KEYS, VALUES)
-
-    def of_tokens(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        attended[part] = True
-        given = dict(zip(PROJECTIONS[0], args, strict=False)) | kwargs
-        return args[3:], given | {name: _scaled(given[name], s) for name, s in zip(PROJECTIONS[0], shares, strict=True)}
-
-    def of_projection(share: float, module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-        attended[part] = True
-        return _scaled(output, share)
-
-    def of_all(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-        attended[part] = True
-        parts = zip(output.tensor_split(3, dim=-1), shares, strict=True)
-        return torch.cat([_scaled(x, share) for x, share in parts], dim=-1)
-
-    if not names:
-        yield part.register_forward_pre_hook(of_tokens, with_kwargs=True)
-    elif len(names) == 1:
-        yield part.qkv.register_forward_hook(of_all)
-    else:
-        for name, share in zip(names, shares, strict=True):
-            yield getattr(part, name).register_forward_hook(partial(of_projection, share))
-
-
 def _scaled(x: Tensor, share: float) -> Tensor:
     """`x`, whose gradient is multiplied by `share`."""
     if not x.requires_grad:
@@ -184,18 +301,30 @@ def _scaled(x: Tensor, share: float) -> Tensor:
     return x
 
 
-def _products(logits: Tensor, attention: bool) -> Iterator[str]:
-    """Names of the nodes in the graph of `logits` that multiply two of its tensors; with `attention` not of those by which
-    attention is computed."""
-    seen, waiting = set(), [logits.grad_fn]
+def _without_rule(logits: Tensor, passed: set[Any], attention: bool) -> Iterator[tuple[str, bool]]:
+    """Names of the nodes in the graph of `logits`, but those that are `passed`, that multiply two of its tensors, True, or bend
+    one; with `attention` softmax is none of these."""
+    for node in _nodes(logits.grad_fn):
+        name = node.name()
+        if node in passed:
+            continue
+        product = name.startswith(PRODUCTS) and len(_below(node)) > 1
+        if product or name.startswith(CURVES) or (name.startswith("Softmax") and not attention):
+            yield name, product
+
+
+def _nodes(node: Any, ends: Collection[Any] = ()) -> Iterator[Any]:
+    """The nodes of autograd's graph from `node` down to the `ends`, without these."""
+    seen, waiting = {None, *ends}, [node]
     while waiting:
         node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        below = [source for source, _ in node.next_functions if source is not None]
-        waiting += below
-        name = node.name()
-        product = name.startswith(("Softmax", *NORMS)) or (len(below) > 1 and name.startswith((*ATTENTION, *PRODUCTS)))
-        if product and not (attention and name.startswith(ATTENTION)):
-            yield name
+        if node not in seen:
+            seen.add(node)
+            waiting += _below(node)
+            yield node
+
+
+def _below(node: Any) -> list[Any]:
+    """The nodes whose tensors `node` works on, without parameters, which zennit may set anew."""
+    sources = [source for source, _ in node.next_functions if source is not None]
+    return [source for source in sources if not isinstance(getattr(source, "variable", None), nn.Parameter)]

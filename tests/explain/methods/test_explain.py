@@ -290,7 +290,11 @@ def test_a_map_that_differs_by_rounding_only_is_even():
     ("method", "even", "told"),
     [
         ("fem", [0, 1, 2], "as none can be among five positions or fewer, so take larger images, or eigen-cam"),
-        ("gradient-x-input", [1], "depends on no place more than on another.*take another method, class or network"),
+        (
+            "gradient-x-input",
+            [1],
+            "nothing in them speaks for what is explained.*take another method, class or network",
+        ),
     ],
 )
 def test_maps_that_are_the_same_everywhere_are_told_once_a_call(caplog, method, even, told):

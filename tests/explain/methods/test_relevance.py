@@ -18,10 +18,11 @@ from zennit.rules import Epsilon
 from zennit.torchvision import ResNetCanonizer
 
 from lib.errors import WorkbookError, WorkbookValueError
-from lib.explain import explain, methods_of
+from lib.explain import Similarity, explain, methods_of
 from lib.explain.methods.explain import scaled
 from lib.explain.methods.relevance import relevance
 from lib.explain.methods.relevance_rules import ruled
+from lib.explain.methods.target_objects import Scored
 from tests.explain.models import CLASSES, drawn, images, model_of, small_vit
 
 GOLDEN = Path(__file__).parents[2] / "golden/attn_lrp.json"
@@ -78,35 +79,108 @@ def test_the_gamma_rules_of_a_vit_know_classes():
     assert not torch.equal(maps, explain(model, x, 2, "attn-lrp"))
 
 
-def same_attention(model):
-    """PyTorch's own attention with the weights of `small_vit`'s first block, and that block's."""
-    theirs = nn.MultiheadAttention(8, 2, batch_first=True).double().eval()
-    ours = model.blocks[0].attn
-    theirs.in_proj_weight, theirs.in_proj_bias = ours.qkv.weight, ours.qkv.bias
-    theirs.out_proj.weight, theirs.out_proj.bias = ours.proj.weight, ours.proj.bias
-    return theirs, ours
-
-
 class Attends(nn.Module):
-    def __init__(self, attention):
+    """One layer of attention of two heads, its queries, keys and values multiplied as `form` says."""
+
+    def __init__(self, form):
         super().__init__()
-        self.attention = attention
+        self.form, self.qkv, self.proj = form, nn.Linear(8, 24, bias=False), nn.Linear(8, CLASSES, bias=False)
+        self.talk, self.query = nn.Linear(2, 2, bias=False), nn.Parameter(torch.empty(1, 2, 3, 4))
+        self.theirs = nn.MultiheadAttention(8, 2, batch_first=True, bias=False)
+        for number, weight in enumerate(self.parameters()):
+            weight.data = drawn(weight.shape, number)
+        self.double().eval().requires_grad_(False)
+        self.theirs.in_proj_weight, self.theirs.out_proj.weight.data = self.qkv.weight, torch.eye(8).double()
 
     def forward(self, x):
         tokens = x.flatten(2)
-        if isinstance(self.attention, nn.MultiheadAttention):
-            return self.attention(tokens, key=tokens, value=tokens, need_weights=False)[0].sum(1)
-        return self.attention(tokens).sum(1)
+        if self.form == "PyTorch's own":
+            return self.proj(self.theirs(tokens, tokens, value=tokens, need_weights=False)[0]).sum(1)
+        q, k, v = self.qkv(tokens).view(1, 3, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        heads = FORMS[self.form](self, q, k, v)
+        return self.proj(heads.transpose(1, 2).flatten(2)).sum(1)
 
 
-def test_pytorchs_own_attention_has_the_same_rule():
-    x = drawn(torch.Size([1, 3, 2, 4]), 3)
-    theirs, ours = (
-        relevance(Attends(attention), x, torch.tensor([1]), {}, attention=True)
-        for attention in same_attention(small_vit())
-    )
-    torch.testing.assert_close(theirs, ours)
-    assert ours.abs().max() > 0
+def in_one(model, q, k, v):
+    return nn.functional.scaled_dot_product_attention(q, k, value=v)
+
+
+def one_by_one(model, q, k, v):
+    return (q @ k.transpose(2, 3) / 2).softmax(-1).matmul(v)
+
+
+def einsum(model, q, k, v):
+    scores = torch.einsum("bhid,bhjd->bhij", [q / 2, k])
+    return torch.einsum("bhij,bhjd->bhid", scores.softmax(-1), v)
+
+
+def in_batches(model, q, k, v):
+    scores = torch.baddbmm(q.new_zeros(2, 3, 3), q[0], k[0].mT, alpha=0.5)
+    return torch.bmm(scores.softmax(-1), v[0])[None]
+
+
+def cosine(model, q, k, v):
+    q, k = nn.functional.normalize(q, dim=-1), nn.functional.normalize(k, dim=-1)
+    return (3 * q @ k.mT).softmax(-1) @ v
+
+
+def talking(model, q, k, v):
+    scores = model.talk((q @ k.mT).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return scores.softmax(-1) @ v
+
+
+def linear(model, q, k, v):
+    return q @ (k.mT @ v)
+
+
+def learned(model, q, k, v):
+    return model.query @ k.mT @ v
+
+
+FORMS = {form.__name__: form for form in (in_one, one_by_one, einsum, in_batches, cosine, talking, linear, learned)}
+OF_ATTENTION = drawn(torch.Size([1, 3, 2, 4]), 3)
+
+
+def relevance_of(form):
+    return relevance(Attends(form), OF_ATTENTION, torch.tensor([1]), {}, attention=True)
+
+
+@pytest.mark.parametrize("form", ["PyTorch's own", "one_by_one", "einsum", "in_batches"])
+def test_attention_has_one_rule_however_it_is_written(form):
+    torch.testing.assert_close(Attends(form)(OF_ATTENTION), Attends("in_one")(OF_ATTENTION))
+    found = relevance_of("in_one")
+    assert found.abs().max() > 0
+    torch.testing.assert_close(relevance_of(form), found)
+
+
+@pytest.mark.parametrize("form", ["linear", "learned"])
+def test_relevance_goes_whole_through_attention_without_softmax(form):
+    torch.testing.assert_close(relevance_of(form).sum(), Attends(form)(OF_ATTENTION)[0, 1])
+
+
+@pytest.mark.parametrize("form", ["one_by_one", "cosine", "talking"])
+def test_of_any_attention_it_is_what_the_rules_hand_down_step_by_step(form):
+    """Relevance itself goes down here, each rule as the paper writes it, where the library changes gradients."""
+    model = Attends(form)
+    tokens = OF_ATTENTION.view(3, 8)
+    q, k, v = model.qkv(tokens).view(3, 3, 2, 4).permute(1, 2, 0, 3)  # [heads, tokens, 4]
+    shown = [x / x.norm(dim=-1, keepdim=True) if form == "cosine" else x for x in (q, k)]
+    factor = {"one_by_one": 1 / 2, "cosine": 3, "talking": 1}[form]
+    products = factor * shown[0] @ shown[1].mT
+    scores = torch.einsum("oh,hij->oij", model.talk.weight, products) if form == "talking" else products
+    pattern = scores.softmax(-1)
+    heads = pattern @ v
+    of_heads = heads * model.proj.weight[1].view(2, 1, 4)  # of each part of the answer, by the ε-rule
+    of_pattern = pattern * ((of_heads / heads) @ v.mT) / 2  # half, by the uniform rule
+    of_v = v * (pattern.mT @ (of_heads / heads)) / 2
+    below = scores * (of_pattern - pattern * of_pattern.sum(-1, keepdim=True))  # through softmax
+    if form == "talking":
+        below = products * torch.einsum("oh,oij->hij", model.talk.weight, below / scores)
+    of_q = shown[0] * ((below / products) @ (factor * shown[1])) / 2  # and through a division by the length
+    of_k = shown[1] * ((below / products).mT @ (factor * shown[0])) / 2
+    ratios = torch.stack([of_q / q, of_k / k, of_v / v]).permute(2, 0, 1, 3).reshape(3, 24)
+    expected = tokens * (ratios @ model.qkv.weight)
+    torch.testing.assert_close(relevance_of(form), expected.view_as(OF_ATTENTION))
 
 
 RULES = {
@@ -233,6 +307,61 @@ def test_layers_may_be_called_again_and_added_to_in_place():
     rules = dict.fromkeys((nn.Conv2d, nn.Linear), Epsilon(1e-12))
     found = relevance(model, x, torch.tensor([1, 2]), rules).sum((1, 2, 3))
     torch.testing.assert_close(found, model(x)[[0, 1], [1, 2]])
+
+
+class Bent(nn.Module):
+    def __init__(self, bend):
+        super().__init__()
+        self.conv, self.bend, self.head = nn.Conv2d(3, 4, 8, 8), bend, nn.Linear(4, CLASSES, bias=False)
+
+    def forward(self, x):
+        return self.head(self.bend(self.conv(x)).mean((2, 3)))
+
+
+BENDS = [
+    nn.functional.gelu,
+    nn.Hardswish(inplace=True),
+    nn.ReLU6(),
+    torch.tanh,
+    lambda x: nn.functional.silu(x.clone()),
+]
+UNRULED = {
+    "Exp": torch.exp,
+    "Glu": lambda x: nn.functional.glu(torch.cat([x, x], 1), 1),
+    "Div": lambda x: x / (1 + x.abs().sum(1, keepdim=True)),
+    "Convolution": lambda x: nn.functional.conv2d(x, x.flatten(2).mT[0, :4, :, None, None]),
+    "Silu": lambda x: nn.functional.silu(x.clone(), True),
+}
+
+
+@pytest.mark.parametrize("bend", BENDS)
+def test_relevance_goes_whole_through_a_curve_whether_it_is_a_layer_or_a_function(bend):
+    torch.manual_seed(0)
+    model, x = Bent(bend).eval().requires_grad_(False), 9 * images(2)
+    model.conv.bias.zero_()
+    found = relevance(model, x, torch.tensor([1, 2]), {}).sum((1, 2, 3))
+    torch.testing.assert_close(found, model(x)[[0, 1], [1, 2]], atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", UNRULED)
+def test_a_curve_or_product_without_a_rule_is_refused(name):
+    model = Bent(UNRULED[name]).eval()
+    assert "lrp" not in methods_of(model)
+    with pytest.raises(WorkbookValueError, match=rf"\({name}\w*Backward0\), for which there is no rule"):
+        explain(model, images(2), method="lrp")
+
+
+def test_a_similarity_is_relevant_as_what_it_is_the_cosine_of():
+    torch.manual_seed(0)
+    model, x, query = Bent(nn.Identity()).eval().requires_grad_(False), images(1), torch.randn(CLASSES)
+    model.conv.bias.zero_()
+    found = relevance(Scored(model, Similarity(query)), x, None, {}).sum()
+    torch.testing.assert_close(found, Similarity(query)(model(x)[0]))
+
+
+def test_a_network_without_attention_has_none_to_hand_relevance_through():
+    with pytest.raises(WorkbookValueError, match="This VGGBackbone attends nowhere.*take lrp"):
+        explain(model_of("vgg"), images(2), method="attn-lrp")
 
 
 def test_what_has_no_rule_says_so():
