@@ -139,14 +139,15 @@ def _counts(weights: np.ndarray, labels: np.ndarray, values: np.ndarray, k: int)
 
 
 def _auroc(weights: np.ndarray, scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """Weighted area under the ROC curve by the trapezoid rule over distinct scores; NaN without both kinds."""
-    order = np.argsort(-scores, kind="stable")
-    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
-    w, positive = weights[:, order], positive[order]
-    true = np.cumsum(w * positive, axis=1)[:, last_of_tie]
-    false = np.cumsum(w * ~positive, axis=1)[:, last_of_tie]
-    true, false = (np.pad(counts, ((0, 0), (1, 0))) for counts in (true, false))  # from (0, 0)
-    return np.trapezoid(true, false) / (true[:, -1] * false[:, -1])
+    """Weighted area under the ROC curve: the share of pairs of a positive and a negative image in which the positive one has
+    the higher score, a tie being half a pair; NaN without both kinds."""
+    levels, level = np.unique(scores[positive], return_inverse=True)
+    place = np.searchsorted(levels, scores[~positive]) + np.searchsorted(levels, scores[~positive], side="right")
+    positives = _counts(weights[:, positive], level, np.ones(len(level)), len(levels))
+    negatives = _counts(weights[:, ~positive], place, np.ones(len(place)), 2 * len(levels) + 1)  # at odd places: ties
+    below = np.cumsum(negatives, axis=1)
+    won = (positives * (below[:, :-1:2] + negatives[:, 1::2] / 2)).sum(axis=1)
+    return won / (positives.sum(axis=1) * below[:, -1])
 
 
 def _ece(weights: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -12,12 +12,15 @@ import resource
 import shutil
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
 
 from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import NBClientEngine, papermill_engines
+from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 
@@ -52,7 +55,26 @@ class _Engine(NBClientEngine):
     def execute_managed_notebook(cls, nb_man, kernel_name, start_timeout=60, stdout_file=None, **unused) -> None:
         client = _Client(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, stdout_file=stdout_file)
         client.store_widget_state = False  # grows without bound (ipywidgets#1970), and the report has no use for it
+        _save_before_code_only(nb_man)
         client.execute()
+
+
+def _save_before_code_only(nb_man: NotebookExecutionManager) -> None:
+    """Papermill writes the whole notebook, with every figure so far, at the start and at the end of each cell. What stands there
+    when a cell of code starts is as much, in a quarter of the times; the end of the last one is the notebook's own."""
+    start, complete = nb_man.cell_start, nb_man.cell_complete
+
+    def unsaved(method: Callable[..., None], cell: NotebookNode, cell_index: int) -> None:
+        nb_man.save = lambda: None
+        try:
+            method(cell, cell_index)
+        finally:
+            del nb_man.save  # the method of its class shows again
+
+    def started(cell: NotebookNode, cell_index: int) -> None:
+        start(cell, cell_index) if cell.cell_type == "code" else unsaved(start, cell, cell_index)
+
+    nb_man.cell_start, nb_man.cell_complete = started, partial(unsaved, complete)
 
 
 def main(spec: dict) -> int:

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lib.training import RunConfig
-from lib.training.build_model import OwnDraws, build_model
+from lib.training.build_model import OwnDraws, build_model, build_structure
 
 VIT = {"dataset": "phantom-birds", "backbone": "deit_tiny_patch16_224", "depth": 1, "image_size": 32}
 KINDS = [{"backbone": "toynet", "attention": name} for name in ("CBAM", "none", "gatta")]
@@ -23,6 +23,18 @@ def test_a_network_is_built_without_a_number_of_a_training_beside_it(settings):
         model = build_model(config, 3, pretrained=False)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=lambda settings: settings["attention"])
+def test_its_structure_is_that_of_the_network_and_nothing_is_drawn_for_it(settings):
+    config = RunConfig(pretrained=False, **settings)
+    before = torch.get_rng_state()
+    structure = build_structure(config, 3).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    built = build_model(config, 3, pretrained=False).state_dict()
+    described = {name: (tensor.shape, tensor.dtype, tensor.stride()) for name, tensor in built.items()}
+    assert {name: (tensor.shape, tensor.dtype, tensor.stride()) for name, tensor in structure.items()} == described
+    assert all(tensor.is_meta for tensor in structure.values())
 
 
 def test_a_finished_run_is_loaded_so(finished):

@@ -11,10 +11,13 @@ from types import SimpleNamespace
 import nbformat
 import psutil
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from papermill.engines import NotebookExecutionManager
 
 from lib.disk.file_claims import FileClaimLost
 from lib.paths import ROOT
 from lib.workbook.execute import _is_whole, execute, stop
+from lib.workbook.kernel_process import _save_before_code_only
 from lib.workbook.notebook_source import imports_lib
 from lib.workbook.warm import start
 
@@ -54,6 +57,26 @@ def test_a_notebook_runs_in_this_environment_with_its_parameters(notebook, tmp_p
     assert "elsewhere" not in (tmp_path / "page.html").read_text()
     streamed = capfd.readouterr().out.splitlines()
     assert streamed == [f"07 | {first}", f"07 | {second}"]
+
+
+def test_a_notebook_is_written_when_code_begins_and_at_the_end(monkeypatch):
+    written = []
+    monkeypatch.setattr(
+        "papermill.engines.write_ipynb", lambda nb, path: written.append([len(c.get("outputs", ())) for c in nb.cells])
+    )
+    cells = [new_code_cell("1"), new_markdown_cell("words"), new_code_cell("2")]
+    manager = NotebookExecutionManager(
+        new_notebook(cells=cells, metadata={"papermill": {}}), "out.ipynb", progress_bar=False
+    )
+    manager.notebook_start()
+    _save_before_code_only(manager)
+    for index, cell in enumerate(manager.nb.cells):
+        manager.cell_start(cell, index)
+        if cell.cell_type == "code":
+            cell.outputs.append("an output")
+        manager.cell_complete(cell, cell_index=index)
+    manager.notebook_complete()
+    assert written == [[0, 0, 0], [0, 0, 0], [1, 0, 0], [1, 0, 1]]
 
 
 def test_a_killed_kernel_is_told_as_such(notebook, tmp_path):

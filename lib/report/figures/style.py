@@ -81,7 +81,7 @@ def png_of(fig: Figure) -> bytes:
 
     with rc_context(STYLE):
         drawn, buffer = io.BytesIO(), io.BytesIO()
-        fig.savefig(drawn, format="png", dpi=110)
+        fig.savefig(drawn, format="png", dpi=110, pil_kwargs={"compress_level": 1})  # it is read again at once
     with Image.open(drawn) as image:
         coloured = image.convert("RGB")
         palette = coloured.quantize(256, method=Image.Quantize.FASTOCTREE)  # PIL dithers with a given palette only
