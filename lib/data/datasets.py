@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lib.data.class_names import HAM10000, ISIC2018
 from lib.data.decoding import Size
+from lib.data.image_names import is_image
 from lib.data.imageset import ImageSet, subset
 from lib.data.phantoms import (
     ambiguous,
@@ -98,9 +99,11 @@ def _read_once(
 
 
 def _written(folder: Path) -> tuple[int, ...]:
-    """When each file and folder below `folder` was last written; what comes and goes changes the time of its folder."""
+    """When each folder below `folder` and each file of it that is no image was last written: an image that comes or goes changes
+    the time of its folder, and what is in one no list tells."""
     below = ((path, name) for path, folders, files in os.walk(folder) for name in sorted((*folders, *files)))
-    return tuple(os.stat(os.path.join(path, name)).st_mtime_ns for path, name in below)
+    told = (os.path.join(path, name) for path, name in below if not is_image(name))
+    return tuple(os.stat(path).st_mtime_ns for path in told)
 
 
 load_phantom_lesions = _phantoms(lambda root, n: draw_phantoms(root, LESIONS, n), load_ham10000, lesions.DEFAULT_IMAGES)
