@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from lib.errors import choose, run_command
 from lib.paths import NOTEBOOKS, ROOT
+from lib.version import version
 
 
 class Command(NamedTuple):
@@ -33,7 +34,7 @@ HELP = """usage: attention-workbook COMMAND …
 
 {commands}
 
-attention-workbook COMMAND --help tells what each takes."""
+attention-workbook COMMAND --help tells what each takes, attention-workbook --version which build this is."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name in ("-h", "--help"):
         lines = (f"  {name:<9} {command.purpose}" for name, command in COMMANDS.items())
         print(HELP.format(commands="\n".join(lines)))
+        return 0
+    if name == "--version":
+        print(version())
         return 0
     name = choose("command", name, COMMANDS)
     if name == "lab":

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from numbers import Integral
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lib import seeds
 
@@ -120,9 +120,30 @@ def warn_once(log: logging.Logger, warning: str) -> None:
         log.warning("%s", printable(warning))
 
 
+class _Version(argparse.Action):
+    """Prints which build this is, and ends the command."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *told: object) -> NoReturn:
+        from lib.version import version  # which asks git
+
+        print(version())
+        parser.exit()
+
+
 class CommandLine(argparse.ArgumentParser):
-    """An argument parser whose complaints are WorkbookErrors, with the nearest flag for one that does not exist. A value that
-    is empty, as a shell's variable that was never set gives it, is not taken for a flag that was left out, or a path."""
+    """An argument parser whose complaints are WorkbookErrors, with the nearest flag for one that does not exist, and which tells
+    its `--version`. A value that is empty, as a shell's variable that was never set gives it, is not taken for a flag that was
+    left out, or a path."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.add_argument(
+            "--version",
+            action=_Version,
+            nargs=0,
+            dest=argparse.SUPPRESS,
+            help="tell which build this is, and do nothing",
+        )
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
         """As argparse's, but that no flag is left over.

@@ -14,7 +14,7 @@ from lib.data.decoding import decode_many
 from lib.data.image_files import ImageFiles, pictures_below
 from lib.data.image_names import IMAGE_SUFFIXES, image_name, is_image
 from lib.data.imageset import refuse_unreadable
-from lib.data.table_reader import possible_headers, read_table
+from lib.data.table_reader import possible_headers, read_table, refuse_several
 from lib.errors import CommandLine, WorkbookFileError, WorkbookValueError, run_command
 from lib.files import save_whole
 from lib.progress import Progress
@@ -155,6 +155,8 @@ def _column(table_path: Path) -> str:
     headers = possible_headers(table_path).values()
     named = {name.casefold(): name for header in headers for name in header}
     column = next((named[name] for name in COLUMNS if name in named), None)
+    for header in headers if column else ():
+        refuse_several(table_path, [name for name in header if name.casefold() == column.casefold()])
     if column is None:
         raise WorkbookFileError(
             f"{table_path} has none of the columns {', '.join(COLUMNS)}; it has {', '.join(max(headers, key=len))}. "

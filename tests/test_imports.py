@@ -25,6 +25,7 @@ GROUND = {
     "malloc",
     "hardware",
     "view_files",
+    "version",
     "seeds",
 }
 PAPERS = {"glsa", "dcal", "lesa", "gattanet"}

@@ -1,6 +1,7 @@
 """lib.predict: a file, a folder or a table in, one row an image out, the same numbers as in the run's own test."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -86,6 +87,15 @@ def test_names_are_found_however_they_are_listed(tmp_path):
         assert find_images(tmp_path / "list.csv") == (wanted, [])
     (tmp_path / "list.csv").write_text('image_id,note\n\nISIC_1,"two\nlines"\nISIC_3,\n')
     assert "list.csv, row 5: no image file for 'ISIC_3'" in find_images(tmp_path / "list.csv")[1][0]
+
+
+@pytest.mark.parametrize("header", ["image_id,Image_ID", "Image_ID;note;IMAGE_ID", "image_id,dx,image_id"])
+def test_two_columns_of_one_name_are_refused(tmp_path, header):
+    names = " and ".join(name for name in re.split("[,;]", header) if name.lower() == "image_id")
+    sign = ";" if ";" in header else ","
+    (tmp_path / "list.csv").write_text(f"{header}\n{sign.join(['ISIC_1'] * len(re.split('[,;]', header)))}\n")
+    with pytest.raises(WorkbookError, match=f"list.csv has the columns {names}, and which is meant nobody can tell"):
+        find_images(tmp_path / "list.csv")
 
 
 def test_a_table_of_one_column(tmp_path):

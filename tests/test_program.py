@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
@@ -24,6 +25,15 @@ def test_help_says_what_each_flag_does(module, monkeypatch, capsys):
         import_module(module).main(["--help"])
     assert "usage:" in capsys.readouterr().out
     assert [action.dest for parser in helped for action in parser._actions if not (action.help or "").strip()] == []
+
+
+@pytest.mark.parametrize("module", ["lib.__main__", "lib.train", "lib.workbook.commandline", "lib.weights.__main__"])
+def test_each_command_tells_which_build_it_is(module, capsys, monkeypatch):
+    monkeypatch.setattr("lib.version.commit", lambda: "1a2b")
+    with suppress(SystemExit):
+        assert import_module(module).main(["--version"]) == 0
+    number = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    assert capsys.readouterr().out == f"global-local-attention-workbook {number} (commit 1a2b)\n"
 
 
 def test_help_lists_the_commands(capsys):

@@ -34,13 +34,15 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     are left out. The index numbers the rows as an editor numbers the file's lines.
 
     Raises:
-        WorkbookFileError: not a table, or one without rows. WorkbookValueError: a column is missing, or a row has more
-            fields than the header.
+        WorkbookFileError: not a table, or one without rows. WorkbookValueError: a column is missing, or there twice, or a row
+            has more fields than the header.
     """
     columns = tuple(columns)
     headers = possible_headers(path)
     separator = max(SEPARATORS, key=lambda sign: (len({*headers[sign]} & {*columns}), len(headers[sign])))
     header = headers[separator]
+    for column in columns:
+        refuse_several(path, [name for name in header if name == column])
     table = _named(path, _fields(path, separator, len(header)), header)
     missing = [column for column in columns if column not in table.columns]
     if missing:
@@ -63,6 +65,14 @@ def possible_headers(path: Path) -> dict[str, list[str]]:
     if not any(headers.values()):
         raise WorkbookFileError(f"{path} is empty; restore the data set's own table.")
     return headers
+
+
+def refuse_several(path: Path, names: list[str]) -> None:
+    """Raise a WorkbookValueError where several columns of a table, `names`, may be the one that is meant."""
+    if len(names) > 1:
+        raise WorkbookValueError(
+            f"{path} has the columns {' and '.join(names)}, and which is meant nobody can tell: rename or remove all but one."
+        )
 
 
 def _header(path: Path, separator: str) -> list[str]:
@@ -132,7 +142,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _named(path: Path, table: pd.DataFrame, header: list[str]) -> pd.DataFrame:
-    """The rows below the header, with its names; of two columns of one name the first counts."""
+    """The rows below the header, with its names; of two columns of one name that nobody asks for the first is left."""
     rows, width = table.iloc[1:], len(header)
     if _has_row_names(rows, width):
         rows = rows.iloc[:, 1:]

@@ -40,8 +40,8 @@ class Embedding(nn.Module):
 
 
 def publish(run: Run, folder: Path, licence: str | None = None, onnx: bool = True) -> Path:
-    """Write all that is given away of `run` into `folder`, the card last, and return it. A folder that was written so before is
-    written anew.
+    """Write all that is given away of `run` into `folder`, the card last, and return it. A folder that was written so before, or
+    that an interrupted publication has begun, is written anew: its config.json tells it, and comes first.
 
     Maps are left out, and that is logged, where the run's data are not there any more.
 
@@ -55,8 +55,10 @@ def publish(run: Run, folder: Path, licence: str | None = None, onnx: bool = Tru
         )
     _refuse_other(folder)
     model, config = run.model(), published_config(run)
+    config |= dict(zip(("mean", "std"), map(list, statistics_of(model)), strict=True))
     make_folder(folder)
-    for name in ("model.onnx", "maps.png"):  # of another run, where they are not written now
+    write_text(folder / "config.json", json_text(config))
+    for name in ("README.md", "model.onnx", "maps.png"):  # of before, where they are not written now, or not to the end
         (folder / name).unlink(missing_ok=True)
     save_whole(folder / "model.safetensors", lambda scratch: shutil.copyfile(run.path / "best.safetensors", scratch))
     if onnx:
@@ -65,8 +67,7 @@ def publish(run: Run, folder: Path, licence: str | None = None, onnx: bool = Tru
             "images": export_onnx(network, run.config.size, folder / "model.onnx"),
             "tolerance": TOLERANCE,
         }
-    config |= dict(zip(("mean", "std"), map(list, statistics_of(model)), strict=True))
-    write_text(folder / "config.json", json_text(config))
+        write_text(folder / "config.json", json_text(config))
     maps = write_maps(run, model, folder / "maps.png")
     licence = licence or licence_of(run.config.dataset, DATASETS[run.config.dataset].built_in)
     write_text(folder / "README.md", model_card(run, config, licence, maps))

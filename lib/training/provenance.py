@@ -2,7 +2,6 @@
 
 import dataclasses
 import platform
-import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -13,26 +12,11 @@ from torch import nn
 from lib import hardware
 from lib.data import leak_share
 from lib.data.shards import ShardSet
-from lib.paths import ROOT
 from lib.training.config import RunConfig
 from lib.training.training_data import DecodedImages, TrainingData
+from lib.version import commit
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pandas", "pillow")
-
-
-def commit() -> str:
-    """The repository's commit, with '+changes' when files differ from it; 'unknown' outside a repository."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        head = git("rev-parse", "HEAD")
-        return (head + "+changes" * bool(git("status", "--porcelain", "-uno"))) if head else "unknown"
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
 
 
 def versions() -> dict[str, str]:

@@ -52,7 +52,7 @@ AS_PEOPLE_HAVE_THEM = {
     "a mark of its encoding": "\ufeff" + lines(),
     "Windows' line ends": lines(end="\r\n"),
     "old Macs' line ends": lines(end="\r"),
-    "a column twice": lines(header="lesion_id,image_id,dx,dx", row="{},x"),
+    "a column twice that is not asked for": lines(header="lesion_id,image_id,dx,note,note", row="{},x,y"),
     "quotes": lines(sign='","', row='"{}"'),
 }  # fmt: skip
 
@@ -88,6 +88,7 @@ def test_text_stays_text_and_a_row_that_ends_early_is_filled_up(read):
         ("", "table.csv is empty"),
         ("lesion_id,image_id,dx\n,,\n", "has a header and no rows"),
         ("lesion_id,image_id\na,b\n", "lacks the column 'dx'; it has lesion_id, image_id"),
+        (lines(header="lesion_id,image_id,dx,dx", row="{},x"), "has the columns dx and dx, and which is meant nobody can tell"),
         (lines() + "HAM_4,ISIC_4,back, upper,nv\n", r"row 5: there are more fields than the header's 3 \(lesion_id, image"),
         (lines(row="{},x,y"), r"row 2: there are more fields than the header's 3"),
         (lines(row="1,{}"), r"row 2: there are more fields"),  # no names of rows: these are all different

@@ -107,6 +107,22 @@ def test_nothing_is_written_over_but_what_was_published(finished, folder, tmp_pa
     assert (tmp_path / "notes" / "README.md").read_text() == "mine"
 
 
+def test_an_interrupted_publication_is_begun_anew(finished, tmp_path, monkeypatch):
+    def stopped(*given):
+        raise KeyboardInterrupt
+
+    place = tmp_path / "published"
+    monkeypatch.setattr("lib.publish.folder.write_maps", lambda *given: False)
+    for step in ("save_whole", "model_card"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"lib.publish.folder.{step}", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                publish(finished, place, onnx=False)
+        assert not (place / "README.md").exists()
+    publish(finished, place, onnx=False)
+    assert sorted(path.name for path in place.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
 def test_a_published_folder_is_written_anew_with_nothing_of_before(finished, folder, tmp_path, monkeypatch):
     again = shutil.copytree(folder, tmp_path / "again")
     (again / "LICENSE").write_text("somebody's own")

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 PARTS = {"train": "Training", "val": "Validation", "test": "Test"}
 COLUMNS = tuple(name.upper() for name in CLASSES)
+OF_HAM10000 = ("image_id", "dx", "lesion_id")
 
 
 def load_isic2018(root: Path, name: str = "isic-2018-task-3", skip_unreadable: bool = False) -> ImageSet:
@@ -57,7 +58,8 @@ def _lists(root: Path, tables: dict[str, Path | None], files: ImageFiles) -> Ite
 def _labels(path: Path) -> pd.DataFrame:
     """image_id, label and lesion_id, which is missing in all tables but Dataverse's of the test set."""
     table = read_table(path, ())
-    if {"image_id", "dx", "lesion_id"} <= {*table}:  # as HAM10000's own
+    if {*OF_HAM10000} <= {*table}:  # as HAM10000's own
+        table = read_table(path, OF_HAM10000)
         label = label_indices(path, abbreviated(table["dx"]), CLASSES)
         return pd.DataFrame(
             {"image_id": image_names(table["image_id"]), "label": label, "lesion_id": table["lesion_id"]}

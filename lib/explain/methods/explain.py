@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.errors import WorkbookError, WorkbookValueError, choose, did_you_mean, positive
+from lib.errors import WorkbookError, WorkbookValueError, choose, did_you_mean, plain_name, positive
 from lib.explain.methods.activation_tap import has_gradient_at_layer
 from lib.explain.methods.blank_images import has_gradient, is_ours, succeeds
 from lib.explain.methods.cam import CAMS, ITS_OWN_REASON, OF_NO_CLASS, WITHOUT_GRADIENT, cam
@@ -40,6 +40,9 @@ Run = Callable[..., Tensor]
 # at_once: how many images a pass of its own may hold; baselines: pictures [M, 3, H, W] to compare with, or None
 OPTIONS = ("at_once", "baselines")
 FIRST_CAMS = ("grad-cam", "grad-cam++", "hires-cam", "xgrad-cam", "layer-cam", "eigen-cam", "ablation-cam")
+TORCHSCRIPT = (
+    " TorchScript keeps no layers that can be looked into: explain the network as it was written, or take one of these."
+)
 TOLD = 10  # numbers of images, of those whose maps are even
 
 
@@ -315,8 +318,10 @@ def _method_of(model: nn.Module, name: str, target: Target | None) -> tuple[str,
         name = choose("method", name, methods)
     except WorkbookValueError as error:
         methods = methods_of(model, target)
-        hint = did_you_mean(str(name), methods)
+        known = [plain_name(method) for method in METHODS]
+        hint = "" if plain_name(str(name)) in known else did_you_mean(str(name), methods)
+        why = TORCHSCRIPT if isinstance(model, torch.jit.ScriptModule) and not hint else ""
         raise WorkbookValueError(
-            f"This {type(model).__name__} has no {name!r}.{hint} It has: {', '.join(methods)}."
+            f"This {type(model).__name__} has no {name!r}.{hint}{why} It has: {', '.join(methods)}."
         ) from error
     return name, methods[name]

@@ -99,8 +99,13 @@ def relevance(
 
 def refuse_other_weights(model: nn.Module) -> None:
     """Raise a WorkbookValueError for a convolution or linear layer that computes with other weights than its `weight`, which
-    zennit's rules change: standardised ones (timm's BiT, NFNet), or those of a parametrization."""
+    zennit's rules change: standardised ones (timm's BiT, NFNet), or those of a parametrization; and for layers of TorchScript."""
     for name, layer in model.named_modules():
+        if isinstance(layer, torch.jit.ScriptModule):
+            raise WorkbookValueError(
+                f"{name or type(layer).__name__} is TorchScript, whose layers no rule reaches: explain the network as it was written, "
+                "or take integrated-gradients."
+            )
         if isinstance(layer, tuple(GAMMA)) and not _uses_its_weight(layer):
             raise WorkbookValueError(
                 f"{name}, a {type(layer).__name__}, computes with other weights than its own, for which there is no rule here. "

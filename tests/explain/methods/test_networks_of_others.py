@@ -178,6 +178,21 @@ def test_methods_of_is_what_explain_can_do(kind):
     assert ("rollout" in offered) == (kind in ROLLED_OUT)
 
 
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [("grad-cam", " TorchScript keeps no layers.*as it was written"), ("smooth-grads", " Did you mean 'smooth-grad'?")],
+)
+def test_what_a_network_has_not_is_told_with_what_can_be_done(method, told):
+    model = NETWORKS["script"]()
+    with pytest.raises(WorkbookValueError, match=rf"has no '{method}'\.{told}.* It has: ") as raised:
+        explain(model, images(2), method=method)
+    assert "mean 'random'" not in str(raised.value)
+    with pytest.raises(
+        WorkbookValueError, match="0 is TorchScript, whose layers no rule reaches.*integrated-gradients"
+    ):
+        explain(nn.Sequential(NETWORKS["script"](), nn.Conv2d(4, 4, 1)).eval(), images(2), method="lrp")
+
+
 @pytest.mark.parametrize("method", ["grad-cam", "eigen-cam", "rollout", "gradient-rollout", "gradient-x-input"])
 def test_a_compiled_network_is_explained_as_the_one_that_was_compiled(method):
     plain = explain(vit(), images(2), 1, method)
