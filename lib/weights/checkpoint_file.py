@@ -28,6 +28,8 @@ WRAPPINGS = (
     "student",
     "module",
 )
+POINTER = b"version https://git-lfs"
+PART = re.compile(r"-\d+-of-(\d+)\.")
 PARTS = 5  # names that a message tells
 
 Tensors = dict[str, Tensor]
@@ -39,10 +41,39 @@ def read_weights(file: Path) -> tuple[Tensors, list[str]]:
     Raises:
         WorkbookFileError: it is damaged, cut off or of another kind, or holds no tensors by name.
     """
+    _refuse_other_kinds(file)
     try:
-        return unwrapped(_safetensors(file) if _is_safetensors(file) else _pickled(file))
+        tensors, keys = unwrapped(_safetensors(file) if _is_safetensors(file) else _pickled(file))
     except WorkbookValueError as error:
         raise WorkbookFileError(f"{file} holds no weights. {error}") from error
+    special = next((name for name, tensor in tensors.items() if not _is_plain(tensor)), None)
+    if special is not None:
+        kind = f"{tensors[special].dtype}, {tensors[special].layout}, on {tensors[special].device.type}".replace(
+            "torch.", ""
+        )
+        raise WorkbookFileError(
+            f"{file} holds {special} in a form that no network here is filled with ({kind}): save it with plain numbers, as "
+            "tensor.dequantize() or tensor.to_dense() makes them."
+        )
+    return tensors, keys
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor has all its numbers, as they count."""
+    return not (tensor.is_meta or tensor.is_quantized or tensor.is_complex()) and tensor.layout is torch.strided
+
+
+def _refuse_other_kinds(file: Path) -> None:
+    """Raise a WorkbookFileError for a file that stands for others: a part of weights, their index, Git LFS's pointer."""
+    part = PART.search(file.name)
+    if file.name.endswith(".index.json") or (part and int(part[1]) > 1):
+        raise WorkbookFileError(
+            f"{file} is {'one part' if part else 'the index'} of weights in several files: join these once, "
+            "safetensors.torch.save_file({name: tensor for part in PARTS for name, tensor in load_file(part).items()}, FILE)."
+        )
+    with open(file, "rb") as opened:
+        if opened.read(len(POINTER)) == POINTER:
+            raise WorkbookFileError(f"{file} is Git LFS's pointer to the weights: `git lfs pull` fetches them.")
 
 
 def unwrapped(content: object) -> tuple[Tensors, list[str]]:
@@ -53,9 +84,11 @@ def unwrapped(content: object) -> tuple[Tensors, list[str]]:
     """
     keys: list[str] = []
     while isinstance(content, Mapping):
-        key = next((key for key in WRAPPINGS if isinstance(content.get(key), Mapping)), None)
-        if key is None:
+        wrapped = [key for key in WRAPPINGS if isinstance(content.get(key), Mapping)]
+        wrapped = [key for key in wrapped if content[key]] or wrapped or _only_one_with_tensors(content)
+        if not wrapped:
             break
+        key = wrapped[0]
         content, keys = content[key], [*keys, key]
     if not isinstance(content, Mapping):
         raise _no_state(f"a {type(content).__name__}")
@@ -63,6 +96,20 @@ def unwrapped(content: object) -> tuple[Tensors, list[str]]:
     if others or not content:
         raise _no_state(f"{told(others)} beside or instead of tensors" if others else "nothing")
     return {str(name): tensor for name, tensor in content.items()}, keys
+
+
+def _only_one_with_tensors(content: Mapping) -> list[Any]:
+    """The key of the only dictionary in `content` that holds tensors by name, or dictionaries that do, where `content` holds none
+    itself: somebody's own name for what WRAPPINGS are others' names for."""
+    if any(isinstance(value, Tensor) for value in content.values()):
+        return []
+    found = [key for key, value in content.items() if isinstance(value, Mapping) and _holds_tensors(value)]
+    return found if len(found) == 1 else []
+
+
+def _holds_tensors(content: Mapping) -> bool:
+    named = [value for key, value in content.items() if isinstance(key, str)]
+    return any(isinstance(value, Tensor) or (isinstance(value, Mapping) and _holds_tensors(value)) for value in named)
 
 
 def _no_state(held: str) -> WorkbookValueError:
@@ -93,16 +140,28 @@ def _safetensors(file: Path) -> Tensors:
 def _pickled(file: Path) -> Any:
     try:
         # Training scripts keep their arguments beside the weights, as timm's, DeiT's and DINO's do: plain values by name.
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+        with (
+            torch.serialization.safe_globals([argparse.Namespace]),
+            warnings.catch_warnings(),
+            open(file, "rb") as opened,
+        ):
             warnings.simplefilter("ignore")  # what cannot be read is told once
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(
+                opened, map_location="cpu", weights_only=True
+            )  # by a path's suffix it might choose another reader
     except Exception as error:  # a damaged pickle can raise anything
         found = re.findall(r"GLOBAL ([\w.]+) was not an allowed global", str(error))
         if isinstance(error, pickle.UnpicklingError) and found:
             raise WorkbookFileError(
                 f"{file} holds objects beside tensors ({found[0]}), which only code out of the file could make, and none is run. "
-                "Where you trust it, save its weights alone, once: "
-                "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'weights.pth')."
+                "Where you trust it, save its weights alone, once: of a dictionary "
+                "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'weights.pth'), of a whole network "
+                "torch.save(torch.load(FILE, weights_only=False).state_dict(), 'weights.pth')."
+            ) from error
+        if "TorchScript" in str(error):
+            raise WorkbookFileError(
+                f"{file} is a network in TorchScript, code and all. Where you trust it, save its weights alone, once: "
+                "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')."
             ) from error
         if _is_other_pickle(file):
             raise WorkbookFileError(

@@ -16,9 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
-from lib.errors import WorkbookValueError, warn_once
+from lib.errors import WorkbookFileError, WorkbookValueError, warn_once
 from lib.weights.architectures import nearest_network
 from lib.weights.checkpoint_file import Tensors, read_weights, told
 from lib.weights.shipped_files import NO_WEIGHTS, shipped, shipped_names, shipped_tensors
@@ -107,8 +107,13 @@ def start_from(
     strays = [*_strays(tensors, place, start.ships)]
     if strays and not (partial and len(strays) < len(place.names)):
         raise WorkbookValueError(_misfit(start, place, network, tensors, strays))
-    state = place.module.state_dict()
-    taken = {name: tensor for name, tensor in tensors.items() if name in state and tensor.shape == state[name].shape}
+    taken = _taken(tensors, place)
+    wild = [name for name, tensor in taken.items() if not tensor.isfinite().all()]
+    if wild:
+        raise WorkbookFileError(
+            f"The weights {start.name} hold numbers that are not finite ({told(wild)}), as those of a training that diverged: give "
+            "weights of an earlier epoch."
+        )
     place.module.load_state_dict(taken, strict=False)
     if not start.ships:
         _say(start, place, taken, others, len(strays))
@@ -204,6 +209,21 @@ def _strays(tensors: Tensors, place: Place, headless: bool) -> Iterator[str]:
             yield f"{name} has no place"
         elif tensor.shape != wanted[name].shape:
             yield f"{name} is {list(tensor.shape)}, not {list(wanted[name].shape)}"
+        elif not _fits(tensor, wanted[name]):
+            yield f"{name} is of whole numbers ({tensor.dtype}), perhaps a quantised network's"
+
+
+def _taken(tensors: Tensors, place: Place) -> Tensors:
+    """The tensors that fill `place`: those that fit, and of a head all or none."""
+    state = place.module.state_dict()
+    fitting = {name: tensor for name, tensor in tensors.items() if name in state and _fits(tensor, state[name])}
+    drawn = [name for name in state if name not in fitting and not name.endswith(COUNTER)]
+    left = tuple(f"{head}." for head in place.heads if any(name.startswith(f"{head}.") for name in drawn))
+    return {name: tensor for name, tensor in fitting.items() if not name.startswith(left)}
+
+
+def _fits(tensor: Tensor, wanted: Tensor) -> bool:
+    return tensor.shape == wanted.shape and tensor.is_floating_point() == wanted.is_floating_point()
 
 
 def _misfit(start: Start, place: Place, network: str, tensors: Tensors, strays: list[str]) -> str:
@@ -232,7 +252,7 @@ def _say(start: Start, place: Place, taken: Tensors, others: list[str], strays: 
     heads = [head for head in place.heads if any(name not in taken for name in state if name.startswith(f"{head}."))]
     parts = [f"{'.'.join(start.keys)} of the file is taken"] if start.keys else []
     if heads:
-        parts.append(f"{' and '.join(heads)} stays as drawn, since the file has none of that size")
+        parts.append(f"{' and '.join(heads)} stays as drawn, since the file has none of that size, or none whole")
     if others:
         parts.append(f"{told(others)} of the file are parts of another network")
     if strays:

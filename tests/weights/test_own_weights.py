@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
 
 from lib import create_dcal_model, create_model
-from lib.errors import WorkbookFileError, WorkbookValueError
+from lib.errors import WorkbookError, WorkbookFileError, WorkbookValueError
 from lib.training import RunConfig
 from lib.weights import known_start, start_digest
 from lib.weights.sources import weights_file
@@ -86,8 +86,19 @@ WRITTEN = {
         "student": below("module.backbone.", state) | {"module.head.last": torch.ones(2)}
     },
     "lightning.ckpt": lambda state: {"state_dict": below("model.net.", state), "pytorch-lightning_version": "2.6"},
+    "empty-ema.pth": lambda state: {"state_dict_ema": {}, "state_dict": state},
+    "somebodys.pth": lambda state: {
+        "checkpoint": {"network": state},
+        "optimizer": {"state": {0: {"step": torch.ones(1)}}},
+    },
+    "nested.pth": lambda state: below("_orig_mod.module.model.", state),
     "moco.pth": lambda state: {"state_dict": below("module.encoder_q.", state) | {"module.queue": torch.ones(2, 3)}},
 }
+
+
+def test_a_pickle_may_be_called_safetensors(state, tmp_path):
+    torch.save(state, tmp_path / "w.safetensors")
+    assert not differing(toynet(weights=str(tmp_path / "w.safetensors")).net, state)
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -116,6 +127,13 @@ def test_a_head_of_another_size_stays_as_it_was_drawn(state, tmp_path):
     headless = {name: tensor for name, tensor in state.items() if not name.startswith("dense2")}
     torch.manual_seed(0)
     assert torch.equal(toynet(7, weights=saved(headless, tmp_path / "headless.pth")).net.dense2.weight, drawn)
+
+
+def test_of_a_head_all_is_taken_or_nothing(state, tmp_path, caplog):
+    half = {name: tensor for name, tensor in state.items() if name != "dense2.bias"}
+    net = toynet(weights=saved(half, tmp_path / "half.pth")).net
+    assert differing(net, state) == {"dense2.weight", "dense2.bias"}
+    assert "dense2 stays as drawn" in caplog.text
 
 
 def test_half_precision_and_old_statistics_are_taken(state, tmp_path):
@@ -234,6 +252,50 @@ def test_half_a_file(name, state, tmp_path):
     half(file)
     with pytest.raises(WorkbookFileError, match=r"is no file of weights, or a part of one: [\d,]+ bytes"):
         toynet(weights=str(file))
+
+
+OF_OTHER_FORMS = {
+    "whole": (lambda t: t.to(torch.int8), r"conv1.0.weight is of whole numbers \(torch.int8\)"),
+    "complex": (lambda t: t.to(torch.complex64), r"conv1.0.weight in a form .*\(complex64, strided, on cpu\)"),
+    "sparse": (lambda t: t.to_sparse(), r"\(float32, sparse_coo, on cpu\).*tensor.to_dense"),
+    "without numbers": (lambda t: t.to("meta"), r"\(float32, strided, on meta\)"),
+    "diverged": (lambda t: t / 0, r"hold numbers that are not finite \(conv1.0.weight, .* and 14 more\)"),
+}
+
+
+@pytest.mark.parametrize("form", OF_OTHER_FORMS)
+def test_tensors_that_fill_no_network(form, state, tmp_path):
+    change, message = OF_OTHER_FORMS[form]
+    content = {name: change(tensor) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    with pytest.raises(WorkbookError, match=message):
+        toynet(weights=saved(content, tmp_path / "a.pth"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "w.pth",
+            b"version https://git-lfs.github.com/spec/v1\noid",
+            "is Git LFS's pointer to the weights: `git lfs pull`",
+        ),
+        ("model.safetensors.index.json", b"{}", "is the index of weights in several files: join these once"),
+        ("model-00001-of-00002.safetensors", b"{}", "is one part of weights in several files"),
+    ],
+)
+def test_a_file_that_stands_for_others(name, content, message, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WorkbookFileError, match=message):
+        toynet(weights=str(tmp_path / name))
+
+
+def test_whole_networks_are_told_how_to_save_their_weights(tmp_path):
+    torch.save(toynet(), tmp_path / "net.pth")
+    with pytest.raises(WorkbookFileError, match=r"of a whole network torch.save\(torch.load\(.*\).state_dict\(\)"):
+        toynet(weights=str(tmp_path / "net.pth"))
+    torch.jit.trace(torch.nn.ReLU(), torch.ones(1)).save(tmp_path / "script.pt")
+    with pytest.raises(WorkbookFileError, match=r"is a network in TorchScript.*torch.jit.load\(FILE\).state_dict"):
+        toynet(weights=str(tmp_path / "script.pt"))
 
 
 class Custom:
