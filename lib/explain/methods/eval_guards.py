@@ -14,7 +14,16 @@ NORMS = (nn.BatchNorm2d, nn.InstanceNorm2d)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The network that is compiled, runs on several devices, or answers by a target (`Scored`), itself."""
+    """The network that is compiled, runs on several devices, or answers by a target (`Scored`), itself.
+
+    Raises:
+        WorkbookValueError: it is no network.
+    """
+    if not isinstance(model, nn.Module):
+        raise WorkbookValueError(
+            f"What is explained is a network, a torch.nn.Module, not {type(model).__name__}: wrap a function in a module whose "
+            "forward calls it."
+        )
     if isinstance(model, (nn.DataParallel, DistributedDataParallel)):
         return unwrapped(model.module)
     if isinstance(model, Scored):

@@ -285,16 +285,33 @@ def checked_images(images: Tensor) -> None:
 
 @contextmanager
 def size_errors(model: nn.Module, images: Tensor) -> Iterator[None]:
-    """A WorkbookValueError where `model` takes no images of this size, which timm's and torchvision's ViTs assert."""
+    """A WorkbookValueError where `model` takes no images of this size, which timm's and torchvision's ViTs assert, or of three
+    colours."""
     try:
         yield
-    except AssertionError as error:
-        if not re.search("size|height|width", str(error), re.IGNORECASE):
+    except (AssertionError, RuntimeError) as error:
+        told = str(error).partition("\n")[0].rstrip(".")
+        of_size = re.search("size|height|width|shape|channel", told, re.IGNORECASE)
+        if not of_size or (isinstance(error, RuntimeError) and not _fails(model, images)):
             raise
         height, width = images.shape[2:]
+        remedy = "Resize them."
+        if "channels, but got" in told:
+            remedy = "Of three colours make what it takes: nn.Sequential(torchvision.transforms.Grayscale(), model)."
         raise WorkbookValueError(
-            f"This {type(model).__name__} does not take images of {height}×{width} pixels: {error} Resize them."
+            f"This {type(model).__name__} does not take images of {height}×{width} pixels: {told}. {remedy}"
         ) from error
+
+
+def _fails(model: nn.Module, images: Tensor) -> bool:
+    """Whether it is the network itself that cannot work on such images."""
+    like = next(model.parameters(), images)
+    try:
+        with torch.no_grad():
+            model(images[:1].to(like))
+    except RuntimeError:
+        return True
+    return False
 
 
 def _method_of(model: nn.Module, name: str, target: Target | None) -> tuple[str, Method]:

@@ -51,6 +51,10 @@ def expected(
     alpha = torch.rand(SAMPLES, 1, 1, 1, 1, generator=generator).to(images)
     if baselines is None:
         drawn = torch.randn(SAMPLES, *images.shape[1:], generator=generator)
+    elif not isinstance(baselines, Tensor):
+        raise WorkbookValueError(
+            f"baselines are a tensor [M, 3, H, W], as the images, not {type(baselines).__name__}: torch.as_tensor makes one."
+        )
     elif baselines.ndim == 4 and baselines.shape[1:] == images.shape[1:] and len(baselines):
         drawn = baselines[torch.randint(len(baselines), (SAMPLES,), generator=generator)]
     else:

@@ -252,6 +252,31 @@ def test_a_vit_tells_which_size_it_takes(kind, method):
     assert_same_state(model, before)
 
 
+@pytest.mark.parametrize("method", ["grad-cam", "gradient-x-input", "eigen-cam", "rise"])
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (
+            nn.Sequential(nn.Conv2d(1, 4, 4, 4), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            "1 channels, but got 3.*Grayscale",
+        ),
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.Flatten(), nn.Linear(16, 4)),
+            "shapes cannot be multiplied.*Resize them",
+        ),
+        (nn.Sequential(nn.Conv2d(3, 4, 64), nn.Flatten()), "Kernel size can't be greater.*Resize them"),
+    ],
+)
+def test_what_images_a_network_takes_is_told_as_it_tells_it(method, model, told):
+    with pytest.raises(WorkbookValueError, match=f"does not take images of 32×32 pixels: .*{told}"):
+        explain(model.eval(), images(2), 1, method)
+
+
+def test_only_a_network_is_explained():
+    with pytest.raises(WorkbookValueError, match="a torch.nn.Module, not function: wrap"):
+        explain(lambda x: x, images(2))
+
+
 def test_a_model_that_asserts_something_else_is_not_told_of_sizes():
     class Uncalibrated(nn.Module):
         def forward(self, x):

@@ -93,6 +93,8 @@ def test_baselines_are_those_that_are_given(net):
     assert not torch.equal(blank, explain(net, x, 1, "expected-gradients"))
     with pytest.raises(WorkbookValueError, match=r"baselines are of shape \[1, 3, 8, 8\], not \[M, 3, 32, 32\]"):
         explain(net, x, 1, "expected-gradients", baselines=torch.zeros(1, 3, 8, 8))
+    with pytest.raises(WorkbookValueError, match="baselines are a tensor .* not ndarray: torch.as_tensor makes one"):
+        explain(net, x, 1, "expected-gradients", baselines=torch.zeros(1, 3, 32, 32).numpy())
 
 
 def test_occlusion_is_captums_and_covers_what_counts(net):
