@@ -12,6 +12,8 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from lib.errors import WorkbookValueError
 from lib.explain.scores.pixel_ranks import checked_maps
 
+SMALLEST = 6  # pixels a side, of maps to which half of SSIM's window of 11 can be added by reflection
+
 
 def rank_correlation(first: Tensor, second: Tensor) -> np.ndarray:
     """[N]: Spearman's correlation of maps [N, H, W] over their pixels; NaN where one of the two is even."""
@@ -19,7 +21,16 @@ def rank_correlation(first: Tensor, second: Tensor) -> np.ndarray:
 
 
 def structural_similarity(first: Tensor, second: Tensor) -> np.ndarray:
-    """[N]: SSIM (Wang et al., IEEE TIP 2004) of maps from 0 to 1, [N, H, W], as torchmetrics has it."""
+    """[N]: SSIM (Wang et al., IEEE TIP 2004) of maps from 0 to 1, [N, H, W], as torchmetrics has it.
+
+    Raises:
+        WorkbookValueError: maps that its window does not fit into.
+    """
+    if min(first.shape[1:]) < SMALLEST:
+        raise WorkbookValueError(
+            f"The structural similarity is of maps of {SMALLEST}×{SMALLEST} pixels at least, not of "
+            f"{'×'.join(map(str, first.shape[1:]))}: take similarity='spearman', or larger images."
+        )
     pair = (rearrange(maps.float(), "n h w -> n 1 h w") for maps in (first, second))
     return structural_similarity_index_measure(*pair, data_range=1.0, reduction="none").reshape(-1).numpy()
 
