@@ -91,7 +91,7 @@ def load_classifier(backbone: str, weights: str) -> nn.Module:
             "classifier, and the backbone that they are of."
         )
     net = build(num_classes=number)
-    start_from(weights, net, net, backbone, [net.get_submodule(head)])
+    start_from(weights, net, net, backbone, [])  # of that size, so that the head has to be there whole
     return net
 
 

@@ -235,11 +235,10 @@ def _misfit(start: Start, place: Place, network: str, tensors: Tensors, strays: 
             f"was trained ({settings}), or train from scratch (weights='none')."
         )
     nearest = nearest_network(tensors, network)
-    found = (
-        f" They look like those of {nearest}: take it as the backbone"
-        if nearest
-        else " Build the network that they are of"
-    )
+    found = " Build the network that they are of"
+    if nearest:
+        is_it = nearest == network
+        found = " Give a whole file" if is_it else f" They look like those of {nearest}: take it as the backbone"
     return (
         f"The weights {start.name} do not fit {network} ({type(place.module).__name__}): {'; '.join(strays[:SHOWN])}{more}."
         f"{found}, or take what fits with partial_weights=True."

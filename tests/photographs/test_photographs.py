@@ -181,6 +181,10 @@ def test_weights_without_a_head_and_of_another_network_are_refused(tmp_path):
     save_file(net.state_dict(), tmp_path / "whole.safetensors")
     with pytest.raises(WorkbookValueError, match="have no head 'classifier' of test_efficientnet"):
         bring_network("test_efficientnet", tmp_path / "headless.safetensors")
+    half = {name: tensor for name, tensor in net.state_dict().items() if name != "classifier.bias"}
+    save_file(half, tmp_path / "half.safetensors")
+    with pytest.raises(WorkbookValueError, match=r"classifier.bias is not there. Give a whole file, or"):
+        bring_network("test_efficientnet", tmp_path / "half.safetensors")
     save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "other.safetensors")
     with pytest.raises(WorkbookValueError, match=r"do not fit test_efficientnet.*: conv_stem\.weight is not there;"):
         bring_network("test_efficientnet", tmp_path / "other.safetensors")

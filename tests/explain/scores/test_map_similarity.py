@@ -153,5 +153,7 @@ def test_methods_are_chosen_by_name_and_references_come_last():
 
 def test_ssim_tells_how_large_maps_have_to_be():
     assert structural_similarity(*torch.rand(2, 1, 6, 6)).shape == (1,)
-    with pytest.raises(WorkbookValueError, match="of maps of 6×6 pixels at least, not of 5×9: take similarity='spearman'"):
+    with pytest.raises(
+        WorkbookValueError, match="of maps of 6×6 pixels at least, not of 5×9: take similarity='spearman'"
+    ):
         structural_similarity(*torch.rand(2, 1, 5, 9))
