@@ -70,11 +70,24 @@ class Similarity:
             raise WorkbookValueError(
                 f"A query is an embedding, a tensor [D], not {_told(self.query)}: Similarity.to(model, image) makes one."
             )
+        if not (self.query.isfinite().all() and self.query.any()):
+            raise WorkbookValueError(
+                f"The query has {'no direction' if self.query.isfinite().all() else 'numbers that are not finite'}, so that nothing "
+                "is like it: embed a picture that the network answers, Similarity.to(model, image)."
+            )
 
     @classmethod
     @torch.no_grad()
     def to(cls, model: nn.Module, image: Tensor) -> Similarity:
-        """To a picture, [3, H, W] as `model` (in eval mode) is shown it."""
+        """To a picture, [3, H, W] as `model` (in eval mode) is shown it.
+
+        Raises:
+            WorkbookValueError: it is none, or the network gives no embedding of it.
+        """
+        if not isinstance(image, Tensor) or image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
+            raise WorkbookValueError(
+                f"What is searched by is one picture, a float tensor [3, H, W], not {_told(image)}: of a batch take images[i]."
+            )
         like = next(model.parameters(), image)
         return cls(embeddings_of(model, image.unsqueeze(0).to(like.device, like.dtype))[0])
 
@@ -98,13 +111,14 @@ class DetectedBox:
     IoU · score of its detections of that class (D-RISE, arXiv 2006.03204, eq. 3, with hard labels).
 
     Raises:
-        WorkbookValueError: it is no box.
+        WorkbookValueError: it is no box, or no label.
     """
 
     box: Sequence[float] | Tensor
     label: int
 
     def __post_init__(self) -> None:
+        _check_label(self.label)
         try:
             left, top, right, bottom = map(float, self.box)
             proper = left < right and top < bottom
@@ -128,6 +142,11 @@ class DetectedMask:
     mask: Tensor
     label: int
 
+    def __post_init__(self) -> None:
+        _check_label(self.label)
+        if not isinstance(self.mask, Tensor):
+            raise WorkbookValueError(f"A mask is a tensor [H, W], not {_told(self.mask)}: torch.as_tensor makes one.")
+
     def __call__(self, detections: dict[str, Tensor]) -> Tensor:
         found = _detected(detections, "masks")[:, 0]
         if self.mask.shape != found.shape[1:]:
@@ -137,6 +156,12 @@ class DetectedMask:
         mask = self.mask.to(found).expand_as(found)
         iou = torch.minimum(found, mask).sum((1, 2)) / torch.maximum(found, mask).sum((1, 2)).clamp(min=1)
         return _greatest(detections, self.label, iou)
+
+
+def _check_label(label: object) -> None:
+    whole = isinstance(label, Tensor) and label.numel() == 1 and not label.is_floating_point()
+    if not (whole or isinstance(label, Integral)) or isinstance(label, bool):
+        raise WorkbookValueError(f"A detector's classes are whole numbers, such as label=1, not {label!r}.")
 
 
 def _detected(detections: object, what: str) -> Tensor:
@@ -173,7 +198,13 @@ def embeddings_of(model: nn.Module, images: Tensor) -> Tensor:
         return model.embed(images)
     if hasattr(model, "forward_features") and hasattr(model, "forward_head"):
         return model.forward_head(model.forward_features(images), pre_logits=True)
-    return torch.stack(list(answers_of(model, images)))
+    answers = answers_of(model, images)
+    if not isinstance(answers, Tensor):
+        raise WorkbookValueError(
+            f"This {type(model).__name__} answers an image with {_told(answers[0])}, which is no embedding: give the part of it that "
+            "makes one, or a module whose `embed(images)` does."
+        )
+    return answers
 
 
 class Scored(nn.Module):

@@ -176,6 +176,16 @@ def test_a_target_that_cannot_be_is_told_by_a_method_that_knows_none_too(target)
         (lambda: Classes([True]), "different whole numbers"),
         (lambda: Similarity([1.0, 2.0]), r"an embedding, a tensor \[D\], not list"),
         (lambda: Similarity(torch.ones(2, 2)), r"not a tensor \[2, 2\]"),
+        (lambda: Similarity(torch.zeros(3)), "has no direction, so that nothing is like it"),
+        (lambda: Similarity(torch.tensor([1.0, float("nan")])), "numbers that are not finite"),
+        (
+            lambda: Similarity.to(model_of("vgg"), images(2)),
+            r"one picture, .* not a tensor \[2, 3, 32, 32\]: of a batch",
+        ),
+        (lambda: Similarity.to(model_of("vgg"), images(1)[0, :1]), r"not a tensor \[1, 32, 32\]"),
+        (lambda: DetectedBox((1, 2, 3, 4), "cat"), "whole numbers, such as label=1, not 'cat'"),
+        (lambda: DetectedMask(torch.ones(3, 3), 1.5), "whole numbers, such as label=1, not 1.5"),
+        (lambda: DetectedMask(torch.ones(3, 3).numpy(), 1), r"a tensor \[H, W\], not ndarray: torch.as_tensor"),
         (lambda: DetectedBox((1, 2, 3), 1), "corners"),
         (lambda: DetectedBox((5, 2, 3, 4), 1), "x₁ < x₂"),
         (lambda: DetectedBox((0, 0, float("nan"), 1), 1), "x₁ < x₂"),
@@ -195,6 +205,11 @@ def test_classes_come_as_any_whole_numbers():
 def test_a_mask_of_another_size_is_told(detector, found):
     with pytest.raises(WorkbookValueError, match=r"shape \[5, 5\], and the image is of"):
         explain(detector, pictures()[:1], DetectedMask(torch.ones(5, 5), 1))
+
+
+def test_a_detector_has_no_embedding(detector, found):
+    with pytest.raises(WorkbookValueError, match="answers an image with a dict of boxes, .*which is no embedding"):
+        embeddings_of(detector, pictures()[:1])
 
 
 def test_a_network_without_a_single_answer_says_so():
