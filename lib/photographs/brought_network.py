@@ -90,6 +90,11 @@ def load_classifier(backbone: str, weights: str) -> nn.Module:
             f"The weights {weights} have no head {head!r} of {backbone}, so that they tell no classes: give weights of a "
             "classifier, and the backbone that they are of."
         )
+    if number == 1:
+        raise WorkbookValueError(
+            f"The weights {weights} have a head of a single answer, which is no choice between classes: give a head of two, such as "
+            "one whose other logit is 0."
+        )
     net = build(num_classes=number)
     start_from(weights, net, net, backbone, [])  # of that size, so that the head has to be there whole
     return net

@@ -181,6 +181,9 @@ def test_weights_without_a_head_and_of_another_network_are_refused(tmp_path):
     save_file(net.state_dict(), tmp_path / "whole.safetensors")
     with pytest.raises(WorkbookValueError, match="have no head 'classifier' of test_efficientnet"):
         bring_network("test_efficientnet", tmp_path / "headless.safetensors")
+    save_file(timm.create_model("test_efficientnet", num_classes=1).state_dict(), tmp_path / "one.safetensors")
+    with pytest.raises(WorkbookValueError, match="a head of a single answer, which is no choice between classes"):
+        bring_network("test_efficientnet", tmp_path / "one.safetensors")
     half = {name: tensor for name, tensor in net.state_dict().items() if name != "classifier.bias"}
     save_file(half, tmp_path / "half.safetensors")
     with pytest.raises(WorkbookValueError, match=r"classifier.bias is not there. Give a whole file, or"):

@@ -63,9 +63,16 @@ def leaderboard(scored: Scored, groups: Sequence[str]) -> pd.DataFrame:
         rows += _rows_of(name, values, groups, references)
     if not rows:
         raise WorkbookValueError(
-            "No score is known for images of two groups (lesions), which an interval needs: score more images."
+            "No score is known for images of two groups (lesions, photographs), which an interval needs: score more images."
         )
     return with_verdicts(pd.DataFrame(rows), references)
+
+
+def means_of(scored: Scored) -> pd.DataFrame:
+    """The mean of each method (row) in each score over the images that it is known for: all that can be told of a single case."""
+    means = {method: {name: np.nanmean(of) for name, of in scores.items()} for method, scores in scored.items()}
+    heads = {name: f"{name} {'↑' if SCORES[name].best > 0 else '↓'}" for scores in scored.values() for name in scores}
+    return pd.DataFrame(means).T.rename(columns=heads).rename_axis("method")
 
 
 def references_among(scored: Scored) -> list[str]:
@@ -148,7 +155,7 @@ def _rows_of(name: str, values: dict[str, np.ndarray], groups: np.ndarray, refer
     known = np.isfinite(np.concatenate(list(values.values()))).all(axis=0)
     values, groups = {method: score[:, known] for method, score in values.items()}, groups[known]
     if (number := len(np.unique(groups))) < 2:
-        images = f"{known.sum()} of {len(known)} images, which are of {number} groups"
+        images = f"{known.sum()} of {len(known)} images, which are of {number} group{'s' * (number != 1)}"
         log.warning("%r is known for %s: it is left out, for an interval needs two", name, images)
         return []
     reference = max(references, key=lambda method: best * values[method].mean())

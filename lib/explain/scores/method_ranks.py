@@ -63,7 +63,7 @@ def rank_methods(scored: Scored, groups: Sequence[str]) -> Ranking:
     known = np.isfinite(ranks).any(axis=(0, 1, 2))  # images
     if len(np.unique(groups[known])) < 2:
         raise WorkbookValueError(
-            "No score is known for images of two groups (lesions), which an interval needs: score more images."
+            "No score is known for images of two groups (lesions, photographs), which an interval needs: score more images."
         )
     of_scores = pd.DataFrame(np.nanmean(ranks[..., known], axis=(2, 3)).T, methods, list(values)).dropna(axis=1)
     ranks, groups = np.nanmean(ranks[..., known], axis=0), groups[known]  # [M, S, N]

@@ -20,7 +20,7 @@ from lib.explain import (
     random_logit,
     score_maps,
 )
-from lib.explain.scores.leaderboard import MARK, readable
+from lib.explain.scores.leaderboard import MARK, means_of, readable
 from lib.explain.scores.score_maps import OF_TRUTH
 from lib.statistics.estimates import holm
 from tests.explain.models import images, model_of
@@ -287,3 +287,10 @@ def test_methods_without_scores():
 def test_what_cannot_be_compared(call, message):
     with pytest.raises(WorkbookValueError, match=message):
         call()
+
+
+def test_of_a_single_case_means_can_be_told():
+    scored = {
+        name: {"deletion": np.array([0.1, np.nan, 0.3]) + n, "insertion": np.ones(3)} for n, name in enumerate("ab")
+    }
+    assert means_of(scored).round(6).to_dict() == {"deletion ↓": {"a": 0.2, "b": 1.2}, "insertion ↑": {"a": 1, "b": 1}}
