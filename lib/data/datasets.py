@@ -18,25 +18,23 @@ from lib.data.phantoms import (
     lesions,
     marks,
     needles,
-    other_birds,
-    other_people,
-    other_wardrobe,
-    patterns,
     people,
     scales,
     wardrobe,
 )
-from lib.data.phantoms.ambiguous import draw_ambiguous
+from lib.data.phantoms.ambiguous import draw_ambiguous, draw_clear
 from lib.data.phantoms.birds import draw_birds
 from lib.data.phantoms.discs import GRATINGS, PAIRS, PAIRS_CLINIC, SINGLE, draw_discs
 from lib.data.phantoms.draw_once import drawn_here
 from lib.data.phantoms.lesions import CLINIC, LESIONS, draw_phantoms
 from lib.data.phantoms.marks import draw_marks
 from lib.data.phantoms.needles import draw_needles
-from lib.data.phantoms.other_birds import draw_other_birds
-from lib.data.phantoms.other_people import draw_other_people
-from lib.data.phantoms.other_wardrobe import draw_other_wardrobe
-from lib.data.phantoms.patterns import draw_patterns
+from lib.data.phantoms.others import other_birds, other_glyphs, other_people, other_wardrobe, patterns
+from lib.data.phantoms.others.other_birds import draw_other_birds
+from lib.data.phantoms.others.other_glyphs import draw_other_glyphs
+from lib.data.phantoms.others.other_people import draw_other_people
+from lib.data.phantoms.others.other_wardrobe import draw_other_wardrobe
+from lib.data.phantoms.others.patterns import draw_patterns
 from lib.data.phantoms.people import draw_people
 from lib.data.phantoms.scales import draw_scales
 from lib.data.phantoms.wardrobe import draw_wardrobe
@@ -117,10 +115,12 @@ load_phantom_needles = _phantoms(draw_needles, load_cub, needles.DEFAULT_IMAGES)
 load_phantom_marks = _phantoms(draw_marks, load_cub, marks.DEFAULT_IMAGES)
 load_phantom_patterns = _phantoms(draw_patterns, load_cub, patterns.DEFAULT_IMAGES)
 load_phantom_ambiguous = _phantoms(draw_ambiguous, load_cub, ambiguous.DEFAULT_IMAGES)
+load_phantom_clear = _phantoms(draw_clear, load_cub, ambiguous.DEFAULT_IMAGES)
 load_phantom_scales = _phantoms(draw_scales, load_cub, scales.DEFAULT_IMAGES)
 load_phantom_people = _phantoms(draw_people, load_market, people.DEFAULT_IMAGES)
 load_phantom_wardrobe = _phantoms(draw_wardrobe, load_market, wardrobe.DEFAULT_IMAGES)
 load_other_birds = _phantoms(draw_other_birds, load_cub, other_birds.DEFAULT_IMAGES)
+load_other_glyphs = _phantoms(draw_other_glyphs, load_cub, other_glyphs.DEFAULT_IMAGES)
 load_other_people = _phantoms(draw_other_people, load_market, other_people.DEFAULT_IMAGES)
 load_other_wardrobe = _phantoms(draw_other_wardrobe, load_cub, other_wardrobe.DEFAULT_IMAGES)
 
@@ -135,11 +135,13 @@ DATASETS: dict[str, Dataset] = {
     "phantom-marks": Dataset(load_phantom_marks, "none", 32, built_in=True),
     "phantom-scales": Dataset(load_phantom_scales, "none", 40, built_in=True),
     "phantom-ambiguous": Dataset(load_phantom_ambiguous, "none", 40, built_in=True),
+    "phantom-clear": Dataset(load_phantom_clear, "none", 40, built_in=True),
     "phantom-people": Dataset(load_phantom_people, "person", (128, 64), built_in=True),
     "phantom-wardrobe": Dataset(load_phantom_wardrobe, "person", (128, 64), built_in=True),
     "phantom-birds-other": Dataset(load_other_birds, "fine_grained", 64, built_in=True),
     "phantom-people-other": Dataset(load_other_people, "person", (128, 64), built_in=True),
     "phantom-wardrobe-other": Dataset(load_other_wardrobe, "person", (128, 64), built_in=True),
+    "phantom-glyphs-other": Dataset(load_other_glyphs, "none", 40, built_in=True),
     "phantom-gratings": Dataset(load_phantom_gratings, "none", 32, built_in=True),
     "phantom-patterns": Dataset(load_phantom_patterns, "natural", 64, built_in=True),
     "digits": Dataset(load_digits_set, "shift", 32, built_in=True),

@@ -1,4 +1,4 @@
-"""Accuracy on a part of the test images: those of some classes, or those that show a part of the object.
+"""Accuracy on a part of the test images: those of some classes.
 
 ::
 
@@ -10,12 +10,9 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from lib.data import load_parts
 from lib.errors import WorkbookValueError, choose
 from lib.statistics.estimates import Comparison, difference_of
 from lib.statistics.resampling import MetricSamples, Tested, aligned, mean_samples
-from lib.training.store import Run
-from lib.training.training_data import load_images
 
 
 def images_of(run: Tested, classes: Collection[str]) -> frozenset[str]:
@@ -27,19 +24,6 @@ def images_of(run: Tested, classes: Collection[str]) -> frozenset[str]:
     names = [choose("class", name, run.classes) for name in classes]
     table = run.predictions
     return frozenset(table["image_id"][table["label"].isin(names)])
-
-
-def images_without(run: Run, part: str) -> frozenset[str]:
-    """The ids of the test images on which `part` is not to be seen.
-
-    Raises:
-        WorkbookFileError: the run's data set has no part locations. WorkbookValueError: it has no such part.
-    """
-    listed = load_parts(load_images(run.config))
-    choose("part", part, dict.fromkeys(name for parts in listed.values() for name in parts))
-    return frozenset(
-        image for image in run.predictions["image_id"] if part not in listed[image] or not listed[image][part].visible
-    )
 
 
 def compare_on(
@@ -59,8 +43,3 @@ def compare_on(
         return mean_samples(np.stack([run.right[chosen] for run in side]).astype(float), side[0].groups[chosen])
 
     return difference_of("accuracy", *map(samples, sides), same_networks=same_networks)
-
-
-def compare_without(first: Sequence[Run], second: Sequence[Run], part: str) -> Comparison:
-    """`compare_on` the test images on which `part` is not to be seen; raises what it and `images_without` do."""
-    return compare_on(first, second, images_without(first[0], part))

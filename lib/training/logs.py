@@ -87,6 +87,8 @@ def tell_what_is_trained(
     )
     images = training_data if isinstance(training_data, ShardSet) else training_data.images
     counts = images.counts if images is training_data else training_data.parts.value_counts()
+    if hasattr(model, "started_from"):  # of `lib.weights.start_from`
+        log.debug("weights: %s", model.started_from)
     log.debug("data: %s, %d classes, images by part: %s", images.name, len(classes), _pairs(counts.index, counts))
     if config.task == "classification" and not config.streams:
         _tell_class_counts(config, classes, training_data)

@@ -120,6 +120,27 @@ RECIPES: dict[str, dict[str, Any]] = {
         "max_epoch": 8,
         "precision": "32",
     },
+    # Without attention, so without its own layer: what the patches show is learned, and nothing of how they are brought together
+    # that the tasks ask for.
+    "resnet14_patches": {
+        "dataset": "phantom-glyphs-other",
+        "split": "official",
+        "limit_images": 7200,
+        "image_size": 40,
+        "backbone": "resnet14_patches",
+        "attention": "none",
+        "weights": "none",
+        "sampler": "none",
+        "loss_type": "cross_entropy",
+        "optimizer": "AdamW",
+        "weight_decay": 0.05,
+        "lr": 1e-2,
+        "lr_scheduler": "CosineWarmup",
+        "warmup_epochs": 0.5,
+        "batch_size": 32,
+        "max_epoch": 4,
+        "precision": "32",
+    },
     "resnet18_small": {**_PATTERNS, "backbone": "resnet18_small", "max_epoch": 16},
 }
 

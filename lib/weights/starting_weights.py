@@ -83,7 +83,7 @@ def start_from(
     """Fill `model`, or of it `net`, the backbone called `network`, with starting weights: see `lib.weights.sources`.
 
     "none" leaves everything as it was. Everything else has to fit, both ways: nothing is left over, and nothing but heads of
-    another size is left as it was. What is, is said.
+    another size is left as it was. What is, is said; `model.started_from` tells how much was loaded and which parts are drawn.
 
     Args:
         heads: the modules of `model` that depend on the number of classes.
@@ -115,6 +115,7 @@ def start_from(
             "weights of an earlier epoch."
         )
     place.module.load_state_dict(taken, strict=False)
+    model.started_from = f"{start.name}, {_filled(model, place.module, taken)}"
     if not start.ships:
         _say(start, place, taken, others, len(strays))
 
@@ -243,6 +244,26 @@ def _misfit(start: Start, place: Place, network: str, tensors: Tensors, strays: 
         f"The weights {start.name} do not fit {network} ({type(place.module).__name__}): {'; '.join(strays[:SHOWN])}{more}."
         f"{found}, or take what fits with partial_weights=True."
     )
+
+
+def _filled(model: nn.Module, module: nn.Module, taken: Tensors) -> str:
+    """How many numbers of `model` were loaded, into `module` of it, and what is drawn, in short."""
+    prefix = next(f"{name}." if name else "" for name, part in model.named_modules() if part is module)
+    loaded = {f"{prefix}{name}" for name in taken}
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    drawn = _shortest({name for name in sizes if name not in loaded}, loaded & sizes.keys())
+    number = sum(size for name, size in sizes.items() if name in loaded)
+    return f"{number:,} of {sum(sizes.values()):,} parameters are loaded" + f"; drawn: {', '.join(drawn)}" * bool(drawn)
+
+
+def _shortest(names: set[str], others: set[str]) -> list[str]:
+    """Names of modules that hold all of `names` and none of `others`, as few as that takes: 'net.layer4.0.conv2'."""
+    found = set()
+    for name in names:
+        parts = name.split(".")
+        heads = [".".join(parts[: i + 1]) for i in range(len(parts))]
+        found.add(next(head for head in heads if not any(f"{other}.".startswith(f"{head}.") for other in others)))
+    return sorted(found)
 
 
 def _say(start: Start, place: Place, taken: Tensors, others: list[str], strays: int) -> None:

@@ -1,4 +1,4 @@
-"""Accuracy on a part of the test images: of two classes, and of the pictures that are not ambiguous."""
+"""Accuracy on a part of the test images: of two classes."""
 
 from types import SimpleNamespace
 
@@ -6,10 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.data import load_dataset, load_parts
 from lib.errors import WorkbookValueError
-from lib.evaluation.part_accuracy import compare_on, compare_without, images_of, images_without
-from lib.training import profile_config
+from lib.evaluation.part_accuracy import compare_on, images_of
 
 CLASSES = ("a", "b", "c", "d")
 
@@ -36,20 +34,3 @@ def test_only_the_chosen_images_count():
         images_of(good, ("e",))
     with pytest.raises(WorkbookValueError, match="None of these images is a test image"):
         compare_on([good], [bad], {"elsewhere"})
-
-
-def test_clear_pictures_are_those_without_a_rival(tmp_path):
-    config = profile_config("ambiguous", limit_images=120, data_root=str(tmp_path))
-    images = load_dataset("phantom-ambiguous", tmp_path, limit=120)
-    test = images.rows[images.rows["part"] == "test"]
-    labels, ids = test["label"].to_numpy(), test["image_id"].tolist()
-    clear = {image for image in ids if not load_parts(images)[image]["rival"].visible}
-    right_where_clear = np.where([image in clear for image in ids], labels, (labels + 1) % 4)
-    runs = [answered(labels, answers, ids) for answers in (labels, right_where_clear)]
-    for run in runs:
-        run.config = config
-    assert images_without(runs[0], "rival") == clear
-    assert 0 < len(clear) < len(ids) / 2
-    assert compare_without(runs[:1], runs[1:], "rival").difference == 0
-    with pytest.raises(WorkbookValueError, match="part 'rivl'"):
-        images_without(runs[0], "rivl")

@@ -11,6 +11,7 @@ from lib.training import PROFILES, RunConfig, RunStore
 from lib.weights import shipped, shipped_names
 from lib.weights.__main__ import compare, main
 from lib.weights.recipes import RECIPES, recipe, rehearse
+from lib.weights.shipped_files import shipped_tensors
 
 MIB = 2**20
 
@@ -33,6 +34,8 @@ def test_a_file_says_where_it_comes_from(name):
 @pytest.mark.parametrize("name", shipped_names())
 def test_its_first_steps_are_those_that_were_recorded(name, tmp_path):
     compare(name, shipped(name).provenance["rehearsal"], rehearse(name, RunStore(tmp_path / "runs")))
+    (file,) = tmp_path.glob("runs/*/train.log")
+    assert (" parameters are loaded; drawn: " in file.read_text()) == (recipe(name).weights != "none")
 
 
 def test_no_set_that_weights_were_trained_on_is_tested_anywhere():
@@ -48,6 +51,27 @@ def test_no_set_that_weights_were_trained_on_is_tested_anywhere():
 def test_a_small_resnet_starts_with_every_attention(attention):
     model = create_model("resnet18_small", num_classes=5, attn_type=attention, weights="resnet18_small")
     assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("attention", "drawn"),
+    [
+        ("none", "net.fc"),
+        ("self_attention", "net.fc, net.layer4.0.conv2"),
+        ("lesa", "net.fc, net.layer4.0.conv2"),
+        ("gatta", "agreement, backbone.net.fc"),
+    ],
+)
+def test_what_of_a_network_of_patches_is_loaded_and_what_is_drawn(attention, drawn):
+    size = {} if attention in ("none", "gatta") else {"image_size": 40}
+    model = create_model("resnet14_patches", num_classes=4, attn_type=attention, weights="resnet14_patches", **size)
+    stored, state = shipped_tensors("resnet14_patches"), model.state_dict()
+    prefix = "backbone.net." if attention == "gatta" else "net."
+    replaced = () if attention in ("none", "gatta") else ("layer4.0.conv2.", "layer4.0.bn2.")
+    taken = [name for name in stored if not name.startswith(replaced)]
+    assert len(taken) > 50
+    assert all(torch.equal(state[prefix + name], stored[name].to(state[prefix + name].dtype)) for name in taken)
+    assert model.started_from.endswith(f"parameters are loaded; drawn: {drawn}")
 
 
 def test_the_command_lists_them(capsys):

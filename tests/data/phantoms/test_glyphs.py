@@ -1,4 +1,4 @@
-"""phantom-scales and phantom-ambiguous: CUB-200-2011's layout, what decides and where, and who can read it."""
+"""phantom-scales, phantom-ambiguous and phantom-clear: CUB-200-2011's layout, what decides and where, and who can read it."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from lib.data.phantoms.glyph_drawing import BARS, GLYPHS, HUES, TILE
 from lib.errors import WorkbookFileError, WorkbookValueError
 from tests.data.phantoms.brackets import linear_probe, patch_bag
 
-MODULES = {"phantom-scales": scales, "phantom-ambiguous": ambiguous}
-DRAW = {scales: scales.scales, ambiguous: ambiguous.ambiguous}
+MODULES = {"phantom-scales": scales, "phantom-ambiguous": ambiguous, "phantom-clear": ambiguous}
+DRAW = {"phantom-scales": scales.scales, "phantom-ambiguous": ambiguous.ambiguous, "phantom-clear": ambiguous.clear}
 SIDE = scales.SIDE
 EACH = 180  # images of a kind for the brackets, every third of them to test on
 
@@ -23,9 +23,9 @@ def images(request, tmp_path_factory):
     return load_dataset(request.param, tmp_path_factory.mktemp("data"), limit=120)
 
 
-def drawings(module):
+def drawings(name):
     """Pictures [N, H, W, 3] and classes [N] of the training and of the test images, and the truths of the latter."""
-    drawn = [DRAW[module](kind, number) for number in range(EACH) for kind in module.KINDS]
+    drawn = [DRAW[name](kind, number) for number in range(EACH) for kind in MODULES[name].KINDS]
     x, y = np.stack([each.picture for each in drawn]), np.arange(len(drawn)) % 4
     test = np.arange(len(drawn)) // 4 % 3 == 2
     return (
@@ -37,12 +37,12 @@ def drawings(module):
 
 @pytest.fixture(scope="module")
 def of_scales():
-    return drawings(scales)
+    return drawings("phantom-scales")
 
 
 @pytest.fixture(scope="module")
 def of_ambiguous():
-    return drawings(ambiguous)
+    return drawings("phantom-ambiguous")
 
 
 def tiles_of(pictures):
@@ -147,6 +147,23 @@ def test_ambiguous_pictures_are_bracketed(of_ambiguous):
     assert (ambiguous_oracle(test[0]) == test[1]).mean() > 0.95
 
 
+def test_clear_pictures_are_bracketed():
+    """Nothing has to be brought together: who adds up tiles has them all, as far as it can tell the bars."""
+    train, test, drawn = drawings("phantom-clear")
+    assert not any(each.parts["rival"][2] for each in drawn)
+    probe, bag = linear_probe(train, test), patch_bag(train, test, TILE)
+    assert 0.25 < probe < 0.7 < bag
+    assert (ambiguous_oracle(test[0]) == test[1]).mean() > 0.95
+
+
+def test_the_control_shows_no_picture_of_the_task():
+    """Its own seed: the clear pictures of phantom-ambiguous are other ones."""
+    seen = {ambiguous.ambiguous(kind, 3).picture.tobytes() for kind in ambiguous.KINDS}
+    assert not seen & {ambiguous.clear(kind, 3).picture.tobytes() for kind in ambiguous.KINDS}
+    alike = [draw(ambiguous.KINDS[0], 3, seed=5).picture for draw in (ambiguous.ambiguous, ambiguous.clear)]
+    np.testing.assert_array_equal(*alike)
+
+
 def test_no_window_of_the_plain_network_holds_what_has_to_be_brought_together():
     """A position before the pooling sees its 3×3 tiles: not both discs, not a figure and the sky."""
     plain = create_model("resnet14_patches", num_classes=4, attn_type="none").eval()
@@ -163,15 +180,15 @@ def test_no_window_of_the_plain_network_holds_what_has_to_be_brought_together():
     assert min(ambiguous.GROUND_ROWS) > 2
 
 
-@pytest.mark.parametrize("module", DRAW, ids=MODULES)
-def test_same_seed_same_picture(module):
-    draw, kinds = DRAW[module], module.KINDS
+@pytest.mark.parametrize("name", DRAW)
+def test_same_seed_same_picture(name):
+    draw, kinds = DRAW[name], MODULES[name].KINDS
     np.testing.assert_array_equal(draw(kinds[1], 3).picture, draw(kinds[1], 3).picture)
     assert (draw(kinds[1], 3).picture != draw(kinds[1], 3, 1).picture).any()
     assert (draw(kinds[1], 3).picture != draw(kinds[0], 3).picture).any()
 
 
-@pytest.mark.parametrize("draw", [scales.draw_scales, ambiguous.draw_ambiguous])
+@pytest.mark.parametrize("draw", [scales.draw_scales, ambiguous.draw_ambiguous, ambiguous.draw_clear])
 def test_bad_numbers_and_foreign_folders_are_told(draw, tmp_path):
     with pytest.raises(WorkbookValueError, match="23 images are too few .* ask for 24 or more"):
         draw(tmp_path / "set", 23)

@@ -1,12 +1,16 @@
 """Drawn sets to train starting weights on: in the layouts of those that are tested on, with nobody and nothing of theirs."""
 
+import colorsys
+
 import numpy as np
 
 from lib.data import load_dataset
-from lib.data.phantoms import birds, discs, other_birds, other_people, other_wardrobe, wardrobe
-from lib.data.phantoms.other_birds import other_bird
-from lib.data.phantoms.other_people import FIRST, somebody
-from lib.data.phantoms.other_wardrobe import KINDS, outfit, wearer
+from lib.data.phantoms import ambiguous, birds, discs, wardrobe
+from lib.data.phantoms.glyph_drawing import DIRECTIONS, GLYPHS, GROUND, HUES, TILE
+from lib.data.phantoms.others import other_birds, other_glyphs, other_people, other_wardrobe
+from lib.data.phantoms.others.other_birds import other_bird
+from lib.data.phantoms.others.other_people import FIRST, somebody
+from lib.data.phantoms.others.other_wardrobe import KINDS, outfit, wearer
 from lib.data.phantoms.person_drawing import CLOTHES, PALETTES, camera, person
 
 
@@ -103,3 +107,35 @@ def strongest(picture, place):
         for kind, (turn, period) in discs.OTHER_GRATINGS.items()
     }
     return max(energy, key=energy.__getitem__)
+
+
+def test_no_glyph_that_weights_know_is_in_a_task():
+    def hue(colour):
+        return 360 * colorsys.rgb_to_hsv(*colour)[0]
+
+    known, asked = other_glyphs.OTHER_GLYPHS.values(), GLYPHS.values()
+    assert not {mask.tobytes() for mask in known} & {mask.tobytes() for mask in asked}
+    turns = [int(name.split()[1]) for name in other_glyphs.OTHER_BARS]
+    assert min(abs((turn - other + 90) % 180 - 90) for turn in turns for other in DIRECTIONS.values()) == 15
+    hues = [hue(colour) for name, colour in other_glyphs.OTHER_HUES.items() if name != "grey"]
+    assert min(abs((one - hue(other) + 180) % 360 - 180) for one in hues for other in HUES.values()) > 30
+    assert other_glyphs.SEED not in {0, ambiguous.CLEAR_SEED}
+
+
+def test_other_glyphs_lie_as_cub_does_and_each_tile_is_what_they_are_called(tmp_path):
+    kinds = other_glyphs.KINDS
+    images = load_dataset("phantom-glyphs-other", tmp_path, limit=4 * len(kinds))
+    assert images.is_phantom
+    assert images.rows["part"].value_counts().to_dict() == {"train": 3 * len(kinds), "test": len(kinds)}
+    for kind in kinds:
+        assert nearest_kind(other_glyphs.other_glyph(kind, 0).picture) == kind
+
+
+def nearest_kind(picture):
+    """The kind of phantom-glyphs-other whose tile, in its own colour on grey, is nearest to the mean tile of a picture."""
+    tile = picture.reshape(-1, TILE, picture.shape[1] // TILE, TILE, 3).mean((0, 2)) - GROUND
+    apart = {}
+    for kind, (hue, glyph) in other_glyphs.KINDS.items():
+        ideal = other_glyphs.OTHER_GLYPHS[glyph][..., None] * (np.array(other_glyphs.OTHER_HUES[hue]) - GROUND)
+        apart[kind] = np.linalg.norm(tile - ideal)
+    return min(apart, key=apart.__getitem__)

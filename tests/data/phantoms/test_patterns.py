@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 
 from lib.data import DATASETS, load_dataset, split_rows
 from lib.data.phantoms import lesion_drawing
-from lib.data.phantoms.pattern_drawing import SHAPES, TEXTURES
-from lib.data.phantoms.patterns import KINDS, draw_patterns, pattern
+from lib.data.phantoms.others.pattern_drawing import SHAPES, TEXTURES
+from lib.data.phantoms.others.patterns import KINDS, draw_patterns, pattern
 from lib.errors import WorkbookValueError
 
 FEW = 96

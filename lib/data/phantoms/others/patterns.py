@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.data.phantoms.cub_layout import Drawn, draw_cub_once
-from lib.data.phantoms.pattern_drawing import SHAPES, TEXTURES, draw_pattern
+from lib.data.phantoms.others.pattern_drawing import SHAPES, TEXTURES, draw_pattern
 
 DEFAULT_IMAGES = 2400
 VERSION = 1  # raise it whenever the same seed would draw other pictures

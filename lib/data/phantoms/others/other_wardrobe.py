@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.data.phantoms.cub_layout import Drawn, draw_cub_once
-from lib.data.phantoms.other_people import FIRST, somebody
+from lib.data.phantoms.others.other_people import FIRST, somebody
 from lib.data.phantoms.person_drawing import HEIGHT, WIDTH, Person, camera, changed, draw_person
 
 DEFAULT_IMAGES = 7200
