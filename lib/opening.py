@@ -33,7 +33,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 from torch import nn
 
-from lib.errors import choose, positive
+from lib.errors import WorkbookValueError, choose, positive
 from lib.evaluation.efficiency import Efficiency, measure_efficiency
 from lib.evaluation.test_images import TestImages, select_images
 from lib.paths import resolve_output
@@ -158,9 +158,15 @@ def open_notebook(
         settings: what the notebook fixes.
 
     Raises:
-        WorkbookValueError: of a notebook that trains one run (it has a `seed`), a value that no run can have.
+        WorkbookValueError: an unknown profile, or, of a notebook that trains one run (it has a `seed`), a value that no run
+            can have.
     """
     nb = OpenNotebook(dict(parameters), settings, defaults or {})
+    profile = nb.parameters.get("profile")
+    if (
+        profile is not None and (known := choose("profile", profile, PROFILES)) != profile
+    ):  # which cells compare with names
+        raise WorkbookValueError(f"profile={profile!r} is written {known!r}.")
     if "seed" in nb.parameters:
         _ = nb.config
     return nb

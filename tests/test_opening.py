@@ -49,3 +49,11 @@ def test_sizes_are_what_is_given_or_the_profiles(nb):
     assert nb.size("top", 5, smoke=2) == 3
     with pytest.raises(WorkbookValueError, match="top must be a whole number of at least 1, not 0"):
         open_notebook(nb.parameters | {"top": 0}).size("top", 5)
+
+
+@pytest.mark.parametrize(
+    ("profile", "told"), [("Smoke", "profile='Smoke' is written 'smoke'"), ("smok", "Did you mean 'smoke'")]
+)
+def test_a_profile_is_one_that_cells_know(profile, told):
+    with pytest.raises(WorkbookValueError, match=told):
+        open_notebook({"profile": profile, "output_dir": "outputs"})

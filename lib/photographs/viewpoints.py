@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from lib.errors import WorkbookValueError
+
 
 @dataclass(frozen=True)
 class Viewpoint:
@@ -51,3 +53,17 @@ VIEWPOINTS = {
     "lower left": Viewpoint(1, 0),
     "lower right": Viewpoint(1, 1),
 }
+
+
+def first_viewpoints(number: int) -> list[str]:
+    """The names of the first `number` of VIEWPOINTS, the usual one and those that are compared with it.
+
+    Raises:
+        WorkbookValueError: there are not so many, or none is left to be compared.
+    """
+    if not 2 <= number <= len(VIEWPOINTS):
+        raise WorkbookValueError(
+            f"viewpoints must be at least 2, so that there is one to compare the usual one with, and at most {len(VIEWPOINTS)}, "
+            f"not {number}."
+        )
+    return list(VIEWPOINTS)[:number]

@@ -24,6 +24,7 @@ from lib.photographs import (
 from lib.photographs.class_activation import last_layer, pooled_maps
 from lib.photographs.untrained_agreement import answers_by_alpha, frozen_gatta
 from lib.photographs.viewpoint_study import answers_from, moved_maps, steadiness
+from lib.photographs.viewpoints import first_viewpoints
 from lib.report.figures import photograph_figures
 
 RIGHT = {"coffee": "espresso", "camera": "tripod", "motorcycle_left": "moped", "rocket": "missile"}
@@ -118,6 +119,13 @@ def test_maps_are_put_back_to_where_the_picture_was(size):
     assert len(moved) == 2 * (len(VIEWPOINTS) - 1)
     assert moved[moved["method"] == "moving"]["correlation"].to_numpy() == pytest.approx(1)
     assert steadiness(moved, ["staying"])["min"].item() < 0.9
+
+
+@pytest.mark.parametrize("number", [1, 7])
+def test_viewpoints_are_two_or_more_of_those_that_there_are(number):
+    assert first_viewpoints(2) == ["as shown", "mirrored"]
+    with pytest.raises(WorkbookValueError, match=f"at least 2, .* and at most 6, not {number}"):
+        first_viewpoints(number)
 
 
 def test_viewpoints_show_the_corners():

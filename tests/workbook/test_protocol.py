@@ -186,7 +186,7 @@ def test_a_grid_of_the_command_line_is_checked_by_the_notebook_too():
     [
         ({"backbone": ["ResNet18", "resnet18"]}, "backbone has one value twice: 'ResNet18' and 'resnet18'"),
         ({"lr": ["none", "0.001"]}, "lr has one value twice: None and 0.001 are the same run"),
-        ({"seed": ["1"], "profile": ["smoke", "quick", "Smoke"]}, "profile has one value twice: 'smoke' and 'Smoke'"),
+        ({"seed": ["1"], "profile": ["smoke", "quick", "Smoke"]}, "profile='Smoke' is written 'smoke'"),
         (
             {"attention": ["none", "CBAM"], "fusion_strategy": ["original", "cross_attn"]},
             None,
