@@ -66,12 +66,13 @@ def _parser() -> CommandLine:
 
 
 def _of_checkpoint(place: Path, chosen: Any) -> tuple[str, dict]:
+    file = find_checkpoint(place)  # before its images: a folder that is no run's may hold none
     images = _tested(load_dataset(chosen.dataset or "ImageNet-val", chosen.data_root, None, chosen.skip_unreadable))
     model = load_network(place, chosen.model or _named_by(place), len(images.classes), chosen.attention)
     read = partial(centre_crop, size=(chosen.image_size, chosen.image_size))
     answer = partial(predict_batch, model.to(hardware.device()))
     results = evaluate_network(answer, images, read, np.arange(len(images.classes)), chosen.skip_unreadable)
-    return f"{find_checkpoint(place)} on {len(images.rows)} images of {images.name}", results
+    return f"{file} on {len(images.rows)} images of {images.name}", results
 
 
 def _named_by(place: Path) -> str:

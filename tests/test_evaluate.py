@@ -11,7 +11,7 @@ from torchvision import transforms
 
 from lib import create_model
 from lib.data import load_dataset
-from lib.errors import WorkbookError
+from lib.errors import WorkbookError, WorkbookFileError
 from lib.evaluate import main
 from lib.evaluation.checkpoints import centre_crop, top_metrics
 from lib.train import test_lines as lines_of
@@ -123,3 +123,8 @@ def test_intervals_hold_their_values():
     )
     assert samples["balanced_accuracy"][0] == pytest.approx(np.mean([samples[f"recall_{c}"][0] for c in "abcdef"]))
     assert "recall_g" not in samples
+
+
+def test_a_folder_without_a_checkpoint_is_told_before_its_images_are_looked_for(tmp_path):
+    with pytest.raises(WorkbookFileError, match="holds 0 checkpoints that may be meant"):
+        main([str(tmp_path)])
