@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from lib.errors import WorkbookValueError, positive
+from lib.glsa.pointwise import Pointwise
 from lib.mapped import Kind, Map, MapInfo, Mapped, Query, query_positions
 
 
@@ -37,7 +38,7 @@ class GlobalAttention(Mapped):
         positive(channels=channels, num_heads=num_heads, dim_head=1 if dim_head is None else dim_head)
         width = channels if dim_head is None else num_heads * dim_head
         self.num_heads = dividing(num_heads, width)
-        self.to_qkv = nn.Conv2d(channels, 3 * width, 1, bias=False)
+        self.to_qkv = Pointwise(channels, 3 * width)
         self.to_out = nn.Linear(width, width, bias=False)
         self.norm = nn.LayerNorm(width)
         self.to_channels = nn.Identity() if dim_head is None else nn.Linear(width, channels, bias=False)
@@ -45,7 +46,7 @@ class GlobalAttention(Mapped):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] → [B, C, H, W]"""
         height = x.shape[2]
-        q, k, v = (split_heads(part, self.num_heads) for part in by_position(self.to_qkv(x)).chunk(3, dim=1))
+        q, k, v = (split_heads(part, self.num_heads) for part in self.to_qkv(x).chunk(3, dim=1))
         heads = scaled_dot_product_attention(q, k, v)  # [B, h, N, d]
         out = self.to_out(rearrange(heads, "b h n d -> b n (h d)"))
         out = self.norm(out + rearrange(q, "b h n d -> b n (h d)"))
@@ -58,11 +59,6 @@ class GlobalAttention(Mapped):
     def matrix(self) -> Tensor:
         """[B, h, N, N], rows are queries, in the last eval forward; N² numbers a head, so computed only here."""
         return attention(self.kept["q"].flatten(2, 3), self.kept["k"])
-
-
-def by_position(x: Tensor) -> Tensor:
-    """The same, a position's channels together in memory: as attention reads them that keeps no [N, N] map for the gradient."""
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:

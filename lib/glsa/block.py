@@ -8,6 +8,7 @@ from lib.errors import WorkbookValueError, choose, positive
 from lib.glsa.attention import GlobalAttention, dividing
 from lib.glsa.fusion import FUSION_STRATEGIES, BaseFusion
 from lib.glsa.local import LOCAL_ATTENTION, LocalAttention
+from lib.glsa.pointwise import channels_last
 from lib.glsa.residual import RESIDUAL_STRATEGIES, ResidualStrategy
 from lib.mapped import Map, Mapped, Query
 
@@ -56,9 +57,10 @@ class GLSABlock(Mapped):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] → [B, C, H, W]"""
-        A = self.attention(x)
-        L = self.local(x + A)
-        R = self.fusion(A, L, x)
+        inner = channels_last(x)
+        A = self.attention(inner)
+        L = self.local(inner + A)
+        R = self.fusion(A, L, inner)
         return self.residual(x, R)
 
     def shown(self, query: Query = None) -> Iterator[Map]:

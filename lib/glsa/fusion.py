@@ -23,10 +23,11 @@ from dataclasses import replace
 import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
-from lib.glsa.attention import attention_of, by_position, dividing, split_heads, unfold
+from lib.glsa.attention import attention_of, dividing, split_heads, unfold
 from lib.glsa.local import squeeze_mlp
+from lib.glsa.pointwise import Pointwise, pointwise
 from lib.mapped import Kind, Map, MapInfo, Mapped, Query
 
 
@@ -55,7 +56,7 @@ class ProjectedFusion(BaseFusion):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
-        self.project = nn.Conv2d(channels, channels, 1, bias=False)
+        self.project = Pointwise(channels, channels)
 
     def mix(self, A: Tensor, L: Tensor) -> Tensor:
         """What W projects: A and L, each [B, C, H, W] → [B, C, H, W]"""
@@ -82,11 +83,11 @@ class LearnableGateFusion(ProjectedFusion):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
-        self.gate = nn.Conv2d(2 * channels, channels, 1)
+        self.gate = Pointwise(2 * channels, channels, bias=True)
 
     def mix(self, A: Tensor, L: Tensor) -> Tensor:
         of_A, of_L = self.gate.weight.chunk(2, dim=1)  # W_g [A; L] without a copy of both
-        gate = (conv2d(A, of_A, self.gate.bias) + conv2d(L, of_L)).sigmoid()
+        gate = (pointwise(A, of_A, self.gate.bias) + pointwise(L, of_L)).sigmoid()
         self.keep(gate=gate)
         return torch.lerp(L, A, gate)
 
@@ -176,8 +177,8 @@ class CrossAttentionFusion(BaseFusion):
         super().__init__(channels)
         width = channels if dim_head is None else num_heads * dim_head
         self.num_heads = dividing(num_heads, width)
-        self.to_q, self.to_k, self.to_v = (nn.Conv2d(channels, width, 1, bias=False) for _ in range(3))
-        self.to_out = nn.Conv2d(width, channels, 1, bias=False)
+        self.to_q, self.to_k, self.to_v = (Pointwise(channels, width) for _ in range(3))
+        self.to_out = Pointwise(width, channels)
 
     @classmethod
     def build(cls, channels: int, num_heads: int, dim_head: int | None = None) -> CrossAttentionFusion:
@@ -185,7 +186,7 @@ class CrossAttentionFusion(BaseFusion):
 
     def forward(self, A: Tensor, L: Tensor, x_in: Tensor | None = None) -> Tensor:
         height = A.shape[2]
-        q, k, v = (split_heads(by_position(t), self.num_heads) for t in (self.to_q(A), self.to_k(L), self.to_v(L)))
+        q, k, v = (split_heads(t, self.num_heads) for t in (self.to_q(A), self.to_k(L), self.to_v(L)))
         heads = scaled_dot_product_attention(q, k, v)  # [B, h, N, d]
         self.keep(q=unfold(q, height), k=k)
         return self.to_out(rearrange(heads, "b h (y x) d -> b (h d) y x", y=height))
