@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from benchmarks.program import run
 from benchmarks.rows import Row, of_counts
 from benchmarks.timing import side_by_side
+from lib.glsa.pointwise import Pointwise
 from lib.lesa import lesa_net
 from tests.lesa import transcription
 from tests.peak_memory import PeakMemory
@@ -31,24 +32,29 @@ def peak(path: Callable[[Tensor], Tensor], x: Tensor) -> int:
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """A copy of the network whose layers compute the equations as they are written."""
+    """A copy of the network whose layers compute the equations as they are written, with PyTorch's convolutions."""
     model = copy.deepcopy(model)
     for layer in model.blocks.values():
         layer.forward = partial(transcription.lesa, layer)
+        layer.context.forward = partial(transcription.context, layer.context)
+    for conv in (module for module in model.modules() if isinstance(module, Pointwise)):
+        conv.forward = partial(nn.Conv2d.forward, conv)
     return model
 
 
 def rows(quick: bool = False) -> Iterator[Row]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
-    model = lesa_net("lesa_resnet50").to(device).train()
+    model = (
+        lesa_net("lesa_resnet50").to(device, memory_format=torch.channels_last).train()
+    )  # as the trainer has it on a CPU
+    slow = plain(model)
     for block in ("layer3.1", "layer4.1"):
-        term = model.blocks[block].context
         x = torch.randn(BATCH, model.blocks[block].channels, 14, 14, device=device, requires_grad=True)
-        both = (term, partial(transcription.context, term))
+        both = (model.blocks[block].context, slow.blocks[block].context)
         yield from compared(f"LESA, attention of {block}", both, x, 3 if quick else 9, 0.85)
-    images = torch.randn(BATCH, 3, SIZE, SIZE, device=device)
-    yield from compared(f"LESA-ResNet50, step at {SIZE}²", (model, plain(model)), images, 3 if quick else 5, 0.9)
+    images = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
+    yield from compared(f"LESA-ResNet50, step at {SIZE}²", (model, slow), images, 3 if quick else 5, 0.9)
 
 
 def compared(name: str, paths: Sequence[Callable], x: Tensor, rounds: int, wanted: float) -> Iterator[Row]:

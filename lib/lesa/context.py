@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lib.errors import WorkbookValueError, choose, positive
 from lib.glsa.attention import at_least_float32
+from lib.glsa.pointwise import Pointwise, laid
 from lib.lesa.pair_attention import attend, few_maps, weights, without_autocast
 from lib.lesa.position import POSITIONS
 from lib.lesa.relative import Relative
@@ -47,7 +48,7 @@ class ContextTerm(Mapped):
         positive(channels=channels, groups=groups)
         self.groups = dividing(groups, channels)
         self.dim = channels // (2 * groups)
-        self.to_qkv = nn.Conv2d(channels, 2 * channels, 1, bias=False)
+        self.to_qkv = Pointwise(channels, 2 * channels)
         self.norm_qkv = nn.BatchNorm2d(2 * channels)
         self.position = POSITIONS[choose("position", position, POSITIONS)](self.dim, size)
         full = self.position.on_keys_and_values
@@ -57,7 +58,7 @@ class ContextTerm(Mapped):
     def forward(self, x: Tensor) -> Tensor:
         """b [B, C, H, W] of x [B, C, H, W], in x's type; at least float32 within."""
         height, width = x.shape[2:]
-        qkv = self.norm_qkv(self.to_qkv(x).contiguous())
+        qkv = laid(self.norm_qkv(self.to_qkv(x)), torch.contiguous_format)
         with without_autocast(x.device.type):
             exact = at_least_float32(qkv.dtype)
             qkv = rearrange(qkv.to(exact), "b (g c) y x -> b g c (y x)", g=self.groups)

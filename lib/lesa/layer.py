@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lib.errors import WorkbookError, WorkbookValueError, choose, positive
 from lib.glsa.attention import at_least_float32
+from lib.glsa.pointwise import Pointwise, channels_last, laid, layout_of
 from lib.lesa.context import ContextTerm
 from lib.mapped import Kind, Map, MapInfo, Mapped, Query
 
@@ -95,28 +96,29 @@ class LESA(SelfAttention):
         channels = self.channels
         self.local = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, groups=groups, bias=False),
-            nn.Conv2d(channels, channels, 1, bias=False),
+            Pointwise(channels, channels),
             nn.BatchNorm2d(channels),
         )
         self.gate = nn.Sequential(
             nn.ReLU(),
-            nn.Conv2d(2 * channels, channels, 1, bias=False),
+            Pointwise(2 * channels, channels),
             nn.BatchNorm2d(channels),
             nn.ReLU(),
-            nn.Conv2d(channels, channels, 1, bias=False),
+            Pointwise(channels, channels),
             nn.BatchNorm2d(channels),
             nn.Sigmoid(),
         )
 
     def whole(self, x: Tensor) -> Tensor:
         """u + ω ⊙ b, or what `without` leaves of it."""
+        layout, x = layout_of(x), channels_last(x)
         u = self.local(x)
         if self.switched_off == "context":
-            return u
-        b = self.context(x)
+            return laid(u, layout)
+        b = channels_last(self.context(x))
         gate = self.gate(torch.cat([u, b], dim=1))
         self.keep(gate=gate, local=u, context=b)
-        return gate * b if self.switched_off == "local" else u + gate * b
+        return laid(gate * b if self.switched_off == "local" else torch.addcmul(u, gate, b), layout)
 
     def terms(self) -> dict[str, Tensor]:
         """The terms of the last eval forward as they are added, 'local' u and 'context_term' ω ⊙ b, and 'ungated' b, in
