@@ -104,7 +104,6 @@ _DISCS = {
     "lr": 3e-3,
     "warmup_epochs": 0.5,
     "batch_size": 10,
-    "max_epoch": 4,  # of 8 seeds all learn the relation; in 3 one in eight does not
     "precision": "32",
 }
 
@@ -221,7 +220,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "max_epoch": 1,
     },
     "reid-smoke": {**_SMALL_REID, "patch_size": 8, "max_epoch": 1, "limit_images": 320, "batch_size": 8},
-    "pairs": {**_DISCS, "dataset": "phantom-pairs"},
+    # At 3e-3 (four epochs, half of one to warm up) one training in eight hardly learns; which, a rounding decides.
+    "pairs": {**_DISCS, "dataset": "phantom-pairs", "lr": 2e-3, "warmup_epochs": 1.0, "max_epoch": 3},
     # From weights that know other gratings, which ship: no fusion and no residual ends at chance, as some do from scratch.
     "pairs-tuned": {**_DISCS, "dataset": "phantom-pairs", "weights": "toynet", "max_epoch": 2},
     # Told at one place, it is learned in half of the steps.
@@ -255,7 +255,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "batch_size": 256,
         "max_epoch": 90,
     },
-    "scales": {**_GLYPHS, "dataset": "phantom-scales", "attention": "lesa", "lr": 3e-2},
+    # In two epochs LESA knows the neighbourhood in some seeds only.
+    "scales": {**_GLYPHS, "dataset": "phantom-scales", "attention": "lesa", "lr": 3e-2, "max_epoch": 3},
     "ambiguous": {**_FIGURES, "dataset": "phantom-ambiguous"},
     "clear": {**_FIGURES, "dataset": "phantom-clear"},
     # LESA, section 4.1: 95 epochs and 5 of warm-up, rate 0.05 at batch 512. The share of one of the paper's four GPUs; the
