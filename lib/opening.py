@@ -163,9 +163,8 @@ def open_notebook(
     """
     nb = OpenNotebook(dict(parameters), settings, defaults or {})
     profile = nb.parameters.get("profile")
-    if (
-        profile is not None and (known := choose("profile", profile, PROFILES)) != profile
-    ):  # which cells compare with names
+    known = None if profile is None else choose("profile", profile, PROFILES)
+    if known != profile:  # cells compare it with names
         raise WorkbookValueError(f"profile={profile!r} is written {known!r}.")
     if "seed" in nb.parameters:
         _ = nb.config

@@ -4,7 +4,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]  # not from lib.paths, which needs lib.errors, which needs this
 
 
 def version() -> str:

@@ -234,6 +234,5 @@ def levels_of(values: np.ndarray, **told: Any) -> Answer:
     packed = Packed()
     place = packed.add(values[None])
     low, high = map(float, packed.ranges[0][0])
-    return {"grid": place["grid"], "low": low, "high": high, "even": is_even(low, high), **told}, packed.levels[
-        0
-    ].tobytes()
+    described = {"grid": place["grid"], "low": low, "high": high, "even": is_even(low, high), **told}
+    return described, packed.levels[0].tobytes()
