@@ -34,6 +34,7 @@ LAYERS: dict[str, type[SelfAttention] | None] = {"convolution": None, "self-atte
 GROUPS = 4
 DETECTIONS = 10  # of a scene at most
 RESAMPLES = 200
+AT_A_TIME = 25  # scenes
 
 Found = dict[str, Tensor]  # of a scene: boxes [n, 4], labels [n], scores [n], masks [n, 1, H, W]
 
@@ -93,7 +94,8 @@ def train_detector(model: MaskRCNN, scenes: Sequence[Scene], steps: int, batch: 
 def detect(model: MaskRCNN, scenes: Sequence[Scene]) -> list[Found]:
     """What the detector finds in each scene, the surest first."""
     model.eval()
-    return [found for scene in scenes for found in model([to_tensor(scene)])]
+    batches = (scenes[i : i + AT_A_TIME] for i in range(0, len(scenes), AT_A_TIME))  # half of the time of one by one
+    return [found for batch in batches for found in model([to_tensor(scene) for scene in batch])]
 
 
 @torch.inference_mode()

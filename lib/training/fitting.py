@@ -37,6 +37,8 @@ from lib.training.training_data import TrainingData, load_images, load_training_
 
 log = logging.getLogger(__name__)
 
+Structures = dict[RunConfig, nn.Module]  # on the `meta` device
+
 
 def fit(config: RunConfig, store: RunStore | str | Path | None = None, refit: bool = False) -> Run:
     """Train, test and keep the run of `config`; what is there already is not computed again.
@@ -55,15 +57,17 @@ def fit(config: RunConfig, store: RunStore | str | Path | None = None, refit: bo
         WorkbookError: anything wrong with the data, the settings or the disk; the run can be resumed afterwards.
     """
     store = store if isinstance(store, RunStore) else RunStore(store)
-    if refit and not config.refits:
-        config = config.replace(refit="val")
+    return _fit_or_again(config.replace(refit="val") if refit and not config.refits else config, store, {})
+
+
+def _fit_or_again(config: RunConfig, store: RunStore, structures: Structures) -> Run:
     try:
-        return _fit(config, store)
+        return _fit(config, store, structures)
     except InputLost as error:
         if is_member(config) or _has_other_data(config, store):
             raise  # members begin again together; and what is left of a set is another set
         log.warning("%s Trying once more, from the last finished epoch.", error)
-    return _fit(config, store)
+    return _fit(config, store, structures)
 
 
 def _has_other_data(config: RunConfig, store: RunStore) -> bool:
@@ -76,7 +80,7 @@ def _has_other_data(config: RunConfig, store: RunStore) -> bool:
     return then not in (None, now)
 
 
-def _fit(config: RunConfig, store: RunStore) -> Run:
+def _fit(config: RunConfig, store: RunStore, structures: Structures) -> Run:
     run = store.run(config)
     try:
         images = load_images(config)
@@ -90,7 +94,9 @@ def _fit(config: RunConfig, store: RunStore) -> Run:
     if config.refits:
         fit(config.replace(refit=NO_REFIT), store)  # which chooses the number of epochs
     member = is_member(config)
-    if not member and _up_to_date(config, store, images):  # of several processes all have to see it at one moment
+    if not member and _up_to_date(
+        config, store, images, structures
+    ):  # of several processes all have to see it at one moment
         track(config, run)
         return run
     device = hardware.check_devices(config.device, config.devices, config.sync_batchnorm)  # found before any work
@@ -117,18 +123,26 @@ def fit_all(configs: Iterable[RunConfig], store: RunStore | str | Path | None = 
         WorkbookError: as `fit`, of the first run that cannot be trained.
     """
     store = store if isinstance(store, RunStore) else RunStore(store)
-    configs = list(dict.fromkeys(configs))
-    runs = {config: fit(config, store) for config in configs if claim_of(store.run(config)).is_free()}
-    return {config: runs.get(config) or fit(config, store) for config in configs}
+    configs, structures = list(dict.fromkeys(configs)), {}
+    runs = {
+        config: _fit_or_again(config, store, structures)
+        for config in configs
+        if claim_of(store.run(config)).is_free()  # by now
+    }
+    return {config: runs.get(config) or _fit_or_again(config, store, structures) for config in configs}
 
 
-def _up_to_date(config: RunConfig, store: RunStore, images: ImageSet | ShardSet) -> bool:
-    """Whether the run is finished and whole, and its data and code are what they were."""
+def _up_to_date(config: RunConfig, store: RunStore, images: ImageSet | ShardSet, structures: Structures) -> bool:
+    """Whether the run is finished and whole, and its data and code are what they were; `structures` keeps the network, which
+    runs of other seeds have, too."""
     run = store.run(config)
     if not run.finished or run.damage():
         return False
     then = run.basis
-    if changed(then, _basis(config, store, images, build_structure(config, len(images.classes)))):
+    of_every_seed = config.replace(seed=0)
+    if of_every_seed not in structures:
+        structures[of_every_seed] = build_structure(of_every_seed, len(images.classes))
+    if changed(then, _basis(config, store, images, structures[of_every_seed])):
         return False
     if STAMP not in then or then[STAMP] == images.stamp():
         return True
@@ -195,7 +209,7 @@ def _refuse_no_utf8(path: Path) -> None:
 def _fit_together(config: RunConfig, store: RunStore, images: ImageSet | ShardSet, device: torch.device) -> None:
     """One of several processes: the chief sees to everything, the others train beside it."""
     run = store.run(config)
-    if rank_of(config) == 0 and _up_to_date(config, store, images):
+    if rank_of(config) == 0 and _up_to_date(config, store, images, {}):
         broadcast(False)
     elif rank_of(config) == 0:
         _fit_alone(config, store, images, device, broadcast)

@@ -9,6 +9,7 @@ The means over classes (balanced accuracy, macro AUROC, macro F1) leave out a cl
 
 import logging
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import scipy  # which loads `scipy.sparse` when it is first used
@@ -56,12 +57,8 @@ class Resampled:
         self, groups: Sequence[str], resamples: int = 1000, seed: int = 0, strata: Sequence[str] | None = None
     ) -> None:
         _, first, self.group = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
-        stratum = np.zeros(len(first)) if strata is None else np.asarray(strata)[first]
-        rng, draws = np.random.default_rng(seed), np.ones((1 + resamples, len(first)))
-        for label in np.unique(stratum):
-            members = np.flatnonzero(stratum == label)
-            n = len(members)
-            draws[1:, members] = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+        stratum = np.zeros(len(first), int) if strata is None else np.unique(strata, return_inverse=True)[1][first]
+        draws = _draws(tuple(stratum.tolist()), resamples, seed)
         self.weights = draws[:, self.group]  # (1 + resamples, images)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
@@ -74,6 +71,19 @@ class Resampled:
         A resample that lacks a class of the test set has no mean over classes: NaN, and no mean over fewer.
         """
         return _metrics(self.weights, probabilities, labels, classes)
+
+
+@lru_cache(maxsize=1)  # of many trainings in a row that are tested on the same images
+def _draws(strata: tuple[int, ...], resamples: int, seed: int) -> np.ndarray:
+    """How often each group, of which `strata` tells the stratum, is there [1 + resamples, groups]: once, then as drawn."""
+    stratum, rng = np.array(strata), np.random.default_rng(seed)
+    draws = np.ones((1 + resamples, len(stratum)))
+    for label in np.unique(stratum):
+        members = np.flatnonzero(stratum == label)
+        n = len(members)
+        draws[1:, members] = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+    draws.flags.writeable = False
+    return draws
 
 
 def with_intervals(samples: dict[str, np.ndarray]) -> dict[str, dict]:

@@ -4,6 +4,7 @@ import dataclasses
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -19,6 +20,7 @@ from lib.version import commit
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pandas", "pillow")
 
 
+@cache  # of this process: what is installed while it runs is not what it has loaded
 def versions() -> dict[str, str]:
     """The versions that decide results; a package that is not installed is left out."""
     installed = {"python": platform.python_version()}

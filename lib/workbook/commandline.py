@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib.errors import CommandLine
-from lib.workbook.notebook_source import read_source
+from lib.workbook.notebook_source import imports_lib, read_source
 from lib.workbook.parameters import read_parameters
 from lib.workbook.plan import find_notebooks, number, plan
 from lib.workbook.shared_options import new_parser, options
+from lib.workbook.warm import PACKAGES, TOOLS, warm_up
 
 HELP_P = "set a parameter in every notebook that has it, or in one with 02.NAME=VALUE; may be repeated"
 EPILOG = """\
@@ -42,10 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return list_notebooks(notebooks)
     output_dir = chosen.output_dir.absolute()
     jobs = plan(notebooks, output_dir, options(chosen), chosen.parameters)
+    report = output_dir / "report"
+    if chosen.force or any(not (report / f"{job.notebook.stem}.html").exists() for job in jobs):  # surely executed
+        warm_up(PACKAGES if any(imports_lib(path) for path in notebooks) else TOOLS)
     from lib.workbook.notebooks import run  # slow to import, and not needed to list, or to find a mistake
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
-    return run(jobs, output_dir / "report", chosen.force, chosen.timeout, chosen.workers)
+    return run(jobs, report, chosen.force, chosen.timeout, chosen.workers)
 
 
 def list_notebooks(notebooks: Sequence[Path]) -> int:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -40,6 +41,13 @@ def preload(packages: Sequence[str]) -> None:
     """Let processes have imported `packages` before they begin; the server stays as it was for the first that was started."""
     if FORKS:
         _CONTEXT.set_forkserver_preload([*packages])
+
+
+def warm_up(packages: Sequence[str]) -> None:
+    """`preload`, and let the server begin to import at once, beside what this process does before it starts another."""
+    preload(packages)
+    if FORKS:
+        forkserver.ensure_running()
 
 
 class _Stream:

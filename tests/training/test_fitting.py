@@ -102,7 +102,9 @@ def test_another_seed_is_another_run_and_verbose_tells_its_batches(finished, tin
 
 def test_of_several_runs_what_another_process_trains_is_left_to_it_until_the_end(tiny, tmp_path, monkeypatch):
     asked, wanted = [], [tiny, tiny.replace(seed=1), tiny, tiny.replace(seed=2)]
-    monkeypatch.setattr(fitting, "fit", lambda config, store: asked.append(config.seed) or store.run(config))
+    monkeypatch.setattr(
+        fitting, "_fit_or_again", lambda config, store, _: asked.append(config.seed) or store.run(config)
+    )
     claim = FileClaim(tmp_path / ".claims" / tiny.name / "run")  # as `fit` takes it
     assert claim.acquire()
     runs = fit_all(wanted, tmp_path)
@@ -124,6 +126,11 @@ def test_a_run_builds_its_network_once(tiny, tmp_path, monkeypatch):
     assert built == ["cpu"]
     fit(tiny, tmp_path / "runs")
     assert built == ["cpu", "meta"]  # its structure, for the digest
+    both = [tiny, tiny.replace(seed=1)]
+    fit_all(both, tmp_path / "runs")
+    built.clear()
+    fit_all(both, tmp_path / "runs")
+    assert built == ["meta"]  # which every seed has
 
 
 def test_nothing_of_a_training_outlives_its_run(tiny, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, r
 
 from lib.files import json_text, with_nan
 from lib.training.classifier import EpochMetrics
-from lib.training.metrics import Resampled, intervals, measure, with_intervals
+from lib.training.metrics import Resampled, _draws, intervals, measure, with_intervals
 
 CLASSES = ("a", "b", "c")
 
@@ -158,6 +158,22 @@ def test_whole_lesions_are_resampled():
     assert (weights[:, 0] == weights[:, 1]).all()
     assert (weights[:, 2:] == weights[:, 2:3]).all()
     assert ((weights[:, 0] + weights[:, 2]) == 2).all()
+
+
+def test_the_same_groups_are_drawn_once_and_others_anew():
+    groups, labels = np.arange(12) // 2, np.repeat(["b", "a"], 6)
+    first = Resampled(groups, resamples=20, seed=3, strata=labels).weights
+    other = {"strata": np.repeat(["b", "a"], [2, 10])}, {"strata": labels, "seed": 4}, {"strata": None}
+    for options in other:
+        weights = Resampled(groups, resamples=20, **{"seed": 3, **options}).weights
+        assert not np.array_equal(weights, first)
+    first_again = Resampled(
+        groups, resamples=20, seed=3, strata=np.repeat([1, 0], 6)
+    ).weights  # in another place of the order
+    assert np.array_equal(first_again, first)
+    drawn = _draws.cache_info().hits
+    Resampled(np.repeat(np.arange(6), 3), resamples=20, seed=3, strata=np.repeat(["b", "a"], 9))  # more views of each
+    assert _draws.cache_info().hits == drawn + 1
 
 
 def test_each_class_keeps_its_number_of_lesions():

@@ -17,6 +17,7 @@ from lib.training.profiles import PROFILES as training_profiles
 from lib.workbook.commandline import EPILOG, _parser, main
 from lib.workbook.plan import find_notebooks, plan
 from lib.workbook.shared_options import PROFILES
+from lib.workbook.warm import TOOLS
 
 PICTURE = """\
 import matplotlib.pyplot as plt
@@ -144,7 +145,9 @@ def test_nothing_runs_and_nothing_is_written_after_a_mistake(notebook, tmp_path,
     assert os.listdir(tmp_path) == ["01_a.ipynb"]
 
 
-def test_what_did_not_change_is_not_executed_again(notebook, tmp_path, capsys):
+def test_what_did_not_change_is_not_executed_again(notebook, tmp_path, capsys, monkeypatch):
+    begun = []  # servers of processes that have imported what notebooks need
+    monkeypatch.setattr("lib.workbook.commandline.warm_up", begun.append)
     paths = [str(notebook(tmp_path / f"{n}_a.ipynb", f"#! # Title {n}", f"print('ran {n}')")) for n in ("01", "02")]
     arguments = [*paths, "--output-dir", str(tmp_path / "out")]
 
@@ -153,7 +156,9 @@ def test_what_did_not_change_is_not_executed_again(notebook, tmp_path, capsys):
         return sorted(line for line in capsys.readouterr().out.splitlines() if "| ran" in line)
 
     assert ran() == ["01 | ran 01", "02 | ran 02"]
+    assert begun == [TOOLS]  # neither notebook imports `lib`
     assert ran() == []
+    assert begun == [TOOLS]
     notebook(tmp_path / "02_a.ipynb", "#! # Another title", "print('ran 02')")
     assert ran() == ["02 | ran 02"]
     assert "Another title" in (tmp_path / "out" / "report" / "index.html").read_text()
@@ -161,6 +166,7 @@ def test_what_did_not_change_is_not_executed_again(notebook, tmp_path, capsys):
     (tmp_path / "out" / "report" / "notebooks" / "02_a.json").write_text('{"status": "o')  # damaged: as if never run
     assert ran("-p", "01.x=4") == ["02 | ran 02"]
     assert ran("-p", "01.x=4", "--force") == ["01 | ran 01", "02 | ran 02"]
+    assert begun == [TOOLS, TOOLS]
 
 
 MEET = """\
