@@ -119,7 +119,7 @@ class ImageSet:
     @cached_property
     def _stats(self) -> np.ndarray:
         """Size in bytes and time of the last change [ns] of each file, [N, 2]."""
-        stats = map(file_stat, self.rows["path"])
+        stats = map(file_stat, self.rows["path"].tolist())
         return np.array([(stat.st_size, stat.st_mtime_ns) for stat in stats], np.int64).reshape(-1, 2)
 
 
