@@ -5,6 +5,8 @@ stands to one side, the lens is a little soft and darkens the corners, the camer
 contrast, and its sensor is noisier. The same for all classes.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -27,7 +29,14 @@ def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _lamp(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """Brightness [H, W, 1]: it falls from the lamp's side to the other, and towards the corners."""
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    corners = 1 - rng.uniform(0.12, 0.22) * (x**2 + y**2) / 2
+    x, squares = _frame(height, width)
+    corners = 1 - rng.uniform(0.12, 0.22) * squares / 2
     side = 1 - rng.uniform(0.05, 0.15) * x  # the lamp stands to the left
     return (corners * side)[..., None]
+
+
+@lru_cache(maxsize=4)
+def _frame(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The place from left to right, -1..1, and the squared distance from the middle of each pixel [H, W]."""
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    return x, x**2 + y**2
