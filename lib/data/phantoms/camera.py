@@ -21,18 +21,19 @@ def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The uint8 [H, W, 3] picture as the second clinic's camera takes it: same size, type and place of all things."""
     height, width = picture.shape[:2]
     soft = Image.fromarray(picture).filter(ImageFilter.GaussianBlur(SOFTNESS * rng.uniform(0.7, 1.3)))
-    light = np.asarray(soft, dtype=np.float32) / 255 * LAMP * rng.normal(1, 0.02, 3) * _lamp(height, width, rng)
+    planes = np.asarray(soft).transpose(2, 0, 1).astype(np.float32, order="C")  # quicker than pixels of three
+    light = planes / 255 * LAMP[:, None, None] * rng.normal(1, 0.02, (3, 1, 1)) * _lamp(height, width, rng)
     toned = GREY + CONTRAST * (light.clip(0, 1) ** GAMMA - GREY)
-    noisy = toned + NOISE * rng.standard_normal((height, width, 1))
-    return np.clip(255 * noisy + 0.5, 0, 255).astype(np.uint8)
+    noisy = toned + NOISE * rng.standard_normal((height, width))
+    return np.clip(255 * noisy + 0.5, 0, 255).transpose(1, 2, 0).astype(np.uint8, order="C")
 
 
 def _lamp(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Brightness [H, W, 1]: it falls from the lamp's side to the other, and towards the corners."""
+    """Brightness [H, W]: it falls from the lamp's side to the other, and towards the corners."""
     x, squares = _frame(height, width)
     corners = 1 - rng.uniform(0.12, 0.22) * squares / 2
     side = 1 - rng.uniform(0.05, 0.15) * x  # the lamp stands to the left
-    return (corners * side)[..., None]
+    return corners * side
 
 
 @lru_cache(maxsize=4)
