@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from lib.data import DATASETS, datasets, load_dataset
 from lib.data.phantoms import lesions
 from lib.data.phantoms.camera import photograph
-from lib.data.phantoms.lesion_drawing import HEIGHT, SHAPES, TEXTURES, WIDTH
+from lib.data.phantoms.lesion_drawing import BLOOD, HEIGHT, SHAPES, TEXTURES, WIDTH, coloured
 from lib.data.phantoms.lesions import (
     CLINIC,
     HAM_IMAGES,
@@ -330,3 +330,10 @@ def test_too_few_images_names_the_minimum(tmp_path):
     with pytest.raises(WorkbookValueError, match="negative"):
         draw_phantoms(tmp_path / "set", LESIONS, IMAGES, seed=-1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_colours_plane_by_plane_are_those_of_single_pixels():
+    layer = np.random.default_rng(0).random((HEIGHT, WIDTH), dtype=np.float32)
+    found = coloured(layer, BLOOD)
+    assert found.dtype == np.float32
+    assert np.array_equal(found, layer[..., None] * BLOOD)
