@@ -93,10 +93,8 @@ def _fit(config: RunConfig, store: RunStore, structures: Structures) -> Run:
         raise
     if config.refits:
         fit(config.replace(refit=NO_REFIT), store)  # which chooses the number of epochs
-    member = is_member(config)
-    if not member and _up_to_date(
-        config, store, images, structures
-    ):  # of several processes all have to see it at one moment
+    member = is_member(config)  # of several processes all have to see it at one moment
+    if not member and _up_to_date(config, store, images, structures):
         track(config, run)
         return run
     device = hardware.check_devices(config.device, config.devices, config.sync_batchnorm)  # found before any work

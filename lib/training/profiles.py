@@ -223,7 +223,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     # At 3e-3 (four epochs, half of one to warm up) one training in eight hardly learns; which, a rounding decides.
     "pairs": {**_DISCS, "dataset": "phantom-pairs", "lr": 2e-3, "warmup_epochs": 1.0, "max_epoch": 3},
     # From weights that know other gratings, which ship: no fusion and no residual ends at chance, as some do from scratch.
-    # Batches of ten take a fifth more time, for 0 to 3 points (two seeds, each fusion, pictures of another seed).
+    # Batches of ten take a fifth more time, for -1 to +3 points (two seeds, each fusion, pictures of another seed).
     "pairs-tuned": {
         **_DISCS,
         "dataset": "phantom-pairs",
